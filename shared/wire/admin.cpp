@@ -1,0 +1,246 @@
+#include "shared/wire/admin.hpp"
+
+#include "shared/wire/json_fields.hpp"
+#include "shared/wire/report_fields.hpp"
+
+namespace lamina::wire {
+
+template <class A>
+void fields(A& a, LayerInfo& m) {
+  a("id", m.id);
+  a("name", m.name, 128);
+  a("version", m.version, 64);
+  a("kind", m.kind, 32);
+  a("os_family", m.os_family, 64);
+  a("distribution", m.distribution, 64);
+  a("release", m.release, 64);
+  a("architecture", m.architecture, 64);
+  a("created_ms", m.created_ms);
+  a("published_ms", m.published_ms);
+  a("files", m.files);
+  a("plain_bytes", m.plain_bytes);
+  a("stored_bytes", m.stored_bytes);
+  a("chunks", m.chunks);
+  a("packs", m.packs);
+}
+template <class A>
+void fields(A& a, LayerList& m) {
+  a("layers", m.layers);
+}
+template <class A>
+void fields(A& a, PublishReply& m) {
+  a("layer", m.layer);
+}
+template <class A>
+void fields(A& a, SiteInfo& m) {
+  a("name", m.name, 128);
+  a("subnet", m.subnet, 64);
+  a("devices", m.devices);
+  a("lease_holder", m.lease_holder);
+}
+template <class A>
+void fields(A& a, SiteList& m) {
+  a("sites", m.sites);
+}
+template <class A>
+void fields(A& a, SiteRequest& m) {
+  a("name", m.name, 128);
+  a("subnet", m.subnet, 64);
+}
+template <class A>
+void fields(A& a, DeviceInfo& m) {
+  a("id", m.id);
+  a("status", m.status);
+  a("site", m.site, 128);
+  a("host_name", m.host_name, 256);
+  a("hardware_uuid", m.hardware_uuid, 128);
+  a("node_version", m.node_version, 64);
+  a("lan_address", m.lan_address, 64);
+  a("attributes", m.attributes, 32);
+  a("enrolled_ms", m.enrolled_ms);
+  a("seen_ms", m.seen_ms);
+  a("certificate_expires_ms", m.certificate_expires_ms);
+  a("target_sequence", m.target_sequence);
+  a("applied_sequence", m.applied_sequence);
+  a("target", m.target, 256);
+  a("applied", m.applied, 256);
+  a("missing_bytes", m.missing_bytes);
+  a("last_report", m.last_report);
+}
+template <class A>
+void fields(A& a, DeviceList& m) {
+  a("devices", m.devices);
+}
+template <class A>
+void fields(A& a, PlaceRequest& m) {
+  a("site", m.site, 128);
+}
+template <class A>
+void fields(A& a, AssignmentRequest& m) {
+  a("site", m.site, 128);
+  a("devices", m.devices, 10'000);
+  a("layers", m.layers, 256);
+}
+template <class A>
+void fields(A& a, AssignmentReply& m) {
+  a("devices", m.devices);
+  a("accepted_ms", m.accepted_ms);
+}
+template <class A>
+void fields(A& a, TokenRequest& m) {
+  a("name", m.name, 128);
+  a("kind", m.kind, 32);
+  a("uses", m.uses);
+  a("ttl_ms", m.ttl_ms);
+  a("site", m.site, 128);
+}
+template <class A>
+void fields(A& a, TokenReply& m) {
+  a("name", m.name, 128);
+  a("secret", m.secret, 256);
+  a("expires_ms", m.expires_ms);
+}
+template <class A>
+void fields(A& a, TokenInfo& m) {
+  a("name", m.name, 128);
+  a("kind", m.kind, 32);
+  a("site", m.site, 128);
+  a("created_ms", m.created_ms);
+  a("expires_ms", m.expires_ms);
+  a("uses_left", m.uses_left);
+}
+template <class A>
+void fields(A& a, TokenList& m) {
+  a("tokens", m.tokens);
+}
+template <class A>
+void fields(A& a, CvdInfo& m) {
+  a("device", m.device);
+  a("host_name", m.host_name, 256);
+  a("snapshots", m.snapshots);
+  a("newest_ms", m.newest_ms);
+}
+template <class A>
+void fields(A& a, CvdList& m) {
+  a("cvds", m.cvds);
+}
+template <class A>
+void fields(A& a, SnapshotInfo& m) {
+  a("id", m.id);
+  a("number", m.number);
+  a("created_ms", m.created_ms);
+  a("reason", m.reason, 64);
+  a("files", m.files);
+  a("plain_bytes", m.plain_bytes);
+}
+template <class A>
+void fields(A& a, SnapshotList& m) {
+  a("snapshots", m.snapshots);
+}
+template <class A>
+void fields(A& a, AuditEntry& m) {
+  a("number", m.number);
+  a("time_ms", m.time_ms);
+  a("actor", m.actor, 256);
+  a("action", m.action, 64);
+  a("object", m.object, 512);
+  a("detail", m.detail, 4096);
+  a("hash", m.hash, 64);
+}
+template <class A>
+void fields(A& a, AuditList& m) {
+  a("entries", m.entries);
+  a("intact", m.intact);
+  a("head", m.head, 64);
+}
+template <class A>
+void fields(A& a, Health& m) {
+  a("version", m.version, 64);
+  a("protocol", m.protocol);
+}
+
+std::string to_json(const LayerInfo& message) { return write_message(message); }
+std::string to_json(const LayerList& message) { return write_message(message); }
+std::string to_json(const PublishReply& message) { return write_message(message); }
+std::string to_json(const SiteInfo& message) { return write_message(message); }
+std::string to_json(const SiteList& message) { return write_message(message); }
+std::string to_json(const SiteRequest& message) { return write_message(message); }
+std::string to_json(const DeviceInfo& message) { return write_message(message); }
+std::string to_json(const DeviceList& message) { return write_message(message); }
+std::string to_json(const PlaceRequest& message) { return write_message(message); }
+std::string to_json(const AssignmentRequest& message) { return write_message(message); }
+std::string to_json(const AssignmentReply& message) { return write_message(message); }
+std::string to_json(const TokenRequest& message) { return write_message(message); }
+std::string to_json(const TokenReply& message) { return write_message(message); }
+std::string to_json(const TokenInfo& message) { return write_message(message); }
+std::string to_json(const TokenList& message) { return write_message(message); }
+std::string to_json(const CvdList& message) { return write_message(message); }
+std::string to_json(const SnapshotInfo& message) { return write_message(message); }
+std::string to_json(const SnapshotList& message) { return write_message(message); }
+std::string to_json(const AuditEntry& message) { return write_message(message); }
+std::string to_json(const AuditList& message) { return write_message(message); }
+std::string to_json(const Health& message) { return write_message(message); }
+
+Result<LayerInfo> parse_layer_info(std::string_view text) {
+  return read_message<LayerInfo>(text, "layer info");
+}
+Result<LayerList> parse_layer_list(std::string_view text) {
+  return read_message<LayerList>(text, "layer list");
+}
+Result<PublishReply> parse_publish_reply(std::string_view text) {
+  return read_message<PublishReply>(text, "publish reply");
+}
+Result<SiteInfo> parse_site_info(std::string_view text) {
+  return read_message<SiteInfo>(text, "site info");
+}
+Result<SiteList> parse_site_list(std::string_view text) {
+  return read_message<SiteList>(text, "site list");
+}
+Result<SiteRequest> parse_site_request(std::string_view text) {
+  return read_message<SiteRequest>(text, "site request");
+}
+Result<DeviceInfo> parse_device_info(std::string_view text) {
+  return read_message<DeviceInfo>(text, "device info");
+}
+Result<DeviceList> parse_device_list(std::string_view text) {
+  return read_message<DeviceList>(text, "device list");
+}
+Result<PlaceRequest> parse_place_request(std::string_view text) {
+  return read_message<PlaceRequest>(text, "place request");
+}
+Result<AssignmentRequest> parse_assignment_request(std::string_view text) {
+  return read_message<AssignmentRequest>(text, "assignment request");
+}
+Result<AssignmentReply> parse_assignment_reply(std::string_view text) {
+  return read_message<AssignmentReply>(text, "assignment reply");
+}
+Result<TokenRequest> parse_token_request(std::string_view text) {
+  return read_message<TokenRequest>(text, "token request");
+}
+Result<TokenReply> parse_token_reply(std::string_view text) {
+  return read_message<TokenReply>(text, "token reply");
+}
+Result<TokenInfo> parse_token_info(std::string_view text) {
+  return read_message<TokenInfo>(text, "token info");
+}
+Result<TokenList> parse_token_list(std::string_view text) {
+  return read_message<TokenList>(text, "token list");
+}
+Result<CvdList> parse_cvd_list(std::string_view text) {
+  return read_message<CvdList>(text, "cvd list");
+}
+Result<SnapshotInfo> parse_snapshot_info(std::string_view text) {
+  return read_message<SnapshotInfo>(text, "snapshot info");
+}
+Result<SnapshotList> parse_snapshot_list(std::string_view text) {
+  return read_message<SnapshotList>(text, "snapshot list");
+}
+Result<AuditEntry> parse_audit_entry(std::string_view text) {
+  return read_message<AuditEntry>(text, "audit entry");
+}
+Result<AuditList> parse_audit_list(std::string_view text) {
+  return read_message<AuditList>(text, "audit list");
+}
+Result<Health> parse_health(std::string_view text) { return read_message<Health>(text, "health"); }
+
+}  // namespace lamina::wire

@@ -1,0 +1,207 @@
+// What the administrator's programs and the origin say to each other: records of layers, sites,
+// devices, tokens, snapshots and the audit log, and the few requests that change them.
+//
+// Plain values. Parse rules as in enrol.hpp. Times are milliseconds since 1970 (0: never).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shared/base/ids.hpp"
+#include "shared/wire/node.hpp"
+
+namespace lamina::wire {
+
+// One version of a layer, as listed. The signed record itself is a binary body.
+struct LayerInfo {
+  LayerId id;
+  std::string name;
+  std::string version;
+  std::string kind;  // "base", "app", "driver"
+  std::string os_family;
+  std::string distribution;
+  std::string release;
+  std::string architecture;
+  std::int64_t created_ms = 0;
+  std::int64_t published_ms = 0;
+  std::int64_t files = 0;
+  std::int64_t plain_bytes = 0;   // Of all file content.
+  std::int64_t stored_bytes = 0;  // Of its packs.
+  std::int64_t chunks = 0;
+  std::int64_t packs = 0;
+};
+struct LayerList {
+  std::vector<LayerInfo> layers;
+};
+
+// POST /v1/layers: 201.
+struct PublishReply {
+  LayerInfo layer;
+};
+
+struct SiteInfo {
+  std::string name;
+  std::string subnet;  // CIDR, or empty.
+  std::int64_t devices = 0;
+  std::optional<DeviceId> lease_holder;
+};
+struct SiteList {
+  std::vector<SiteInfo> sites;
+};
+struct SiteRequest {  // POST /v1/sites
+  std::string name;
+  std::string subnet;
+};
+
+struct DeviceInfo {
+  DeviceId id;
+  DeviceStatus status = DeviceStatus::pending;
+  std::string site;
+  std::string host_name;
+  std::string hardware_uuid;
+  std::string node_version;
+  std::string lan_address;
+  std::map<std::string, std::string> attributes;
+  std::int64_t enrolled_ms = 0;
+  std::int64_t seen_ms = 0;  // Since the origin started; 0: not yet.
+  std::int64_t certificate_expires_ms = 0;
+  std::uint64_t target_sequence = 0;
+  std::uint64_t applied_sequence = 0;
+  std::vector<std::string> target;  // "name:version", base first.
+  std::vector<std::string> applied;
+  std::int64_t missing_bytes = 0;
+  std::optional<Report> last_report;
+};
+struct DeviceList {
+  std::vector<DeviceInfo> devices;
+};
+struct PlaceRequest {  // POST /v1/devices/{id}/assign
+  std::string site;
+};
+
+// POST /v1/assignments: exactly one of site and devices; layers as "name:version", base first; the
+// last wins. An empty list takes every layer away.
+struct AssignmentRequest {
+  std::string site;
+  std::vector<DeviceId> devices;
+  std::vector<std::string> layers;
+};
+struct AssignmentReply {
+  std::vector<DeviceId> devices;  // Those that got a new target.
+  std::int64_t accepted_ms = 0;
+};
+
+struct TokenRequest {  // POST /v1/tokens
+  std::string name;
+  std::string kind;       // "admin" or "enrol"
+  std::int64_t uses = 0;  // Enrolments it is good for (enrol only, at least 1).
+  std::int64_t ttl_ms = 0;
+  std::string site;  // Enrol only: devices are placed there at once. Empty: pending.
+};
+struct TokenReply {  // The only time that the secret is seen.
+  std::string name;
+  std::string secret;
+  std::int64_t expires_ms = 0;
+};
+struct TokenInfo {
+  std::string name;
+  std::string kind;
+  std::string site;
+  std::int64_t created_ms = 0;
+  std::int64_t expires_ms = 0;
+  std::int64_t uses_left = 0;
+};
+struct TokenList {
+  std::vector<TokenInfo> tokens;
+};
+
+struct CvdInfo {
+  DeviceId device;
+  std::string host_name;
+  std::int64_t snapshots = 0;
+  std::int64_t newest_ms = 0;
+};
+struct CvdList {
+  std::vector<CvdInfo> cvds;
+};
+struct SnapshotInfo {
+  SnapshotId id;
+  std::uint64_t number = 0;  // 1, 2, 3... within the CVD.
+  std::int64_t created_ms = 0;
+  std::string reason;  // "schedule", "before-apply", "request"...
+  std::int64_t files = 0;
+  std::int64_t plain_bytes = 0;
+};
+struct SnapshotList {
+  std::vector<SnapshotInfo> snapshots;
+};
+
+// One link of the audit chain: hash = SHA-256(previous hash, canonical line).
+struct AuditEntry {
+  std::uint64_t number = 0;
+  std::int64_t time_ms = 0;
+  std::string actor;   // "admin:NAME", "device:HEX", "origin"
+  std::string action;  // "layer.publish", "cvd.read"...
+  std::string object;
+  std::string detail;
+  std::string hash;  // 64 hex digits.
+};
+struct AuditList {
+  std::vector<AuditEntry> entries;
+  bool intact = true;  // The whole chain was recomputed and fits.
+  std::string head;    // Hash of the newest entry.
+};
+
+struct Health {  // GET /health
+  std::string version;
+  int protocol = 0;
+};
+
+std::string to_json(const LayerInfo& message);
+std::string to_json(const LayerList& message);
+std::string to_json(const PublishReply& message);
+std::string to_json(const SiteInfo& message);
+std::string to_json(const SiteList& message);
+std::string to_json(const SiteRequest& message);
+std::string to_json(const DeviceInfo& message);
+std::string to_json(const DeviceList& message);
+std::string to_json(const PlaceRequest& message);
+std::string to_json(const AssignmentRequest& message);
+std::string to_json(const AssignmentReply& message);
+std::string to_json(const TokenRequest& message);
+std::string to_json(const TokenReply& message);
+std::string to_json(const TokenInfo& message);
+std::string to_json(const TokenList& message);
+std::string to_json(const CvdList& message);
+std::string to_json(const SnapshotInfo& message);
+std::string to_json(const SnapshotList& message);
+std::string to_json(const AuditEntry& message);
+std::string to_json(const AuditList& message);
+std::string to_json(const Health& message);
+
+Result<LayerInfo> parse_layer_info(std::string_view text);
+Result<LayerList> parse_layer_list(std::string_view text);
+Result<PublishReply> parse_publish_reply(std::string_view text);
+Result<SiteInfo> parse_site_info(std::string_view text);
+Result<SiteList> parse_site_list(std::string_view text);
+Result<SiteRequest> parse_site_request(std::string_view text);
+Result<DeviceInfo> parse_device_info(std::string_view text);
+Result<DeviceList> parse_device_list(std::string_view text);
+Result<PlaceRequest> parse_place_request(std::string_view text);
+Result<AssignmentRequest> parse_assignment_request(std::string_view text);
+Result<AssignmentReply> parse_assignment_reply(std::string_view text);
+Result<TokenRequest> parse_token_request(std::string_view text);
+Result<TokenReply> parse_token_reply(std::string_view text);
+Result<TokenInfo> parse_token_info(std::string_view text);
+Result<TokenList> parse_token_list(std::string_view text);
+Result<CvdList> parse_cvd_list(std::string_view text);
+Result<SnapshotInfo> parse_snapshot_info(std::string_view text);
+Result<SnapshotList> parse_snapshot_list(std::string_view text);
+Result<AuditEntry> parse_audit_entry(std::string_view text);
+Result<AuditList> parse_audit_list(std::string_view text);
+Result<Health> parse_health(std::string_view text);
+
+}  // namespace lamina::wire

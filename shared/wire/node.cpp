@@ -1,0 +1,101 @@
+#include "shared/wire/node.hpp"
+
+#include "shared/wire/json_fields.hpp"
+#include "shared/wire/report_fields.hpp"
+
+namespace lamina::wire {
+
+std::string_view name_of(DeviceStatus status) {
+  switch (status) {
+    case DeviceStatus::pending: return "pending";
+    case DeviceStatus::assigned: return "assigned";
+    case DeviceStatus::rejected: return "rejected";
+  }
+  return "unknown";
+}
+
+template <class A>
+void fields(A& a, Want& m) {
+  a("layer", m.layer);
+  a("missing_bytes", m.missing_bytes);
+}
+template <class A>
+void fields(A& a, PollRequest& m) {
+  a("target_sequence", m.target_sequence);
+  a("applied_sequence", m.applied_sequence);
+  a("site_version", m.site_version);
+  a("applied", m.applied, 256);
+  a("wants", m.wants, 256);
+  a("lan_address", m.lan_address, 64);
+  a("swarm_port", m.swarm_port);
+  a("wait_ms", m.wait_ms);
+  a("node_version", m.node_version, 64);
+}
+template <class A>
+void fields(A& a, Peer& m) {
+  a("device", m.device);
+  a("address", m.address, 64);
+  a("port", m.port);
+}
+template <class A>
+void fields(A& a, SiteView& m) {
+  a("name", m.name, 128);
+  a("version", m.version);
+  a("peers", m.peers, 10'000);
+}
+template <class A>
+void fields(A& a, LeaseView& m) {
+  a("holder", m.holder);
+  a("epoch", m.epoch);
+  a("token", m.token, 4096);
+  a("expires_in_ms", m.expires_in_ms);
+  a("seeders", m.seeders, 64);
+}
+template <class A>
+void fields(A& a, PollReply& m) {
+  a("status", m.status);
+  a("target", m.target);
+  a("site", m.site);
+  a("lease", m.lease);
+  a("server_time_ms", m.server_time_ms);
+  a("next_wait_ms", m.next_wait_ms);
+}
+template <class A>
+void fields(A& a, LeaseRequest& m) {
+  a("epoch", m.epoch);
+  a("wants", m.wants, 256);
+}
+template <class A>
+void fields(A& a, LeaseReply& m) {
+  a("lease", m.lease);
+}
+template <class A>
+void fields(A& a, SnapshotReply& m) {
+  a("snapshot", m.snapshot);
+}
+
+std::string to_json(const PollRequest& message) { return write_message(message); }
+std::string to_json(const PollReply& message) { return write_message(message); }
+std::string to_json(const LeaseRequest& message) { return write_message(message); }
+std::string to_json(const LeaseReply& message) { return write_message(message); }
+std::string to_json(const Report& message) { return write_message(message); }
+std::string to_json(const SnapshotReply& message) { return write_message(message); }
+
+Result<PollRequest> parse_poll_request(std::string_view text) {
+  return read_message<PollRequest>(text, "poll request");
+}
+Result<PollReply> parse_poll_reply(std::string_view text) {
+  return read_message<PollReply>(text, "poll reply");
+}
+Result<LeaseRequest> parse_lease_request(std::string_view text) {
+  return read_message<LeaseRequest>(text, "lease request");
+}
+Result<LeaseReply> parse_lease_reply(std::string_view text) {
+  return read_message<LeaseReply>(text, "lease reply");
+}
+Result<Report> parse_report(std::string_view text) { return read_message<Report>(text, "report"); }
+Result<SnapshotReply> parse_snapshot_reply(std::string_view text) {
+  return read_message<SnapshotReply>(text, "snapshot reply");
+}
+
+}  // namespace lamina::wire

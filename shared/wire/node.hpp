@@ -1,0 +1,114 @@
+// What an enrolled device and the origin say to each other: the poll that carries targets, peers
+// and the site's lease; the lease's renewal; reports; snapshots.
+//
+// Plain values. Parse rules as in enrol.hpp. Durations are milliseconds, wall times milliseconds
+// since 1970, byte counts bytes; none may be negative.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shared/base/ids.hpp"
+
+namespace lamina::wire {
+
+enum class DeviceStatus { pending, assigned, rejected };
+std::string_view name_of(DeviceStatus status);
+
+// A layer that the device has to fetch and how much of it is missing (stored bytes of packs).
+struct Want {
+  LayerId layer;
+  std::int64_t missing_bytes = 0;
+  bool operator==(const Want&) const = default;
+};
+
+// POST /v1/node/poll. Answered at once when something differs from what the device knows, else
+// when it changes, else after wait_ms.
+struct PollRequest {
+  std::uint64_t target_sequence = 0;   // The newest target the device holds; 0: none.
+  std::uint64_t applied_sequence = 0;  // The last target it applied; 0: none.
+  std::uint64_t site_version = 0;      // As in the last reply; 0: none.
+  std::vector<LayerId> applied;        // The applied stack, base first.
+  std::vector<Want> wants;
+  std::string lan_address;       // Where peers of the site reach it: an IP address, or empty.
+  std::uint16_t swarm_port = 0;  // 0: not listening.
+  std::int64_t wait_ms = 0;      // 0: answer at once; at most kPollWaitMaxMs.
+  std::string node_version;
+};
+
+struct Peer {
+  DeviceId device;
+  std::string address;  // IP address without a port.
+  std::uint16_t port = 0;
+  bool operator==(const Peer&) const = default;
+};
+
+struct SiteView {
+  std::string name;
+  std::uint64_t version = 0;  // Grows with every change of members, addresses or lease.
+  std::vector<Peer> peers;    // The other members that listen; never the asking device.
+};
+
+// Who may fetch over the WAN for the site. Token, expiry and seeders are for the holder only.
+struct LeaseView {
+  DeviceId holder;
+  std::uint64_t epoch = 0;
+  Buffer token;                      // Signed lease token; empty for everybody else.
+  std::int64_t expires_in_ms = 0;    // From the moment of the reply.
+  std::vector<std::string> seeders;  // "ADDRESS:PORT"
+};
+
+struct PollReply {
+  DeviceStatus status = DeviceStatus::pending;
+  std::optional<Buffer> target;    // The signed device target, when newer than the known one.
+  std::optional<SiteView> site;    // Of an assigned device.
+  std::optional<LeaseView> lease;  // While somebody holds it.
+  std::int64_t server_time_ms = 0;
+  std::int64_t next_wait_ms = 0;  // wait_ms the origin would like in the next poll.
+};
+
+// POST /v1/node/lease, by the holder, each second. `refused` (403) when the epoch is not current.
+struct LeaseRequest {
+  std::uint64_t epoch = 0;
+  std::vector<Want> wants;  // What is still missing. Empty: the transfer is done, drop the lease.
+};
+struct LeaseReply {
+  std::optional<LeaseView> lease;  // None when it was given back.
+};
+
+// POST /v1/node/report: one transaction on the device and its counts.
+struct Report {
+  std::string operation;  // "fetch", "apply", "revert", "snapshot"
+  std::vector<LayerId> layers;
+  std::uint64_t target_sequence = 0;
+  std::int64_t started_ms = 0;
+  std::int64_t finished_ms = 0;
+  bool ok = false;
+  std::string text;                                     // The error when not ok; at most 4 KiB.
+  std::map<std::string, std::int64_t> bytes_by_source;  // "wan", "lan", "cache"...; at most 16.
+  std::map<std::string, std::int64_t> counts;           // "files", "verified"...; at most 32.
+};
+
+// POST /v1/node/cvd/snapshots answers 201 with this, or 409 with the missing ids (binary).
+struct SnapshotReply {
+  SnapshotId snapshot;
+};
+
+std::string to_json(const PollRequest& message);
+std::string to_json(const PollReply& message);
+std::string to_json(const LeaseRequest& message);
+std::string to_json(const LeaseReply& message);
+std::string to_json(const Report& message);
+std::string to_json(const SnapshotReply& message);
+
+Result<PollRequest> parse_poll_request(std::string_view text);
+Result<PollReply> parse_poll_reply(std::string_view text);
+Result<LeaseRequest> parse_lease_request(std::string_view text);
+Result<LeaseReply> parse_lease_reply(std::string_view text);
+Result<Report> parse_report(std::string_view text);
+Result<SnapshotReply> parse_snapshot_reply(std::string_view text);
+
+}  // namespace lamina::wire

@@ -1,0 +1,28 @@
+// What both ends of the API agree on before the first message: version, names and limits.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "shared/base/units.hpp"
+
+namespace lamina::wire {
+
+// Sent both ways as `Lamina-Protocol: 1`. An origin that does not speak the asked version answers
+// 426 and names the versions it does.
+inline constexpr int kProtocol = 1;
+inline constexpr std::string_view kProtocolHeader = "Lamina-Protocol";
+
+inline constexpr std::string_view kJson = "application/json";
+inline constexpr std::string_view kBinary = "application/octet-stream";
+
+// Limits of one body. Messages and id lists are held in memory; packs are spooled to files.
+inline constexpr Bytes kMessageMax = 1_MiB;
+inline constexpr Bytes kIdListMax = 4_MiB;   // 131,072 ids; callers split longer lists.
+inline constexpr Bytes kPackMax = 32_MiB;    // Packs are cut at 16 MiB; one chunk may exceed.
+inline constexpr Bytes kRecordMax = 16_MiB;  // A signed layer or snapshot record.
+
+// A poll waits no longer, so that it ends before the 60 s after which middleboxes forget.
+inline constexpr std::int64_t kPollWaitMaxMs = 55'000;
+
+}  // namespace lamina::wire

@@ -1,0 +1,22 @@
+// The fields of a Report, which is a message of its own and part of a device's listing; for the
+// .cpp files of this folder only.
+#pragma once
+
+#include "shared/wire/json_fields.hpp"
+
+namespace lamina::wire {
+
+template <class A>
+void fields(A& a, Report& m) {
+  a("operation", m.operation, 64);
+  a("layers", m.layers, 256);
+  a("target_sequence", m.target_sequence);
+  a("started_ms", m.started_ms);
+  a("finished_ms", m.finished_ms);
+  a("ok", m.ok);
+  a("text", m.text, 4096);
+  a("bytes_by_source", m.bytes_by_source, 16);
+  a("counts", m.counts, 32);
+}
+
+}  // namespace lamina::wire

@@ -1,0 +1,132 @@
+#include <catch2/catch.hpp>
+
+#include "shared/wire/admin.hpp"
+#include "shared/wire/enrol.hpp"
+#include "shared/wire/error.hpp"
+#include "shared/wire/ids.hpp"
+#include "shared/wire/node.hpp"
+#include "shared/wire/protocol.hpp"
+
+using namespace lamina;
+using namespace lamina::wire;
+
+namespace {
+
+template <class Id>
+Id id_of(int n) {
+  std::array<std::byte, Id::kSize> bytes{};
+  bytes.back() = static_cast<std::byte>(n);
+  return Id(bytes);
+}
+
+const std::string kPoll =
+    R"({"target_sequence":3,"applied_sequence":2,"site_version":0,"applied":[],"wants":[],)"
+    R"("lan_address":"10.0.0.2","swarm_port":8445,"wait_ms":0,"node_version":"0.1"})";
+
+std::string with(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST_CASE("wire: a poll reply reads back as it was written", "[wire]") {
+  PollReply reply;
+  reply.status = DeviceStatus::assigned;
+  reply.target = to_buffer(std::string_view("signed"));
+  reply.site = SiteView{"shop", 7, {{id_of<DeviceId>(2), "10.0.0.2", 8445}}};
+  reply.lease = LeaseView{id_of<DeviceId>(1), 9, to_buffer(std::string_view("tok")), 4000, {"a:1"}};
+  reply.server_time_ms = 1;
+  const auto back = parse_poll_reply(to_json(reply));
+  REQUIRE(back);
+  CHECK(back->status == DeviceStatus::assigned);
+  CHECK(back->target == reply.target);
+  CHECK(back->site->peers == reply.site->peers);
+  CHECK(back->lease->holder == reply.lease->holder);
+  CHECK(back->lease->token == reply.lease->token);
+  CHECK(back->lease->seeders == reply.lease->seeders);
+}
+
+TEST_CASE("wire: absent options stay absent", "[wire]") {
+  const auto back = parse_poll_reply(to_json(PollReply{}));
+  REQUIRE(back);
+  CHECK_FALSE(back->target);
+  CHECK_FALSE(back->site);
+  CHECK_FALSE(back->lease);
+}
+
+TEST_CASE("wire: a wrong field is refused by name", "[wire]") {
+  REQUIRE(parse_poll_request(kPoll));
+  const auto [from, to, names] = GENERATE(table<const char*, const char*, const char*>({
+      {R"("wait_ms":0,)", "", "'wait_ms' is missing"},
+      {R"("wait_ms":0)", R"("wait_ms":-1)", "'wait_ms'"},
+      {R"("wait_ms":0)", R"("wait_ms":1.5)", "'wait_ms'"},
+      {R"("swarm_port":8445)", R"("swarm_port":65536)", "'swarm_port'"},
+      {R"("swarm_port":8445)", R"("swarm_port":"8445")", "'swarm_port'"},
+      {R"("wants":[])", R"("wants":{})", "'wants'"},
+      {R"("wants":[])", R"("wants":[{"layer":"00","missing_bytes":1}])", "'wants[0].layer'"},
+      {R"("wants":[])", R"("wants":[7])", "'wants[0]'"},
+      {R"("applied":[])", R"("applied":null)", "'applied'"},
+  }));
+  const auto request = parse_poll_request(with(kPoll, from, to));
+  REQUIRE_FALSE(request);
+  CHECK(request.error().kind() == ErrorKind::invalid);
+  CHECK_THAT(request.error().text(), Catch::Contains(names));
+}
+
+TEST_CASE("wire: unknown fields are ignored", "[wire]") {
+  CHECK(parse_poll_request(with(kPoll, "{", R"({"colour":"blue",)")));
+}
+
+TEST_CASE("wire: text that is no JSON object is refused", "[wire]") {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  for (const std::string& text :
+       {std::string(), std::string("{"), std::string("[]"), std::string("7"), deep,
+        with(kPoll, "[]", std::string(5000, '[') + std::string(5000, ']'))})
+    CHECK_FALSE(parse_poll_request(text));
+}
+
+TEST_CASE("wire: bounds of texts, buffers and maps hold", "[wire]") {
+  EnrolRequest request{.token = std::string(257, 'x')};
+  CHECK_FALSE(parse_enrol_request(to_json(request)));
+  request.token.pop_back();
+  CHECK(parse_enrol_request(to_json(request)));
+  for (int i = 0; i < 33; ++i) request.attributes[std::to_string(i)] = "v";
+  CHECK_FALSE(parse_enrol_request(to_json(request)));
+
+  EnrolReply reply{.target_key = Buffer(33)};
+  CHECK_FALSE(parse_enrol_reply(to_json(reply)));
+}
+
+TEST_CASE("wire: a name that is not UTF-8 does not break the message", "[wire]") {
+  EnrolRequest request{.host_name = "\xff\xfe"};
+  CHECK(parse_enrol_request(to_json(request)));
+}
+
+TEST_CASE("wire: a device listing carries its last report", "[wire]") {
+  DeviceInfo device{.id = id_of<DeviceId>(1), .target = {"debian:1.0"}};
+  device.last_report = Report{.operation = "apply", .ok = true};
+  device.last_report->bytes_by_source["lan"] = 5;
+  const auto back = parse_device_list(to_json(DeviceList{{device}}));
+  REQUIRE(back);
+  REQUIRE(back->devices.size() == 1);
+  CHECK(back->devices[0].target == device.target);
+  CHECK(back->devices[0].last_report->bytes_by_source.at("lan") == 5);
+}
+
+TEST_CASE("wire: an error survives the trip with its kind", "[wire]") {
+  const Error error(ErrorKind::refused, "device 12 was rejected");
+  const Error back = parse_error(403, to_json(error));
+  CHECK(back.kind() == ErrorKind::refused);
+  CHECK(back.text() == error.text());
+  CHECK(parse_error(502, "<html>").kind() == ErrorKind::unavailable);
+  CHECK(parse_error(404, "").kind() == ErrorKind::not_found);
+}
+
+TEST_CASE("wire: id lists", "[wire]") {
+  const std::vector<ChunkId> ids{id_of<ChunkId>(1), id_of<ChunkId>(2)};
+  CHECK(parse_ids(to_bytes(ids)) == ids);
+  CHECK_FALSE(parse_ids(Buffer(33)));
+  CHECK_FALSE(parse_ids(Buffer(static_cast<std::size_t>(kIdListMax.count) + 32)));
+}
