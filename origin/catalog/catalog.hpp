@@ -1,0 +1,109 @@
+// The origin's registry: devices, sites, layers, assignments, tokens, CVD snapshots, lease epochs
+// and the audit log.
+//
+// Every operation is one transaction of the Table, and every change appends its audit entry in the
+// same transaction: nothing is changed unrecorded and nothing recorded that did not happen. The
+// catalogue knows the time only by being told. One thread at a time.
+//
+// Failures: `not_found` names the missing thing, `refused` a rule that forbids the change,
+// `invalid` a malformed name, `corrupt` a row that does not parse; the Table's own pass through.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "origin/catalog/table.hpp"
+#include "shared/base/units.hpp"
+#include "shared/wire/admin.hpp"
+#include "shared/wire/enrol.hpp"
+
+namespace lamina::origin {
+
+// Who changes something and when; goes to the audit log.
+struct Act {
+  std::string actor;  // "admin:NAME", "device:HEX", "origin"
+  WallTime now;
+};
+
+class Catalog {
+ public:
+  explicit Catalog(Table& table) : table_(table) {}
+
+  // --- tokens: only the SHA-256 of a secret is stored ---
+  Result<wire::TokenReply> create_token(const Act& act, const wire::TokenRequest& request);
+  Result<std::vector<wire::TokenInfo>> tokens() const;
+  Status revoke_token(const Act& act, const std::string& name);
+  // The name of the administrator token. `refused` alike for unknown, expired and enrol tokens, so
+  // that an answer tells a guesser nothing.
+  Result<std::string> check_admin(std::string_view secret, WallTime now) const;
+
+  // --- devices ---
+  // Spends one use of the token and registers the device in the same transaction: pending, or
+  // assigned when the token names a site. `key_fingerprint`: SHA-256 of its public key, hex.
+  Result<wire::DeviceInfo> enrol(WallTime now, const wire::EnrolRequest& request, DeviceId id,
+                                 const std::string& key_fingerprint);
+  Result<wire::DeviceInfo> device(const DeviceId& id) const;
+  Result<std::vector<wire::DeviceInfo>> devices() const;
+  Result<std::string> key_fingerprint(const DeviceId& id) const;
+  Status place_device(const Act& act, const DeviceId& id, const std::string& site);
+  // Also takes the device's target away; only a new enrolment brings the machine back.
+  Status reject_device(const Act& act, const DeviceId& id);
+  Status certificate_issued(const Act& act, const DeviceId& id, std::int64_t expires_ms);
+  // What a poll says about the device; written only when it differs. Not audited.
+  Status note_poll(const DeviceId& id, const wire::PollRequest& poll);
+  Status add_report(const Act& act, const DeviceId& id, const wire::Report& report);
+
+  // --- sites ---
+  Status add_site(const Act& act, const wire::SiteRequest& request);
+  Result<std::vector<wire::SiteInfo>> sites() const;
+  // Counts a site's lease grants; survives a restart, so an old holder's epoch stays old.
+  Result<std::uint64_t> next_lease_epoch(const std::string& site);
+
+  // --- layers ---
+  // `refused` unless the version is newer than every version of that name. Callers that prepare
+  // long work ask first; add_layer asks again.
+  Status check_new_version(const std::string& name, const std::string& version) const;
+  Status add_layer(const Act& act, const wire::LayerInfo& layer,
+                   const std::vector<ChunkId>& chunks);
+  Result<std::vector<wire::LayerInfo>> layers() const;
+  Result<wire::LayerInfo> layer(const LayerId& id) const;
+  Result<wire::LayerInfo> layer(const std::string& name_and_version) const;
+
+  // --- assignments ---
+  // Signs the target of one device; called inside the transaction.
+  using SignTarget = std::function<Result<Buffer>(const DeviceId& device, std::uint64_t sequence,
+                                                  const std::vector<LayerId>& stack)>;
+  // Every device gets its next target sequence; all of them or none. `refused` for a stack that
+  // does not fit together, a pending or rejected device, an empty site.
+  Result<wire::AssignmentReply> assign(const Act& act, const wire::AssignmentRequest& request,
+                                       const SignTarget& sign);
+  // The signed target bytes; `not_found` when nothing was ever assigned.
+  Result<Buffer> target(const DeviceId& id) const;
+  // May this device read this layer? Only if its target or applied stack names it.
+  Result<bool> may_read_layer(const DeviceId& id, const LayerId& layer) const;
+
+  // --- CVDs ---
+  // Which of `ids` neither the device's own CVD nor its own layers hold. What other devices
+  // hold does not matter: an answer about them would betray their files.
+  Result<std::vector<ChunkId>> lacks(const DeviceId& id, const std::vector<ChunkId>& ids) const;
+  Status link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids);
+  Result<bool> cvd_has(const DeviceId& id, const ChunkId& chunk) const;
+  // Sets the snapshot's number; a snapshot that is there already is returned as it is.
+  Result<wire::SnapshotInfo> add_snapshot(const Act& act, const DeviceId& id,
+                                          wire::SnapshotInfo snapshot);
+  Result<std::vector<wire::SnapshotInfo>> snapshots(const DeviceId& id) const;
+  Result<std::vector<wire::CvdInfo>> cvds() const;
+
+  // --- audit ---
+  // For reads that must leave a trace; changes audit themselves.
+  Status audit(const Act& act, const std::string& action, const std::string& object,
+               const std::string& detail);
+  // The last `limit` entries, oldest first, after recomputing the whole chain.
+  Result<wire::AuditList> audit_log(std::size_t limit) const;
+
+ private:
+  Table& table_;
+};
+
+}  // namespace lamina::origin

@@ -1,0 +1,114 @@
+#include "origin/catalog/rows.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using wire::SnapshotInfo;
+
+std::string cvd_key(const DeviceId& id, const ChunkId& chunk) {
+  return "cvd-chunk/" + id.hex() + raw(chunk);
+}
+
+Result<bool> has(const Rows& rows, const std::string& key) {
+  auto value = rows.get(key);
+  if (!value) return fail(std::move(value.error()));
+  return value->has_value();
+}
+
+}  // namespace
+
+Result<std::vector<ChunkId>> Catalog::lacks(const DeviceId& id,
+                                            const std::vector<ChunkId>& ids) const {
+  using Ids = std::vector<ChunkId>;
+  return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    // Only what the origin assigned: what a device says it has applied must not open a layer.
+    std::vector<std::string> places{"cvd-chunk/" + id.hex()};
+    for (const std::string& name : device->target) {
+      auto layer = load_layer_named(rows, name);
+      if (!layer) return fail(std::move(layer.error()));
+      places.push_back("layer-chunk/" + layer->id.hex());
+    }
+    Ids lacking;
+    for (const ChunkId& chunk : ids) {
+      bool found = false;
+      for (const std::string& place : places) {
+        auto held = has(rows, place + raw(chunk));
+        if (!held) return fail(std::move(held.error()));
+        if ((found = *held)) break;
+      }
+      if (!found) lacking.push_back(chunk);
+    }
+    return lacking;
+  });
+}
+
+Status Catalog::link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids) {
+  return table_.write([&](Rows& rows) -> Status {
+    for (const ChunkId& chunk : ids)
+      if (auto put = rows.put(cvd_key(id, chunk), ""); !put) return put;
+    return Done{};
+  });
+}
+
+Result<bool> Catalog::cvd_has(const DeviceId& id, const ChunkId& chunk) const {
+  return reading<bool>(table_, [&](const Rows& rows) { return has(rows, cvd_key(id, chunk)); });
+}
+
+Result<SnapshotInfo> Catalog::add_snapshot(const Act& act, const DeviceId& id,
+                                           SnapshotInfo snapshot) {
+  return writing<SnapshotInfo>(table_, [&](Rows& rows) -> Result<SnapshotInfo> {
+    const std::string place = "snapshot/" + id.hex() + "/";
+    const std::string by_id = "snapshot-id/" + id.hex() + snapshot.id.hex();
+    auto known = rows.get(by_id);
+    if (!known) return fail(std::move(known.error()));
+    if (*known)
+      return load(rows, place + **known, wire::parse_snapshot_info, "a snapshot's row is missing");
+
+    auto last = rows.last_key(place);
+    if (!last) return fail(std::move(last.error()));
+    snapshot.number = 1;
+    if (*last) {
+      auto before = load(rows, **last, wire::parse_snapshot_info, "a snapshot's row is missing");
+      if (!before) return before;
+      snapshot.number = before->number + 1;
+    }
+    const std::string number = digits(snapshot.number);
+    if (auto put = rows.put(place + number, wire::to_json(snapshot)); !put)
+      return fail(std::move(put.error()));
+    if (auto put = rows.put(by_id, number); !put) return fail(std::move(put.error()));
+    if (auto noted = append_audit(rows, act, "cvd.snapshot", "device:" + id.hex(),
+                                  "snapshot=" + snapshot.id.hex());
+        !noted)
+      return fail(std::move(noted.error()));
+    return snapshot;
+  });
+}
+
+Result<std::vector<SnapshotInfo>> Catalog::snapshots(const DeviceId& id) const {
+  return reading<std::vector<SnapshotInfo>>(
+      table_, [&](const Rows& rows) -> Result<std::vector<SnapshotInfo>> {
+        if (auto device = load_device(rows, id); !device) return fail(std::move(device.error()));
+        return load_all(rows, "snapshot/" + id.hex() + "/", wire::parse_snapshot_info);
+      });
+}
+
+Result<std::vector<wire::CvdInfo>> Catalog::cvds() const {
+  using Cvds = std::vector<wire::CvdInfo>;
+  return reading<Cvds>(table_, [](const Rows& rows) -> Result<Cvds> {
+    auto devices = load_all(rows, "device/", wire::parse_device_info);
+    if (!devices) return fail(std::move(devices.error()));
+    Cvds cvds;
+    for (const wire::DeviceInfo& device : *devices) {
+      auto list = load_all(rows, "snapshot/" + device.id.hex() + "/", wire::parse_snapshot_info);
+      if (!list) return fail(std::move(list.error()));
+      if (list->empty()) continue;
+      cvds.push_back({device.id, device.host_name, static_cast<std::int64_t>(list->size()),
+                      list->back().created_ms});
+    }
+    return cvds;
+  });
+}
+
+}  // namespace lamina::origin

@@ -1,0 +1,201 @@
+#include "origin/catalog/rows.hpp"
+#include "origin/catalog/rules.hpp"
+#include "origin/catalog/secret.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using wire::DeviceInfo;
+using wire::DeviceStatus;
+
+// Takes one use off the enrolment token; gives back what it says about the device.
+Result<wire::TokenInfo> spend_token(Rows& rows, const std::string& secret, std::int64_t now_ms) {
+  const std::string key = "token/" + sha256_hex(secret);
+  auto token = load(rows, key, wire::parse_token_info, "unknown");
+  const bool known = token.has_value();
+  if (!known && token.error().kind() != ErrorKind::not_found) return token;
+  if (!known || token->kind != "enrol")
+    return fail(ErrorKind::refused,
+                "the enrolment token is unknown or revoked; ask for a new one (`lamina token "
+                "create --kind enrol`)");
+  if (token->expires_ms <= now_ms)
+    return fail(ErrorKind::refused, "enrolment token '" + token->name +
+                                        "' has expired; ask for a new one (`lamina token create`)");
+  if (token->uses_left < 1)
+    return fail(ErrorKind::refused, "enrolment token '" + token->name +
+                                        "' is used up; ask for a new one (`lamina token create`)");
+  --token->uses_left;
+  if (auto put = rows.put(key, wire::to_json(*token)); !put) return fail(std::move(put.error()));
+  return token;
+}
+
+// Loads a device, lets `change` alter it, stores it and audits.
+template <class Change>
+Status change_device(Table& table, const Act& act, const DeviceId& id, const std::string& action,
+                     const std::string& detail, const Change& change) {
+  return table.write([&](Rows& rows) -> Status {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    if (Status done = change(rows, *device); !done) return done;
+    if (auto put = store_device(rows, *device); !put) return put;
+    return append_audit(rows, act, action, "device:" + id.hex(), detail);
+  });
+}
+
+}  // namespace
+
+Result<DeviceInfo> Catalog::enrol(WallTime now, const wire::EnrolRequest& request, DeviceId id,
+                                  const std::string& key_fingerprint) {
+  return writing<DeviceInfo>(table_, [&](Rows& rows) -> Result<DeviceInfo> {
+    auto token = spend_token(rows, request.token, ms(now));
+    if (!token) return fail(std::move(token.error()));
+    const bool placed = !token->site.empty();
+    DeviceInfo device{.id = id,
+                      .status = placed ? DeviceStatus::assigned : DeviceStatus::pending,
+                      .site = token->site,
+                      .host_name = printable(request.host_name, 60),
+                      .hardware_uuid = request.hardware_uuid,
+                      .node_version = request.node_version,
+                      .attributes = request.attributes,
+                      .enrolled_ms = ms(now)};
+    if (auto put = store_device(rows, device); !put) return fail(std::move(put.error()));
+    if (auto put = rows.put("device-key/" + id.hex(), key_fingerprint); !put)
+      return fail(std::move(put.error()));
+    if (auto noted = append_audit(rows, {"device:" + id.hex(), now}, "device.enrol",
+                                  "device:" + id.hex(), "token=" + token->name);
+        !noted)
+      return fail(std::move(noted.error()));
+    return device;
+  });
+}
+
+Result<DeviceInfo> Catalog::device(const DeviceId& id) const {
+  return reading<DeviceInfo>(table_, [&](const Rows& rows) { return load_device(rows, id); });
+}
+
+Result<std::vector<DeviceInfo>> Catalog::devices() const {
+  return reading<std::vector<DeviceInfo>>(
+      table_, [](const Rows& rows) { return load_all(rows, "device/", wire::parse_device_info); });
+}
+
+Result<std::string> Catalog::key_fingerprint(const DeviceId& id) const {
+  return reading<std::string>(table_, [&](const Rows& rows) -> Result<std::string> {
+    auto value = rows.get("device-key/" + id.hex());
+    if (!value) return fail(std::move(value.error()));
+    if (!*value) return fail(ErrorKind::not_found, "device " + id.hex() + " is not enrolled");
+    return std::move(**value);
+  });
+}
+
+Status Catalog::place_device(const Act& act, const DeviceId& id, const std::string& site) {
+  return change_device(
+      table_, act, id, "device.assign", "site=" + site,
+      [&](Rows& rows, DeviceInfo& device) -> Status {
+        if (device.status == DeviceStatus::rejected)
+          return fail(ErrorKind::refused,
+                      "device " + id.hex() + " was rejected; enrol it again with a new token");
+        if (auto known = load_site(rows, site); !known) return fail(std::move(known.error()));
+        device.status = DeviceStatus::assigned;
+        device.site = site;
+        return Done{};
+      });
+}
+
+Status Catalog::reject_device(const Act& act, const DeviceId& id) {
+  return change_device(table_, act, id, "device.reject", "",
+                       [&](Rows& rows, DeviceInfo& device) -> Status {
+                         device.status = DeviceStatus::rejected;
+                         device.site.clear();
+                         device.target.clear();
+                         return rows.erase("device-target/" + id.hex());
+                       });
+}
+
+Status Catalog::certificate_issued(const Act& act, const DeviceId& id, std::int64_t expires_ms) {
+  return change_device(table_, act, id, "device.certificate", std::to_string(expires_ms),
+                       [&](Rows&, DeviceInfo& device) -> Status {
+                         device.certificate_expires_ms = expires_ms;
+                         return Done{};
+                       });
+}
+
+Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll) {
+  const auto missing = [&] {
+    std::int64_t bytes = 0;
+    for (const wire::Want& want : poll.wants)
+      bytes = want.missing_bytes > INT64_MAX - bytes ? INT64_MAX : bytes + want.missing_bytes;
+    return bytes;
+  }();
+  // Told apart by reading first: an idle fleet polls all day and must not write all day.
+  std::optional<DeviceInfo> changed;
+  auto looked = table_.read([&](const Rows& rows) -> Status {
+    auto before = load_device(rows, id);
+    if (!before) return fail(std::move(before.error()));
+    DeviceInfo after = *before;
+    after.applied_sequence = poll.applied_sequence;
+    after.node_version = poll.node_version;
+    after.lan_address = poll.lan_address;
+    after.missing_bytes = missing;
+    after.applied.clear();
+    for (const LayerId& layer : poll.applied) {
+      auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");
+      after.applied.push_back(info ? full_name(*info) : layer.hex());
+    }
+    if (wire::to_json(after) != wire::to_json(*before)) changed = std::move(after);
+    return Done{};
+  });
+  if (!looked || !changed) return looked;
+  return table_.write([&](Rows& rows) { return store_device(rows, *changed); });
+}
+
+Status Catalog::add_report(const Act& act, const DeviceId& id, const wire::Report& report) {
+  return change_device(table_, act, id, "device.report",
+                       report.operation + (report.ok ? " ok" : " failed: " + report.text),
+                       [&](Rows&, DeviceInfo& device) -> Status {
+                         device.last_report = report;
+                         return Done{};
+                       });
+}
+
+Status Catalog::add_site(const Act& act, const wire::SiteRequest& request) {
+  if (auto ok = check_name("the site's name", request.name); !ok) return ok;
+  return table_.write([&](Rows& rows) -> Status {
+    auto taken = rows.get("site/" + request.name);
+    if (!taken) return fail(std::move(taken.error()));
+    if (*taken) return fail(ErrorKind::refused, "there is a site '" + request.name + "' already");
+    const wire::SiteInfo site{.name = request.name, .subnet = request.subnet};
+    if (auto put = rows.put("site/" + request.name, wire::to_json(site)); !put) return put;
+    return append_audit(rows, act, "site.add", request.name, request.subnet);
+  });
+}
+
+Result<std::vector<wire::SiteInfo>> Catalog::sites() const {
+  return reading<std::vector<wire::SiteInfo>>(
+      table_, [](const Rows& rows) -> Result<std::vector<wire::SiteInfo>> {
+        auto sites = load_all(rows, "site/", wire::parse_site_info);
+        auto devices = load_all(rows, "device/", wire::parse_device_info);
+        if (!sites) return sites;
+        if (!devices) return fail(std::move(devices.error()));
+        for (wire::SiteInfo& site : *sites)
+          for (const DeviceInfo& device : *devices) site.devices += device.site == site.name;
+        return sites;
+      });
+}
+
+Result<std::uint64_t> Catalog::next_lease_epoch(const std::string& site) {
+  return writing<std::uint64_t>(table_, [&](Rows& rows) -> Result<std::uint64_t> {
+    const std::string key = "epoch/" + site;
+    auto value = rows.get(key);
+    if (!value) return fail(std::move(value.error()));
+    std::uint64_t epoch = 0;
+    if (*value) {
+      const char* end = (*value)->data() + (*value)->size();
+      if (std::from_chars((*value)->data(), end, epoch).ptr != end) return fail(corrupt_row(key));
+    }
+    ++epoch;
+    if (auto put = rows.put(key, std::to_string(epoch)); !put) return fail(std::move(put.error()));
+    return epoch;
+  });
+}
+
+}  // namespace lamina::origin

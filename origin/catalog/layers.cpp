@@ -1,0 +1,171 @@
+#include "origin/catalog/rows.hpp"
+#include "origin/catalog/rules.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using wire::LayerInfo;
+
+Status check_newer(const Rows& rows, const std::string& name, const std::string& version) {
+  std::string newest;
+  auto scanned = rows.scan("layer-name/" + name + ":", [&](std::string_view key, std::string_view) {
+    const std::string other(key.substr(key.rfind(':') + 1));
+    if (newest.empty() || compare_versions(other, newest) > 0) newest = other;
+    return true;
+  });
+  if (!scanned) return scanned;
+  if (newest.empty() || compare_versions(version, newest) > 0) return Done{};
+  return fail(ErrorKind::refused, "version " + version + " of layer " + name +
+                                      " is not newer than " + newest +
+                                      "; versions only go up, choose a higher one");
+}
+
+// The devices that a request names: a whole site's or those listed.
+Result<std::vector<wire::DeviceInfo>> addressed(const Rows& rows,
+                                                const wire::AssignmentRequest& request) {
+  if (request.site.empty() == request.devices.empty())
+    return fail(ErrorKind::invalid, "an assignment names either a site or devices");
+  std::vector<wire::DeviceInfo> devices;
+  for (const DeviceId& id : request.devices) {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    if (device->status != wire::DeviceStatus::assigned)
+      return fail(ErrorKind::refused, "device " + id.hex() + " is " +
+                                          std::string(wire::name_of(device->status)) +
+                                          "; place it with `lamina device assign` first");
+    devices.push_back(std::move(*device));
+  }
+  if (request.site.empty()) return devices;
+  if (auto site = load_site(rows, request.site); !site) return fail(std::move(site.error()));
+  auto all = load_all(rows, "device/", wire::parse_device_info);
+  if (!all) return all;
+  for (wire::DeviceInfo& device : *all)
+    if (device.site == request.site) devices.push_back(std::move(device));
+  if (devices.empty())
+    return fail(ErrorKind::refused,
+                "site " + request.site + " has no devices; place some with `lamina device assign`");
+  return devices;
+}
+
+bool holds(const std::vector<std::string>& stack, const std::string& name) {
+  return std::find(stack.begin(), stack.end(), name) != stack.end();
+}
+
+}  // namespace
+
+Result<LayerInfo> load_layer_named(const Rows& rows, const std::string& name) {
+  auto id = rows.get("layer-name/" + name);
+  if (!id) return fail(std::move(id.error()));
+  if (!*id)
+    return fail(ErrorKind::not_found, "there is no layer '" + printable(name, 130) +
+                                          "' (NAME:VERSION); `lamina layer ls` lists the layers");
+  return load(rows, "layer/" + **id, wire::parse_layer_info, "layer " + **id + " is not there");
+}
+
+Status Catalog::check_new_version(const std::string& name, const std::string& version) const {
+  return table_.read([&](const Rows& rows) { return check_newer(rows, name, version); });
+}
+
+Status Catalog::add_layer(const Act& act, const LayerInfo& layer,
+                          const std::vector<ChunkId>& chunks) {
+  if (auto ok = check_name("the layer's name", layer.name); !ok) return ok;
+  if (auto ok = check_name("the layer's version", layer.version); !ok) return ok;
+  if (layer.kind != "base" && layer.kind != "app" && layer.kind != "driver")
+    return fail(ErrorKind::invalid, "layer " + full_name(layer) +
+                                        " must be of kind 'base', 'app' or 'driver', not '" +
+                                        printable(layer.kind, 40) + "'");
+  return table_.write([&](Rows& rows) -> Status {
+    if (auto newer = check_newer(rows, layer.name, layer.version); !newer) return newer;
+    for (const ChunkId& chunk : chunks)
+      if (auto put = rows.put("layer-chunk/" + layer.id.hex() + raw(chunk), ""); !put) return put;
+    if (auto put = rows.put("layer/" + layer.id.hex(), wire::to_json(layer)); !put) return put;
+    if (auto put = rows.put("layer-name/" + full_name(layer), layer.id.hex()); !put) return put;
+    return append_audit(rows, act, "layer.publish", full_name(layer), "id=" + layer.id.hex());
+  });
+}
+
+Result<std::vector<LayerInfo>> Catalog::layers() const {
+  auto layers = reading<std::vector<LayerInfo>>(
+      table_, [](const Rows& rows) { return load_all(rows, "layer/", wire::parse_layer_info); });
+  if (layers)
+    std::sort(layers->begin(), layers->end(), [](const LayerInfo& a, const LayerInfo& b) {
+      if (a.name != b.name) return a.name < b.name;
+      return compare_versions(a.version, b.version) < 0;
+    });
+  return layers;
+}
+
+Result<LayerInfo> Catalog::layer(const LayerId& id) const {
+  return reading<LayerInfo>(table_, [&](const Rows& rows) {
+    return load(rows, "layer/" + id.hex(), wire::parse_layer_info,
+                "there is no layer " + id.hex() + "; `lamina layer ls` lists the layers");
+  });
+}
+
+Result<LayerInfo> Catalog::layer(const std::string& name_and_version) const {
+  return reading<LayerInfo>(
+      table_, [&](const Rows& rows) { return load_layer_named(rows, name_and_version); });
+}
+
+Result<wire::AssignmentReply> Catalog::assign(const Act& act,
+                                              const wire::AssignmentRequest& request,
+                                              const SignTarget& sign) {
+  return writing<wire::AssignmentReply>(table_, [&](Rows& rows) -> Result<wire::AssignmentReply> {
+    std::vector<LayerInfo> stack;
+    std::vector<LayerId> ids;
+    std::string text;
+    for (const std::string& name : request.layers) {
+      auto layer = load_layer_named(rows, name);
+      if (!layer) return fail(std::move(layer.error()));
+      ids.push_back(layer->id);
+      stack.push_back(std::move(*layer));
+      text += (text.empty() ? "" : ",") + name;
+    }
+    if (auto fits = check_stack(stack); !fits) return fail(std::move(fits.error()));
+    auto devices = addressed(rows, request);
+    if (!devices) return fail(std::move(devices.error()));
+
+    wire::AssignmentReply reply{.devices = {}, .accepted_ms = ms(act.now)};
+    for (wire::DeviceInfo& device : *devices) {
+      ++device.target_sequence;
+      device.target = request.layers;
+      auto target = sign(device.id, device.target_sequence, ids);
+      if (!target)
+        return fail(std::move(target.error()).in("signing the target of " + device.id.hex()));
+      if (auto put = rows.put("device-target/" + device.id.hex(), as_text(*target)); !put)
+        return fail(std::move(put.error()));
+      if (auto put = store_device(rows, device); !put) return fail(std::move(put.error()));
+      if (auto noted = append_audit(
+              rows, act, "device.target", "device:" + device.id.hex(),
+              "sequence=" + std::to_string(device.target_sequence) + " layers=" + text);
+          !noted)
+        return fail(std::move(noted.error()));
+      reply.devices.push_back(device.id);
+    }
+    return reply;
+  });
+}
+
+Result<Buffer> Catalog::target(const DeviceId& id) const {
+  return reading<Buffer>(table_, [&](const Rows& rows) -> Result<Buffer> {
+    auto value = rows.get("device-target/" + id.hex());
+    if (!value) return fail(std::move(value.error()));
+    if (!*value) return fail(ErrorKind::not_found, "device " + id.hex() + " has no target yet");
+    return to_buffer(std::string_view(**value));
+  });
+}
+
+Result<bool> Catalog::may_read_layer(const DeviceId& id, const LayerId& layer) const {
+  return reading<bool>(table_, [&](const Rows& rows) -> Result<bool> {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");
+    if (!info) {
+      if (info.error().kind() == ErrorKind::not_found) return false;
+      return fail(std::move(info.error()));
+    }
+    return holds(device->target, full_name(*info));
+  });
+}
+
+}  // namespace lamina::origin

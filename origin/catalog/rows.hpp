@@ -1,0 +1,110 @@
+// How the catalogue's facts lie in rows; private to the .cpp files of this folder.
+//
+//   device/<hex>            DeviceInfo           device-key/<hex>        fingerprint
+//   device-target/<hex>     signed target        site/<name>             SiteInfo
+//   epoch/<site>            decimal number       layer/<hex>             LayerInfo
+//   layer-name/<name>:<v>   layer id, hex        layer-chunk/<hex><raw>  (empty)
+//   token/<sha256>          TokenInfo            token-name/<name>       sha256
+//   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
+//   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry
+//
+// Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
+// order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+
+#include "origin/catalog/catalog.hpp"
+
+namespace lamina::origin {
+
+inline std::string digits(std::uint64_t number) {
+  std::string text(16, '0');
+  for (std::size_t i = text.size(); i-- > 0; number >>= 4)
+    text[i] = "0123456789abcdef"[number & 15];
+  return text;
+}
+inline std::string raw(const ChunkId& id) { return std::string(as_text(id.bytes())); }
+inline std::string full_name(const wire::LayerInfo& layer) {
+  return layer.name + ":" + layer.version;
+}
+inline std::int64_t ms(WallTime time) { return time.ns / 1'000'000; }
+
+inline Error corrupt_row(std::string_view key) {
+  return Error(ErrorKind::corrupt,
+               "row '" + printable(key, 100) +
+                   "' of the catalogue does not parse; restore the catalogue from a backup");
+}
+
+// The message stored under `key`; `missing` is the text of `not_found`.
+template <class Message>
+Result<Message> load(const Rows& rows, const std::string& key,
+                     Result<Message> (*parse)(std::string_view), const std::string& missing) {
+  auto value = rows.get(key);
+  if (!value) return fail(std::move(value.error()));
+  if (!*value) return fail(ErrorKind::not_found, missing);
+  auto message = parse(**value);
+  if (!message) return fail(corrupt_row(key));
+  return message;
+}
+
+template <class Message>
+Result<std::vector<Message>> load_all(const Rows& rows, std::string_view prefix,
+                                      Result<Message> (*parse)(std::string_view)) {
+  std::vector<Message> all;
+  Status parsed = Done{};
+  auto scanned = rows.scan(prefix, [&](std::string_view key, std::string_view value) {
+    auto message = parse(value);
+    if (!message) return parsed = fail(corrupt_row(key)), false;
+    all.push_back(std::move(*message));
+    return true;
+  });
+  if (!scanned) return fail(std::move(scanned.error()));
+  if (!parsed) return fail(std::move(parsed.error()));
+  return all;
+}
+
+inline Result<wire::DeviceInfo> load_device(const Rows& rows, const DeviceId& id) {
+  return load(rows, "device/" + id.hex(), wire::parse_device_info,
+              "device " + id.hex() + " is not enrolled; `lamina device ls` lists the devices");
+}
+inline Status store_device(Rows& rows, const wire::DeviceInfo& device) {
+  return rows.put("device/" + device.id.hex(), wire::to_json(device));
+}
+inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& name) {
+  return load(rows, "site/" + name, wire::parse_site_info,
+              "there is no site '" + printable(name, 80) + "'; `lamina site add` makes one");
+}
+Result<wire::LayerInfo> load_layer_named(const Rows& rows, const std::string& name);
+
+// Appends to the audit chain within the caller's transaction.
+Status append_audit(Rows& rows, const Act& act, const std::string& action,
+                    const std::string& object, const std::string& detail);
+
+// Runs `look` in a reading transaction and hands its value out.
+template <class Value, class Look>
+Result<Value> reading(const Table& table, const Look& look) {
+  Result<Value> value = fail(ErrorKind::unavailable, "the catalogue was not read");
+  auto done = table.read([&](const Rows& rows) -> Status {
+    value = look(rows);
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  return value;
+}
+
+// Runs `change` in a writing transaction; its failure rolls back.
+template <class Value, class Change>
+Result<Value> writing(Table& table, const Change& change) {
+  Result<Value> value = fail(ErrorKind::unavailable, "the catalogue was not written");
+  auto done = table.write([&](Rows& rows) -> Status {
+    value = change(rows);
+    if (!value) return fail(value.error());
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  return value;
+}
+
+}  // namespace lamina::origin

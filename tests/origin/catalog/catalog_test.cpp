@@ -1,0 +1,308 @@
+#include "origin/catalog/catalog.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "origin/catalog/secret.hpp"
+#include "tests/support/memory_table.hpp"
+
+using namespace lamina;
+using namespace lamina::origin;
+using wire::DeviceStatus;
+
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+template <class Id>
+Id id_of(int n) {
+  std::array<std::byte, Id::kSize> bytes{};
+  bytes.back() = static_cast<std::byte>(n);
+  return Id(bytes);
+}
+const DeviceId kAnn = id_of<DeviceId>(1), kBob = id_of<DeviceId>(2);
+
+// Speaks to the catalogue in seconds since the test began.
+struct Bench {
+  MemoryTable table;
+  Catalog catalog{table};
+
+  static Act at(std::int64_t seconds) { return {"admin:root", WallTime{seconds * kSecond}}; }
+
+  std::string token(std::string name, std::string kind, std::int64_t uses, std::string site = "") {
+    auto reply = catalog.create_token(
+        at(0), {.name = name, .kind = kind, .uses = uses, .ttl_ms = 100'000, .site = site});
+    REQUIRE(reply);
+    return reply->secret;
+  }
+  Result<wire::DeviceInfo> enrol(const std::string& secret, DeviceId id, std::int64_t seconds = 1) {
+    return catalog.enrol(WallTime{seconds * kSecond}, {.token = secret}, id, "fingerprint");
+  }
+  void site(const std::string& name) { REQUIRE(catalog.add_site(at(0), {.name = name})); }
+  Status publish(const std::string& name, const std::string& version, const std::string& kind,
+                 int id, std::vector<ChunkId> chunks = {}) {
+    return catalog.add_layer(at(1),
+                             {.id = id_of<LayerId>(id),
+                              .name = name,
+                              .version = version,
+                              .kind = kind,
+                              .os_family = "linux",
+                              .architecture = "amd64"},
+                             chunks);
+  }
+  Result<wire::AssignmentReply> assign(wire::AssignmentRequest request) {
+    return catalog.assign(at(5), request,
+                          [](const DeviceId&, std::uint64_t sequence,
+                             const std::vector<LayerId>& stack) -> Result<Buffer> {
+                            return to_buffer(std::string_view(std::to_string(sequence) + "/" +
+                                                              std::to_string(stack.size())));
+                          });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("tokens: the secret is nowhere in the table", "[origin]") {
+  Bench bench;
+  const auto secret = bench.token("root", "admin", 0);
+  CHECK(secret.size() == 64);
+  for (const auto& [key, value] : bench.table.rows()) {
+    CHECK(key.find(secret) == std::string::npos);
+    CHECK(value.find(secret) == std::string::npos);
+  }
+  CHECK(bench.catalog.check_admin(secret, WallTime{1}).value() == "root");
+}
+
+TEST_CASE("tokens: an administrator's token ends at its expiry and at its revocation", "[origin]") {
+  Bench bench;
+  const auto secret = bench.token("root", "admin", 0);
+  CHECK(bench.catalog.check_admin(secret, WallTime{99 * kSecond}));
+  CHECK_FALSE(bench.catalog.check_admin(secret, WallTime{100 * kSecond}));
+  REQUIRE(bench.catalog.revoke_token(Bench::at(2), "root"));
+  CHECK_FALSE(bench.catalog.check_admin(secret, WallTime{3 * kSecond}));
+  CHECK(bench.catalog.revoke_token(Bench::at(3), "root").error().kind() == ErrorKind::not_found);
+}
+
+TEST_CASE("tokens: wrong, expired and enrolment secrets are refused with one text", "[origin]") {
+  Bench bench;
+  const auto admin = bench.token("root", "admin", 0);
+  const auto enrol = bench.token("shop", "enrol", 3);
+  const auto wrong = bench.catalog.check_admin("guess", WallTime{1});
+  const auto expired = bench.catalog.check_admin(admin, WallTime{200 * kSecond});
+  const auto other = bench.catalog.check_admin(enrol, WallTime{1});
+  REQUIRE((!wrong && !expired && !other));
+  CHECK(wrong.error().text() == expired.error().text());
+  CHECK(wrong.error().text() == other.error().text());
+}
+
+TEST_CASE("tokens: requests that break the rules", "[origin]") {
+  Bench bench;
+  bench.token("taken", "admin", 0);
+  const std::vector<wire::TokenRequest> wrong{
+      {.name = "taken", .kind = "admin", .ttl_ms = 1},
+      {.name = "a/b", .kind = "admin", .ttl_ms = 1},
+      {.name = "n", .kind = "root", .ttl_ms = 1},
+      {.name = "n", .kind = "admin", .ttl_ms = 0},
+      {.name = "n", .kind = "admin", .uses = 1, .ttl_ms = 1},
+      {.name = "n", .kind = "enrol", .uses = 0, .ttl_ms = 1},
+      {.name = "n", .kind = "enrol", .uses = 1, .ttl_ms = 1, .site = "nowhere"}};
+  for (const auto& request : wrong) CHECK_FALSE(bench.catalog.create_token(Bench::at(0), request));
+}
+
+TEST_CASE("enrolment: a batch token is good for its uses and no more", "[origin]") {
+  Bench bench;
+  const auto secret = bench.token("batch", "enrol", 2);
+  CHECK(bench.enrol(secret, kAnn)->status == DeviceStatus::pending);
+  CHECK(bench.enrol(secret, kBob));
+  const auto third = bench.enrol(secret, id_of<DeviceId>(3));
+  REQUIRE_FALSE(third);
+  CHECK(third.error().kind() == ErrorKind::refused);
+  CHECK_THAT(third.error().text(), Catch::Contains("used up"));
+  CHECK(bench.catalog.devices()->size() == 2);
+}
+
+TEST_CASE("enrolment: expired, unknown and administrator tokens enrol nobody", "[origin]") {
+  Bench bench;
+  const auto secret = bench.token("batch", "enrol", 2);
+  CHECK_FALSE(bench.enrol(secret, kAnn, 100));
+  CHECK_FALSE(bench.enrol("guess", kAnn));
+  CHECK_FALSE(bench.enrol(bench.token("root", "admin", 0), kAnn));
+  CHECK(bench.catalog.devices()->empty());
+}
+
+TEST_CASE("enrolment: a use is not spent when the disk is full", "[origin]") {
+  Bench bench;
+  const auto secret = bench.token("once", "enrol", 1);
+  bench.table.fail_commit = true;
+  CHECK_FALSE(bench.enrol(secret, kAnn));
+  CHECK(bench.enrol(secret, kAnn));
+}
+
+TEST_CASE("enrolment: a token with a site places the device at once", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  const auto device = bench.enrol(bench.token("t", "enrol", 1, "shop"), kAnn);
+  CHECK(device->status == DeviceStatus::assigned);
+  CHECK(device->site == "shop");
+  CHECK(bench.catalog.sites()->at(0).devices == 1);
+}
+
+TEST_CASE("devices: a rejected device stays rejected and loses its target", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1, "shop"), kAnn));
+  REQUIRE(bench.publish("os", "1.0", "base", 1));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+  REQUIRE(bench.catalog.reject_device(Bench::at(6), kAnn));
+  CHECK(bench.catalog.device(kAnn)->status == DeviceStatus::rejected);
+  CHECK_FALSE(bench.catalog.target(kAnn));
+  CHECK_FALSE(bench.catalog.may_read_layer(kAnn, id_of<LayerId>(1)).value());
+  CHECK_FALSE(bench.catalog.place_device(Bench::at(7), kAnn, "shop"));
+  CHECK_FALSE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+}
+
+TEST_CASE("devices: a poll that says nothing new writes nothing", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
+  const wire::PollRequest poll{.applied_sequence = 2, .lan_address = "10.0.0.1"};
+  REQUIRE(bench.catalog.note_poll(kAnn, poll));
+  CHECK(bench.catalog.device(kAnn)->applied_sequence == 2);
+  bench.table.fail_commit = true;
+  CHECK(bench.catalog.note_poll(kAnn, poll));
+}
+
+TEST_CASE("layers: versions only go up", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.publish("os", "1.9", "base", 1));
+  REQUIRE(bench.publish("os", "1.10", "base", 2));
+  REQUIRE(bench.publish("os-extra", "1.0", "base", 3));  // Another name, its own versions.
+  for (const char* version : {"1.10", "1.9", "1.0"}) {
+    const auto again = bench.publish("os", version, "base", 4);
+    REQUIRE_FALSE(again);
+    CHECK(again.error().kind() == ErrorKind::refused);
+    CHECK_THAT(again.error().text(), Catch::Contains("1.10"));
+  }
+  CHECK_FALSE(bench.catalog.check_new_version("os", "1.10"));
+  CHECK(bench.catalog.check_new_version("os", "2"));
+  CHECK(bench.catalog.layers()->size() == 3);
+  CHECK(bench.catalog.layer("os:1.10")->id == id_of<LayerId>(2));
+}
+
+TEST_CASE("assignments: each raises the device's sequence and signs a new target", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  const auto secret = bench.token("t", "enrol", 2, "shop");
+  REQUIRE(bench.enrol(secret, kAnn));
+  REQUIRE(bench.enrol(secret, kBob));
+  REQUIRE(bench.publish("os", "1.0", "base", 1));
+  REQUIRE(bench.publish("office", "1.0", "app", 2));
+
+  CHECK(bench.assign({.site = "shop", .layers = {"os:1.0"}})->devices.size() == 2);
+  REQUIRE(bench.assign({.devices = {kBob}, .layers = {"os:1.0", "office:1.0"}}));
+  CHECK(as_text(*bench.catalog.target(kAnn)) == "1/1");
+  CHECK(as_text(*bench.catalog.target(kBob)) == "2/2");
+  CHECK(bench.catalog.may_read_layer(kBob, id_of<LayerId>(2)).value());
+  CHECK_FALSE(bench.catalog.may_read_layer(kAnn, id_of<LayerId>(2)).value());
+}
+
+TEST_CASE("assignments: a refused one changes no device", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  bench.site("empty");
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1, "shop"), kAnn));
+  REQUIRE(bench.enrol(bench.token("u", "enrol", 1), kBob));  // Pending.
+  REQUIRE(bench.publish("os", "1.0", "base", 1));
+  REQUIRE(bench.publish("office", "1.0", "app", 2));
+
+  CHECK_FALSE(bench.assign({.devices = {kAnn}, .layers = {"office:1.0"}}));
+  CHECK_FALSE(bench.assign({.devices = {kAnn, kBob}, .layers = {"os:1.0"}}));
+  CHECK_FALSE(bench.assign({.devices = {kAnn}, .layers = {"os:9"}}));
+  CHECK_FALSE(bench.assign({.site = "empty", .layers = {"os:1.0"}}));
+  CHECK_FALSE(bench.assign({.site = "nowhere", .layers = {"os:1.0"}}));
+  CHECK_FALSE(bench.assign({.layers = {"os:1.0"}}));
+  CHECK_FALSE(bench.assign({.site = "shop", .devices = {kAnn}, .layers = {"os:1.0"}}));
+  CHECK(bench.catalog.device(kAnn)->target_sequence == 0);
+  CHECK_FALSE(bench.catalog.target(kAnn));
+}
+
+TEST_CASE("cvd: what another device has stays its secret", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  const auto secret = bench.token("t", "enrol", 2, "shop");
+  REQUIRE(bench.enrol(secret, kAnn));
+  REQUIRE(bench.enrol(secret, kBob));
+  const auto private_chunk = id_of<ChunkId>(1), layer_chunk = id_of<ChunkId>(2);
+  REQUIRE(bench.publish("os", "1.0", "base", 1, {layer_chunk}));
+  REQUIRE(bench.assign({.devices = {kBob}, .layers = {"os:1.0"}}));
+  REQUIRE(bench.catalog.link_chunks(kBob, {private_chunk}));
+
+  using Ids = std::vector<ChunkId>;
+  const Ids both{private_chunk, layer_chunk};
+  CHECK(bench.catalog.lacks(kBob, both).value().empty());
+  CHECK(bench.catalog.lacks(kAnn, both).value() == both);
+
+  // Claiming to have applied a layer opens nothing.
+  REQUIRE(bench.catalog.note_poll(kAnn, {.applied = {id_of<LayerId>(1)}}));
+  CHECK(bench.catalog.lacks(kAnn, both).value() == both);
+}
+
+TEST_CASE("cvd: snapshots are numbered, and sending one twice adds one", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
+  for (const int n : {1, 2, 2})
+    REQUIRE(bench.catalog.add_snapshot(Bench::at(n), kAnn,
+                                       {.id = id_of<SnapshotId>(n), .created_ms = n}));
+  const auto list = bench.catalog.snapshots(kAnn);
+  REQUIRE(list->size() == 2);
+  CHECK(list->at(1).number == 2);
+  CHECK(bench.catalog.cvds()->at(0).newest_ms == 2);
+  CHECK_FALSE(bench.catalog.snapshots(kBob));
+}
+
+TEST_CASE("leases: epochs outlive the process", "[origin]") {
+  Bench bench;
+  CHECK(bench.catalog.next_lease_epoch("shop").value() == 1);
+  CHECK(Catalog(bench.table).next_lease_epoch("shop").value() == 2);
+  CHECK(bench.catalog.next_lease_epoch("depot").value() == 1);
+}
+
+TEST_CASE("audit: every change leaves an entry, a refused one leaves none", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  CHECK_FALSE(bench.catalog.add_site(Bench::at(1), {.name = "shop"}));
+  REQUIRE(bench.catalog.audit({"admin:root", WallTime{2 * kSecond}}, "cvd.read", "device:1", "x"));
+  const auto log = bench.catalog.audit_log(100);
+  REQUIRE(log->entries.size() == 2);
+  CHECK(log->entries[0].action == "site.add");
+  CHECK(log->entries[1].time_ms == 2000);
+  CHECK(log->intact);
+  CHECK(log->head == log->entries[1].hash);
+}
+
+TEST_CASE("audit: a changed, removed or forged entry is seen", "[origin]") {
+  Bench bench;
+  for (const char* name : {"a", "b", "c"}) bench.site(name);
+  auto& rows = bench.table.rows();
+  const std::string second = "audit/0000000000000002";
+  REQUIRE(rows.contains(second));
+  SECTION("changed") {
+    auto& text = rows[second];
+    text.replace(text.find("site.add"), 8, "site.del");
+  }
+  SECTION("removed") { rows.erase(second); }
+  SECTION("rehashed alone") {
+    auto entry = wire::parse_audit_entry(rows[second]).value();
+    entry.object = "other";
+    entry.hash = sha256_hex(entry.object);
+    rows[second] = wire::to_json(entry);
+  }
+  CHECK_FALSE(bench.catalog.audit_log(100)->intact);
+}
+
+TEST_CASE("audit: the list is limited, the check is not", "[origin]") {
+  Bench bench;
+  for (int i = 0; i < 20; ++i) bench.site("s" + std::to_string(i));
+  const auto log = bench.catalog.audit_log(3);
+  REQUIRE(log->entries.size() == 3);
+  CHECK(log->entries[0].object == "s17");
+  CHECK(log->intact);
+}
