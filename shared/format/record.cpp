@@ -1,0 +1,340 @@
+#include "shared/format/record.hpp"
+
+#include <algorithm>
+
+#include "shared/hash/sha256.hpp"
+
+namespace lamina::format {
+namespace {
+
+constexpr std::string_view kRecordMagic = "LMrc";
+constexpr std::string_view kEnvelopeMagic = "LMsg";
+constexpr std::uint8_t kVersion = 1;
+constexpr std::string_view kDomain = "lamina record signature v1";
+
+void write_head(RecordType type, Writer& out) {
+  out.raw(as_view(kRecordMagic));
+  out.u8(static_cast<std::uint8_t>(type));
+  out.u8(kVersion);
+  out.u16(0);  // Required features: none exist.
+}
+
+std::string record_name(RecordType type) { return std::string(name_of(type)) + " record"; }
+
+Status check_head(RecordType type, ByteView bytes, Reader& in) {
+  if (bytes.size() > kRecordMax)
+    return fail(ErrorKind::invalid, record_name(type) + " is larger than 1 MiB");
+  const bool magic = as_text(in.raw(4)) == kRecordMagic;
+  const std::uint8_t found = in.u8();
+  const std::uint8_t version = in.u8();
+  const std::uint16_t features = in.u16();
+  if (in.failed() || !magic) return fail(ErrorKind::corrupt, "not a " + record_name(type));
+  if (found != static_cast<std::uint8_t>(type))
+    return fail(ErrorKind::invalid, "a record of type " + std::to_string(found) +
+                                        " stands where a " + record_name(type) + " is needed");
+  if (version != kVersion)
+    return fail(ErrorKind::invalid, record_name(type) + " has version " + std::to_string(version) +
+                                        "; this program reads version 1");
+  if (features != 0)
+    return fail(ErrorKind::invalid, record_name(type) +
+                                        " needs features that this program lacks (bits " +
+                                        std::to_string(features) + "): install a newer version");
+  return Done{};
+}
+
+// The record once all its bytes are used; `value` was read with `in`.
+template <class Record>
+Result<Record> finish(RecordType type, const Reader& in, Record value, bool fits = true) {
+  if (!in.finished())
+    return fail(ErrorKind::corrupt,
+                record_name(type) + " is cut off, has bytes too many, or breaks a limit");
+  if (!fits) return fail(ErrorKind::invalid, record_name(type) + " holds a value out of range");
+  return value;
+}
+
+void write_stack(const std::vector<LayerId>& stack, Writer& out) {
+  out.varint(stack.size());
+  for (const LayerId& id : stack) out.raw(id.bytes());
+}
+
+std::vector<LayerId> read_stack(Reader& in) {
+  const std::uint64_t count = in.count(LayerId::kSize);
+  if (count > kStackMax) in.set_failed();
+  std::vector<LayerId> stack;
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) stack.push_back(in.id<LayerId>());
+  return stack;
+}
+
+void write_time(WallTime time, Writer& out) { out.svarint(time.ns); }
+WallTime read_time(Reader& in) { return {in.svarint()}; }
+
+Buffer signed_message(RecordType type, ByteView record) {
+  Writer out;
+  out.text(kDomain);
+  out.u8(static_cast<std::uint8_t>(type));
+  out.bytes(record);
+  return out.take();
+}
+
+}  // namespace
+
+std::string_view name_of(RecordType type) {
+  switch (type) {
+    case RecordType::layer: return "layer";
+    case RecordType::distribution: return "distribution";
+    case RecordType::target: return "device target";
+    case RecordType::lease: return "lease";
+    case RecordType::snapshot: return "snapshot";
+  }
+  return "unknown";
+}
+
+Status check_name(std::string_view name, std::string_view what) {
+  const auto alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  const bool good = !name.empty() && name.size() <= kNameMax && alphanumeric(name.front()) &&
+                    std::ranges::all_of(name, [&](char c) {
+                      return alphanumeric(c) || c == '.' || c == '_' || c == '+' || c == '-';
+                    });
+  if (good) return Done{};
+  return fail(ErrorKind::invalid,
+              std::string(what) + " '" + printable(name, 80) +
+                  "' must be 1 to 128 letters, digits or . _ + - and begin with a letter or digit");
+}
+
+std::string_view name_of(LayerKind kind) {
+  switch (kind) {
+    case LayerKind::base: return "base";
+    case LayerKind::app: return "app";
+    case LayerKind::driver: return "driver";
+  }
+  return "unknown";
+}
+
+Result<LayerKind> parse_layer_kind(std::string_view text) {
+  for (const LayerKind kind : {LayerKind::base, LayerKind::app, LayerKind::driver})
+    if (name_of(kind) == text) return kind;
+  return fail(ErrorKind::invalid,
+              "layer kind '" + printable(text, 40) + "' must be base, app or driver");
+}
+
+Buffer encode(const LayerRecord& record) {
+  Writer out;
+  write_head(RecordType::layer, out);
+  out.text(record.name);
+  out.text(record.version);
+  out.varint(record.revision);
+  out.u8(static_cast<std::uint8_t>(record.kind));
+  out.text(record.platform.os_family);
+  out.text(record.platform.distribution);
+  out.text(record.platform.release);
+  out.text(record.platform.architecture);
+  encode_manifest_ref(record.manifest, out);
+  write_time(record.created, out);
+  out.varint(record.capture_rules.size());
+  for (const std::string& rule : record.capture_rules) out.text(rule);
+  return out.take();
+}
+
+Result<LayerRecord> parse_layer(ByteView bytes) {
+  Reader in(bytes);
+  if (auto good = check_head(RecordType::layer, bytes, in); !good)
+    return fail(std::move(good.error()));
+  LayerRecord record;
+  record.name = in.text(kNameMax);
+  record.version = in.text(kNameMax);
+  record.revision = in.varint();
+  const std::uint8_t kind = in.u8();
+  record.kind = static_cast<LayerKind>(kind);
+  record.platform.os_family = in.text(kNameMax);
+  record.platform.distribution = in.text(kNameMax);
+  record.platform.release = in.text(kNameMax);
+  record.platform.architecture = in.text(kNameMax);
+  record.manifest = decode_manifest_ref(in);
+  record.created = read_time(in);
+  const std::uint64_t rules = in.count(1);
+  for (std::uint64_t i = 0; i < rules && !in.failed(); ++i)
+    record.capture_rules.push_back(in.text(kNameMax));
+  if (!in.failed()) {
+    if (auto good = check_name(record.name, "layer name"); !good)
+      return fail(std::move(good.error()));
+    if (auto good = check_name(record.version, "layer version"); !good)
+      return fail(std::move(good.error()));
+  }
+  return finish(RecordType::layer, in, std::move(record), kind >= 1 && kind <= 3);
+}
+
+Buffer encode(const DistributionRecord& record) {
+  Writer out;
+  write_head(RecordType::distribution, out);
+  out.raw(record.layer.bytes());
+  out.varint(record.sequence);
+  out.raw(record.torrent.bytes());
+  out.varint(record.packs.size());
+  for (const DistributedPack& pack : record.packs) {
+    out.raw(pack.id.bytes());
+    out.varint(pack.size);
+    out.u8(pack.is_metadata ? 1 : 0);
+  }
+  return out.take();
+}
+
+Result<DistributionRecord> parse_distribution(ByteView bytes) {
+  Reader in(bytes);
+  if (auto good = check_head(RecordType::distribution, bytes, in); !good)
+    return fail(std::move(good.error()));
+  DistributionRecord record;
+  record.layer = in.id<LayerId>();
+  record.sequence = in.varint();
+  record.torrent = in.id<TorrentId>();
+  const std::uint64_t count = in.count(PackId::kSize + 2);
+  if (count > kPacksMax) in.set_failed();
+  bool ordered = true;
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) {
+    DistributedPack pack;
+    pack.id = in.id<PackId>();
+    pack.size = in.varint(kPackBytesMax);
+    const std::uint8_t metadata = in.u8();
+    if (metadata > 1) in.set_failed();
+    pack.is_metadata = metadata == 1;
+    if (!record.packs.empty()) {
+      const DistributedPack& last = record.packs.back();
+      ordered =
+          ordered && (last.is_metadata == pack.is_metadata ? last.id < pack.id : last.is_metadata);
+    }
+    record.packs.push_back(pack);
+  }
+  return finish(RecordType::distribution, in, std::move(record), ordered);
+}
+
+Buffer encode(const DeviceTarget& record) {
+  Writer out;
+  write_head(RecordType::target, out);
+  out.raw(record.device.bytes());
+  out.varint(record.sequence);
+  write_time(record.issued, out);
+  write_time(record.expires, out);
+  write_stack(record.stack, out);
+  out.u8(static_cast<std::uint8_t>(record.budget));
+  out.varint(record.budget_value);
+  return out.take();
+}
+
+Result<DeviceTarget> parse_target(ByteView bytes) {
+  Reader in(bytes);
+  if (auto good = check_head(RecordType::target, bytes, in); !good)
+    return fail(std::move(good.error()));
+  DeviceTarget record;
+  record.device = in.id<DeviceId>();
+  record.sequence = in.varint();
+  record.issued = read_time(in);
+  record.expires = read_time(in);
+  record.stack = read_stack(in);
+  const std::uint8_t budget = in.u8();
+  record.budget = static_cast<WanBudget>(budget);
+  record.budget_value = in.varint();
+  return finish(RecordType::target, in, std::move(record), budget <= 2);
+}
+
+Buffer encode(const LeaseToken& record) {
+  Writer out;
+  write_head(RecordType::lease, out);
+  out.text(record.site);
+  out.raw(record.device.bytes());
+  out.varint(record.epoch);
+  write_time(record.expires, out);
+  return out.take();
+}
+
+Result<LeaseToken> parse_lease(ByteView bytes) {
+  Reader in(bytes);
+  if (auto good = check_head(RecordType::lease, bytes, in); !good)
+    return fail(std::move(good.error()));
+  LeaseToken record;
+  record.site = in.text(kNameMax);
+  record.device = in.id<DeviceId>();
+  record.epoch = in.varint();
+  record.expires = read_time(in);
+  return finish(RecordType::lease, in, std::move(record));
+}
+
+Buffer encode(const SnapshotRecord& record) {
+  Writer out;
+  write_head(RecordType::snapshot, out);
+  out.raw(record.device.bytes());
+  out.varint(record.sequence);
+  out.raw(record.parent.bytes());
+  write_time(record.created, out);
+  out.text(record.reason);
+  encode_manifest_ref(record.manifest, out);
+  write_stack(record.stack, out);
+  encode_chunk_refs(record.report, out);
+  out.varint(record.reported_paths);
+  return out.take();
+}
+
+Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
+  Reader in(bytes);
+  if (auto good = check_head(RecordType::snapshot, bytes, in); !good)
+    return fail(std::move(good.error()));
+  SnapshotRecord record;
+  record.device = in.id<DeviceId>();
+  record.sequence = in.varint();
+  record.parent = in.id<SnapshotId>();
+  record.created = read_time(in);
+  record.reason = in.text(kNameMax);
+  record.manifest = decode_manifest_ref(in);
+  record.stack = read_stack(in);
+  record.report = decode_chunk_refs(in, kRecordMax / ChunkId::kSize);
+  record.reported_paths = in.varint();
+  return finish(RecordType::snapshot, in, std::move(record));
+}
+
+Buffer sign_record(RecordType type, ByteView record, const PrivateKey& key) {
+  const Signature signature = key.sign(signed_message(type, record));
+  Writer out;
+  out.raw(as_view(kEnvelopeMagic));
+  out.u8(static_cast<std::uint8_t>(type));
+  out.u8(kVersion);
+  out.u16(0);
+  out.bytes(record);
+  out.raw(key.public_key().bytes());
+  out.raw(signature);
+  return out.take();
+}
+
+Result<SignedBytes> open_record(RecordType type, ByteView envelope,
+                                std::span<const PublicKey> trusted) {
+  Reader in(envelope);
+  const std::string what = "signed " + record_name(type);
+  const bool magic = as_text(in.raw(4)) == kEnvelopeMagic;
+  const std::uint8_t found = in.u8();
+  const std::uint8_t version = in.u8();
+  const std::uint16_t features = in.u16();
+  const ByteView record = in.bytes(kRecordMax);
+  SignedBytes opened{to_buffer(record), in.id<PublicKey>()};
+  const ByteView signature_bytes = in.raw(64);
+  if (!in.finished() || !magic) return fail(ErrorKind::corrupt, "not a " + what);
+  if (found != static_cast<std::uint8_t>(type))
+    return fail(ErrorKind::invalid, "a signed record of type " + std::to_string(found) +
+                                        " stands where a " + what + " is needed");
+  if (version != kVersion || features != 0)
+    return fail(ErrorKind::invalid, what + " needs a newer version of this program (version " +
+                                        std::to_string(version) + ", features " +
+                                        std::to_string(features) + ")");
+  if (std::ranges::find(trusted, opened.signer) == trusted.end())
+    return fail(ErrorKind::refused, what + " is signed by key " + opened.signer.short_hex() +
+                                        ", which is not trusted here");
+  Signature signature;
+  std::ranges::copy(signature_bytes, signature.begin());
+  if (!verify(opened.signer, signed_message(type, record), signature))
+    return fail(ErrorKind::refused,
+                what + " has a signature that does not fit key " + opened.signer.short_hex());
+  return opened;
+}
+
+LayerId layer_id(ByteView envelope) { return digest<LayerId>(envelope); }
+SnapshotId snapshot_id(ByteView record) { return digest<SnapshotId>(record); }
+
+}  // namespace lamina::format

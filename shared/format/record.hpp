@@ -1,0 +1,146 @@
+// Records: what the parties of Lamina state to each other, in canonical bytes.
+//
+// Every record begins with magic, type, version and required-feature bits; a program refuses by
+// name what it does not know. A *signed* record is an envelope: the record's bytes, the public key
+// and an Ed25519 signature over a domain string, the type and the bytes, so that a signature made
+// for one type never fits another. encode(parse(b)) == b: one record, one digest. See FORMAT.md,
+// "Records". Values; any thread.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "shared/base/units.hpp"
+#include "shared/format/manifest.hpp"
+#include "shared/hash/ed25519.hpp"
+
+namespace lamina::format {
+
+enum class RecordType : std::uint8_t {
+  layer = 1,         // Signed by a publisher.
+  distribution = 2,  // Signed by the origin's target key.
+  target = 3,        // Signed by the origin's target key.
+  lease = 4,         // Signed by the origin's lease key.
+  snapshot = 5,      // Not signed: the device's TLS identity and the chunk ids vouch for it.
+};
+std::string_view name_of(RecordType type);
+
+constexpr std::size_t kRecordMax = std::size_t{1} << 20;
+constexpr std::size_t kNameMax = 128;     // Names of layers, sites, rules.
+constexpr std::size_t kStackMax = 256;    // Layers on one device.
+constexpr std::size_t kPacksMax = 16384;  // Of one layer: 256 GiB at 16 MiB a pack.
+constexpr std::uint64_t kPackBytesMax = std::uint64_t{64} << 20;
+
+// Whether `name` may name a layer, version, site or token: 1 to 128 characters of a-z A-Z 0-9 . _ +
+// - that begin with a letter or digit.
+Status check_name(std::string_view name, std::string_view what);
+
+enum class LayerKind : std::uint8_t { base = 1, app = 2, driver = 3 };
+std::string_view name_of(LayerKind kind);
+Result<LayerKind> parse_layer_kind(std::string_view text);
+
+// What a layer fits: an app layer only goes onto a base layer with the same four.
+struct Platform {
+  std::string os_family;     // "linux"
+  std::string distribution;  // "debian"
+  std::string release;       // "12": the major release.
+  std::string architecture;  // "x86_64"
+  bool operator==(const Platform&) const = default;
+};
+
+// Content only; never changes. Its id is the SHA-256 of the signed envelope.
+struct LayerRecord {
+  std::string name;
+  std::string version;
+  std::uint64_t revision = 0;  // Rises with every version of a name: which of two is newer.
+  LayerKind kind = LayerKind::base;
+  Platform platform;
+  ManifestRef manifest;
+  WallTime created;
+  std::vector<std::string> capture_rules;  // Names of the rules that left things out.
+  bool operator==(const LayerRecord&) const = default;
+};
+
+struct DistributedPack {
+  PackId id;
+  std::uint64_t size = 0;  // Bytes of the file.
+  bool is_metadata = false;
+  bool operator==(const DistributedPack&) const = default;
+};
+
+// How to get a layer now. Replaceable: a new one has a higher sequence.
+struct DistributionRecord {
+  LayerId layer;
+  std::uint64_t sequence = 0;
+  TorrentId torrent;
+  std::vector<DistributedPack> packs;  // Metadata packs first; ascending ids within each group.
+  bool operator==(const DistributionRecord&) const = default;
+};
+
+enum class WanBudget : std::uint8_t { never = 0, after = 1, up_to = 2 };
+
+// What one device must have. A device refuses a sequence below the last it accepted.
+struct DeviceTarget {
+  DeviceId device;
+  std::uint64_t sequence = 0;
+  WallTime issued;
+  WallTime expires;
+  std::vector<LayerId> stack;  // Base first; the last wins.
+  // For nodes that do not hold their site's lease: when they may dial the origin after all.
+  WanBudget budget = WanBudget::never;
+  std::uint64_t budget_value = 0;  // after: seconds; up_to: bytes; never: 0.
+  bool operator==(const DeviceTarget&) const = default;
+};
+
+// Lets its bearer fetch from the origin's seeders for its site until it expires.
+struct LeaseToken {
+  std::string site;
+  DeviceId device;
+  std::uint64_t epoch = 0;
+  WallTime expires;
+  bool operator==(const LeaseToken&) const = default;
+};
+
+struct SnapshotRecord {
+  DeviceId device;
+  std::uint64_t sequence = 0;  // Rises with every snapshot of a device.
+  SnapshotId parent;           // None for the first.
+  WallTime created;
+  std::string reason;  // "interval", "request", "before-apply", ...
+  ManifestRef manifest;
+  std::vector<LayerId> stack;    // What was applied when it was taken.
+  std::vector<ChunkRef> report;  // Paths skipped, changed or unreadable: text, one per line.
+  std::uint64_t reported_paths = 0;
+  bool operator==(const SnapshotRecord&) const = default;
+};
+
+// Canonical bytes of a record, and the reverse. Errors name the record's type and what is wrong.
+Buffer encode(const LayerRecord& record);
+Buffer encode(const DistributionRecord& record);
+Buffer encode(const DeviceTarget& record);
+Buffer encode(const LeaseToken& record);
+Buffer encode(const SnapshotRecord& record);
+Result<LayerRecord> parse_layer(ByteView bytes);
+Result<DistributionRecord> parse_distribution(ByteView bytes);
+Result<DeviceTarget> parse_target(ByteView bytes);
+Result<LeaseToken> parse_lease(ByteView bytes);
+Result<SnapshotRecord> parse_snapshot(ByteView bytes);
+
+// The signed envelope of a record made by encode().
+Buffer sign_record(RecordType type, ByteView record, const PrivateKey& key);
+
+// The record's bytes, once the envelope is whole, of this type, signed by one of `trusted`, and the
+// signature fits. `refused` for an untrusted key or a wrong signature, naming type and key.
+struct SignedBytes {
+  Buffer record;
+  PublicKey signer;
+};
+Result<SignedBytes> open_record(RecordType type, ByteView envelope,
+                                std::span<const PublicKey> trusted);
+
+// The id of a layer: the SHA-256 of its signed envelope. Of a snapshot: of its record's bytes.
+LayerId layer_id(ByteView envelope);
+SnapshotId snapshot_id(ByteView record);
+
+}  // namespace lamina::format

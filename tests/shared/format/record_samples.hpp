@@ -1,0 +1,63 @@
+// One record of each type, with fixed values: for golden bytes and error paths.
+#pragma once
+
+#include "shared/format/record.hpp"
+
+namespace lamina::samples {
+
+template <class Id>
+Id id(unsigned char value) {
+  std::array<std::byte, Id::kSize> bytes;
+  bytes.fill(std::byte{value});
+  return Id(bytes);
+}
+
+inline format::ManifestRef manifest_ref() {
+  return {.fence = {{id<ChunkId>(0x11), 300}}, .entries = 5, .files = 3, .content_bytes = 70'000};
+}
+inline format::LayerRecord layer() {
+  return {.name = "debian",
+          .version = "1.0",
+          .revision = 1,
+          .kind = format::LayerKind::base,
+          .platform = {"linux", "debian", "12", "x86_64"},
+          .manifest = manifest_ref(),
+          .created = {1'772'366'400'000'000'000},
+          .capture_rules = {"identity", "logs"}};
+}
+inline format::DistributionRecord distribution() {
+  return {.layer = id<LayerId>(0x22),
+          .sequence = 1,
+          .torrent = id<TorrentId>(0x33),
+          .packs = {{id<PackId>(0x66), 4000, true},
+                    {id<PackId>(0x44), 16'000'000, false},
+                    {id<PackId>(0x55), 9'000'000, false}}};
+}
+inline format::DeviceTarget target() {
+  return {.device = id<DeviceId>(0x77),
+          .sequence = 7,
+          .issued = {1'772'366'400'000'000'000},
+          .expires = {1'774'958'400'000'000'000},
+          .stack = {id<LayerId>(0x22), id<LayerId>(0x23)},
+          .budget = format::WanBudget::up_to,
+          .budget_value = 10'000'000};
+}
+inline format::LeaseToken lease() {
+  return {.site = "north",
+          .device = id<DeviceId>(0x77),
+          .epoch = 3,
+          .expires = {1'772'366'405'000'000'000}};
+}
+inline format::SnapshotRecord snapshot() {
+  return {.device = id<DeviceId>(0x77),
+          .sequence = 2,
+          .parent = id<SnapshotId>(0x88),
+          .created = {1'772'366'400'000'000'000},
+          .reason = "interval",
+          .manifest = manifest_ref(),
+          .stack = {id<LayerId>(0x22)},
+          .report = {{id<ChunkId>(0x99), 40}},
+          .reported_paths = 1};
+}
+
+}  // namespace lamina::samples

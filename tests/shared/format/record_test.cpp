@@ -1,0 +1,114 @@
+#include "shared/format/record.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "tests/shared/format/record_samples.hpp"
+
+using namespace lamina;
+using namespace lamina::format;
+
+namespace {
+
+// Round trip, every truncation, and bytes behind the end.
+template <class Record, class Parse>
+void check_record(const Record& record, Parse parse) {
+  const Buffer bytes = encode(record);
+  const auto read = parse(bytes);
+  REQUIRE(read);
+  CHECK(*read == record);
+  CHECK(encode(*read) == bytes);
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    CHECK_FALSE(parse(ByteView(bytes).first(size)));
+  Buffer longer = bytes;
+  longer.push_back(std::byte{0});
+  CHECK_FALSE(parse(longer));
+  // Whatever parses writes back to the same bytes: one record, one digest.
+  Buffer changed = bytes;
+  for (auto& byte : changed) {
+    byte ^= std::byte{1};
+    if (const auto other = parse(changed)) CHECK(encode(*other) == changed);
+    byte ^= std::byte{1};
+  }
+  changed[5] = std::byte{2};
+  const auto version = parse(changed);
+  REQUIRE_FALSE(version);
+  CHECK(version.error().text().find("version 2") != std::string::npos);
+  changed[5] = std::byte{1};
+  changed[6] = std::byte{8};
+  const auto features = parse(changed);
+  REQUIRE_FALSE(features);
+  CHECK(features.error().text().find("bits 8") != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("record: every type reads back, and nothing broken is accepted", "[format]") {
+  check_record(samples::layer(), parse_layer);
+  check_record(samples::distribution(), parse_distribution);
+  check_record(samples::target(), parse_target);
+  check_record(samples::lease(), parse_lease);
+  check_record(samples::snapshot(), parse_snapshot);
+}
+
+TEST_CASE("record: one type does not pass for another", "[format]") {
+  const auto read = parse_target(encode(samples::lease()));
+  REQUIRE_FALSE(read);
+  CHECK(read.error().text().find("device target") != std::string::npos);
+}
+
+TEST_CASE("record: names of layers are plain", "[format]") {
+  for (const auto* name : {"", "../x", "a b", "-x", "a/b", "a:b", "\xc3\xa4"}) {
+    CAPTURE(name);
+    CHECK_FALSE(check_name(name, "layer name"));
+    LayerRecord record = samples::layer();
+    record.name = name;
+    CHECK_FALSE(parse_layer(encode(record)));
+  }
+  CHECK(check_name("debian-12.5_amd64+x", "layer name"));
+}
+
+TEST_CASE("record: packs of a distribution have one order", "[format]") {
+  auto record = samples::distribution();
+  std::swap(record.packs[1], record.packs[2]);
+  CHECK_FALSE(parse_distribution(encode(record)));
+  record = samples::distribution();
+  std::swap(record.packs[0], record.packs[2]);
+  CHECK_FALSE(parse_distribution(encode(record)));
+}
+
+TEST_CASE("signed record: only a trusted key, the right type and the very bytes open it",
+          "[format]") {
+  const auto key = PrivateKey::generate().value();
+  const auto other = PrivateKey::generate().value();
+  const std::vector<PublicKey> trusted{key.public_key()};
+  const Buffer record = encode(samples::layer());
+  const Buffer envelope = sign_record(RecordType::layer, record, key);
+
+  const auto opened = open_record(RecordType::layer, envelope, trusted);
+  REQUIRE(opened);
+  CHECK(opened->record == record);
+  CHECK(opened->signer == key.public_key());
+
+  const auto stranger =
+      open_record(RecordType::layer, sign_record(RecordType::layer, record, other), trusted);
+  REQUIRE_FALSE(stranger);
+  CHECK(stranger.error().kind() == ErrorKind::refused);
+  CHECK(stranger.error().text().find(other.public_key().short_hex()) != std::string::npos);
+
+  CHECK_FALSE(open_record(RecordType::target, envelope, trusted));
+  // The type is inside the signature: changing the envelope's byte does not help.
+  Buffer retyped = envelope;
+  retyped[4] = static_cast<std::byte>(RecordType::target);
+  const auto wrong_type = open_record(RecordType::target, retyped, trusted);
+  REQUIRE_FALSE(wrong_type);
+  CHECK(wrong_type.error().kind() == ErrorKind::refused);
+
+  Buffer changed = envelope;
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    changed[i] ^= std::byte{1};
+    CHECK_FALSE(open_record(RecordType::layer, changed, trusted));
+    changed[i] ^= std::byte{1};
+  }
+  for (std::size_t size = 0; size < envelope.size(); ++size)
+    CHECK_FALSE(open_record(RecordType::layer, ByteView(envelope).first(size), trusted));
+}
