@@ -1,0 +1,176 @@
+#include "shared/store/kv.hpp"
+
+#include <lmdb.h>
+
+#include <cerrno>
+
+#include "shared/base/bytes.hpp"
+
+namespace lamina {
+
+struct Kv::View::State {
+  MDB_txn* transaction = nullptr;
+  MDB_dbi rows = 0;
+};
+struct Kv::Environment {
+  ~Environment() { mdb_env_close(handle); }
+  MDB_env* handle = nullptr;
+  MDB_dbi rows = 0;
+  std::string name;
+};
+
+namespace {
+
+MDB_val to_val(std::string_view text) {
+  return {text.size(), const_cast<char*>(text.data())};  // LMDB does not write through inputs.
+}
+std::string_view to_view(const MDB_val& value) {
+  return {static_cast<const char*>(value.mv_data), value.mv_size};
+}
+
+Error lmdb_error(int code, const std::string& doing) {
+  const std::string text = doing + ": " + mdb_strerror(code);
+  switch (code) {
+    case ENOSPC:
+    case EDQUOT:
+    case MDB_MAP_FULL: return {ErrorKind::out_of_space, text + "; free space on its disk"};
+    case MDB_CORRUPTED:
+    case MDB_INVALID:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_VERSION_MISMATCH: return {ErrorKind::corrupt, text + "; restore it from a backup"};
+    default: return {ErrorKind::unavailable, text};
+  }
+}
+
+Status check_key(std::string_view key) {
+  if (!key.empty() && key.size() <= Kv::kKeyMax) return Done{};
+  return fail(ErrorKind::invalid, "a key of " + std::to_string(key.size()) +
+                                      " bytes does not fit a database with keys of 1 to 511 bytes");
+}
+
+struct Cursor {
+  ~Cursor() {
+    if (handle) mdb_cursor_close(handle);
+  }
+  int open(MDB_txn* transaction, MDB_dbi rows) {
+    return mdb_cursor_open(transaction, rows, &handle);
+  }
+  int move(MDB_cursor_op operation) { return mdb_cursor_get(handle, &key, &value, operation); }
+  MDB_cursor* handle = nullptr;
+  MDB_val key{}, value{};
+};
+
+// The smallest key greater than every key that starts with `prefix`; empty when there is none.
+std::string after(std::string_view prefix) {
+  std::string next(prefix);
+  while (!next.empty() && static_cast<unsigned char>(next.back()) == 0xff) next.pop_back();
+  if (!next.empty()) ++next.back();
+  return next;
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> Kv::View::get(std::string_view key) const {
+  if (auto ok = check_key(key); !ok) return fail(std::move(ok.error()));
+  MDB_val at = to_val(key), value{};
+  const int code = mdb_get(state_.transaction, state_.rows, &at, &value);
+  if (code == MDB_NOTFOUND) return std::nullopt;
+  if (code != 0) return fail(lmdb_error(code, "reading '" + printable(key, 80) + "'"));
+  return std::string(to_view(value));
+}
+
+Status Kv::View::scan(
+    std::string_view prefix,
+    const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+  Cursor cursor;
+  int code = cursor.open(state_.transaction, state_.rows);
+  if (code == 0) {
+    cursor.key = to_val(prefix);
+    code = cursor.move(prefix.empty() ? MDB_FIRST : MDB_SET_RANGE);
+  }
+  for (; code == 0; code = cursor.move(MDB_NEXT))
+    if (!to_view(cursor.key).starts_with(prefix) ||
+        !visit(to_view(cursor.key), to_view(cursor.value)))
+      return Done{};
+  if (code == MDB_NOTFOUND) return Done{};
+  return fail(lmdb_error(code, "scanning '" + printable(prefix, 80) + "'"));
+}
+
+Result<std::optional<std::string>> Kv::View::last_key(std::string_view prefix) const {
+  Cursor cursor;
+  int code = cursor.open(state_.transaction, state_.rows);
+  if (code == 0) {
+    const std::string next = after(prefix);
+    cursor.key = to_val(next);
+    const int found = next.empty() ? MDB_NOTFOUND : cursor.move(MDB_SET_RANGE);
+    code = found == MDB_NOTFOUND ? cursor.move(MDB_LAST)
+           : found == 0          ? cursor.move(MDB_PREV)
+                                 : found;
+  }
+  if (code == MDB_NOTFOUND) return std::nullopt;
+  if (code != 0) return fail(lmdb_error(code, "scanning '" + printable(prefix, 80) + "'"));
+  if (!to_view(cursor.key).starts_with(prefix)) return std::nullopt;
+  return std::string(to_view(cursor.key));
+}
+
+Status Kv::Edit::put(std::string_view key, std::string_view value) {
+  if (auto ok = check_key(key); !ok) return ok;
+  MDB_val at = to_val(key), what = to_val(value);
+  const int code = mdb_put(state_.transaction, state_.rows, &at, &what, 0);
+  if (code != 0) return fail(lmdb_error(code, "writing '" + printable(key, 80) + "'"));
+  return Done{};
+}
+
+Status Kv::Edit::erase(std::string_view key) {
+  if (auto ok = check_key(key); !ok) return ok;
+  MDB_val at = to_val(key);
+  const int code = mdb_del(state_.transaction, state_.rows, &at, nullptr);
+  if (code != 0 && code != MDB_NOTFOUND)
+    return fail(lmdb_error(code, "erasing '" + printable(key, 80) + "'"));
+  return Done{};
+}
+
+Kv::Kv(std::unique_ptr<Environment> environment) : environment_(std::move(environment)) {}
+Kv::~Kv() = default;
+
+Result<std::unique_ptr<Kv>> Kv::open(const std::filesystem::path& directory, Bytes map_max) {
+  auto environment = std::make_unique<Environment>();
+  environment->name = "database " + printable(directory.string());
+  int code = mdb_env_create(&environment->handle);
+  if (code == 0)
+    code = mdb_env_set_mapsize(environment->handle, static_cast<std::size_t>(map_max.count));
+  // Transactions are tied to their object, not to the thread, so a pool may read.
+  if (code == 0) code = mdb_env_open(environment->handle, directory.c_str(), MDB_NOTLS, 0600);
+  int dead = 0;
+  if (code == 0) code = mdb_reader_check(environment->handle, &dead);
+  MDB_txn* transaction = nullptr;
+  if (code == 0) code = mdb_txn_begin(environment->handle, nullptr, MDB_RDONLY, &transaction);
+  if (code == 0) {
+    code = mdb_dbi_open(transaction, nullptr, 0, &environment->rows);
+    mdb_txn_abort(transaction);
+  }
+  if (code != 0) return fail(lmdb_error(code, "opening " + environment->name));
+  return std::unique_ptr<Kv>(new Kv(std::move(environment)));
+}
+
+Status Kv::read(const std::function<Status(const View&)>& look) const {
+  View::State state{.transaction = nullptr, .rows = environment_->rows};
+  const int code = mdb_txn_begin(environment_->handle, nullptr, MDB_RDONLY, &state.transaction);
+  if (code != 0) return fail(lmdb_error(code, "reading " + environment_->name));
+  const auto end = std::unique_ptr<MDB_txn, void (*)(MDB_txn*)>(state.transaction, mdb_txn_abort);
+  return look(View(state));
+}
+
+Status Kv::write(const std::function<Status(Edit&)>& change) {
+  View::State state{.transaction = nullptr, .rows = environment_->rows};
+  int code = mdb_txn_begin(environment_->handle, nullptr, 0, &state.transaction);
+  if (code != 0) return fail(lmdb_error(code, "changing " + environment_->name));
+  auto guard = std::unique_ptr<MDB_txn, void (*)(MDB_txn*)>(state.transaction, mdb_txn_abort);
+  Edit edit(state);
+  if (auto done = change(edit); !done) return done;
+  code = mdb_txn_commit(guard.release());
+  if (code != 0) return fail(lmdb_error(code, "changing " + environment_->name));
+  return Done{};
+}
+
+}  // namespace lamina

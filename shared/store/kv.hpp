@@ -1,0 +1,73 @@
+// Kv: ordered keys and values in one LMDB environment, changed by atomic, durable transactions.
+//
+// Many readers and one writer at a time, also across processes of the same user. A reading
+// transaction pins the pages it sees: no waiting on disk, network or locks inside `look`. `write`
+// must not be called from inside `read` or `write` of the same thread. Otherwise any thread.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "shared/base/result.hpp"
+#include "shared/base/units.hpp"
+
+namespace lamina {
+
+class Kv {
+ public:
+  static constexpr std::size_t kKeyMax = 511;  // LMDB's limit.
+
+  // What one transaction sees. Valid only inside the function it was handed to.
+  class View {
+   public:
+    // `invalid` for an empty or too long key.
+    Result<std::optional<std::string>> get(std::string_view key) const;
+    // Rows whose key starts with `prefix`, in byte order, until `visit` returns false. The views
+    // last for that call; `visit` changes nothing.
+    Status scan(
+        std::string_view prefix,
+        const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+    // The greatest key that starts with `prefix`.
+    Result<std::optional<std::string>> last_key(std::string_view prefix) const;
+
+   protected:
+    friend class Kv;
+    struct State;
+    explicit View(State& state) : state_(state) {}
+    State& state_;
+  };
+  class Edit : public View {
+   public:
+    Status put(std::string_view key, std::string_view value);
+    Status erase(std::string_view key);  // A key that is not there is fine.
+
+   private:
+    friend class Kv;
+    using View::View;
+  };
+
+  // Makes the directory's files (mode 0600) when they are not there; the directory must exist.
+  // `map_max` bounds the database; address space is reserved, not disk. Slots of readers that died
+  // are freed. `unavailable` names the directory and the reason, `corrupt` a damaged file.
+  static Result<std::unique_ptr<Kv>> open(const std::filesystem::path& directory,
+                                          Bytes map_max = 64_GiB);
+  ~Kv();
+  Kv(const Kv&) = delete;
+  Kv& operator=(const Kv&) = delete;
+
+  Status read(const std::function<Status(const View&)>& look) const;
+  // Durable when it returns success; without a trace when `change` or the commit fails.
+  // `out_of_space` when the disk or the map is full.
+  Status write(const std::function<Status(Edit&)>& change);
+
+ private:
+  struct Environment;
+  explicit Kv(std::unique_ptr<Environment> environment);
+  std::unique_ptr<Environment> environment_;
+};
+
+}  // namespace lamina
