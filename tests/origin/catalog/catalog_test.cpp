@@ -2,8 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "origin/catalog/kv_table.hpp"
 #include "origin/catalog/secret.hpp"
 #include "tests/support/memory_table.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
@@ -305,4 +307,28 @@ TEST_CASE("audit: the list is limited, the check is not", "[origin]") {
   REQUIRE(log->entries.size() == 3);
   CHECK(log->entries[0].object == "s17");
   CHECK(log->intact);
+}
+
+TEST_CASE("catalogue: everything but open transactions survives a restart", "[origin]") {
+  ScratchDirectory directory;
+  std::string secret;
+  {
+    auto kv = Kv::open(directory.path(), 16_MiB).value();
+    KvTable table(*kv);
+    Catalog catalog(table);
+    REQUIRE(catalog.add_site(Bench::at(0), {.name = "shop"}));
+    auto token = catalog.create_token(
+        Bench::at(0), {.name = "t", .kind = "enrol", .uses = 1, .ttl_ms = 100'000, .site = "shop"});
+    REQUIRE(token);
+    secret = token->secret;
+    REQUIRE(catalog.enrol(WallTime{kSecond}, {.token = secret}, kAnn, "fingerprint"));
+    CHECK(catalog.next_lease_epoch("shop").value() == 1);
+  }
+  auto kv = Kv::open(directory.path(), 16_MiB).value();
+  KvTable table(*kv);
+  Catalog catalog(table);
+  CHECK(catalog.device(kAnn)->site == "shop");
+  CHECK(catalog.next_lease_epoch("shop").value() == 2);
+  CHECK_FALSE(catalog.enrol(WallTime{kSecond}, {.token = secret}, kBob, "fingerprint"));
+  CHECK(catalog.audit_log(100)->intact);
 }
