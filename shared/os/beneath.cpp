@@ -1,0 +1,117 @@
+#include "shared/os/beneath.hpp"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "shared/os/errno.hpp"
+
+namespace lamina::os {
+namespace {
+
+int open_beneath(int root, const std::string& relative, int flags, mode_t mode) {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+  how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  const char* path = relative.empty() ? "." : relative.c_str();
+  // RESOLVE_BENEATH may answer EAGAIN when a rename races with the walk; the kernel asks to retry.
+  for (int tries = 0; tries < 100; ++tries) {
+    const long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    if (fd >= 0 || errno != EAGAIN) return static_cast<int>(fd);
+  }
+  return -1;
+}
+
+std::string parent_path(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+}
+
+// ELOOP and EXDEV say that the tree itself leads astray: that deserves words of its own.
+Error explain(std::string doing) {
+  const int code = errno;
+  Error error = from_errno(code, std::move(doing));
+  if (code == ELOOP || code == EXDEV)
+    return {ErrorKind::refused,
+            error.text() +
+                " (a symlink or another file system is in the way; paths are not followed "
+                "out of the volume)"};
+  return error;
+}
+
+}  // namespace
+
+std::string last_component(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+Result<Root> Root::open(const std::string& path) {
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.is_open()) return fail(last_error("opening directory " + printable(path)));
+  return Root(path, std::move(fd));
+}
+
+Result<Descriptor> Root::open_at(const std::string& relative, int flags, mode_t mode) const {
+  Descriptor fd(open_beneath(fd_.get(), relative, flags | O_NOFOLLOW, mode));
+  if (!fd.is_open()) return fail(explain("opening '" + printable(relative) + "'"));
+  return fd;
+}
+
+Result<Descriptor> Root::open_parent(const std::string& relative) const {
+  // Without O_NOFOLLOW: with O_PATH it would open a symlink in last place instead of refusing it.
+  Descriptor fd(open_beneath(fd_.get(), parent_path(relative), O_PATH | O_DIRECTORY, 0));
+  if (!fd.is_open()) return fail(explain("opening the directory of '" + printable(relative) + "'"));
+  return fd;
+}
+
+Result<std::optional<struct stat>> Root::facts(const std::string& relative) const {
+  struct stat facts {};
+  const Descriptor parent(open_beneath(fd_.get(), parent_path(relative), O_PATH | O_DIRECTORY, 0));
+  const bool found = parent.is_open() &&
+                     fstatat(parent.get(), last_component(relative).c_str(), &facts,
+                             AT_SYMLINK_NOFOLLOW | (relative.empty() ? AT_EMPTY_PATH : 0)) == 0;
+  if (found) return std::optional(facts);
+  if (errno == ENOENT || errno == ENOTDIR) return std::optional<struct stat>();
+  return fail(explain("looking at '" + printable(relative) + "'"));
+}
+
+Status Root::make_directory(const std::string& relative) const {
+  auto parent = open_parent(relative);
+  if (!parent) return fail(std::move(parent.error()));
+  if (mkdirat(parent->get(), last_component(relative).c_str(), 0700) != 0)
+    return fail(explain("making directory '" + printable(relative) + "'"));
+  return Done{};
+}
+
+Status Root::remove(const std::string& relative) const {
+  auto parent = open_parent(relative);
+  if (!parent) return fail(std::move(parent.error()));
+  const std::string name = last_component(relative);
+  if (unlinkat(parent->get(), name.c_str(), 0) == 0) return Done{};
+  if ((errno == EISDIR || errno == EPERM) &&
+      unlinkat(parent->get(), name.c_str(), AT_REMOVEDIR) == 0)
+    return Done{};
+  return fail(explain("removing '" + printable(relative) + "'"));
+}
+
+Status Root::rename(const std::string& from, const std::string& to, Rename how) const {
+  auto old_parent = open_parent(from);
+  if (!old_parent) return fail(std::move(old_parent.error()));
+  auto new_parent = open_parent(to);
+  if (!new_parent) return fail(std::move(new_parent.error()));
+  const unsigned flags = how == Rename::exchange     ? RENAME_EXCHANGE
+                         : how == Rename::no_replace ? RENAME_NOREPLACE
+                                                     : 0;
+  if (renameat2(old_parent->get(), last_component(from).c_str(), new_parent->get(),
+                last_component(to).c_str(), flags) != 0)
+    return fail(explain("renaming '" + printable(from) + "' to '" + printable(to) + "'"));
+  return Done{};
+}
+
+}  // namespace lamina::os
