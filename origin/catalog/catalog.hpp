@@ -57,8 +57,11 @@ class Catalog {
   // --- sites ---
   Status add_site(const Act& act, const wire::SiteRequest& request);
   Result<std::vector<wire::SiteInfo>> sites() const;
-  // Counts a site's lease grants; survives a restart, so an old holder's epoch stays old.
-  Result<std::uint64_t> next_lease_epoch(const std::string& site);
+  // The newest epoch that was ever granted to the site; 0: none. It survives a restart, so that an
+  // old holder's token stays old.
+  Result<std::uint64_t> lease_epoch(const std::string& site) const;
+  // Records a grant, before its token is handed out. `refused` unless the epoch is a new one.
+  Status note_lease_epoch(const std::string& site, std::uint64_t epoch);
 
   // --- layers ---
   // `refused` unless the version is newer than every version of that name. Callers that prepare

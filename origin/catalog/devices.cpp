@@ -42,6 +42,17 @@ Status change_device(Table& table, const Act& act, const DeviceId& id, const std
   });
 }
 
+Result<std::uint64_t> load_epoch(const Rows& rows, const std::string& site) {
+  const std::string key = "epoch/" + site;
+  auto value = rows.get(key);
+  if (!value) return fail(std::move(value.error()));
+  std::uint64_t epoch = 0;
+  if (!*value) return epoch;
+  const char* end = (*value)->data() + (*value)->size();
+  if (std::from_chars((*value)->data(), end, epoch).ptr != end) return fail(corrupt_row(key));
+  return epoch;
+}
+
 }  // namespace
 
 Result<DeviceInfo> Catalog::enrol(WallTime now, const wire::EnrolRequest& request, DeviceId id,
@@ -182,19 +193,19 @@ Result<std::vector<wire::SiteInfo>> Catalog::sites() const {
       });
 }
 
-Result<std::uint64_t> Catalog::next_lease_epoch(const std::string& site) {
-  return writing<std::uint64_t>(table_, [&](Rows& rows) -> Result<std::uint64_t> {
-    const std::string key = "epoch/" + site;
-    auto value = rows.get(key);
-    if (!value) return fail(std::move(value.error()));
-    std::uint64_t epoch = 0;
-    if (*value) {
-      const char* end = (*value)->data() + (*value)->size();
-      if (std::from_chars((*value)->data(), end, epoch).ptr != end) return fail(corrupt_row(key));
-    }
-    ++epoch;
-    if (auto put = rows.put(key, std::to_string(epoch)); !put) return fail(std::move(put.error()));
-    return epoch;
+Result<std::uint64_t> Catalog::lease_epoch(const std::string& site) const {
+  return reading<std::uint64_t>(table_, [&](const Rows& rows) { return load_epoch(rows, site); });
+}
+
+Status Catalog::note_lease_epoch(const std::string& site, std::uint64_t epoch) {
+  return table_.write([&](Rows& rows) -> Status {
+    auto newest = load_epoch(rows, site);
+    if (!newest) return fail(std::move(newest.error()));
+    if (epoch <= *newest)
+      return fail(ErrorKind::refused, "lease epoch " + std::to_string(epoch) + " of site " + site +
+                                          " was granted before; the newest is " +
+                                          std::to_string(*newest));
+    return rows.put("epoch/" + site, std::to_string(epoch));
   });
 }
 

@@ -1,0 +1,194 @@
+#include "origin/sites/sites.hpp"
+
+#include <limits>
+
+#include "shared/base/log.hpp"
+#include "shared/format/record.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using policy::SiteLease;
+
+Bytes missing_of(const std::vector<wire::Want>& wants) {
+  constexpr auto max = std::numeric_limits<std::int64_t>::max();
+  std::int64_t sum = 0;
+  for (const wire::Want& want : wants)
+    sum = want.missing_bytes > max - sum ? max : sum + want.missing_bytes;
+  return {sum};
+}
+
+std::string_view name_of(SiteLease::EndReason reason) {
+  switch (reason) {
+    case SiteLease::EndReason::done: return "done";
+    case SiteLease::EndReason::lapsed: return "lapsed";
+    case SiteLease::EndReason::left: return "left";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Sites::Sites(Catalog& catalog, PrivateKey lease_key, Options options)
+    : catalog_(catalog), lease_key_(std::move(lease_key)), options_(std::move(options)) {}
+
+Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
+  if (const auto known = sites_.find(name); known != sites_.end()) return &known->second;
+  auto epoch = catalog_.lease_epoch(name);
+  if (!epoch) return fail(std::move(epoch.error()).in("opening site " + name));
+  // Versions count on from the wall clock, so that after a restart none equals one that a device
+  // remembers from before.
+  const auto start = static_cast<std::uint64_t>(std::max<std::int64_t>(1, wall.ns / 1'000'000));
+  Site site{.lease = SiteLease(options_.lease, *epoch + 1), .version = start};
+  return &sites_.emplace(name, std::move(site)).first->second;
+}
+
+void Sites::changed(const std::string& name, Site& site) {
+  ++site.version;
+  changed_.insert(name);
+}
+
+Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Event& event,
+                        Instant now) {
+  Status status = Done{};
+  for (const SiteLease::Action& action : site.lease.on(event, now)) {
+    if (const auto* ended = std::get_if<SiteLease::Ended>(&action)) {
+      log::info("lease_ended", {{"site", name},
+                                {"device", ended->device},
+                                {"epoch", ended->epoch},
+                                {"reason", name_of(ended->reason)}});
+      changed(name, site);
+    } else if (const auto* granted = std::get_if<SiteLease::Granted>(&action)) {
+      changed(name, site);
+      // An epoch that is not recorded must not be seen: a restarted origin would grant it again.
+      // Without its token the holder cannot renew, and the lease lapses by itself.
+      if (auto noted = catalog_.note_lease_epoch(name, granted->epoch); !noted) {
+        status = fail(std::move(noted.error()).in("granting the lease of site " + name));
+        continue;
+      }
+      site.recorded_epoch = granted->epoch;
+      log::info("lease_granted",
+                {{"site", name}, {"device", granted->device}, {"epoch", granted->epoch}});
+    } else if (const auto* refused = std::get_if<SiteLease::Refused>(&action)) {
+      status = fail(ErrorKind::refused, "device " + refused->device.hex() +
+                                            " does not hold the lease of site " + name +
+                                            " in epoch " + std::to_string(refused->epoch) +
+                                            "; stop fetching over the WAN and poll");
+    }
+  }
+  return status;
+}
+
+Status Sites::reported(const std::string& name, const DeviceId& device,
+                       const wire::PollRequest& poll, Moment moment) {
+  const auto place = places_.find(device);
+  if (place != places_.end() && place->second != name)
+    if (auto gone = left(device, moment); !gone) return gone;
+  auto opened = open(name, moment.wall);
+  if (!opened) return fail(std::move(opened.error()));
+  Site& site = **opened;
+  places_[device] = name;
+
+  const auto [at, added] = site.members.try_emplace(device);
+  Member& member = at->second;
+  if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
+    changed(name, site);
+  member = {poll.lan_address, poll.swarm_port, moment.now};
+  return carry_out(name, site, SiteLease::Reported{device, missing_of(poll.wants)}, moment.now);
+}
+
+Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId& device,
+                                        const wire::LeaseRequest& request, Moment moment) {
+  auto opened = open(name, moment.wall);
+  if (!opened) return fail(std::move(opened.error()));
+  Site& site = **opened;
+  if (const auto member = site.members.find(device); member != site.members.end())
+    member->second.seen = moment.now;
+  const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants)};
+  if (auto done = carry_out(name, site, event, moment.now); !done)
+    return fail(std::move(done.error()));
+  wire::LeaseReply reply;
+  const auto& holder = site.lease.holder();
+  if (holder && holder->device == device && holder->epoch == request.epoch)
+    reply.lease = lease_view(name, site, device, moment);
+  return reply;
+}
+
+Status Sites::left(const DeviceId& device, Moment moment) {
+  const auto place = places_.find(device);
+  if (place == places_.end()) return Done{};
+  const std::string name = place->second;
+  places_.erase(place);
+  Site& site = sites_.at(name);
+  site.members.erase(device);
+  changed(name, site);
+  return carry_out(name, site, SiteLease::Left{device}, moment.now);
+}
+
+Status Sites::tick(Moment moment) {
+  Status status = Done{};
+  std::vector<DeviceId> silent;
+  for (auto& [name, site] : sites_) {
+    if (auto done = carry_out(name, site, SiteLease::Tick{}, moment.now); !done)
+      status = std::move(done);
+    for (const auto& [device, member] : site.members)
+      if (moment.now - member.seen >= options_.member_timeout) silent.push_back(device);
+  }
+  for (const DeviceId& device : silent)
+    if (auto done = left(device, moment); !done) status = std::move(done);
+  return status;
+}
+
+std::optional<Instant> Sites::next_change() const {
+  std::optional<Instant> next;
+  const auto consider = [&](Instant at) { next = next ? std::min(*next, at) : at; };
+  for (const auto& [name, site] : sites_) {
+    if (const auto lease = site.lease.next_change()) consider(*lease);
+    for (const auto& [device, member] : site.members)
+      consider(member.seen + options_.member_timeout);
+  }
+  return next;
+}
+
+std::optional<wire::LeaseView> Sites::lease_view(const std::string& name, const Site& site,
+                                                 const DeviceId& device, Moment moment) const {
+  const auto& holder = site.lease.holder();
+  if (!holder || holder->expires <= moment.now || holder->epoch != site.recorded_epoch)
+    return std::nullopt;
+  wire::LeaseView view{.holder = holder->device, .epoch = holder->epoch};
+  if (holder->device != device) return view;
+
+  const Duration left = holder->expires - moment.now;
+  const format::LeaseToken token{.site = name,
+                                 .device = device,
+                                 .epoch = holder->epoch,
+                                 .expires = WallTime{moment.wall.ns + left.count()}};
+  view.token = format::sign_record(format::RecordType::lease, format::encode(token), lease_key_);
+  view.expires_in_ms = left.count() / 1'000'000;
+  view.seeders = options_.seeders;
+  return view;
+}
+
+Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment moment) const {
+  View view;
+  view.site.name = name;
+  const auto at = sites_.find(name);
+  if (at == sites_.end()) return view;
+  const Site& site = at->second;
+  view.site.version = site.version;
+  for (const auto& [other, member] : site.members)
+    if (other != device && !member.address.empty() && member.port != 0)
+      view.site.peers.push_back({other, member.address, member.port});
+  view.lease = lease_view(name, site, device, moment);
+  return view;
+}
+
+std::set<std::string> Sites::take_changed() { return std::exchange(changed_, {}); }
+
+std::optional<DeviceId> Sites::lease_holder(const std::string& name) const {
+  const auto at = sites_.find(name);
+  if (at == sites_.end() || !at->second.lease.holder()) return std::nullopt;
+  return at->second.lease.holder()->device;
+}
+
+}  // namespace lamina::origin

@@ -1,0 +1,93 @@
+// Sites: who is up at each site right now, and who may fetch for it over the WAN.
+//
+// In memory only: members come back with their next poll. The decision is policy::SiteLease; this
+// shell feeds it polls and renewals, records each granted epoch in the catalogue before its token
+// can be seen, and signs tokens. A member that stays silent past `member_timeout` is forgotten.
+//
+// Loop thread only. The caller tells the time: `now` for leases, `wall` for the expiry inside
+// tokens; neither may go backwards for `now`.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "origin/catalog/catalog.hpp"
+#include "shared/hash/ed25519.hpp"
+#include "shared/policy/site_lease.hpp"
+
+namespace lamina::origin {
+
+struct Moment {
+  Instant now;
+  WallTime wall;
+};
+
+class Sites {
+ public:
+  struct Options {
+    std::vector<std::string> seeders;  // "ADDRESS:PORT", told to lease holders only.
+    policy::SiteLease::Limits lease;
+    // Polls last at most 55 s; two of them and a little may fail.
+    Duration member_timeout = std::chrono::seconds{150};
+  };
+
+  // `catalog` outlives this.
+  Sites(Catalog& catalog, PrivateKey lease_key, Options options);
+
+  // Takes in what an assigned device says in a poll. A device that was at another site leaves it.
+  // Fails with the catalogue's errors.
+  Status reported(const std::string& site, const DeviceId& device, const wire::PollRequest& poll,
+                  Moment moment);
+  // The holder keeps its lease or, wanting nothing more, gives it back. `refused` when the device
+  // does not hold the site's lease in that epoch.
+  Result<wire::LeaseReply> renewed(const std::string& site, const DeviceId& device,
+                                   const wire::LeaseRequest& request, Moment moment);
+  // The device was moved or rejected.
+  Status left(const DeviceId& device, Moment moment);
+
+  // Lets leases lapse and silent members go. Call at next_change().
+  Status tick(Moment moment);
+  std::optional<Instant> next_change() const;
+
+  // What `device` may know of its site; the token and the seeders only if it holds the lease.
+  struct View {
+    wire::SiteView site;
+    std::optional<wire::LeaseView> lease;
+  };
+  View view(const std::string& site, const DeviceId& device, Moment moment) const;
+
+  // The sites whose version grew since the last call: their waiting polls are to be answered.
+  std::set<std::string> take_changed();
+  std::optional<DeviceId> lease_holder(const std::string& site) const;
+
+ private:
+  struct Member {
+    std::string address;
+    std::uint16_t port = 0;
+    Instant seen;
+  };
+  struct Site {
+    policy::SiteLease lease;
+    std::uint64_t version = 0;
+    std::uint64_t recorded_epoch = 0;  // Granted and in the catalogue: its token may be shown.
+    std::map<DeviceId, Member> members;
+  };
+
+  Result<Site*> open(const std::string& name, WallTime wall);
+  void changed(const std::string& name, Site& site);
+  Status carry_out(const std::string& name, Site& site, const policy::SiteLease::Event& event,
+                   Instant now);
+  std::optional<wire::LeaseView> lease_view(const std::string& name, const Site& site,
+                                            const DeviceId& device, Moment moment) const;
+
+  Catalog& catalog_;
+  PrivateKey lease_key_;
+  Options options_;
+  std::map<std::string, Site> sites_;
+  std::map<DeviceId, std::string> places_;
+  std::set<std::string> changed_;
+};
+
+}  // namespace lamina::origin

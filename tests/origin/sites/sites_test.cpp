@@ -1,0 +1,166 @@
+#include "origin/sites/sites.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "shared/format/record.hpp"
+#include "tests/support/memory_table.hpp"
+
+using namespace lamina;
+using namespace lamina::origin;
+using namespace std::chrono_literals;
+
+namespace {
+
+template <class Id>
+Id id_of(int n) {
+  std::array<std::byte, Id::kSize> bytes{};
+  bytes.back() = static_cast<std::byte>(n);
+  return Id(bytes);
+}
+const DeviceId kAnn = id_of<DeviceId>(1), kBob = id_of<DeviceId>(2);
+
+// Speaks in seconds since the test began; the wall clock is 1,000,000 s ahead.
+struct Bench {
+  MemoryTable table;
+  Catalog catalog{table};
+  PrivateKey key = PrivateKey::generate().value();
+  Sites sites = make();
+
+  Sites make() { return Sites(catalog, key, {.seeders = {"192.0.2.1:8444"}}); }
+  static Moment at(std::chrono::milliseconds t) {
+    return {Instant{t}, WallTime{(t + 1'000'000s) / 1ns}};
+  }
+  Status poll(std::chrono::milliseconds t, DeviceId device, std::int64_t missing,
+              const std::string& site = "shop", const std::string& address = "10.0.0.9") {
+    wire::PollRequest poll{.lan_address = address, .swarm_port = 8445};
+    if (missing > 0) poll.wants = {{id_of<LayerId>(1), missing}};
+    return sites.reported(site, device, poll, at(t));
+  }
+  Result<wire::LeaseReply> renew(std::chrono::milliseconds t, DeviceId device, std::uint64_t epoch,
+                                 std::int64_t missing) {
+    wire::LeaseRequest request{.epoch = epoch, .wants = {}};
+    if (missing > 0) request.wants = {{id_of<LayerId>(1), missing}};
+    return sites.renewed("shop", device, request, at(t));
+  }
+  Sites::View view(std::chrono::milliseconds t, DeviceId device) {
+    return sites.view("shop", device, at(t));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("sites: only the holder sees the token and the seeders", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  REQUIRE(bench.poll(0s, kBob, 50));
+  const auto ann = bench.view(1s, kAnn).lease, bob = bench.view(1s, kBob).lease;
+  REQUIRE((ann && bob));
+  CHECK(ann->seeders == std::vector<std::string>{"192.0.2.1:8444"});
+  CHECK(ann->expires_in_ms == 4000);
+  CHECK(bob->holder == kAnn);
+  CHECK(bob->token.empty());
+  CHECK(bob->seeders.empty());
+
+  const std::vector trusted{bench.key.public_key()};
+  const auto opened = format::open_record(format::RecordType::lease, ann->token, trusted);
+  REQUIRE(opened);
+  const auto token = format::parse_lease(opened->record);
+  REQUIRE(token);
+  CHECK(token->site == "shop");
+  CHECK(token->device == kAnn);
+  CHECK(token->epoch == ann->epoch);
+  CHECK(token->expires == Bench::at(5s).wall);
+}
+
+TEST_CASE("sites: a device that wants nothing gets no lease", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  CHECK_FALSE(bench.view(0s, kAnn).lease);
+}
+
+TEST_CASE("sites: a holder that stops renewing loses the lease to the next", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  REQUIRE(bench.poll(0s, kBob, 100));
+  const auto first = bench.view(0s, kAnn).lease->epoch;
+  REQUIRE(bench.renew(3s, kAnn, first, 90));
+  bench.sites.take_changed();
+  CHECK(bench.sites.next_change() == Instant{8s});
+  REQUIRE(bench.sites.tick(Bench::at(8s)));
+  CHECK(bench.sites.take_changed().contains("shop"));
+  CHECK(bench.sites.lease_holder("shop") == kBob);
+  CHECK(bench.view(8s, kBob).lease->epoch > first);
+
+  const auto late = bench.renew(9s, kAnn, first, 90);
+  REQUIRE_FALSE(late);
+  CHECK(late.error().kind() == ErrorKind::refused);
+}
+
+TEST_CASE("sites: a lease that ran out is not shown, tick or no tick", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  CHECK(bench.view(4999ms, kAnn).lease);
+  CHECK_FALSE(bench.view(5s, kAnn).lease);
+}
+
+TEST_CASE("sites: a lease given back has no successor without candidates", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  const auto reply = bench.renew(1s, kAnn, bench.view(0s, kAnn).lease->epoch, 0);
+  REQUIRE(reply);
+  CHECK_FALSE(reply->lease);
+  CHECK_FALSE(bench.sites.lease_holder("shop"));
+}
+
+TEST_CASE("sites: after a restart a new grant has a higher epoch", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  const auto before = bench.view(0s, kAnn);
+  Sites restarted = bench.make();
+  REQUIRE(restarted.reported("shop", kAnn, {.wants = {{id_of<LayerId>(1), 5}}}, Bench::at(2s)));
+  const auto after = restarted.view("shop", kAnn, Bench::at(2s));
+  CHECK(after.lease->epoch > before.lease->epoch);
+  CHECK(after.site.version > before.site.version);
+}
+
+TEST_CASE("sites: an epoch that could not be recorded is never shown", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  bench.table.fail_commit = true;
+  CHECK_FALSE(bench.poll(1s, kAnn, 100));
+  CHECK_FALSE(bench.view(1s, kAnn).lease);
+}
+
+TEST_CASE("sites: peers are the other listening members of the same site", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 0, "shop", "10.0.0.1"));
+  REQUIRE(bench.poll(0s, kBob, 0, "shop", "10.0.0.2"));
+  REQUIRE(bench.poll(0s, id_of<DeviceId>(3), 0, "depot", "10.0.0.3"));
+  REQUIRE(bench.poll(0s, id_of<DeviceId>(4), 0, "shop", ""));
+  CHECK(bench.view(0s, kAnn).site.peers == std::vector<wire::Peer>{{kBob, "10.0.0.2", 8445}});
+}
+
+TEST_CASE("sites: a poll that says nothing new wakes nobody", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  CHECK_FALSE(bench.sites.take_changed().empty());
+  REQUIRE(bench.poll(1s, kAnn, 0));
+  CHECK(bench.sites.take_changed().empty());
+  REQUIRE(bench.poll(2s, kAnn, 0, "shop", "10.0.0.77"));
+  CHECK_FALSE(bench.sites.take_changed().empty());
+}
+
+TEST_CASE("sites: a moved device and a silent one leave the site", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 10));
+  REQUIRE(bench.poll(0s, kBob, 0));
+  REQUIRE(bench.poll(1s, kAnn, 10, "depot"));
+  CHECK(bench.view(1s, kBob).site.peers.empty());
+  CHECK_FALSE(bench.view(1s, kBob).lease);
+  CHECK(bench.sites.lease_holder("depot") == kAnn);
+
+  REQUIRE(bench.poll(2s, kAnn, 10));
+  REQUIRE(bench.poll(149s, kAnn, 10));
+  REQUIRE(bench.sites.tick(Bench::at(150s)));
+  CHECK(bench.view(150s, kAnn).site.peers.empty());
+}
