@@ -205,7 +205,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void process() {
     while (!closed_ && (phase_ == Phase::head || phase_ == Phase::body) && !in_.empty()) {
       auto used = parser_->feed(in_);
-      if (!used) return reject(std::move(used.error()));
+      if (!used)
+        return reject(used.error(), body_bytes_ > body_max_ && phase_ == Phase::body ? 413 : 0);
       in_.erase(0, *used);
       if (phase_ == Phase::head) {
         if (!parser_->head_done()) {
@@ -249,7 +250,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
     const auto length = parser_->content_length();
     if (length && *length > static_cast<std::uint64_t>(body_max_)) {
-      reject(too_large());
+      reject(too_large(), 413);
       return false;
     }
     phase_ = Phase::body;
@@ -330,14 +331,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   // Answers without having read all of the request; nothing more can be understood afterwards.
-  void reject(const Error& error) {
+  void reject(const Error& error, int status = 0) {
     drop_spool();
     keep_alive_ = false;
     is_head_ = false;
     range_.clear();
     phase_ = Phase::answering;
-    const bool large = body_max_ > 0 && body_bytes_ > body_max_;
-    send(large ? error_response(413, error) : error_response(error));
+    send(status != 0 ? error_response(status, error) : error_response(error));
   }
 
   void send(Response response) {
