@@ -1,0 +1,117 @@
+#include "origin/api/api.hpp"
+#include "origin/api/path.hpp"
+#include "shared/format/record.hpp"
+
+namespace lamina::origin {
+namespace {
+
+// A node that hears nothing for so long must not take an old target for a current one.
+constexpr Duration kTargetLifetime = 90 * net::kDay;
+constexpr std::size_t kAuditMax = 1000;
+
+template <class Message>
+Result<net::Response> as_json(Result<Message> message, int status = 200) {
+  if (!message) return fail(std::move(message.error()));
+  return net::json_response(wire::to_json(*message), status);
+}
+template <class List, class Element>
+Result<net::Response> as_list(Result<std::vector<Element>> elements) {
+  if (!elements) return fail(std::move(elements.error()));
+  return net::json_response(wire::to_json(List{std::move(*elements)}));
+}
+Result<net::Response> as_done(Status status, int code = 200) {
+  if (!status) return fail(std::move(status.error()));
+  return net::json_response("{}", code);
+}
+
+}  // namespace
+
+Api::Answer Api::admin(const net::Request& request, Moment moment) {
+  auto name = catalog_.check_admin(request.bearer(), moment.wall);
+  if (!name) {
+    if (name.error().kind() != ErrorKind::refused) return fail(std::move(name.error()));
+    return net::error_response(401, name.error());
+  }
+  const Act act{"admin:" + *name, moment.wall};
+  auto parts = path_parts(request.path);
+  if (parts.size() < 2 || parts[0] != "v1") parts.assign(2, "");
+  const std::string& noun = parts[1];
+  const bool get = request.method == "GET", post = request.method == "POST";
+
+  if (parts.size() == 2) {
+    if (noun == "sites" && get) {
+      auto sites = catalog_.sites();
+      if (sites)
+        for (wire::SiteInfo& site : *sites) site.lease_holder = sites_.lease_holder(site.name);
+      return as_list<wire::SiteList>(std::move(sites));
+    }
+    if (noun == "sites" && post) {
+      auto message = wire::parse_site_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.add_site(act, *message), 201);
+    }
+    if (noun == "devices" && get) return as_list<wire::DeviceList>(catalog_.devices());
+    if (noun == "layers" && get) return as_list<wire::LayerList>(catalog_.layers());
+    if (noun == "tokens" && get) return as_list<wire::TokenList>(catalog_.tokens());
+    if (noun == "tokens" && post) {
+      auto message = wire::parse_token_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_json(catalog_.create_token(act, *message), 201);
+    }
+    if (noun == "assignments" && post) return assign(act, request);
+    if (noun == "audit" && get) return as_json(catalog_.audit_log(kAuditMax));
+    if (noun == "cvds" && get) {
+      if (auto noted = catalog_.audit(act, "cvd.list", "all", ""); !noted)
+        return fail(std::move(noted.error()));
+      return as_list<wire::CvdList>(catalog_.cvds());
+    }
+  }
+  if (noun == "tokens" && parts.size() == 3 && request.method == "DELETE")
+    return as_done(catalog_.revoke_token(act, parts[2]));
+  if (noun == "layers" && parts.size() == 3 && get) {
+    auto id = LayerId::parse(parts[2]);
+    if (!id) return fail(std::move(id.error()));
+    return as_json(catalog_.layer(*id));
+  }
+  if ((noun == "devices" || noun == "cvds") && parts.size() >= 3) {
+    auto id = DeviceId::parse(parts[2]);
+    if (!id) return fail(std::move(id.error()));
+    const std::string verb = parts.size() == 4 ? parts[3] : "";
+    if (noun == "devices" && parts.size() == 3 && get) return as_json(catalog_.device(*id));
+    if (noun == "devices" && verb == "assign" && post) {
+      auto message = wire::parse_place_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.place_device(act, *id, message->site));
+    }
+    if (noun == "devices" && verb == "reject" && post) {
+      auto done = catalog_.reject_device(act, *id);
+      if (done) done = sites_.left(*id, moment);
+      return as_done(std::move(done));
+    }
+    if (noun == "cvds" && verb == "snapshots" && get) {
+      if (auto noted = catalog_.audit(act, "cvd.snapshots", "device:" + id->hex(), ""); !noted)
+        return fail(std::move(noted.error()));
+      return as_list<wire::SnapshotList>(catalog_.snapshots(*id));
+    }
+  }
+  return fail(ErrorKind::not_found, "there is no " + request.method + " " +
+                                        printable(request.path, 120) +
+                                        "; docs/api.md lists the calls");
+}
+
+Api::Answer Api::assign(const Act& act, const net::Request& request) {
+  auto message = wire::parse_assignment_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  const auto sign = [&](const DeviceId& device, std::uint64_t sequence,
+                        const std::vector<LayerId>& stack) -> Result<Buffer> {
+    const format::DeviceTarget target{.device = device,
+                                      .sequence = sequence,
+                                      .issued = act.now,
+                                      .expires = WallTime{act.now.ns + kTargetLifetime.count()},
+                                      .stack = stack};
+    return format::sign_record(format::RecordType::target, format::encode(target), keys_.target);
+  };
+  return as_json(catalog_.assign(act, *message, sign));
+}
+
+}  // namespace lamina::origin

@@ -1,0 +1,54 @@
+#include "origin/api/api.hpp"
+
+#include "shared/base/log.hpp"
+#include "shared/wire/protocol.hpp"
+
+namespace lamina::origin {
+
+void Api::handle(const net::Request& request, const Reply& reply, Moment moment) {
+  bool later = false;
+  Answer answer = route(request, reply, moment, later);
+  if (!later) reply(answer ? std::move(*answer) : net::error_response(answer.error()));
+}
+
+Api::Answer Api::route(const net::Request& request, const Reply& reply, Moment moment,
+                       bool& later) {
+  if (auto other = net::check_protocol(request)) return std::move(*other);
+  if (request.path == "/health" && request.method == "GET")
+    return net::json_response(
+        wire::to_json(wire::Health{.version = LAMINA_VERSION, .protocol = wire::kProtocol}));
+  // Every message of this API fits in memory; a body in a file is none.
+  if (!request.body_file.empty())
+    return fail(ErrorKind::invalid, "a message is at most " + to_text(wire::kMessageMax));
+  if (request.path == "/v1/enroll" && request.method == "POST") return enrol(request, moment);
+  if (request.path.starts_with("/v1/node/")) return node(request, reply, moment, later);
+  return admin(request, moment);
+}
+
+void Api::wake(Moment moment) {
+  if (auto done = sites_.tick(moment); !done)
+    log::error("lease_failed", {{"error", done.error().text()}});
+  sites_.take_changed();
+  // Replies may call handle() again; only what is off the list is answered.
+  std::vector<std::pair<Reply, net::Response>> ready;
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    auto reply = news(at->device, at->poll, at->status, moment.now >= at->deadline, moment);
+    if (reply && !*reply) {
+      ++at;
+      continue;
+    }
+    ready.emplace_back(std::move(at->reply), reply ? net::json_response(wire::to_json(**reply))
+                                                   : net::error_response(reply.error()));
+    at = waiting_.erase(at);
+  }
+  for (auto& [answer, response] : ready) answer(std::move(response));
+}
+
+std::optional<Instant> Api::next_change() const {
+  std::optional<Instant> next = sites_.next_change();
+  for (const Waiting& waiting : waiting_)
+    next = next ? std::min(*next, waiting.deadline) : waiting.deadline;
+  return next;
+}
+
+}  // namespace lamina::origin

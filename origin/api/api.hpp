@@ -1,0 +1,81 @@
+// Api: what the origin answers to each request, and to whom.
+//
+// One door for each kind of caller, checked before anything else happens: a device by its client
+// certificate and its status in the registry on every request, an administrator by a bearer token.
+// What a request may do follows from the door, so a handler never checks again.
+//
+// Owns no socket and no clock: the caller hands in requests and the time, and calls wake() after
+// every request and at next_change(). Loop thread only.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <optional>
+
+#include "origin/sites/sites.hpp"
+#include "shared/net/certificates.hpp"
+#include "shared/net/http.hpp"
+
+namespace lamina::origin {
+
+struct ApiKeys {
+  net::KeyAndCertificate api_ca;
+  net::KeyAndCertificate swarm_ca;
+  PrivateKey target;
+  std::vector<PublicKey> publishers;
+};
+
+class Api {
+ public:
+  // Called exactly once for each request, during handle() or later from wake().
+  using Reply = std::function<void(net::Response)>;
+
+  // Polls that wait at the same time; one more answers the oldest at once.
+  static constexpr std::size_t kWaitingMax = 20'000;
+
+  // `catalog` and `sites` outlive this.
+  Api(Catalog& catalog, Sites& sites, ApiKeys keys)
+      : catalog_(catalog), sites_(sites), keys_(std::move(keys)) {}
+
+  void handle(const net::Request& request, const Reply& reply, Moment moment);
+
+  // Answers the waiting polls that have news or have waited long enough, and lets leases lapse.
+  void wake(Moment moment);
+  std::optional<Instant> next_change() const;
+
+ private:
+  struct Waiting {
+    DeviceId device;
+    wire::PollRequest poll;
+    wire::DeviceStatus status;  // When the wait began.
+    Instant deadline;
+    Reply reply;
+  };
+  using Answer = Result<net::Response>;
+
+  Answer route(const net::Request& request, const Reply& reply, Moment moment, bool& later);
+
+  // origin/api/node_api.cpp
+  Answer enrol(const net::Request& request, Moment moment);
+  Answer node(const net::Request& request, const Reply& reply, Moment moment, bool& later);
+  Answer poll(const wire::DeviceInfo& device, const net::Request& request, const Reply& reply,
+              Moment moment, bool& later);
+  Answer renew(const wire::DeviceInfo& device, const net::Request& request, Moment moment);
+  Answer swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,
+                           Moment moment);
+  // The answer to a poll; none while there is nothing new.
+  Result<std::optional<wire::PollReply>> news(const DeviceId& device, const wire::PollRequest& poll,
+                                              wire::DeviceStatus known, bool now_or_never,
+                                              Moment moment) const;
+
+  // origin/api/admin_api.cpp
+  Answer admin(const net::Request& request, Moment moment);
+  Answer assign(const Act& act, const net::Request& request);
+
+  Catalog& catalog_;
+  Sites& sites_;
+  ApiKeys keys_;
+  std::list<Waiting> waiting_;
+};
+
+}  // namespace lamina::origin

@@ -1,0 +1,174 @@
+#include "origin/api/api.hpp"
+#include "origin/catalog/secret.hpp"
+#include "shared/wire/protocol.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using wire::DeviceStatus;
+
+Error no_such(const net::Request& request) {
+  return {ErrorKind::not_found, "there is no " + request.method + " " +
+                                    printable(request.path, 120) + "; docs/api.md lists the calls"};
+}
+
+}  // namespace
+
+Api::Answer Api::enrol(const net::Request& request, Moment moment) {
+  auto message = wire::parse_enrol_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto random = random_bytes(DeviceId::kSize);
+  if (!random) return fail(std::move(random.error()));
+  const DeviceId id = *DeviceId::from_bytes(*random);
+  auto key = net::request_key_fingerprint(message->csr_pem);
+  if (!key) return fail(std::move(key.error()).in("enrolling"));
+  // The certificate before the token is spent: a bad CSR costs no use.
+  auto certificate = net::issue_device_certificate(keys_.api_ca, message->csr_pem, id);
+  if (!certificate) return fail(std::move(certificate.error()).in("enrolling"));
+  auto facts = net::certificate_facts(*certificate);
+  if (!facts) return fail(std::move(facts.error()).in("enrolling"));
+  auto device = catalog_.enrol(moment.wall, *message, id, *key);
+  if (!device) return fail(std::move(device.error()));
+  if (auto noted = catalog_.certificate_issued({"device:" + id.hex(), moment.wall}, id,
+                                               facts->not_after.ns / 1'000'000);
+      !noted)
+    return fail(std::move(noted.error()));
+
+  wire::EnrolReply reply{.device = id,
+                         .certificate_pem = *certificate,
+                         .ca_pem = keys_.api_ca.certificate_pem,
+                         .swarm_ca_pem = keys_.swarm_ca.certificate_pem,
+                         .target_key = to_buffer(keys_.target.public_key().bytes())};
+  for (const PublicKey& publisher : keys_.publishers)
+    reply.publisher_keys.push_back(to_buffer(publisher.bytes()));
+  return net::json_response(wire::to_json(reply), 201);
+}
+
+Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment moment, bool& later) {
+  if (!request.peer.device)
+    return net::error_response(
+        401, Error(ErrorKind::refused, "a device certificate is needed; enrol the device first"));
+  auto device = catalog_.device(*request.peer.device);
+  if (!device && device.error().kind() != ErrorKind::not_found)
+    return fail(std::move(device.error()));
+  if (!device || device->status == DeviceStatus::rejected)
+    return fail(ErrorKind::refused, "device " + request.peer.device->hex() +
+                                        (device ? " was rejected" : " is not enrolled here") +
+                                        "; enrol it with a new token");
+  const bool post = request.method == "POST";
+  if (post && request.path == "/v1/node/renew") return renew(*device, request, moment);
+  if (request.peer.certificate_expired)
+    return fail(ErrorKind::refused, "the certificate of device " + device->id.hex() +
+                                        " has expired; renew it with POST /v1/node/renew");
+  if (post && request.path == "/v1/node/poll") return poll(*device, request, reply, moment, later);
+  if (device->status != DeviceStatus::assigned)
+    return fail(ErrorKind::refused, "device " + device->id.hex() +
+                                        " is pending; an administrator places it with `lamina "
+                                        "device assign`");
+  if (post && request.path == "/v1/node/lease") {
+    auto message = wire::parse_lease_request(request.body);
+    if (!message) return fail(std::move(message.error()));
+    auto lease = sites_.renewed(device->site, device->id, *message, moment);
+    if (!lease) return fail(std::move(lease.error()));
+    return net::json_response(wire::to_json(*lease));
+  }
+  if (post && request.path == "/v1/node/swarm-certificate")
+    return swarm_certificate(*device, request, moment);
+  if (post && request.path == "/v1/node/report") {
+    auto message = wire::parse_report(request.body);
+    if (!message) return fail(std::move(message.error()));
+    const Act act{"device:" + device->id.hex(), moment.wall};
+    if (auto done = catalog_.add_report(act, device->id, *message); !done)
+      return fail(std::move(done.error()));
+    return net::json_response("{}", 201);
+  }
+  return fail(no_such(request));
+}
+
+Api::Answer Api::renew(const wire::DeviceInfo& device, const net::Request& request, Moment moment) {
+  auto message = wire::parse_renew_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto key = net::request_key_fingerprint(message->csr_pem);
+  if (!key) return fail(std::move(key.error()).in("renewing the certificate"));
+  auto enrolled = catalog_.key_fingerprint(device.id);
+  if (!enrolled) return fail(std::move(enrolled.error()));
+  if (*key != *enrolled)
+    return fail(ErrorKind::refused, "the request does not carry the key that device " +
+                                        device.id.hex() +
+                                        " enrolled with; renew with that key or enrol again");
+  auto certificate = net::issue_device_certificate(keys_.api_ca, message->csr_pem, device.id);
+  if (!certificate) return fail(std::move(certificate.error()).in("renewing the certificate"));
+  auto facts = net::certificate_facts(*certificate);
+  if (!facts) return fail(std::move(facts.error()).in("renewing the certificate"));
+  if (auto noted = catalog_.certificate_issued({"device:" + device.id.hex(), moment.wall},
+                                               device.id, facts->not_after.ns / 1'000'000);
+      !noted)
+    return fail(std::move(noted.error()));
+  return net::json_response(wire::to_json(wire::RenewReply{*certificate}));
+}
+
+Api::Answer Api::swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,
+                                   Moment moment) {
+  auto message = wire::parse_swarm_certificate_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto certificate =
+      net::issue_swarm_certificate(keys_.swarm_ca, message->csr_pem, device.id.hex());
+  if (!certificate) return fail(std::move(certificate.error()).in("issuing a swarm certificate"));
+  const Act act{"device:" + device.id.hex(), moment.wall};
+  if (auto noted = catalog_.audit(act, "device.swarm-certificate", act.actor, ""); !noted)
+    return fail(std::move(noted.error()));
+  return net::json_response(
+      wire::to_json(wire::SwarmCertificateReply{*certificate, keys_.swarm_ca.certificate_pem}));
+}
+
+Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& request,
+                      const Reply& reply, Moment moment, bool& later) {
+  auto message = wire::parse_poll_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  if (auto noted = catalog_.note_poll(device.id, *message); !noted)
+    return fail(std::move(noted.error()));
+  if (device.status == DeviceStatus::assigned)
+    if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
+      return fail(std::move(taken.error()));
+  auto at_once = news(device.id, *message, device.status, message->wait_ms == 0, moment);
+  if (!at_once) return fail(std::move(at_once.error()));
+  if (*at_once) return net::json_response(wire::to_json(**at_once));
+
+  // Over its limit the list answers its oldest at the next wake().
+  if (waiting_.size() >= kWaitingMax) waiting_.front().deadline = moment.now;
+  const auto wait_ms = std::min(message->wait_ms, wire::kPollWaitMaxMs);
+  const auto deadline = moment.now + std::chrono::milliseconds{wait_ms};
+  waiting_.push_back({device.id, std::move(*message), device.status, deadline, reply});
+  later = true;
+  return net::Response{};
+}
+
+Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire::PollRequest& poll,
+                                                 DeviceStatus known, bool now_or_never,
+                                                 Moment moment) const {
+  auto device = catalog_.device(id);
+  if (!device) return fail(std::move(device.error()));
+  if (device->status == DeviceStatus::rejected)
+    return fail(ErrorKind::refused,
+                "device " + id.hex() + " was rejected; enrol it with a new token");
+  wire::PollReply reply{.status = device->status,
+                        .server_time_ms = moment.wall.ns / 1'000'000,
+                        .next_wait_ms = wire::kPollWaitMaxMs};
+  bool anything = device->status != known || now_or_never;
+  if (device->status == DeviceStatus::assigned) {
+    auto view = sites_.view(device->site, id, moment);
+    anything = anything || view.site.version != poll.site_version;
+    reply.site = std::move(view.site);
+    reply.lease = std::move(view.lease);
+    if (device->target_sequence > poll.target_sequence) {
+      auto target = catalog_.target(id);
+      if (!target) return fail(std::move(target.error()));
+      reply.target = std::move(*target);
+      anything = true;
+    }
+  }
+  if (!anything) return std::nullopt;
+  return reply;
+}
+
+}  // namespace lamina::origin

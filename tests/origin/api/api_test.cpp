@@ -1,0 +1,220 @@
+#include "origin/api/api.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "shared/format/record.hpp"
+#include "shared/wire/protocol.hpp"
+#include "tests/support/memory_table.hpp"
+
+using namespace lamina;
+using namespace lamina::origin;
+
+namespace {
+
+// Speaks to the API in seconds since the test began, as a device, an administrator or a stranger.
+struct Bench {
+  MemoryTable table;
+  Catalog catalog{table};
+  PrivateKey key = PrivateKey::generate().value();
+  Sites sites{catalog, key, {}};
+  net::KeyAndRequest device_key = net::make_key_and_request().value();
+  Api api{catalog,
+          sites,
+          {net::make_ca("api").value(), net::make_ca("swarm").value(), key, {key.public_key()}}};
+  std::string token = create_token({.name = "root", .kind = "admin", .ttl_ms = 1'000'000});
+
+  static Moment at(int t) {
+    return {Instant{std::chrono::seconds{t}}, WallTime{t * std::int64_t{1'000'000'000}}};
+  }
+  std::string create_token(const wire::TokenRequest& request) {
+    return catalog.create_token({"test", at(0).wall}, request).value().secret;
+  }
+  struct Call {
+    std::optional<net::Response> response;
+  };
+  std::shared_ptr<Call> send(int t, net::Request request) {
+    request.headers.add(std::string(wire::kProtocolHeader), "1");
+    auto call = std::make_shared<Call>();
+    api.handle(
+        request,
+        [call](net::Response response) {
+          REQUIRE_FALSE(call->response);
+          call->response = std::move(response);
+        },
+        at(t));
+    api.wake(at(t));
+    return call;
+  }
+  net::Response ask(int t, net::Request request) {
+    return send(t, std::move(request))->response.value();
+  }
+  net::Response admin(const std::string& method, const std::string& path, std::string body = "",
+                      int t = 1) {
+    net::Request request{.method = method, .path = path, .body = std::move(body)};
+    request.headers.add("Authorization", "Bearer " + token);
+    return ask(t, std::move(request));
+  }
+  net::Request as(const DeviceId& id, const std::string& path, std::string body) {
+    net::Request request{.method = "POST", .path = path, .body = std::move(body)};
+    request.peer.device = id;
+    return request;
+  }
+  DeviceId enrol(const std::string& site) {
+    const auto secret = create_token({.name = "t" + std::to_string(table.rows().size()),
+                                      .kind = "enrol",
+                                      .uses = 1,
+                                      .ttl_ms = 1000'000,
+                                      .site = site});
+    const wire::EnrolRequest message{.token = secret, .csr_pem = device_key.csr_pem};
+    const auto response =
+        ask(1, {.method = "POST", .path = "/v1/enroll", .body = wire::to_json(message)});
+    REQUIRE(response.status == 201);
+    return wire::parse_enrol_reply(response.body).value().device;
+  }
+  std::string poll(std::uint64_t site_version, std::int64_t wait_ms, std::uint64_t target = 0) {
+    return wire::to_json(wire::PollRequest{
+        .target_sequence = target, .site_version = site_version, .wait_ms = wait_ms});
+  }
+  void publish_base() {
+    REQUIRE(catalog.add_layer({"test", at(0).wall},
+                              {.id = LayerId::parse(std::string(64, '1')).value(),
+                               .name = "os",
+                               .version = "1.0",
+                               .kind = "base"},
+                              {}));
+  }
+};
+
+std::string renewal(const net::KeyAndRequest& key) {
+  return wire::to_json(wire::RenewRequest{key.csr_pem});
+}
+
+}  // namespace
+
+TEST_CASE("api: nothing of the administrator's without a good bearer token", "[origin]") {
+  Bench bench;
+  CHECK(bench.ask(1, {.method = "GET", .path = "/health"}).status == 200);
+  for (const char* path : {"/v1/devices", "/v1/tokens", "/v1/audit", "/v1/layers", "/v1/cvds",
+                           "/v1/sites", "/v1/nothing", "/"}) {
+    INFO(path);
+    CHECK(bench.ask(1, {.method = "GET", .path = path}).status == 401);
+    net::Request wrong{.method = "GET", .path = path};
+    wrong.headers.add("Authorization", "Bearer " + std::string(64, '0'));
+    CHECK(bench.ask(1, wrong).status == 401);
+    CHECK(bench.admin("GET", path, "", 2000).status == 401);  // Expired.
+  }
+  CHECK(bench.admin("GET", "/v1/devices").status == 200);
+  CHECK(bench.admin("GET", "/v1/nothing").status == 404);
+}
+
+TEST_CASE("api: a device certificate opens no administrator's door", "[origin]") {
+  Bench bench;
+  net::Request request{.method = "GET", .path = "/v1/devices"};
+  request.peer.device = bench.enrol("");
+  CHECK(bench.ask(1, request).status == 401);
+}
+
+TEST_CASE("api: a pending device may poll and renew, nothing else", "[origin]") {
+  Bench bench;
+  const auto id = bench.enrol("");
+  const auto reply = bench.ask(2, bench.as(id, "/v1/node/poll", bench.poll(0, 0)));
+  REQUIRE(reply.status == 200);
+  const auto parsed = wire::parse_poll_reply(reply.body).value();
+  CHECK(parsed.status == wire::DeviceStatus::pending);
+  CHECK_FALSE((parsed.site || parsed.lease || parsed.target));
+  CHECK(bench.ask(2, bench.as(id, "/v1/node/renew", renewal(bench.device_key))).status == 200);
+  for (const char* path : {"/v1/node/lease", "/v1/node/swarm-certificate", "/v1/node/report"})
+    CHECK(bench.ask(2, bench.as(id, path, "{}")).status == 403);
+}
+
+TEST_CASE("api: strangers and rejected devices get nothing", "[origin]") {
+  Bench bench;
+  bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""}));
+  const auto id = bench.enrol("shop");
+  const std::string place = "/v1/devices/" + id.hex() + "/reject";
+  REQUIRE(bench.admin("POST", place).status == 200);
+  const auto unknown = DeviceId::parse(std::string(32, 'a')).value();
+  for (const char* path : {"/v1/node/poll", "/v1/node/renew", "/v1/node/lease"}) {
+    const std::string body =
+        path == std::string("/v1/node/renew") ? renewal(bench.device_key) : bench.poll(0, 0);
+    CHECK(bench.ask(2, bench.as(id, path, body)).status == 403);
+    CHECK(bench.ask(2, bench.as(unknown, path, body)).status == 403);
+    CHECK(bench.ask(2, {.method = "POST", .path = path, .body = body}).status == 401);
+  }
+}
+
+TEST_CASE("api: an expired certificate renews with the enrolled key and does nothing else",
+          "[origin]") {
+  Bench bench;
+  const auto id = bench.enrol("");
+  const auto expired = [&](const std::string& path, std::string body) {
+    auto request = bench.as(id, path, std::move(body));
+    request.peer.certificate_expired = true;
+    return bench.ask(2, request).status;
+  };
+  CHECK(expired("/v1/node/poll", bench.poll(0, 0)) == 403);
+  CHECK(expired("/v1/node/renew", renewal(net::make_key_and_request().value())) == 403);
+  CHECK(expired("/v1/node/renew", renewal(bench.device_key)) == 200);
+}
+
+TEST_CASE("api: a waiting poll is answered by an assignment with the signed target", "[origin]") {
+  Bench bench;
+  bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""}));
+  bench.publish_base();
+  const auto id = bench.enrol("shop");
+  const auto first = bench.ask(2, bench.as(id, "/v1/node/poll", bench.poll(0, 50'000)));
+  const auto version = wire::parse_poll_reply(first.body).value().site->version;
+  const auto waiting = bench.send(3, bench.as(id, "/v1/node/poll", bench.poll(version, 50'000)));
+  CHECK_FALSE(waiting->response);
+
+  const wire::AssignmentRequest request{.site = "shop", .layers = {"os:1.0"}};
+  REQUIRE(bench.admin("POST", "/v1/assignments", wire::to_json(request), 4).status == 200);
+  REQUIRE(waiting->response);
+  const auto reply = wire::parse_poll_reply(waiting->response->body).value();
+  REQUIRE(reply.target);
+  const std::vector trusted{bench.key.public_key()};
+  const auto opened = format::open_record(format::RecordType::target, *reply.target, trusted);
+  REQUIRE(opened);
+  const auto target = format::parse_target(opened->record).value();
+  CHECK(target.device == id);
+  CHECK(target.sequence == 1);
+}
+
+TEST_CASE("api: a poll without news is answered when its wait is over", "[origin]") {
+  Bench bench;
+  const auto id = bench.enrol("");
+  const auto waiting = bench.send(3, bench.as(id, "/v1/node/poll", bench.poll(0, 10'000)));
+  bench.api.wake(Bench::at(12));
+  CHECK_FALSE(waiting->response);
+  CHECK(bench.api.next_change() == Bench::at(13).now);
+  bench.api.wake(Bench::at(13));
+  CHECK(waiting->response);
+}
+
+TEST_CASE("api: a rejection ends the wait with 403", "[origin]") {
+  Bench bench;
+  const auto id = bench.enrol("");
+  const auto waiting = bench.send(3, bench.as(id, "/v1/node/poll", bench.poll(0, 10'000)));
+  bench.admin("POST", "/v1/devices/" + id.hex() + "/reject", "", 4);
+  REQUIRE(waiting->response);
+  CHECK(waiting->response->status == 403);
+}
+
+TEST_CASE("api: a bad CSR spends no token", "[origin]") {
+  Bench bench;
+  const auto secret =
+      bench.create_token({.name = "once", .kind = "enrol", .uses = 1, .ttl_ms = 1000'000});
+  wire::EnrolRequest message{.token = secret, .csr_pem = "nonsense"};
+  net::Request request{.method = "POST", .path = "/v1/enroll", .body = wire::to_json(message)};
+  CHECK(bench.ask(1, request).status >= 400);
+  message.csr_pem = bench.device_key.csr_pem;
+  request.body = wire::to_json(message);
+  CHECK(bench.ask(1, request).status == 201);
+}
+
+TEST_CASE("api: another protocol is answered 426", "[origin]") {
+  Bench bench;
+  net::Request request{.method = "GET", .path = "/health"};
+  request.headers.add(std::string(wire::kProtocolHeader), "99");
+  CHECK(bench.ask(1, request).status == 426);
+}
