@@ -1,0 +1,157 @@
+#include "shared/image/rules.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace lamina::image {
+namespace {
+
+// Debian's paths. /etc/mtab, /etc/localtime and the account files are content: an applied minbase
+// is complete with them. systemd makes a machine-id at the first start without one.
+constexpr Rule kRules[] = {
+    {"lamina-volume", Area::lamina, ".lamina"},
+    {"lamina-node", Area::lamina, "var/lib/lamina-node"},
+    {"lamina-config", Area::lamina, "etc/lamina"},
+
+    {"fstab", Area::identity, "etc/fstab"},
+    {"crypttab", Area::identity, "etc/crypttab"},
+    {"mdadm", Area::identity, "etc/mdadm/mdadm.conf"},
+    {"lvm-backup", Area::identity, "etc/lvm/backup/*"},
+    {"lvm-archive", Area::identity, "etc/lvm/archive/*"},
+    {"machine-id", Area::identity, "etc/machine-id"},
+    {"machine-id", Area::identity, "var/lib/dbus/machine-id"},
+    {"machine-info", Area::identity, "etc/machine-info"},
+    {"host-id", Area::identity, "etc/hostid"},
+    {"host-name", Area::identity, "etc/hostname"},
+    {"host-name", Area::identity, "etc/mailname"},
+    {"hosts", Area::identity, "etc/hosts"},
+    {"clock", Area::identity, "etc/adjtime"},
+    {"ssh-host-keys", Area::identity, "etc/ssh/ssh_host_*"},
+    {"snakeoil-certificate", Area::identity, "etc/ssl/private/ssl-cert-snakeoil.key"},
+    {"snakeoil-certificate", Area::identity, "etc/ssl/certs/ssl-cert-snakeoil.pem"},
+    {"iscsi-initiator", Area::identity, "etc/iscsi/initiatorname.iscsi"},
+    {"nvme-host", Area::identity, "etc/nvme/host*"},
+    {"interfaces", Area::identity, "etc/network/interfaces"},
+    {"interfaces", Area::identity, "etc/network/interfaces.d/*"},
+    {"networkd", Area::identity, "etc/systemd/network/*"},
+    {"netplan", Area::identity, "etc/netplan/*"},
+    {"network-manager", Area::identity, "etc/NetworkManager/system-connections/*"},
+    {"network-manager", Area::identity, "var/lib/NetworkManager/*"},
+    {"persistent-net", Area::identity, "etc/udev/rules.d/70-persistent-*"},
+    {"resolver", Area::identity, "etc/resolv.conf"},
+    {"dhcp-leases", Area::identity, "var/lib/dhcp/*"},
+    {"dhcp-leases", Area::identity, "var/lib/dhcpcd/*"},
+    {"random-seed", Area::identity, "var/lib/systemd/random-seed"},
+    {"random-seed", Area::identity, "var/lib/urandom/random-seed"},
+    {"credential-secret", Area::identity, "var/lib/systemd/credential.secret"},
+    {"cloud-instance", Area::identity, "var/lib/cloud/*"},
+
+    {"grub-config", Area::boot, "boot/grub/grub.cfg"},
+    {"grub-config", Area::boot, "boot/grub/grubenv"},
+    {"grub-config", Area::boot, "boot/grub/device.map"},
+    {"grub-config", Area::boot, "etc/default/grub"},
+    {"grub-config", Area::boot, "etc/default/grub.d/*"},
+    {"efi-partition", Area::boot, "boot/efi/*"},
+    {"boot-entries", Area::boot, "boot/loader/*"},
+    {"boot-entries", Area::boot, "boot/extlinux/extlinux.conf"},
+    {"kernel-command-line", Area::boot, "etc/kernel/cmdline"},
+    {"resume-device", Area::boot, "etc/initramfs-tools/conf.d/resume"},
+
+    {"home", Area::user, "home/*"},
+    {"root-home", Area::user, "root/*"},
+
+    {"proc", Area::runtime, "proc/*"},
+    {"sys", Area::runtime, "sys/*"},
+    {"dev", Area::runtime, "dev/*"},
+    {"run", Area::runtime, "run/*"},
+    {"tmp", Area::runtime, "tmp/*"},
+    {"var-tmp", Area::runtime, "var/tmp/*"},
+    {"mounts", Area::runtime, "mnt/*"},
+    {"mounts", Area::runtime, "media/*"},
+    {"lost-and-found", Area::runtime, "lost+found"},
+    {"swap", Area::runtime, "swapfile"},
+    {"swap", Area::runtime, "swap.img"},
+
+    {"logs", Area::leftover, "var/log/*", Covers::contents},
+    {"downloaded-packages", Area::leftover, "var/cache/apt/archives/*.deb"},
+};
+
+// One component. '*' takes the shortest run first and grows it when the rest does not fit.
+bool component_matches(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p, ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+// Takes the first component off.
+std::string_view take_component(std::string_view& path) {
+  const std::size_t end = std::min(path.find('/'), path.size());
+  const std::string_view component = path.substr(0, end);
+  path.remove_prefix(std::min(end + 1, path.size()));
+  return component;
+}
+
+}  // namespace
+
+std::string_view name_of(Area area) {
+  switch (area) {
+    case Area::identity: return "identity";
+    case Area::boot: return "boot";
+    case Area::user: return "user";
+    case Area::lamina: return "lamina";
+    case Area::runtime: return "runtime";
+    case Area::leftover: return "leftover";
+  }
+  return "";
+}
+
+std::span<const Rule> factory_rules() { return kRules; }
+
+bool matches(std::string_view pattern, std::string_view path) {
+  while (!pattern.empty()) {
+    if (path.empty()) return false;
+    if (!component_matches(take_component(pattern), take_component(path))) return false;
+  }
+  return true;
+}
+
+const Rule* factory_rule(std::string_view path, bool is_directory) {
+  for (const Rule& rule : kRules) {
+    if (rule.covers == Covers::contents && is_directory) continue;
+    if (matches(rule.pattern, path)) return &rule;
+  }
+  return nullptr;
+}
+
+bool in_snapshot(std::string_view path, bool is_directory) {
+  const Rule* rule = factory_rule(path, is_directory);
+  return !rule || (rule->area != Area::runtime && rule->area != Area::lamina);
+}
+
+const Rule* factory_rule_beneath(std::string_view path) {
+  for (const Rule& rule : kRules) {
+    if (rule.area == Area::runtime || rule.area == Area::leftover) continue;
+    std::string_view pattern = rule.pattern, rest = path;
+    while (!pattern.empty() && !rest.empty() &&
+           component_matches(take_component(pattern), take_component(rest))) {
+      if (rest.empty() && !pattern.empty()) return &rule;
+    }
+    if (path.empty()) return &rule;
+  }
+  return nullptr;
+}
+
+}  // namespace lamina::image
