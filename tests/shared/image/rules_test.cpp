@@ -1,0 +1,81 @@
+#include "shared/image/rules.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "shared/image/classify.hpp"
+
+using namespace lamina::image;
+
+TEST_CASE("rules: patterns match whole components and cover what lies beneath", "[image]") {
+  struct Row {
+    const char* pattern;
+    const char* path;
+    bool fits;
+  };
+  const Row rows[] = {
+      {"etc/fstab", "etc/fstab", true},
+      {"etc/fstab", "etc/fstab2", false},
+      {"etc/fstab", "etc", false},
+      {"etc/fstab", "etc/fstab/x", true},
+      {"etc/fstab", "usr/etc/fstab", false},
+      {"proc/*", "proc", false},
+      {"proc/*", "proc/1", true},
+      {"proc/*", "proc/1/fd/0", true},
+      {"a/*.deb", "a/b.deb", true},
+      {"a/*.deb", "a/.deb", true},
+      {"a/*.deb", "a/b.debx", false},
+      {"a/*.deb", "a/b.deb.deb", true},
+      {"a/k_*_x*", "a/k_b_x", true},
+      {"a/k_*_x*", "a/k_b_y", false},
+      {"a*b/c", "a/b/c", false},
+      {"*", "x", true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.pattern, row.path);
+    CHECK(matches(row.pattern, row.path) == row.fits);
+  }
+}
+
+TEST_CASE("rules: a captured Debian is complete but for what is a device's own", "[image]") {
+  for (const char* own :
+       {"etc/machine-id", "etc/hostname", "etc/ssh/ssh_host_rsa_key", "boot/grub/grub.cfg",
+        "boot/efi/EFI", "home/ann", "root/.bashrc", "var/lib/lamina-node/node.json", ".lamina",
+        "proc/1", "dev/null", "var/tmp/x", "var/log/apt/history.log",
+        "var/cache/apt/archives/x_1_amd64.deb", "etc/default/grub"}) {
+    CAPTURE(own);
+    CHECK_FALSE(in_capture(own, false));
+  }
+  for (const char* content :
+       {"", "etc/passwd", "etc/mtab", "etc/ssh/sshd_config", "boot/vmlinuz-6.1.0-1-amd64",
+        "boot/grub/unicode.pf2", "usr/bin/sh", "var/lib/dpkg/status", "etc/shadow"}) {
+    CAPTURE(content);
+    CHECK(in_capture(content, false));
+  }
+  for (const char* directory : {"proc", "sys", "dev", "run", "tmp", "var/tmp", "home", "root",
+                                "var/log", "var/log/apt", "boot/efi", "boot/grub"}) {
+    CAPTURE(directory);
+    CHECK(in_capture(directory, true));
+  }
+}
+
+TEST_CASE("rules: a snapshot holds all of a device but runtime files and Lamina's own", "[image]") {
+  for (const char* held : {"etc/machine-id", "home/ann/x", "boot/grub/grub.cfg", "var/log/syslog"})
+    CHECK(in_snapshot(held, false));
+  for (const char* left : {"proc/1", "run/x", ".lamina/undo", "var/lib/lamina-node/x"})
+    CHECK_FALSE(in_snapshot(left, false));
+}
+
+TEST_CASE("rules: what may lie beneath a directory", "[image]") {
+  for (const char* path : {"", "etc", "home", "boot", "etc/ssh", "var/lib"})
+    CHECK(factory_rule_beneath(path) != nullptr);
+  for (const char* path : {"usr", "tmp", "etc/apt", "var/log"})
+    CHECK(factory_rule_beneath(path) == nullptr);
+}
+
+TEST_CASE("classify: base, app, machine and user", "[image]") {
+  CHECK(classify("usr/bin/sh", false, 0) == Attribution{Origin::base});
+  CHECK(classify("opt/app", false, 2) == Attribution{Origin::app, 2});
+  CHECK(classify("opt/own", false, {}) == Attribution{Origin::machine});
+  CHECK(classify("etc/fstab", false, 0) == Attribution{Origin::machine});
+  CHECK(classify("home/ann/x", false, {}) == Attribution{Origin::user});
+}
