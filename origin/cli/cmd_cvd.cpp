@@ -1,0 +1,27 @@
+#include "origin/cli/session.hpp"
+#include "shared/wire/admin.hpp"
+
+namespace lamina::origin::cli {
+
+void add_cvd(CLI::App& app, Run& run) {
+  auto* cvd = app.add_subcommand("cvd", "the devices' contents at the origin");
+  cvd->require_subcommand(1);
+  cvd->footer("Example: lamina cvd ls");
+  cvd->add_subcommand("ls", "list the CVDs")->callback([&run] {
+    run = [](Session& s) -> Status {
+      auto body = s.get("/v1/cvds");
+      if (!body) return fail(std::move(body.error()));
+      auto list = wire::parse_cvd_list(*body);
+      if (!list) return fail(std::move(list.error()));
+      if (s.json) return *s.out << *body << '\n', Done{};
+      Session::Rows rows{{"DEVICE", "HOST", "SNAPSHOTS", "NEWEST"}};
+      for (const auto& i : list->cvds)
+        rows.push_back({i.device.hex(), printable(i.host_name), std::to_string(i.snapshots),
+                        to_iso8601(WallTime{i.newest_ms * 1000000})});
+      s.table(rows);
+      return Done{};
+    };
+  });
+}
+
+}  // namespace lamina::origin::cli

@@ -1,0 +1,40 @@
+#include "origin/cli/session.hpp"
+#include "shared/wire/admin.hpp"
+
+namespace lamina::origin::cli {
+
+void add_site(CLI::App& app, Run& run) {
+  auto* site = app.add_subcommand("site", "branches and their subnets");
+  site->require_subcommand(1);
+  site->footer("Example: lamina site add north --subnet 10.1.0.0/24");
+  auto request = std::make_shared<wire::SiteRequest>();
+  auto* add = site->add_subcommand("add", "make a site");
+  add->add_option("name", request->name, "its name")->required();
+  add->add_option("--subnet", request->subnet, "CIDR of its devices");
+  add->callback([&run, request] {
+    run = [request](Session& s) -> Status {
+      auto body = s.call("POST", "/v1/sites", wire::to_json(*request));
+      if (!body) return fail(std::move(body.error()));
+      *s.out << (s.json ? *body + "\n" : "site " + request->name + " made\n");
+      return Done{};
+    };
+  });
+  site->add_subcommand("ls", "list the sites")->callback([&run] {
+    run = [](Session& s) -> Status {
+      auto body = s.get("/v1/sites");
+      if (!body) return fail(std::move(body.error()));
+      auto list = wire::parse_site_list(*body);
+      if (!list) return fail(std::move(list.error()));
+      Session::Rows rows{{"SITE", "SUBNET", "DEVICES", "LEASE"}};
+      for (const auto& i : list->sites) {
+        if (s.json) *s.out << wire::to_json(i) << '\n';
+        rows.push_back({i.name, i.subnet, std::to_string(i.devices),
+                        i.lease_holder ? i.lease_holder->short_hex() : "-"});
+      }
+      if (!s.json) s.table(rows);
+      return Done{};
+    };
+  });
+}
+
+}  // namespace lamina::origin::cli

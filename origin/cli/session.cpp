@@ -1,0 +1,136 @@
+#include "origin/cli/session.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+namespace lamina::origin::cli {
+namespace {
+
+Result<std::string> read_text(const std::string& path, const std::string& what) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in)
+    return fail(ErrorKind::not_found,
+                "cannot read the " + what + " '" + path + "'; name a readable file");
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+}  // namespace
+
+ExitCode exit_code_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::not_found: return not_found;
+    case ErrorKind::corrupt: return corrupt;
+    case ErrorKind::unavailable: return unavailable;
+    case ErrorKind::out_of_space: return out_of_space;
+    case ErrorKind::invalid: return usage;
+    case ErrorKind::refused: return refused;
+  }
+  return failed;
+}
+
+Result<std::string> Session::call(const std::string& method, const std::string& path,
+                                  const std::string& json_body) {
+  if (!client_) {
+    if (origin.empty() || token_file.empty() || (ca_file.empty() && ca_fingerprint.empty()))
+      return fail(ErrorKind::invalid,
+                  "--origin, --token-file and --ca or --ca-fingerprint are needed");
+    auto place = net::parse_host_port(origin, 8443);
+    if (!place) return fail(std::move(place.error()).in("--origin"));
+    net::ClientOptions options{.host = place->host, .port = place->port};
+    options.ca_fingerprint = ca_fingerprint;
+    if (!ca_file.empty()) {
+      auto ca = read_text(ca_file, "CA");
+      if (!ca) return fail(std::move(ca.error()));
+      options.ca_pem = *ca;
+      options.ca_fingerprint.clear();
+    }
+    auto token = read_text(token_file, "token file");
+    if (!token) return fail(std::move(token.error()));
+    while (!token->empty() && std::isspace(static_cast<unsigned char>(token->back())))
+      token->pop_back();
+    options.bearer = *token;
+    auto client = net::BlockingClient::create(std::move(options));
+    if (!client) return fail(std::move(client.error()));
+    client_ = std::move(*client);
+  }
+  net::Call request{.method = method, .target = path};
+  if (method == "POST") {
+    request.content_type = "application/json";
+    request.body = json_body;
+  }
+  auto reply = net::check(client_->send(std::move(request)));
+  if (!reply) return fail(std::move(reply.error()));
+  return std::move(reply->body);
+}
+
+void Session::table(const Rows& rows) const {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i)
+      *out << row[i]
+           << (i + 1 == row.size() ? std::string()
+                                   : std::string(widths[i] + 2 - row[i].size(), ' '));
+    *out << '\n';
+  }
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');)
+    if (!part.empty()) parts.push_back(part);
+  return parts;
+}
+
+std::string encoded(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-')
+      out += c;
+    else
+      out += "%" + to_hex(as_view(std::string_view(&c, 1)));
+  }
+  return out;
+}
+
+int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  CLI::App app("lamina: the administrator's commands for a Lamina origin", "lamina");
+  app.footer(
+      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable (try again), 5 refused,\n"
+      "6 corrupt, 7 out of space.\nExample: lamina --origin hq:8443 --ca ca.pem --token-file t "
+      "device ls");
+  Session session;
+  session.out = &out;
+  app.add_option("--origin", session.origin, "HOST:PORT of the origin")->envname("LAMINA_ORIGIN");
+  app.add_option("--ca", session.ca_file, "file with the origin's CA")->envname("LAMINA_CA");
+  app.add_option("--ca-fingerprint", session.ca_fingerprint, "SHA-256 of the CA, instead of --ca");
+  app.add_option("--token-file", session.token_file, "file with an administrator's token")
+      ->envname("LAMINA_TOKEN");
+  app.add_flag("--json", session.json, "print records as JSON");
+  app.require_subcommand(1);
+  app.fallthrough();
+  Run run;
+  add_assign(app, run), add_cvd(app, run), add_device(app, run);
+  add_layer(app, run), add_site(app, run), add_token(app, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error, out, err), ok;
+    err << "lamina: " << error.what() << "; see lamina --help\n";
+    return usage;
+  }
+  if (auto done = run(session); !done) {
+    err << "lamina: " << done.error().text() << '\n';
+    return exit_code_of(done.error().kind());
+  }
+  return ok;
+}
+
+}  // namespace lamina::origin::cli

@@ -1,0 +1,62 @@
+// What every command of `lamina` shares: the connection to the origin, exit codes, output.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "shared/net/https_client.hpp"
+
+namespace lamina::origin::cli {
+
+// Documented in `lamina --help`.
+enum ExitCode {
+  ok = 0,
+  failed = 1,
+  usage = 2,
+  not_found = 3,
+  unavailable = 4,
+  refused = 5,
+  corrupt = 6,
+  out_of_space = 7
+};
+ExitCode exit_code_of(ErrorKind kind);
+
+// Global options, and calls to the origin with them. Connects at the first call.
+struct Session {
+  std::string origin, ca_file, ca_fingerprint, token_file;
+  bool json = false;
+  std::ostream* out = nullptr;
+
+  // The body of a 2xx answer; any other answer as the error it carries.
+  Result<std::string> get(const std::string& path) { return call("GET", path, ""); }
+  Result<std::string> call(const std::string& method, const std::string& path,
+                           const std::string& json_body);
+
+  using Rows = std::vector<std::vector<std::string>>;  // The first row holds the headings.
+  void table(const Rows& rows) const;
+
+ private:
+  std::unique_ptr<net::BlockingClient> client_;
+};
+
+// Each adds its noun to `app`; the command chosen is put into `run`.
+using Run = std::function<Status(Session&)>;
+void add_assign(CLI::App& app, Run& run);
+void add_cvd(CLI::App& app, Run& run);
+void add_device(CLI::App& app, Run& run);
+void add_layer(CLI::App& app, Run& run);
+void add_site(CLI::App& app, Run& run);
+void add_token(CLI::App& app, Run& run);
+
+// The whole program. Data on `out`, one line per error on `err`.
+int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostream& err);
+
+// "a,b" as {"a", "b"}; everything outside A-Z a-z 0-9 . _ - as %XX.
+std::vector<std::string> split(const std::string& text);
+std::string encoded(const std::string& text);
+
+}  // namespace lamina::origin::cli
