@@ -1,0 +1,300 @@
+#include "shared/store/chunk_store.hpp"
+
+#include <list>
+#include <optional>
+
+namespace lamina {
+namespace {
+
+std::string key_of(const ChunkId& id) { return "c" + std::string(as_text(id.bytes())); }
+
+// A chunk's row: pack, frame number, offset in the frame's plain bytes, length.
+std::string row_of(const PackId& pack, std::uint32_t frame, std::uint32_t offset,
+                   std::uint32_t length) {
+  Writer out;
+  out.raw(pack.bytes());
+  out.u32(frame);
+  out.u32(offset);
+  out.u32(length);
+  return std::string(as_text(out.view()));
+}
+
+// Reads every frame of a pack and checks every chunk; `visit` sees each frame once.
+Status check_frames(
+    const OpenPack& pack, const std::string& what,
+    const std::function<Status(const format::Frame&, ByteView coded, ByteView plain)>& visit) {
+  ZstdDecompressor decompressor;
+  for (const format::Frame& frame : pack.index().frames) {
+    auto coded = pack.read_coded(frame);
+    if (!coded) return fail(std::move(coded.error()));
+    auto plain = format::decode_frame(frame, *coded, decompressor);
+    if (!plain) return fail(std::move(plain.error()).in(what));
+    std::size_t offset = 0;
+    for (const format::ChunkRef& chunk : frame.chunks) {
+      if (digest<ChunkId>(ByteView(*plain).subspan(offset, chunk.length)) != chunk.id)
+        return fail(ErrorKind::corrupt,
+                    what + ": chunk " + chunk.id.short_hex() + " has other bytes than its id says");
+      offset += chunk.length;
+    }
+    if (auto done = visit(frame, *coded, *plain); !done) return done;
+  }
+  return Done{};
+}
+
+// Removes a file that was handed over, whatever happens to it.
+class Handed {
+ public:
+  explicit Handed(std::string path) : path_(std::move(path)) {}
+  // It may be gone: published under its name, or never there.
+  ~Handed() { static_cast<void>(os::remove_file(path_)); }
+  Handed(const Handed&) = delete;
+  Handed& operator=(const Handed&) = delete;
+
+ private:
+  std::string path_;
+};
+
+std::vector<ChunkId> chunks_of(const format::PackIndex& index) {
+  std::vector<ChunkId> ids;
+  for (const format::Frame& frame : index.frames)
+    for (const format::ChunkRef& chunk : frame.chunks) ids.push_back(chunk.id);
+  return ids;
+}
+
+}  // namespace
+
+struct ChunkStore::Place {
+  PackId pack;
+  std::uint32_t frame = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+};
+
+struct ChunkStore::Frames {
+  struct Decoded {
+    PackId pack;
+    std::uint32_t frame;
+    std::shared_ptr<const Buffer> plain;
+  };
+  static constexpr std::size_t kKept = 12;
+
+  std::mutex mutex;
+  std::list<Decoded> kept;
+  struct Opened {
+    PackId id;
+    std::shared_ptr<const OpenPack> pack;
+  };
+  std::list<Opened> packs;
+};
+
+ChunkStore::ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index)
+    : files_(std::move(files)),
+      lock_(std::move(lock)),
+      index_(std::move(index)),
+      frames_(std::make_unique<Frames>()) {}
+
+ChunkStore::~ChunkStore() = default;
+
+Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const std::string& directory) {
+  if (auto done = os::make_directories(directory + "/index", 0700); !done)
+    return fail(std::move(done.error()));
+  auto lock = os::FileLock::take(directory + "/lock");
+  if (!lock) return fail(std::move(lock.error()));
+  auto files = PackFiles::open(directory, PackFiles::Access::write);
+  if (!files) return fail(std::move(files.error()));
+  auto index = Kv::open(directory + "/index");
+  if (!index) return fail(std::move(index.error()));
+  return std::unique_ptr<ChunkStore>(
+      new ChunkStore(std::move(*files), std::move(*lock), std::move(*index)));
+}
+
+Result<bool> ChunkStore::has(const ChunkId& id) const {
+  bool found = false;
+  auto done = index_->read([&](const Kv::View& view) -> Status {
+    auto row = view.get(key_of(id));
+    if (!row) return fail(std::move(row.error()));
+    found = row->has_value();
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  return found;
+}
+
+Result<std::vector<ChunkId>> ChunkStore::lacking(const std::vector<ChunkId>& ids) const {
+  std::vector<ChunkId> missing;
+  auto done = index_->read([&](const Kv::View& view) -> Status {
+    for (const ChunkId& id : ids) {
+      auto row = view.get(key_of(id));
+      if (!row) return fail(std::move(row.error()));
+      if (!row->has_value()) missing.push_back(id);
+    }
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  return missing;
+}
+
+Result<ChunkStore::Place> ChunkStore::place_of(const ChunkId& id) const {
+  std::optional<std::string> found;
+  auto done = index_->read([&](const Kv::View& view) -> Status {
+    auto row = view.get(key_of(id));
+    if (!row) return fail(std::move(row.error()));
+    found = std::move(*row);
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  if (!found) return fail(ErrorKind::not_found, "the store has no chunk " + id.short_hex());
+  Reader in(as_view(*found));
+  Place place;
+  place.pack = in.id<PackId>();
+  place.frame = in.u32();
+  place.offset = in.u32();
+  place.length = in.u32();
+  if (!in.finished())
+    return fail(ErrorKind::corrupt, "the index row of chunk " + id.short_hex() + " is broken");
+  return place;
+}
+
+Result<PackId> ChunkStore::pack_of(const ChunkId& id) const {
+  auto place = place_of(id);
+  if (!place) return fail(std::move(place.error()));
+  return place->pack;
+}
+
+Result<Buffer> ChunkStore::read(const format::ChunkRef& ref) const {
+  const std::string doing = "reading chunk " + ref.id.short_hex();
+  auto place = place_of(ref.id);
+  if (!place) return fail(std::move(place.error()));
+
+  std::shared_ptr<const Buffer> plain;
+  {
+    const std::lock_guard lock(frames_->mutex);
+    auto& kept = frames_->kept;
+    for (auto it = kept.begin(); it != kept.end(); ++it)
+      if (it->frame == place->frame && it->pack == place->pack) {
+        kept.splice(kept.begin(), kept, it);
+        plain = kept.front().plain;
+        break;
+      }
+  }
+  if (!plain) {
+    std::shared_ptr<const OpenPack> pack;
+    {
+      const std::lock_guard lock(frames_->mutex);
+      for (const auto& opened : frames_->packs)
+        if (opened.id == place->pack) pack = opened.pack;
+    }
+    if (!pack) {
+      auto opened = files_.read(place->pack);
+      if (!opened) return fail(std::move(opened.error()).in(doing));
+      pack = std::make_shared<const OpenPack>(std::move(*opened));
+      const std::lock_guard lock(frames_->mutex);
+      frames_->packs.push_front({place->pack, pack});
+      if (frames_->packs.size() > Frames::kKept) frames_->packs.pop_back();
+    }
+    if (place->frame >= pack->index().frames.size())
+      return fail(ErrorKind::corrupt,
+                  doing + ": the index and pack " + place->pack.short_hex() + " disagree");
+    const format::Frame& frame = pack->index().frames[place->frame];
+    auto coded = pack->read_coded(frame);
+    if (!coded) return fail(std::move(coded.error()).in(doing));
+    ZstdDecompressor decompressor;
+    auto decoded = format::decode_frame(frame, *coded, decompressor);
+    if (!decoded)
+      return fail(std::move(decoded.error()).in(doing + ": pack " + place->pack.short_hex()));
+    plain = std::make_shared<const Buffer>(std::move(*decoded));
+    const std::lock_guard lock(frames_->mutex);
+    frames_->kept.push_front({place->pack, place->frame, plain});
+    if (frames_->kept.size() > Frames::kKept) frames_->kept.pop_back();
+  }
+  if (place->length != ref.length || std::size_t{place->offset} + place->length > plain->size())
+    return fail(ErrorKind::corrupt, doing + ": it has another length");
+  const ByteView bytes = ByteView(*plain).subspan(place->offset, place->length);
+  if (digest<ChunkId>(bytes) != ref.id)
+    return fail(ErrorKind::corrupt,
+                doing + ": pack " + place->pack.short_hex() + " has other bytes than the id says");
+  return to_buffer(bytes);
+}
+
+format::ChunkSource ChunkStore::source() const {
+  return [this](const format::ChunkRef& ref) { return read(ref); };
+}
+
+Status ChunkStore::index_pack(const PackId& id, const format::PackIndex& index) {
+  return index_->write([&](Kv::Edit& edit) -> Status {
+    std::uint32_t frame_number = 0;
+    for (const format::Frame& frame : index.frames) {
+      std::uint32_t offset = 0;
+      for (const format::ChunkRef& chunk : frame.chunks) {
+        if (auto done = edit.put(key_of(chunk.id), row_of(id, frame_number, offset, chunk.length));
+            !done)
+          return done;
+        offset += chunk.length;
+      }
+      ++frame_number;
+    }
+    return Done{};
+  });
+}
+
+Result<std::vector<ChunkId>> ChunkStore::take_in(const std::string& path, const PackId& expected) {
+  const Handed handed(path);
+  const std::string what = "pack " + expected.short_hex();
+  auto identity = identify(path);
+  if (!identity) return fail(std::move(identity.error()));
+  if (identity->id != expected)
+    return fail(ErrorKind::corrupt,
+                what + " has the bytes of " + identity->id.short_hex() + ": send it again");
+  auto pack = OpenPack::open(path, what);
+  if (!pack) return fail(std::move(pack.error()));
+  auto good = check_frames(
+      *pack, what, [](const format::Frame&, ByteView, ByteView) -> Status { return Done{}; });
+  if (!good) return fail(std::move(good.error()));
+  if (auto done = files_.publish(path, expected, identity->block_hashes); !done)
+    return fail(std::move(done.error()));
+  if (auto done = index_pack(expected, pack->index()); !done) return fail(std::move(done.error()));
+  return chunks_of(pack->index());
+}
+
+Result<std::vector<ChunkId>> ChunkStore::take_in_new(const std::string& path,
+                                                     const PackId& expected) {
+  const Handed handed(path);
+  const std::string what = "pack " + expected.short_hex();
+  auto identity = identify(path);
+  if (!identity) return fail(std::move(identity.error()));
+  if (identity->id != expected)
+    return fail(ErrorKind::corrupt,
+                what + " has the bytes of " + identity->id.short_hex() + ": send it again");
+  auto pack = OpenPack::open(path, what);
+  if (!pack) return fail(std::move(pack.error()));
+
+  PackWriter writer(files_, {}, [this](const format::PackSummary& summary) {
+    return index_pack(summary.id, summary.index);
+  });
+  auto good = check_frames(
+      *pack, what, [&](const format::Frame& frame, ByteView coded, ByteView plain) -> Status {
+        std::vector<ChunkId> ids;
+        for (const format::ChunkRef& chunk : frame.chunks) ids.push_back(chunk.id);
+        auto missing = lacking(ids);
+        if (!missing) return fail(std::move(missing.error()));
+        if (missing->size() == ids.size()) return writer.add_frame(frame, coded);
+        std::size_t offset = 0;
+        std::size_t next = 0;
+        for (const format::ChunkRef& chunk : frame.chunks) {
+          if (next < missing->size() && (*missing)[next] == chunk.id) {
+            ++next;
+            if (auto done =
+                    writer.add(chunk, plain.subspan(offset, chunk.length), ContentClass::data);
+                !done)
+              return done;
+          }
+          offset += chunk.length;
+        }
+        return Done{};
+      });
+  if (good) good = writer.finish();
+  if (!good) return fail(std::move(good.error()));
+  return chunks_of(pack->index());
+}
+
+}  // namespace lamina

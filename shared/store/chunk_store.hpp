@@ -1,0 +1,59 @@
+// ChunkStore: the origin's store of one pack space (layers, or CVDs): packs, and an LMDB index from
+// chunk to place.
+//
+// Write order: pack durable, then index. What a kill leaves between the two is a pack that the
+// index does not know; taking it in again repairs that. The index can be rebuilt from the packs
+// alone. Thread-safe; one process at a time (a lock file says whose).
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "shared/os/lock.hpp"
+#include "shared/store/kv.hpp"
+#include "shared/store/pack_set.hpp"
+#include "shared/store/pack_writer.hpp"
+
+namespace lamina {
+
+class ChunkStore {
+ public:
+  // `directory` and what it needs are made when missing. `unavailable` when another process has it.
+  static Result<std::unique_ptr<ChunkStore>> open(const std::string& directory);
+  ~ChunkStore();
+
+  const PackFiles& files() const { return files_; }
+
+  Result<bool> has(const ChunkId& id) const;
+  // Those of `ids` that are not here, in order.
+  Result<std::vector<ChunkId>> lacking(const std::vector<ChunkId>& ids) const;
+  // The pack that holds a chunk. `not_found` names the chunk.
+  Result<PackId> pack_of(const ChunkId& id) const;
+  // The plain bytes, digest checked.
+  Result<Buffer> read(const format::ChunkRef& ref) const;
+  format::ChunkSource source() const;
+
+  // Takes in the pack file at `path` (in the same file system; it is moved or removed). Its bytes
+  // must have the identity `expected` and every chunk must have the bytes that its id says:
+  // `corrupt` otherwise, with the file removed and nothing stored. Gives the ids of all its chunks.
+  Result<std::vector<ChunkId>> take_in(const std::string& path, const PackId& expected);
+
+  // Like take_in(), but what the store already has is not stored again: frames of new chunks are
+  // copied as they are, others are coded anew with their new chunks only.
+  Result<std::vector<ChunkId>> take_in_new(const std::string& path, const PackId& expected);
+
+ private:
+  ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index);
+
+  Status index_pack(const PackId& id, const format::PackIndex& index);
+  struct Place;
+  Result<Place> place_of(const ChunkId& id) const;
+
+  PackFiles files_;
+  os::FileLock lock_;
+  std::unique_ptr<Kv> index_;
+  struct Frames;
+  std::unique_ptr<Frames> frames_;  // Decoded frames, under a lock of its own.
+};
+
+}  // namespace lamina

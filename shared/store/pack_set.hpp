@@ -1,0 +1,64 @@
+// PackSet: chunks read straight from given packs, without an index on disk.
+//
+// For readers that trust nothing but digests: the root worker, restores, verification. The places
+// of all chunks are kept in one sorted vector of 48 bytes a chunk. Decoded frames are kept in a
+// small cache: a reader that goes through a tree in path order meets one open frame per content
+// class, so each frame is decoded about once. One thread at a time.
+#pragma once
+
+#include <list>
+#include <optional>
+
+#include "shared/store/pack_files.hpp"
+
+namespace lamina {
+
+class PackSet {
+ public:
+  PackSet();
+
+  // Adds the chunks of the pack at `path`. Errors name `what`; the set is unchanged then.
+  Status add(const std::string& path, const std::string& what);
+  // Sorts what was added. Call after the last add() and before the first look-up.
+  void seal();
+
+  bool has(const ChunkId& id) const { return find(id) != nullptr; }
+  std::size_t chunk_count() const { return places_.size(); }
+  // The plain bytes, digest checked. `not_found` names the chunk; `corrupt` the pack.
+  Result<Buffer> read(const format::ChunkRef& ref);
+  // This set as the source of a manifest. The set must outlive it.
+  format::ChunkSource source();
+
+ private:
+  struct Place {
+    ChunkId id;
+    std::uint32_t pack;
+    std::uint32_t frame;
+    std::uint32_t offset;
+    std::uint32_t length;
+  };
+  struct Member {
+    std::string path;
+    std::string what;
+    std::optional<OpenPack> open;
+  };
+  struct Decoded {
+    std::uint64_t key;  // Pack and frame.
+    Buffer plain;
+  };
+  static constexpr std::size_t kFramesKept = 12;  // Twice the content classes.
+  static constexpr std::size_t kPacksKeptOpen = 64;
+
+  const Place* find(const ChunkId& id) const;
+  Result<const OpenPack*> open(std::uint32_t pack);
+  Result<const Buffer*> frame_of(const Place& place);
+
+  std::vector<Member> packs_;
+  std::vector<Place> places_;
+  bool sealed_ = true;
+  std::list<Decoded> frames_;        // Most recently used first.
+  std::list<std::uint32_t> opened_;  // Likewise.
+  ZstdDecompressor decompressor_;
+};
+
+}  // namespace lamina

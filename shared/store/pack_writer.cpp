@@ -1,0 +1,138 @@
+#include "shared/store/pack_writer.hpp"
+
+#include <mutex>
+#include <utility>
+
+#include "shared/base/assert.hpp"
+
+namespace lamina {
+
+// Compression contexts, lent to worker threads: making one costs more than coding a small frame.
+class PackWriter::Compressors {
+ public:
+  explicit Compressors(int level) : level_(level) {}
+
+  format::CodedFrame encode(ByteView plain) {
+    std::unique_ptr<ZstdCompressor> lent;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        lent = std::move(free_.back());
+        free_.pop_back();
+      }
+    }
+    if (!lent) lent = std::make_unique<ZstdCompressor>(level_);
+    auto coded = format::encode_frame(plain, *lent);
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(lent));
+    return coded;
+  }
+
+ private:
+  int level_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<ZstdCompressor>> free_;
+};
+
+struct PackWriter::NewPack {
+  NewPack(std::string temporary, os::Descriptor opened)
+      : path(std::move(temporary)),
+        file(std::move(opened)),
+        builder([this](ByteView bytes) { return os::write_all(file.get(), bytes, path); }) {}
+  ~NewPack() {
+    // A pack given up halfway; a later open of the directory removes what cannot be removed now.
+    if (!path.empty()) static_cast<void>(os::remove_file(path));
+  }
+  NewPack(const NewPack&) = delete;
+  NewPack& operator=(const NewPack&) = delete;
+
+  std::string path;
+  os::Descriptor file;
+  format::PackBuilder builder;
+};
+
+PackWriter::PackWriter(const PackFiles& files, Options options, OnPack on_pack)
+    : files_(files),
+      options_(options),
+      on_pack_(std::move(on_pack)),
+      compressors_(std::make_unique<Compressors>(options.level)) {}
+
+PackWriter::~PackWriter() = default;
+
+Status PackWriter::add(const format::ChunkRef& ref, ByteView plain, ContentClass content) {
+  LAMINA_ASSERT(plain.size() == ref.length && ref.length > 0 && ref.length <= format::kChunkMax);
+  if (!given_.insert(ref.id).second) return Done{};
+  const auto index = static_cast<std::size_t>(content);
+  Gathering& gathering = gathering_[index];
+  if (!gathering.plain.empty() && gathering.plain.size() + plain.size() > options_.frame_bytes)
+    if (auto done = start_coding(index); !done) return done;
+  gathering.plain.insert(gathering.plain.end(), plain.begin(), plain.end());
+  gathering.chunks.push_back(ref);
+  return Done{};
+}
+
+Status PackWriter::add_frame(const format::Frame& frame, ByteView coded) {
+  for (const format::ChunkRef& chunk : frame.chunks) given_.insert(chunk.id);
+  return append(frame.coder, coded, frame.chunks);
+}
+
+Status PackWriter::start_coding(std::size_t content) {
+  if (coding_.size() == kFramesInFlight)
+    if (auto done = write_oldest(); !done) return done;
+  Gathering gathering = std::exchange(gathering_[content], {});
+  const bool as_is = content == static_cast<std::size_t>(ContentClass::compressed);
+  coding_.push_back(
+      {.coded = std::async(std::launch::async,
+                           [this, as_is, plain = std::move(gathering.plain)]() mutable {
+                             if (as_is)
+                               return format::CodedFrame{format::Coder::raw, std::move(plain)};
+                             return compressors_->encode(plain);
+                           }),
+       .chunks = std::move(gathering.chunks)});
+  return Done{};
+}
+
+Status PackWriter::write_oldest() {
+  Coding oldest = std::move(coding_.front());
+  coding_.pop_front();
+  const format::CodedFrame coded = oldest.coded.get();
+  return append(coded.coder, coded.bytes, std::move(oldest.chunks));
+}
+
+Status PackWriter::append(format::Coder coder, ByteView coded,
+                          std::vector<format::ChunkRef> chunks) {
+  if (pack_ && pack_->builder.size() + coded.size() > options_.pack_bytes)
+    if (auto done = end_pack(); !done) return done;
+  if (!pack_) {
+    auto path = files_.new_temporary();
+    if (!path) return fail(std::move(path.error()));
+    auto file = os::open_write(*path);
+    if (!file) return fail(std::move(file.error()));
+    pack_ = std::make_unique<NewPack>(std::move(*path), std::move(*file));
+  }
+  return pack_->builder.add(coder, coded, std::move(chunks));
+}
+
+Status PackWriter::end_pack() {
+  if (!pack_) return Done{};
+  auto summary = pack_->builder.finish();
+  if (!summary) return fail(std::move(summary.error()));
+  if (auto done = files_.publish(pack_->path, summary->id, summary->block_hashes); !done)
+    return done;
+  pack_->path.clear();
+  pack_.reset();
+  ++packs_written_;
+  bytes_written_ += summary->size;
+  return on_pack_(*summary);
+}
+
+Status PackWriter::finish() {
+  for (std::size_t content = 0; content < gathering_.size(); ++content)
+    if (!gathering_[content].chunks.empty())
+      if (auto done = start_coding(content); !done) return done;
+  while (!coding_.empty())
+    if (auto done = write_oldest(); !done) return done;
+  return end_pack();
+}
+
+}  // namespace lamina
