@@ -1,0 +1,328 @@
+#include "node/net/agent.hpp"
+
+#include <algorithm>
+
+#include "shared/base/assert.hpp"
+#include "shared/wire/protocol.hpp"
+
+namespace lamina::node {
+
+Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now)
+    : limits_(limits),
+      memory_(std::move(memory)),
+      node_version_(std::move(node_version)),
+      last_now_(now),
+      wait_ms_(wire::kPollWaitMaxMs),
+      sync_at_(now + limits.sync_interval) {
+  api_certificate_ = {.expires = memory_.certificate_expires, .ahead = limits_.renew_ahead};
+  swarm_certificate_ = {.expires = memory_.swarm_certificate_expires,
+                        .ahead = limits_.swarm_renew_ahead};
+  if (memory_.target.empty()) return;
+  if (auto known = verify(memory_.target)) {
+    follow(*known);
+    actions_.clear();  // Nothing is joined yet that could be left.
+  }
+}
+
+std::vector<Agent::Action> Agent::on(const Event& event, Instant now) {
+  LAMINA_ASSERT(now >= last_now_);
+  last_now_ = now;
+  // Before anything else: a process that was stopped and continued must not act on a dead lease.
+  if (lease_ && now >= lease_->expires) drop_lease();
+  std::visit([&](const auto& e) { apply(e, now); }, event);
+  advance(now);
+  check_invariants(now);
+  return std::exchange(actions_, {});
+}
+
+Result<format::DeviceTarget> Agent::verify(const Buffer& bytes) const {
+  auto opened =
+      format::open_record(format::RecordType::target, bytes, std::span(&memory_.target_key, 1));
+  if (!opened) return fail(std::move(opened.error()));
+  auto target = format::parse_target(opened->record);
+  if (!target) return fail(std::move(target.error()));
+  if (target->device != memory_.device)
+    return fail(ErrorKind::refused, "the device target is for device " +
+                                        target->device.short_hex() + ", this is " +
+                                        memory_.device.short_hex());
+  return target;
+}
+
+void Agent::apply(const Polled& polled, Instant now) {
+  (polled.kind == PollKind::waiting ? waiting_poll_ : quick_poll_) = false;
+  poll_failures_ = 0;
+  poll_again_ = now;
+  heard_ = true;
+  if (!polled.local_address.empty() && polled.local_address != lan_address_) {
+    lan_address_ = polled.local_address;
+    news_ = true;
+  }
+  const auto& reply = polled.reply;
+  status_ = reply.status;
+  if (reply.next_wait_ms > 0) wait_ms_ = std::min(reply.next_wait_ms, wire::kPollWaitMaxMs);
+  if (reply.target) take_target(*reply.target);
+  // The answer to the waiting poll may be older than one that overtook it.
+  if (reply.site && reply.site->version >= site_version_) {
+    site_version_ = reply.site->version;
+    if (reply.site->peers != peers_) {
+      peers_ = reply.site->peers;
+      actions_.push_back(MeetPeers{peers_});
+    }
+    take_lease(reply.lease, now);
+  }
+  // A pending device is answered at once by some origins; do not ask again in a spin.
+  if (status_ != wire::DeviceStatus::assigned)
+    poll_again_ = now + std::max<Duration>(limits_.backoff.first, std::chrono::seconds{1});
+}
+
+void Agent::apply(const PollFailed& failed, Instant now) {
+  (failed.kind == PollKind::waiting ? waiting_poll_ : quick_poll_) = false;
+  if (failed.kind == PollKind::quick) news_ = true;
+  ++poll_failures_;
+  poll_again_ = now + policy::retry_after(limits_.backoff, poll_failures_, failed.random);
+}
+
+void Agent::take_target(const Buffer& bytes) {
+  auto target = verify(bytes);
+  if (!target) {
+    actions_.push_back(RefuseTarget{target.error().text()});
+    return;
+  }
+  const std::uint64_t newest = target_ ? target_->sequence : 0;
+  if (target->sequence == newest) return;  // Both polls may bring it.
+  if (target->sequence < std::max(newest, memory_.applied_sequence)) {
+    actions_.push_back(RefuseTarget{"the device target has sequence " +
+                                    std::to_string(target->sequence) + ", but " +
+                                    std::to_string(std::max(newest, memory_.applied_sequence)) +
+                                    " was seen already: an old one was replayed"});
+    return;
+  }
+  memory_.target = bytes;
+  actions_.push_back(KeepTarget{bytes});
+  follow(*target);
+}
+
+void Agent::follow(const format::DeviceTarget& target) {
+  const std::set<LayerId> stack(target.stack.begin(), target.stack.end());
+  std::erase_if(layers_, [&](const auto& entry) {
+    if (stack.contains(entry.first)) return false;
+    if (entry.second.phase != Layer::Phase::records) actions_.push_back(Leave{entry.first});
+    return true;
+  });
+  for (const LayerId& layer : stack) layers_.try_emplace(layer);
+  target_ = target;
+  held_back_ = false;
+  apply_failures_ = 0;
+  apply_again_ = last_now_;
+  news_ = true;
+}
+
+void Agent::apply(const RecordsFetched& fetched, Instant) {
+  const auto layer = layers_.find(fetched.layer);
+  if (layer == layers_.end() || layer->second.phase != Layer::Phase::records) return;
+  layer->second = {.phase = Layer::Phase::fetching, .missing = fetched.missing};
+  actions_.push_back(Join{fetched.layer});
+  news_ = true;
+}
+
+void Agent::apply(const RecordsFailed& failed, Instant now) {
+  const auto layer = layers_.find(failed.layer);
+  if (layer == layers_.end()) return;
+  layer->second.asked = false;
+  layer->second.again =
+      now + policy::retry_after(limits_.backoff, ++layer->second.failures, failed.random);
+}
+
+void Agent::apply(const LayerProgress& progress, Instant) {
+  const auto layer = layers_.find(progress.layer);
+  if (layer != layers_.end() && layer->second.phase == Layer::Phase::fetching)
+    layer->second.missing = progress.missing;
+}
+
+void Agent::apply(const LayerComplete& complete, Instant) {
+  const auto layer = layers_.find(complete.layer);
+  if (layer == layers_.end() || layer->second.phase != Layer::Phase::fetching) return;
+  layer->second = {.phase = Layer::Phase::complete};
+  news_ = true;
+  if (lease_) lease_->renew_at = last_now_;  // Give it back, or let the next layer count.
+}
+
+void Agent::take_lease(const std::optional<wire::LeaseView>& lease, Instant now) {
+  const bool mine = lease && lease->holder == memory_.device && !lease->token.empty();
+  if (!mine) return;  // One that ran out, or was lost, ends by itself.
+  if (lease_ && lease->epoch < lease_->epoch) return;
+  const Instant expires = now + std::chrono::milliseconds{lease->expires_in_ms};
+  if (expires <= now) return;
+  lease_ = Lease{.epoch = lease->epoch,
+                 .expires = expires,
+                 .renew_at = now + limits_.lease_renewal,
+                 .renewing = lease_ && lease_->renewing && lease_->epoch == lease->epoch};
+  actions_.push_back(Lead{lease->token, lease->epoch, expires, lease->seeders});
+}
+
+void Agent::drop_lease() {
+  lease_.reset();
+  actions_.push_back(Resign{});
+  news_ = true;  // Still a candidate: say so.
+}
+
+void Agent::apply(const LeaseRenewed& renewed, Instant now) {
+  if (!lease_) return;  // It ran out while the answer was under way.
+  lease_->renewing = false;
+  if (renewed.reply.lease)
+    take_lease(renewed.reply.lease, now);
+  else
+    drop_lease();
+}
+
+void Agent::apply(const LeaseLost&, Instant) {
+  if (lease_) drop_lease();
+}
+
+void Agent::apply(const LeaseFailed&, Instant now) {
+  if (!lease_) return;
+  lease_->renewing = false;
+  lease_->renew_at = now + limits_.lease_renewal;
+}
+
+void Agent::apply(const Applied& applied, Instant) {
+  applying_ = false;
+  apply_failures_ = 0;
+  news_ = true;
+  memory_.applied_sequence = std::max(memory_.applied_sequence, applied.sequence);
+  if (target_ && target_->sequence == applied.sequence) memory_.applied = target_->stack;
+}
+
+void Agent::apply(const ApplyFailed& failed, Instant now) {
+  applying_ = false;
+  if (!target_ || target_->sequence != failed.sequence) return;
+  if (!failed.again) {
+    held_back_ = true;
+    return;
+  }
+  apply_again_ = now + policy::retry_after(limits_.backoff, ++apply_failures_, failed.random);
+}
+
+void Agent::apply(const Reverted& reverted, Instant) {
+  memory_.applied = reverted.applied;
+  held_back_ = true;
+  news_ = true;
+}
+
+void Agent::apply(const Renewed& renewed, Instant) {
+  auto& certificate = renewed.swarm ? swarm_certificate_ : api_certificate_;
+  certificate.renewing = false;
+  certificate.failures = 0;
+  certificate.expires = renewed.expires;
+}
+
+void Agent::apply(const RenewFailed& failed, Instant now) {
+  auto& certificate = failed.swarm ? swarm_certificate_ : api_certificate_;
+  certificate.renewing = false;
+  certificate.again =
+      now + policy::retry_after(limits_.backoff, ++certificate.failures, failed.random);
+}
+
+void Agent::apply(const SyncRequested&, Instant) { sync_requested_ = true; }
+
+void Agent::apply(const SyncEnded&, Instant now) {
+  syncing_ = false;
+  sync_at_ = now + limits_.sync_interval;
+}
+
+bool Agent::is_complete() const {
+  return std::ranges::all_of(
+      layers_, [](const auto& entry) { return entry.second.phase == Layer::Phase::complete; });
+}
+
+std::vector<wire::Want> Agent::wants() const {
+  std::vector<wire::Want> list;
+  for (const auto& [id, layer] : layers_)
+    if (layer.phase == Layer::Phase::fetching) list.push_back({id, layer.missing.count});
+  return list;
+}
+
+wire::PollRequest Agent::poll_request(PollKind kind) const {
+  return {.target_sequence = target_ ? target_->sequence : 0,
+          .applied_sequence = memory_.applied_sequence,
+          .site_version = site_version_,
+          .applied = memory_.applied,
+          .wants = wants(),
+          .lan_address = lan_address_,
+          .swarm_port = memory_.swarm_port,
+          .wait_ms = kind == PollKind::waiting && heard_ ? wait_ms_ : 0,
+          .node_version = node_version_};
+}
+
+void Agent::advance(Instant now) {
+  const auto renew = [&](Certificate& certificate, bool swarm) {
+    const bool due = !certificate.expires || now >= *certificate.expires - certificate.ahead;
+    if (!due || certificate.renewing || now < certificate.again) return;
+    certificate.renewing = true;
+    actions_.push_back(Renew{swarm});
+  };
+  renew(api_certificate_, false);
+  if (status_ == wire::DeviceStatus::assigned) renew(swarm_certificate_, true);
+
+  if (now >= poll_again_) {
+    // A quick poll says what is new beside a poll that waits; without one, the next poll says it.
+    const bool quick = news_ && waiting_poll_ && !quick_poll_;
+    if (quick || !waiting_poll_) {
+      news_ = false;
+      (quick ? quick_poll_ : waiting_poll_) = true;
+      const auto kind = quick ? PollKind::quick : PollKind::waiting;
+      actions_.push_back(Poll{kind, poll_request(kind)});
+    }
+  }
+  if (status_ != wire::DeviceStatus::assigned) return;
+
+  for (auto& [id, layer] : layers_) {
+    if (layer.phase != Layer::Phase::records || layer.asked || now < layer.again) continue;
+    layer.asked = true;
+    actions_.push_back(FetchRecords{id});
+  }
+  if (lease_ && !lease_->renewing && now >= lease_->renew_at) {
+    lease_->renewing = true;
+    actions_.push_back(RenewLease{{.epoch = lease_->epoch, .wants = wants()}});
+  }
+  if (target_ && !applying_ && !held_back_ && now >= apply_again_ &&
+      target_->sequence > memory_.applied_sequence && is_complete()) {
+    applying_ = true;
+    actions_.push_back(Apply{memory_.target, target_->sequence});
+  }
+  // Never beside an apply: a scan would see half of it.
+  if (!syncing_ && !applying_ && (sync_requested_ || now >= sync_at_)) {
+    actions_.push_back(Sync{sync_requested_ ? "request" : "interval"});
+    syncing_ = true;
+    sync_requested_ = false;
+  }
+}
+
+std::optional<Instant> Agent::next_change() const {
+  std::optional<Instant> next;
+  const auto at = [&](Instant when) { next = next ? std::min(*next, when) : when; };
+  const auto certificate = [&](const Certificate& c) {
+    if (!c.renewing && c.expires) at(std::max(*c.expires - c.ahead, c.again));
+    if (!c.renewing && !c.expires) at(c.again);
+  };
+  certificate(api_certificate_);
+  if (!waiting_poll_ || (news_ && !quick_poll_)) at(poll_again_);
+  if (lease_) at(lease_->renewing ? lease_->expires : std::min(lease_->renew_at, lease_->expires));
+  if (status_ != wire::DeviceStatus::assigned) return next;
+
+  certificate(swarm_certificate_);
+  for (const auto& [id, layer] : layers_)
+    if (layer.phase == Layer::Phase::records && !layer.asked) at(layer.again);
+  if (target_ && !applying_ && !held_back_ && target_->sequence > memory_.applied_sequence &&
+      is_complete())
+    at(apply_again_);
+  if (!syncing_ && !applying_) at(sync_at_);
+  return next;
+}
+
+void Agent::check_invariants(Instant now) const {
+  LAMINA_ASSERT(!lease_ || lease_->expires > now);
+  LAMINA_ASSERT(!applying_ || target_);
+}
+
+}  // namespace lamina::node

@@ -1,0 +1,255 @@
+// Agent decides what the network process of a device does next: when to poll, what to fetch, when
+// to ask the worker to apply, when the site's lease is held, when certificates are renewed.
+//
+// A plain state machine: feed it what happened and when; carry out what it returns. It owns no
+// socket, file, timer or clock. node/net/service.cpp carries the actions out.
+//
+// Invariants, checked after every event:
+//   - at most one long and one quick poll are under way;
+//   - an apply is asked for only when every layer of the target is complete, one at a time;
+//   - nothing is led (fetched over the WAN) without a lease that has not run out.
+// Not thread-safe; all calls come from one event loop.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <variant>
+#include <vector>
+
+#include "shared/format/record.hpp"
+#include "shared/policy/retry.hpp"
+#include "shared/wire/node.hpp"
+
+namespace lamina::node {
+
+class Agent {
+ public:
+  struct Limits {
+    Duration lease_renewal = std::chrono::seconds{1};
+    // A certificate is renewed when less than this share of a week is left: a device that is off
+    // for a long weekend still comes back with a valid one.
+    Duration renew_ahead = std::chrono::hours{4 * 24};
+    Duration swarm_renew_ahead = std::chrono::hours{10 * 24};
+    Duration sync_interval = std::chrono::minutes{60};
+    policy::Backoff backoff = {};
+  };
+
+  // What the device is, and what it remembers from before a restart.
+  struct Memory {
+    DeviceId device;
+    PublicKey target_key;
+    Buffer target;  // The newest signed target; empty: none yet.
+    std::uint64_t applied_sequence = 0;
+    std::vector<LayerId> applied;
+    std::uint16_t swarm_port = 0;
+    Instant certificate_expires;  // On the loop's timeline.
+    std::optional<Instant> swarm_certificate_expires;
+  };
+
+  // What happened.
+  enum class PollKind { waiting, quick };
+  struct Polled {
+    PollKind kind = PollKind::waiting;
+    wire::PollReply reply;
+    std::string local_address;  // Of this connection: where the site reaches the device.
+  };
+  struct PollFailed {
+    PollKind kind = PollKind::waiting;
+    std::uint64_t random = 0;  // Uniform in 64 bits, for the jitter.
+  };
+  struct RecordsFetched {  // Record, distribution and torrent of a layer are on disk, verified.
+    LayerId layer;
+    Bytes missing;  // Of its packs.
+  };
+  struct RecordsFailed {
+    LayerId layer;
+    std::uint64_t random = 0;
+  };
+  struct LayerProgress {
+    LayerId layer;
+    Bytes missing;
+  };
+  struct LayerComplete {  // Every pack is on disk, verified and synced.
+    LayerId layer;
+  };
+  struct LeaseRenewed {
+    wire::LeaseReply reply;
+  };
+  struct LeaseLost {};    // Refused by the origin.
+  struct LeaseFailed {};  // No answer: the lease runs on until it ends by itself.
+  struct Applied {
+    std::uint64_t sequence = 0;
+  };
+  struct ApplyFailed {
+    std::uint64_t sequence = 0;
+    bool again = false;  // May help: space, a busy worker.
+    std::uint64_t random = 0;
+  };
+  struct Reverted {  // The worker undid the last apply; the device stays so until a newer target.
+    std::vector<LayerId> applied;
+  };
+  struct Renewed {
+    bool swarm = false;  // Which certificate.
+    Instant expires;
+  };
+  struct RenewFailed {
+    bool swarm = false;
+    std::uint64_t random = 0;
+  };
+  struct SyncRequested {};
+  struct SyncEnded {};
+  struct Tick {};  // Time passed: call at next_change(), and once at the start.
+  using Event =
+      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
+                   LeaseRenewed, LeaseLost, LeaseFailed, Applied, ApplyFailed, Reverted, Renewed,
+                   RenewFailed, SyncRequested, SyncEnded, Tick>;
+
+  // What to do about it, in this order.
+  struct Poll {
+    PollKind kind = PollKind::waiting;
+    wire::PollRequest request;
+  };
+  struct KeepTarget {  // Write it down before acting on it.
+    Buffer target;
+  };
+  struct RefuseTarget {  // Log and report; the old one stays.
+    std::string why;
+  };
+  struct FetchRecords {
+    LayerId layer;
+  };
+  struct Join {  // Fetch and share the layer's packs in the site's swarm.
+    LayerId layer;
+  };
+  struct Leave {
+    LayerId layer;
+  };
+  struct MeetPeers {  // All peers that there are; others are shut out.
+    std::vector<wire::Peer> peers;
+  };
+  struct Lead {  // Fetch over the WAN, or go on with a fresh token.
+    Buffer token;
+    std::uint64_t epoch = 0;
+    Instant expires;
+    std::vector<std::string> seeders;
+  };
+  struct Resign {};  // Drop the WAN session now.
+  struct RenewLease {
+    wire::LeaseRequest request;
+  };
+  struct Apply {
+    Buffer target;
+    std::uint64_t sequence = 0;
+  };
+  struct Renew {
+    bool swarm = false;
+  };
+  struct Sync {
+    std::string reason;  // "interval" or "request".
+  };
+  using Action = std::variant<Poll, KeepTarget, RefuseTarget, FetchRecords, Join, Leave, MeetPeers,
+                              Lead, Resign, RenewLease, Apply, Renew, Sync>;
+
+  // A remembered target that does not verify is treated as none.
+  Agent(Limits limits, Memory memory, std::string node_version, Instant now);
+
+  // `now` must not be earlier than in the previous call.
+  std::vector<Action> on(const Event& event, Instant now);
+
+  // When to send a Tick if nothing else happens before.
+  std::optional<Instant> next_change() const;
+
+  // For `status`.
+  wire::DeviceStatus status() const { return status_; }
+  const std::optional<format::DeviceTarget>& target() const { return target_; }
+  std::uint64_t applied_sequence() const { return memory_.applied_sequence; }
+  bool leads() const { return lease_.has_value(); }
+  bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
+  struct Layer {
+    enum class Phase { records, fetching, complete };
+    Phase phase = Phase::records;
+    Bytes missing;
+    int failures = 0;
+    bool asked = false;  // Its records are being fetched.
+    Instant again{};
+  };
+  const std::map<LayerId, Layer>& layers() const { return layers_; }
+
+ private:
+  struct Lease {
+    std::uint64_t epoch = 0;
+    Instant expires;
+    Instant renew_at;
+    bool renewing = false;
+  };
+  struct Certificate {
+    std::optional<Instant> expires;
+    Duration ahead{};
+    Instant again{};
+    int failures = 0;
+    bool renewing = false;
+  };
+
+  void apply(const Polled& polled, Instant now);
+  void apply(const PollFailed& failed, Instant now);
+  void apply(const RecordsFetched& fetched, Instant now);
+  void apply(const RecordsFailed& failed, Instant now);
+  void apply(const LayerProgress& progress, Instant now);
+  void apply(const LayerComplete& complete, Instant now);
+  void apply(const LeaseRenewed& renewed, Instant now);
+  void apply(const LeaseLost&, Instant now);
+  void apply(const LeaseFailed&, Instant now);
+  void apply(const Applied& applied, Instant now);
+  void apply(const ApplyFailed& failed, Instant now);
+  void apply(const Reverted& reverted, Instant now);
+  void apply(const Renewed& renewed, Instant now);
+  void apply(const RenewFailed& failed, Instant now);
+  void apply(const SyncRequested&, Instant now);
+  void apply(const SyncEnded&, Instant now);
+  void apply(const Tick&, Instant) {}
+
+  Result<format::DeviceTarget> verify(const Buffer& target) const;
+  void take_target(const Buffer& bytes);
+  void follow(const format::DeviceTarget& target);
+  void take_lease(const std::optional<wire::LeaseView>& lease, Instant now);
+  void drop_lease();
+  bool is_complete() const;
+  std::vector<wire::Want> wants() const;
+  wire::PollRequest poll_request(PollKind kind) const;
+  void advance(Instant now);  // Everything that is due.
+  void check_invariants(Instant now) const;
+
+  Limits limits_;
+  Memory memory_;
+  std::string node_version_;
+  Instant last_now_{};
+  wire::DeviceStatus status_ = wire::DeviceStatus::pending;
+  bool heard_ = false;
+  std::optional<format::DeviceTarget> target_;
+  std::map<LayerId, Layer> layers_;  // Of the target's stack. Ordered: order is behaviour.
+  std::uint64_t site_version_ = 0;
+  std::vector<wire::Peer> peers_;
+  std::string lan_address_;
+  std::int64_t wait_ms_ = 0;
+
+  bool waiting_poll_ = false;
+  bool quick_poll_ = false;
+  bool news_ = false;  // The origin does not know yet what this device wants or has.
+  int poll_failures_ = 0;
+  Instant poll_again_{};
+
+  std::optional<Lease> lease_;
+  bool applying_ = false;
+  bool held_back_ = false;  // Reverted or failed for good: wait for a newer target.
+  int apply_failures_ = 0;
+  Instant apply_again_{};
+  Certificate api_certificate_;
+  Certificate swarm_certificate_;
+  bool syncing_ = false;
+  bool sync_requested_ = false;
+  Instant sync_at_;
+  std::vector<Action> actions_;  // Collected while one event is handled.
+};
+
+}  // namespace lamina::node

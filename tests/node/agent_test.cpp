@@ -1,0 +1,279 @@
+#include "node/net/agent.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace lamina;
+using namespace lamina::node;
+using namespace std::chrono_literals;
+
+namespace {
+
+template <class Id>
+Id id_of(int n) {
+  std::array<std::byte, Id::kSize> bytes{};
+  bytes[0] = std::byte(n);
+  return Id(bytes);
+}
+const auto me = id_of<DeviceId>(1);
+const auto other = id_of<DeviceId>(2);
+const auto base = id_of<LayerId>(10);
+const auto app = id_of<LayerId>(11);
+
+// Speaks to the agent in time since the test began, and keeps what it says.
+struct Bench {
+  Bench() {
+    memory.device = me;
+    memory.target_key = key.public_key();
+    memory.certificate_expires = Instant{7 * 24h};
+    memory.swarm_certificate_expires = Instant{30 * 24h};
+    start();
+  }
+  void start() { agent.emplace(Agent::Limits{}, memory, "test", Instant{}); }
+
+  void at(Duration t, Agent::Event event) { said = agent->on(event, Instant{t}); }
+
+  template <class T>
+  std::vector<T> all() const {
+    std::vector<T> found;
+    for (const auto& action : said)
+      if (const auto* one = std::get_if<T>(&action)) found.push_back(*one);
+    return found;
+  }
+
+  Buffer target(std::uint64_t sequence, std::vector<LayerId> stack, DeviceId device = me) const {
+    format::DeviceTarget record;
+    record.device = device;
+    record.sequence = sequence;
+    record.issued = WallTime{1};
+    record.expires = WallTime{std::int64_t{1} << 60};
+    record.stack = std::move(stack);
+    return format::sign_record(format::RecordType::target, format::encode(record), key);
+  }
+  static Agent::Polled assigned(std::optional<Buffer> target = std::nullopt) {
+    Agent::Polled polled;
+    polled.reply.status = wire::DeviceStatus::assigned;
+    polled.reply.target = std::move(target);
+    return polled;
+  }
+  static Agent::Polled leased(std::uint64_t epoch, DeviceId holder = me) {
+    auto polled = assigned();
+    polled.reply.site = wire::SiteView{.name = "s", .version = epoch, .peers = {}};
+    wire::LeaseView lease;
+    lease.holder = holder;
+    lease.epoch = epoch;
+    lease.expires_in_ms = 5000;
+    if (holder == me) lease.token = to_buffer("token");
+    polled.reply.lease = lease;
+    return polled;
+  }
+  // As far as a layer being fetched.
+  void fetching() {
+    at(0s, Agent::Tick{});
+    at(1s, assigned(target(1, {base})));
+    at(2s, Agent::RecordsFetched{base, 100_MiB});
+  }
+
+  PrivateKey key = *PrivateKey::generate();
+  Agent::Memory memory;
+  std::optional<Agent> agent;
+  std::vector<Agent::Action> said;
+};
+
+}  // namespace
+
+TEST_CASE("agent: a target is fetched, shared, and applied once all of it is there", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::Poll>().size() == 1);
+  CHECK(bench.all<Agent::Poll>()[0].request.wait_ms == 0);  // First contact: answer at once.
+
+  bench.at(1s, Bench::assigned(bench.target(1, {base, app})));
+  CHECK(bench.all<Agent::KeepTarget>().size() == 1);
+  CHECK(bench.all<Agent::FetchRecords>().size() == 2);
+
+  bench.at(2s, Agent::RecordsFetched{base, 100_MiB});
+  CHECK(bench.all<Agent::Join>()[0].layer == base);
+  const auto quick = bench.all<Agent::Poll>();
+  REQUIRE(quick.size() == 1);  // Beside the waiting one.
+  CHECK(quick[0].kind == Agent::PollKind::quick);
+  CHECK(quick[0].request.wants == std::vector<wire::Want>{{base, (100_MiB).count}});
+
+  bench.at(3s, Agent::RecordsFetched{app, 1_MiB});
+  bench.at(4s, Agent::LayerComplete{base});
+  CHECK(bench.all<Agent::Apply>().empty());
+  bench.at(5s, Agent::LayerComplete{app});
+  REQUIRE(bench.all<Agent::Apply>().size() == 1);
+  CHECK(bench.all<Agent::Apply>()[0].sequence == 1);
+
+  bench.at(6s, Agent::Tick{});
+  CHECK(bench.all<Agent::Apply>().empty());  // One at a time.
+  bench.at(7s, Agent::Applied{1});
+  bench.at(8s, Agent::Tick{});
+  CHECK(bench.all<Agent::Apply>().empty());
+  CHECK(bench.agent->applied_sequence() == 1);
+}
+
+TEST_CASE("agent: a pending device polls and does nothing else", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  Agent::Polled pending;
+  bench.at(1s, pending);
+  CHECK(bench.said.empty());
+  CHECK(bench.agent->next_change() == Instant{2s});
+  bench.at(2s, Agent::Tick{});
+  CHECK(bench.said.size() == 1);
+  CHECK(bench.all<Agent::Poll>().size() == 1);
+}
+
+TEST_CASE("agent: an unreachable origin is asked again, ever less often", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  Duration last{};
+  Instant now{};
+  for (int i = 0; i < 5; ++i) {
+    bench.at(now.time_since_epoch(), Agent::PollFailed{Agent::PollKind::waiting, 0});
+    CHECK(bench.all<Agent::Poll>().empty());
+    const Instant next = *bench.agent->next_change();
+    CHECK(next - now > last);
+    last = next - now;
+    now = next;
+    bench.at(now.time_since_epoch(), Agent::Tick{});
+    CHECK(bench.all<Agent::Poll>().size() == 1);
+  }
+  CHECK_FALSE(bench.agent->origin_reachable());
+}
+
+TEST_CASE("agent: targets that are forged, foreign or replayed are refused", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, Bench::assigned(bench.target(5, {base})));
+
+  bench.at(2s, Bench::assigned(bench.target(4, {app})));
+  REQUIRE(bench.all<Agent::RefuseTarget>().size() == 1);
+  CHECK(bench.all<Agent::RefuseTarget>()[0].why.find("replayed") != std::string::npos);
+
+  bench.at(3s, Bench::assigned(bench.target(6, {app}, other)));
+  CHECK(bench.all<Agent::RefuseTarget>().size() == 1);
+
+  auto forged = bench.target(7, {app});
+  forged[forged.size() / 2] ^= std::byte{1};
+  bench.at(4s, Bench::assigned(forged));
+  CHECK(bench.all<Agent::RefuseTarget>().size() == 1);
+  CHECK(bench.agent->target()->sequence == 5);
+}
+
+TEST_CASE("agent: the holder leads, renews each second and gives the lease back", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Bench::leased(1));
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+  CHECK(bench.all<Agent::Lead>()[0].expires == Instant{8s});
+  CHECK(bench.agent->next_change() == Instant{4s});
+
+  bench.at(4s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::RenewLease>().size() == 1);
+  CHECK(bench.all<Agent::RenewLease>()[0].request.wants.size() == 1);
+  bench.at(4100ms, Agent::LeaseRenewed{{Bench::leased(1).reply.lease}});
+  CHECK(bench.all<Agent::Lead>()[0].expires == Instant{9100ms});
+
+  bench.at(4500ms, Agent::LayerComplete{base});
+  REQUIRE(bench.all<Agent::RenewLease>().size() == 1);
+  CHECK(bench.all<Agent::RenewLease>()[0].request.wants.empty());
+  bench.at(4600ms, Agent::LeaseRenewed{});
+  CHECK(bench.all<Agent::Resign>().size() == 1);
+  CHECK_FALSE(bench.agent->leads());
+}
+
+TEST_CASE("agent: a lease that ran out is dropped before anything else", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Bench::leased(1));
+  bench.at(4s, Agent::Tick{});
+  // Stopped for a while; the first thing after waking is the late answer to the renewal.
+  bench.at(60s, Agent::LeaseRenewed{{Bench::leased(1).reply.lease}});
+  REQUIRE_FALSE(bench.said.empty());
+  CHECK(std::holds_alternative<Agent::Resign>(bench.said[0]));
+  CHECK(bench.all<Agent::Lead>().empty());
+  CHECK_FALSE(bench.agent->leads());
+}
+
+TEST_CASE("agent: somebody else's lease is not led", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Bench::leased(1, other));
+  CHECK(bench.all<Agent::Lead>().empty());
+}
+
+TEST_CASE("agent: an unassigned layer is left, a common one is kept", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Agent::LayerComplete{base});
+  bench.at(4s, Agent::Applied{1});
+  bench.at(5s, Bench::assigned(bench.target(2, {base, app})));
+  CHECK(bench.all<Agent::Leave>().empty());
+  CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+  bench.at(6s, Agent::RecordsFetched{app, 1_MiB});
+  bench.at(7s, Bench::assigned(bench.target(3, {base})));
+  REQUIRE(bench.all<Agent::Leave>().size() == 1);
+  CHECK(bench.all<Agent::Leave>()[0].layer == app);
+  REQUIRE(bench.all<Agent::Apply>().size() == 1);  // Base is there already.
+}
+
+TEST_CASE("agent: a failed apply is tried again only if that may help", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Agent::LayerComplete{base});
+  bench.at(4s, Agent::ApplyFailed{1, true, 0});
+  CHECK(bench.all<Agent::Apply>().empty());
+  bench.at(20s, Agent::Tick{});
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+  bench.at(21s, Agent::ApplyFailed{1, false, 0});
+  bench.at(2h, Agent::Tick{});
+  CHECK(bench.all<Agent::Apply>().empty());
+  bench.at(3h, Bench::assigned(bench.target(2, {base})));
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+}
+
+TEST_CASE("agent: certificates are renewed before they end, and again after a failure", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  CHECK(bench.all<Agent::Renew>().empty());
+  bench.at(3 * 24h, Agent::Tick{});
+  REQUIRE(bench.all<Agent::Renew>().size() == 1);
+  CHECK_FALSE(bench.all<Agent::Renew>()[0].swarm);
+  bench.at(3 * 24h + 1s, Agent::RenewFailed{false, 0});
+  CHECK(bench.all<Agent::Renew>().empty());
+  bench.at(3 * 24h + 10s, Agent::Tick{});
+  CHECK(bench.all<Agent::Renew>().size() == 1);
+  bench.at(3 * 24h + 11s, Agent::Renewed{false, Instant{10 * 24h}});
+  bench.at(3 * 24h + 60s, Agent::Tick{});
+  CHECK(bench.all<Agent::Renew>().empty());
+}
+
+TEST_CASE("agent: synchronization comes by interval and on request, never beside an apply",
+          "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Agent::LayerComplete{base});
+  bench.at(4s, Agent::SyncRequested{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(5s, Agent::Applied{1});
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "request");
+  bench.at(6s, Agent::SyncEnded{});
+  bench.at(6s + 59min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(6s + 60min, Agent::Tick{});
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "interval");
+}
+
+TEST_CASE("agent: after a restart it goes on with the target it had", "[node]") {
+  Bench bench;
+  bench.memory.target = bench.target(3, {base});
+  bench.start();
+  bench.at(0s, Agent::Tick{});
+  CHECK(bench.all<Agent::Poll>()[0].request.target_sequence == 3);
+  bench.at(1s, Bench::assigned());
+  CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+}
