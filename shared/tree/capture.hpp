@@ -1,0 +1,46 @@
+// capture_tree: a directory tree becomes a manifest and chunks.
+//
+// A file that changes while it is read is read again, up to three times; then its last reading
+// stands and the file is noted as changed. A file that cannot be read is noted and left out. With a
+// scan state, a file whose facts are those of the last scan is not read at all, unless one of its
+// chunks is not known any more. One thread; memory as in README.
+#pragma once
+
+#include "shared/format/manifest.hpp"
+#include "shared/store/content_class.hpp"
+#include "shared/tree/walker.hpp"
+
+namespace lamina {
+
+struct CaptureOptions {
+  Walker::Include include = [](const std::string&, bool) { return true; };
+  // Where the scan state is read from and written to; "" = none.
+  std::string scan_state;
+  // Whether a chunk that is not read again is still where it is needed. Asked for reused files
+  // only.
+  std::function<bool(const ChunkId&)> is_known = [](const ChunkId&) { return true; };
+  // The time at which the scan starts, on the clock of the file system's times.
+  WallTime started;
+  // Called now and then with what has been done so far.
+  std::function<void(std::uint64_t entries, std::uint64_t bytes)> progress = [](std::uint64_t,
+                                                                                std::uint64_t) {};
+};
+
+struct CaptureResult {
+  format::ManifestRef manifest;
+  std::uint64_t files_read = 0;
+  std::uint64_t bytes_read = 0;
+  std::uint64_t files_reused = 0;
+  std::vector<Note> notes;  // At most kNotesMax.
+  std::uint64_t notes_total = 0;
+};
+constexpr std::size_t kNotesMax = 10'000;
+
+// Receives the chunks of file content; the same chunk may come more than once.
+using ContentSink = std::function<Status(const format::ChunkRef&, ByteView plain, ContentClass)>;
+
+// Errors of the sinks stop the capture and are passed on; the scan state is then as it was.
+Result<CaptureResult> capture_tree(const os::Root& root, const CaptureOptions& options,
+                                   const ContentSink& content, const format::ChunkSink& manifest);
+
+}  // namespace lamina

@@ -1,0 +1,211 @@
+#include "shared/tree/materialize.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+
+#include "shared/format/path.hpp"
+#include "shared/os/errno.hpp"
+#include "shared/os/xattr.hpp"
+
+namespace lamina {
+namespace {
+
+using format::Entry;
+using format::EntryKind;
+
+Error error_at(const Entry& entry, std::string doing) {
+  return os::last_error(std::move(doing) + " '" + printable(entry.path, 200) + "'");
+}
+
+// Lays chunk bytes into a file's extents, one behind the other.
+Status write_content(int fd, const Entry& entry, const format::ChunkSource& source) {
+  const std::string what = "'" + printable(entry.path, 200) + "'";
+  const std::vector<format::Extent> whole{{0, entry.size}};
+  const auto& extents = entry.sparse ? entry.extents : whole;
+  // Reserves the blocks in one piece; a file system that cannot is no error, a full disk is.
+  if (!entry.sparse && entry.size > 65536 &&
+      fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(entry.size)) != 0 && errno == ENOSPC)
+    return fail(error_at(entry, "reserving space for"));
+  std::size_t extent = 0;
+  std::uint64_t in_extent = 0;
+  for (const format::ChunkRef& ref : entry.chunks) {
+    auto bytes = source(ref);
+    if (!bytes) return fail(std::move(bytes.error()).in(what));
+    ByteView rest = *bytes;
+    while (!rest.empty()) {
+      // check_entry made sure that chunks and extents add up.
+      const format::Extent& run = extents[extent];
+      const auto take =
+          static_cast<std::size_t>(std::min<std::uint64_t>(rest.size(), run.length - in_extent));
+      if (auto done = os::write_all_at(fd, rest.first(take), run.offset + in_extent, what); !done)
+        return done;
+      rest = rest.subspan(take);
+      in_extent += take;
+      if (in_extent == run.length) {
+        ++extent;
+        in_extent = 0;
+      }
+    }
+  }
+  if (entry.sparse && ftruncate(fd, static_cast<off_t>(entry.size)) != 0)
+    return fail(error_at(entry, "sizing"));
+  return Done{};
+}
+
+// `made` says whether something stands at `name` that was not there before.
+Status make_bare(int parent, const std::string& name, const Entry& entry,
+                 const format::ChunkSource& source, bool& made) {
+  const char* const c_name = name.c_str();
+  const auto device = makedev(entry.device_major, entry.device_minor);
+  int code = 0;
+  switch (entry.kind) {
+    case EntryKind::directory: code = mkdirat(parent, c_name, 0700); break;
+    case EntryKind::symlink: code = symlinkat(entry.target.c_str(), parent, c_name); break;
+    case EntryKind::fifo: code = mknodat(parent, c_name, S_IFIFO | 0600, 0); break;
+    case EntryKind::char_device: code = mknodat(parent, c_name, S_IFCHR | 0600, device); break;
+    case EntryKind::block_device: code = mknodat(parent, c_name, S_IFBLK | 0600, device); break;
+    case EntryKind::file: {
+      const os::Descriptor file(
+          openat(parent, c_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+      if (!file.is_open()) return fail(error_at(entry, "creating"));
+      made = true;
+      return write_content(file.get(), entry, source);
+    }
+    case EntryKind::hard_link:
+    case EntryKind::whiteout:
+      return fail(ErrorKind::invalid, "a " + std::string(name_of(entry.kind)) + " ('" +
+                                          printable(entry.path, 200) + "') cannot stand alone");
+  }
+  if (code != 0) return fail(error_at(entry, "creating"));
+  made = true;
+  return Done{};
+}
+
+Status set_attributes(int parent, const std::string& name, const Entry& entry) {
+  auto present = os::read_xattrs(parent, name, entry.path);
+  if (!present) return fail(std::move(present.error()));
+  std::map<std::string, std::string> surplus(present->begin(), present->end());
+  for (const auto& [attribute, value] : entry.attributes) {
+    const auto known = surplus.find(attribute);
+    const bool equal = known != surplus.end() && known->second == value;
+    if (known != surplus.end()) surplus.erase(known);
+    if (equal) continue;
+    if (auto done = os::set_xattr(parent, name, attribute, value, entry.path); !done) return done;
+  }
+  for (const auto& [attribute, value] : surplus) {
+    // A security module labels files by itself.
+    if (attribute.starts_with("security.selinux")) continue;
+    if (auto done = os::remove_xattr(parent, name, attribute, entry.path); !done) return done;
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Status set_metadata(int parent, const std::string& name, const Entry& entry,
+                    const MaterializeOptions& options) {
+  const char* const c_name = name.c_str();
+  if (options.set_owner && fchownat(parent, c_name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail(error_at(entry, "setting the owner of"));
+  // A symlink has no mode of its own on Linux. fchmodat follows links, but this name is none.
+  if (entry.kind != EntryKind::symlink && fchmodat(parent, c_name, entry.mode, 0) != 0)
+    return fail(error_at(entry, "setting the mode of"));
+  if (options.set_attributes)
+    if (auto done = set_attributes(parent, name, entry); !done) return done;
+  std::int64_t seconds = entry.mtime_ns / 1000000000;
+  std::int64_t rest = entry.mtime_ns % 1000000000;
+  if (rest < 0) --seconds, rest += 1000000000;
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                             {.tv_sec = seconds, .tv_nsec = rest}};
+  if (utimensat(parent, c_name, times, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail(error_at(entry, "setting the times of"));
+  return Done{};
+}
+
+Status make_entry(int parent, const std::string& name, const Entry& entry,
+                  const format::ChunkSource& source, const MaterializeOptions& options) {
+  if (auto good = format::check_entry(entry); !good) return good;
+  bool made = false;
+  auto done = make_bare(parent, name, entry, source, made);
+  if (done && entry.kind != EntryKind::directory) done = set_metadata(parent, name, entry, options);
+  // A directory fails only before it is made, and what else was made is no directory.
+  if (!done && made) unlinkat(parent, name.c_str(), 0);
+  return done;
+}
+
+TreeWriter::TreeWriter(const os::Root& root, std::string base, format::ChunkSource source,
+                       MaterializeOptions options)
+    : root_(root), base_(std::move(base)), source_(std::move(source)), options_(options) {}
+
+std::string TreeWriter::local(std::string_view path) const {
+  if (base_.empty()) return std::string(path);
+  return std::string(path.substr(std::min(path.size(), base_.size() + 1)));
+}
+
+Status TreeWriter::write(const Entry& entry) {
+  if (!format::is_within(entry.path, base_))
+    return fail(ErrorKind::invalid, "entry '" + printable(entry.path, 200) + "' is outside '" +
+                                        printable(base_, 200) + "'");
+  if (auto done = leave_directories(entry.path); !done) return done;
+  ++entries_;
+  bytes_ += entry.size;
+  const std::string path = local(entry.path);
+  if (entry.kind == EntryKind::whiteout) return Done{};
+  if (path.empty() && entry.kind == EntryKind::directory) {
+    open_directories_.push_back(entry);
+    return Done{};
+  }
+  // A single file that was asked for by its path keeps its name.
+  const std::string target = path.empty() ? std::string(format::name_of(entry.path)) : path;
+  auto parent = root_.open_parent(target);
+  if (!parent) return fail(std::move(parent.error()));
+  const std::string name = os::last_component(target);
+  if (entry.kind == EntryKind::hard_link && format::is_within(entry.target, base_)) {
+    const std::string first = local(entry.target);
+    auto from = root_.open_parent(first);
+    if (!from) return fail(std::move(from.error()));
+    if (linkat(from->get(), os::last_component(first).c_str(), parent->get(), name.c_str(), 0) != 0)
+      return fail(error_at(entry, "linking"));
+    return Done{};
+  }
+  if (auto done = make_entry(parent->get(), name, entry, source_, options_); !done) return done;
+  if (entry.kind == EntryKind::directory) open_directories_.push_back(entry);
+  return Done{};
+}
+
+Status TreeWriter::leave_directories(std::string_view next_path) {
+  while (!open_directories_.empty() &&
+         !format::is_within(next_path, open_directories_.back().path)) {
+    const Entry directory = std::move(open_directories_.back());
+    open_directories_.pop_back();
+    const std::string path = local(directory.path);
+    auto parent =
+        path.empty() ? root_.open_at("", O_RDONLY | O_DIRECTORY) : root_.open_parent(path);
+    if (!parent) return fail(std::move(parent.error()));
+    const std::string name = path.empty() ? "." : os::last_component(path);
+    if (auto done = set_metadata(parent->get(), name, directory, options_); !done) return done;
+  }
+  return Done{};
+}
+
+Status TreeWriter::finish() {
+  // No path is within nothing: "/" leaves all of them, the root last.
+  while (!open_directories_.empty()) {
+    const std::string path = open_directories_.back().path;
+    if (path.empty() || path == base_) {
+      const Entry directory = std::move(open_directories_.back());
+      open_directories_.pop_back();
+      if (auto done = set_metadata(root_.fd(), ".", directory, options_); !done) return done;
+    } else if (auto done = leave_directories(format::parent_of(path)); !done) {
+      return done;
+    }
+  }
+  return Done{};
+}
+
+}  // namespace lamina

@@ -1,0 +1,54 @@
+// Scan state: what a scan saw of each file, so that the next one reads only what changed.
+//
+// A local file in path order, read as a stream beside the walk. Each row has a checksum; a damaged
+// or foreign file means that everything is read again, never a wrong answer. One thread at a time.
+#pragma once
+
+#include <optional>
+
+#include "shared/tree/walker.hpp"
+
+namespace lamina {
+
+struct ScannedFile {
+  FileFacts facts;
+  // Changed so close to the scan that a later change might carry the same times: must be read
+  // again.
+  bool racy = false;
+  format::Entry entry;  // Path, size, extents and chunks count.
+};
+
+class ScanStateReader {
+ public:
+  // A missing, foreign or damaged file is an empty state.
+  explicit ScanStateReader(const std::string& path);
+  // The row of `path`, if there is one. Paths must be asked for in ascending order.
+  const ScannedFile* find(const std::string& path);
+
+ private:
+  void advance();
+
+  os::Descriptor file_;
+  Buffer buffer_;
+  std::size_t used_ = 0;
+  std::optional<ScannedFile> row_;
+};
+
+class ScanStateWriter {
+ public:
+  // Writes beside `path` until finish() puts it there, durably.
+  static Result<ScanStateWriter> create(const std::string& path);
+  Status add(const ScannedFile& file);
+  Status finish();
+
+ private:
+  ScanStateWriter(std::string path, os::Descriptor file)
+      : path_(std::move(path)), file_(std::move(file)) {}
+  Status flush();
+
+  std::string path_;
+  os::Descriptor file_;
+  Writer pending_;
+};
+
+}  // namespace lamina

@@ -1,0 +1,84 @@
+// Walker: a directory tree as entries in path order, metadata only.
+//
+// Depth-first with sorted names; one file system; no symlink is followed. What cannot be an entry
+// (a socket) or cannot be read is noted. Per file: one stat and one listxattr. One thread at a
+// time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "shared/format/entry.hpp"
+#include "shared/tree/account_names.hpp"
+
+namespace lamina {
+
+// Something about a path that the user should know.
+struct Note {
+  enum class Kind { skipped, unreadable, changed };
+  Kind kind = Kind::skipped;
+  std::string path;
+  std::string reason;
+};
+std::string_view name_of(Note::Kind kind);
+
+// What tells whether a file's content may have changed since it was read.
+struct FileFacts {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
+  bool operator==(const FileFacts&) const = default;
+};
+FileFacts facts_of(const struct stat& facts);
+
+struct Found {
+  format::Entry entry;  // A file's chunks and extents are not filled in.
+  FileFacts facts;
+  bool may_be_sparse = false;  // Fewer blocks than its size needs.
+};
+
+class Walker {
+ public:
+  // Whether a path is walked; a directory that is not hides all beneath it.
+  using Include = std::function<bool(const std::string& path, bool is_directory)>;
+  using OnNote = std::function<void(Note note)>;
+
+  // `root` must outlive the walker.
+  Walker(const os::Root& root, Include include, OnNote on_note);
+  ~Walker();
+
+  // The next entry, the root itself first; nothing at the end. Errors of single entries are notes;
+  // an error here means that the walk cannot go on.
+  Result<std::optional<Found>> next();
+
+  // Opens the file that next() returned last. Its facts may have changed since.
+  Result<os::Descriptor> open_current() const;
+
+ private:
+  struct Level;
+
+  Result<std::optional<Found>> look_at(int parent, const std::string& name,
+                                       const std::string& path);
+  void descend(int parent, const std::string& name, const std::string& path);
+  void note(Note::Kind kind, const std::string& path, std::string reason);
+
+  const os::Root& root_;
+  Include include_;
+  OnNote on_note_;
+  AccountNames names_;
+  std::vector<Level> levels_;
+  bool started_ = false;
+  std::uint64_t device_ = 0;
+  int current_parent_ = -1;
+  std::string current_name_;
+  struct LinkGroup {
+    std::string first_path;
+    std::uint64_t names_left = 0;
+  };
+  std::map<std::uint64_t, LinkGroup> links_;  // By inode.
+};
+
+}  // namespace lamina
