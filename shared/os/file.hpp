@@ -30,6 +30,7 @@ class Descriptor {
   int fd_ = -1;
 };
 
+// Does not wait for a fifo that stands in a file's place.
 Result<Descriptor> open_read(const std::string& path);
 // Creates or empties `path`. The mode is subject to the umask.
 Result<Descriptor> open_write(const std::string& path, mode_t mode = 0600);

@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "shared/store/row_file.hpp"
 #include "shared/tree/walker.hpp"
 
 namespace lamina {
@@ -28,9 +29,7 @@ class ScanStateReader {
  private:
   void advance();
 
-  os::Descriptor file_;
-  Buffer buffer_;
-  std::size_t used_ = 0;
+  RowFileReader rows_;
   std::optional<ScannedFile> row_;
 };
 
@@ -42,13 +41,11 @@ class ScanStateWriter {
   Status finish();
 
  private:
-  ScanStateWriter(std::string path, os::Descriptor file)
-      : path_(std::move(path)), file_(std::move(file)) {}
-  Status flush();
+  ScanStateWriter(std::string path, RowFileWriter rows)
+      : path_(std::move(path)), rows_(std::move(rows)) {}
 
   std::string path_;
-  os::Descriptor file_;
-  Writer pending_;
+  RowFileWriter rows_;
 };
 
 }  // namespace lamina
