@@ -54,8 +54,8 @@ class Capture {
 
   Result<CaptureResult> run() {
     std::optional<ScanStateWriter> state;
-    if (!options_.scan_state.empty()) {
-      auto created = ScanStateWriter::create(options_.scan_state);
+    if (!options_.new_scan_state.empty()) {
+      auto created = ScanStateWriter::create(options_.new_scan_state);
       if (!created) return fail(std::move(created.error()));
       state.emplace(std::move(*created));
     }

@@ -14,8 +14,10 @@ namespace lamina {
 
 struct CaptureOptions {
   Walker::Include include = [](const std::string&, bool) { return true; };
-  // Where the scan state is read from and written to; "" = none.
+  // The scan state of the last scan that counts; "" = none.
   std::string scan_state;
+  // Where this scan's state is written; "" = nowhere. May be the same path.
+  std::string new_scan_state;
   // Whether a chunk that is not read again is still where it is needed. Asked for reused files
   // only.
   std::function<bool(const ChunkId&)> is_known = [](const ChunkId&) { return true; };

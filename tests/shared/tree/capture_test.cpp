@@ -89,6 +89,7 @@ TEST_CASE("scan state: unchanged files are not read, changed ones are", "[tree]"
   make_nasty_tree(scratch / "t");
   // Far ahead of the files' ctimes, so that none is racy.
   const CaptureOptions options{.scan_state = scratch / "state",
+                               .new_scan_state = scratch / "state",
                                .started = {std::int64_t{4'000'000'000} * 1'000'000'000}};
   const auto first = capture(scratch / "t", options);
   CHECK(first.result.files_reused == 0);

@@ -48,7 +48,8 @@ inline void make_nasty_tree(const std::string& root) {
     REQUIRE(ftruncate(sparse->get(), 5 << 20) == 0);
   }
   for (const char* path :
-       {"/a/file", "/a-", "/a/link", "/pipe", "/sparse", "/a/b/deep", "/a/b", "/a", "/empty", ""})
+       {"/a/file", "/a/b/script", "/a/zero", "/a/\xff\xfe/\n", "/a-", "/absolute", "/a/\xff\xfe",
+        "/a.b", "/a/link", "/pipe", "/sparse", "/a/b/deep", "/a/b", "/a", "/empty", ""})
     set_mtime(root + path, 1'600'000'000, 123'456'789);
 }
 

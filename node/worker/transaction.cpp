@@ -1,0 +1,711 @@
+#include "node/worker/transaction.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <set>
+
+#include "node/worker/volume.hpp"
+#include "shared/format/path.hpp"
+#include "shared/format/record.hpp"
+#include "shared/os/errno.hpp"
+#include "shared/os/user.hpp"
+#include "shared/store/row_file.hpp"
+#include "shared/tree/materialize.hpp"
+
+namespace lamina::node {
+namespace {
+
+using format::Entry;
+using format::EntryKind;
+using Rename = os::Root::Rename;
+
+constexpr std::string_view kOperationsMagic = "LMop0001";
+constexpr std::string_view kStackMagic = "LMst0001";
+constexpr std::string_view kAppliedMagic = "LMap0001";
+constexpr std::size_t kAppliedMax = 1 << 20;
+// Room that is left free on the volume beside what an apply writes: directories, journal, other
+// programs' work meanwhile.
+constexpr std::int64_t kSpaceReserve = std::int64_t{64} << 20;
+
+const std::string kHome = ".lamina";
+
+bool is_directory(const std::optional<struct stat>& facts) {
+  return facts && S_ISDIR(facts->st_mode);
+}
+
+Buffer encode_applied(const AppliedState& state) {
+  Writer out;
+  out.raw(as_view(kAppliedMagic));
+  out.u64(state.sequence);
+  out.varint(state.stack.size());
+  for (const LayerId& id : state.stack) out.raw(id.bytes());
+  return out.take();
+}
+
+Result<AppliedState> parse_applied(ByteView bytes) {
+  Reader in(bytes);
+  const bool magic = as_text(in.raw(kAppliedMagic.size())) == kAppliedMagic;
+  AppliedState state;
+  state.sequence = in.u64();
+  const std::uint64_t count = in.count(LayerId::kSize);
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) state.stack.push_back(in.id<LayerId>());
+  if (!magic || !in.finished())
+    return fail(ErrorKind::corrupt, "the record of what is applied (.lamina/applied) is damaged");
+  return state;
+}
+
+// The entries of a stack file.
+class StackStream : public format::EntryStream {
+ public:
+  explicit StackStream(RowFileReader rows) : rows_(std::move(rows)) {}
+  Result<std::optional<Entry>> next() override {
+    auto row = rows_.next();
+    if (!row) return fail(std::move(row.error()));
+    if (!*row) return std::optional<Entry>();
+    Reader in(**row);
+    auto entry = format::decode_entry(in, "");
+    if (!entry) return fail(std::move(entry.error()));
+    return std::optional(std::move(*entry));
+  }
+
+ private:
+  RowFileReader rows_;
+};
+
+// Passes a stream on and writes it down.
+class RecordingStream : public format::EntryStream {
+ public:
+  RecordingStream(std::unique_ptr<format::EntryStream> inner, RowFileWriter& rows)
+      : inner_(std::move(inner)), rows_(rows) {}
+  Result<std::optional<Entry>> next() override {
+    auto entry = inner_->next();
+    if (!entry || !*entry) return entry;
+    Writer row;
+    format::encode_entry(**entry, "", row);
+    if (auto done = rows_.add(row.view()); !done) return fail(std::move(done.error()));
+    return entry;
+  }
+
+ private:
+  std::unique_ptr<format::EntryStream> inner_;
+  RowFileWriter& rows_;
+};
+
+Status set_mtime(const os::Root& volume, const std::string& path, std::int64_t mtime_ns) {
+  auto directory = volume.open_at(path, O_RDONLY | O_DIRECTORY);
+  // Gone meanwhile: then it has no time to keep.
+  if (!directory) return Done{};
+  std::int64_t seconds = mtime_ns / 1000000000;
+  std::int64_t rest = mtime_ns % 1000000000;
+  if (rest < 0) --seconds, rest += 1000000000;
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                             {.tv_sec = seconds, .tv_nsec = rest}};
+  if (futimens(directory->get(), times) != 0)
+    return fail(os::last_error("setting the time of '" + printable(path, 200) + "'"));
+  return Done{};
+}
+
+Status set_metadata_at(const os::Root& volume, const Entry& entry) {
+  const std::string& path = entry.path;
+  auto parent =
+      path.empty() ? volume.open_at("", O_RDONLY | O_DIRECTORY) : volume.open_parent(path);
+  if (!parent) return fail(std::move(parent.error()));
+  return set_metadata(parent->get(), path.empty() ? "." : os::last_component(path), entry,
+                      {.set_owner = os::is_root(), .set_attributes = true});
+}
+
+}  // namespace
+
+// One step of a swap, as it is written down.
+struct Transaction::Operation {
+  enum class Kind : std::uint8_t {
+    put = 1,               // A staged non-directory takes the path.
+    link = 2,              // A hard link to `entry.target` takes the path.
+    make_directory = 3,    // A staged directory takes the path.
+    metadata = 4,          // What stands there gets the entry's metadata.
+    remove = 5,            // A non-directory goes to the undo area.
+    remove_directory = 6,  // If it is empty then.
+    keep_time = 7,         // A directory whose content changes keeps its modification time.
+  };
+  Kind kind = Kind::put;
+  std::uint64_t number = 0;     // Its name in the stage and undo areas.
+  std::uint64_t inode = 0;      // put: of the staged file.
+  Entry entry;                  // What shall be there.
+  std::optional<Entry> before;  // metadata, remove_directory, keep_time: what was there.
+
+  std::string staged() const { return kHome + "/txn/stage/" + std::to_string(number); }
+  std::string undone() const { return kHome + "/txn/undo/" + std::to_string(number); }
+
+  Buffer encode() const {
+    Writer out;
+    out.u8(static_cast<std::uint8_t>(kind));
+    out.u64(number);
+    out.u64(inode);
+    out.u8(before ? 1 : 0);
+    format::encode_entry(entry, "", out);
+    if (before) format::encode_entry(*before, "", out);
+    return out.take();
+  }
+  static Result<Operation> parse(ByteView bytes) {
+    Reader in(bytes);
+    Operation operation;
+    const std::uint8_t kind = in.u8();
+    operation.kind = static_cast<Kind>(kind);
+    operation.number = in.u64();
+    operation.inode = in.u64();
+    const std::uint8_t has_before = in.u8();
+    auto entry = format::decode_entry(in, "");
+    if (!entry) return fail(std::move(entry.error()));
+    operation.entry = std::move(*entry);
+    if (has_before == 1) {
+      auto before = format::decode_entry(in, "");
+      if (!before) return fail(std::move(before.error()));
+      operation.before = std::move(*before);
+    }
+    if (!in.finished() || kind < 1 || kind > 7 || has_before > 1)
+      return fail(ErrorKind::corrupt, "an operation of the journal is damaged");
+    return operation;
+  }
+};
+
+// Turns the plan's actions into operations and counts them.
+class Transaction::Plan {
+ public:
+  Plan(const os::Root& volume, RowFileWriter* rows) : volume_(volume), rows_(rows) {}
+
+  Status add(const image::Action& action) {
+    using image::ActionKind;
+    if (action.kind == ActionKind::keep) {
+      ++counts.kept;
+      return Done{};
+    }
+    using Kind = Operation::Kind;
+    Operation operation{.entry = action.entry, .before = std::nullopt};
+    const bool directory = action.entry.kind == EntryKind::directory;
+    switch (action.kind) {
+      case ActionKind::create:
+      case ActionKind::replace:
+        ++(action.kind == ActionKind::create ? counts.created : counts.replaced);
+        operation.kind = directory                                   ? Kind::make_directory
+                         : action.entry.kind == EntryKind::hard_link ? Kind::link
+                                                                     : Kind::put;
+        if (operation.kind == Kind::put) counts.bytes += action.entry.stored_bytes();
+        break;
+      case ActionKind::metadata:
+        ++counts.metadata;
+        operation.kind = Kind::metadata;
+        break;
+      case ActionKind::remove:
+        ++counts.removed;
+        operation.kind = directory ? Kind::remove_directory : Kind::remove;
+        break;
+      case ActionKind::keep: break;
+    }
+    if (operation.kind == Kind::metadata || operation.kind == Kind::remove_directory) {
+      auto before = describe(volume_, action.entry.path);
+      if (!before) return fail(std::move(before.error()));
+      operation.before = std::move(*before);
+      // Nothing is there any more: nothing to do.
+      if (!operation.before) return Done{};
+    }
+    if (directory) own_.insert(action.entry.path);
+    if (operation.kind == Kind::make_directory) made_.insert(action.entry.path);
+    if (operation.kind != Kind::metadata && !action.entry.path.empty())
+      if (auto done = touch(action.entry.path); !done) return done;
+    return write(std::move(operation));
+  }
+
+  // The directories whose content changes, and that no operation of their own sets the time of.
+  Status finish() {
+    for (auto& [path, before] : touched_) {
+      if (own_.contains(path)) continue;
+      Operation operation{
+          .kind = Operation::Kind::keep_time, .entry = before, .before = std::move(before)};
+      if (auto done = write(std::move(operation)); !done) return done;
+    }
+    return Done{};
+  }
+
+  ApplyCounts counts;
+
+ private:
+  // The directory above `path` must be one when the swap comes to it: found there, or made by it.
+  Status touch(const std::string& path) {
+    const std::string directory(format::parent_of(path));
+    if (touched_.contains(directory) || made_.contains(directory)) return Done{};
+    auto before = describe(volume_, directory);
+    if (!before) return fail(std::move(before.error()));
+    if (!*before || (*before)->kind != EntryKind::directory)
+      return fail(ErrorKind::refused,
+                  "'" + printable(path, 200) + "' cannot be changed: '" +
+                      printable(directory, 200) +
+                      "' is no directory on this device. Enforcing the layers makes it one again");
+    touched_.emplace(directory, std::move(**before));
+    return Done{};
+  }
+
+  Status write(Operation operation) {
+    operation.number = next_number_++;
+    return rows_ == nullptr ? Status(Done{}) : rows_->add(operation.encode());
+  }
+
+  const os::Root& volume_;
+  RowFileWriter* rows_;
+  std::set<std::string> own_;   // Directories with an operation of their own.
+  std::set<std::string> made_;  // Of them, those that the swap makes.
+  std::map<std::string, Entry> touched_;
+  std::uint64_t next_number_ = 0;
+};
+
+Transaction::Transaction(os::Root volume, os::FileLock lock, OnStep on_step)
+    : volume_(std::move(volume)), lock_(std::move(lock)), on_step_(std::move(on_step)) {}
+
+std::string Transaction::own(const std::string& name) const {
+  return volume_.path() + '/' + kHome + '/' + name;
+}
+
+Result<Transaction> Transaction::open(const std::string& path, OnStep on_step) {
+  auto volume = os::Root::open(path);
+  if (!volume) return fail(std::move(volume.error()));
+  auto facts = volume->facts(kHome);
+  if (!facts) return fail(std::move(facts.error()));
+  if (!*facts) {
+    if (auto done = volume->make_directory(kHome); !done) return fail(std::move(done.error()));
+  } else if (!S_ISDIR((*facts)->st_mode) || (*facts)->st_uid != geteuid() ||
+             ((*facts)->st_mode & 077) != 0) {
+    return fail(ErrorKind::refused,
+                printable(path) +
+                    "/.lamina is not a private directory of this user: look at who "
+                    "made it, and remove it if it is not needed");
+  }
+  auto lock = os::FileLock::take(path + '/' + kHome + "/lock");
+  if (!lock) return fail(std::move(lock.error()));
+  Transaction transaction(std::move(*volume), std::move(*lock), std::move(on_step));
+  if (auto done = transaction.load_applied(); !done) return fail(std::move(done.error()));
+  if (auto done = transaction.recover(); !done)
+    return fail(std::move(done.error()).in("finishing what was interrupted"));
+  return transaction;
+}
+
+Status Transaction::load_applied() {
+  applied_ = {};
+  if (!os::exists(own("applied"))) return Done{};
+  auto bytes = os::read_file(own("applied"), kAppliedMax);
+  if (!bytes) return fail(std::move(bytes.error()));
+  auto state = parse_applied(*bytes);
+  if (!state) return fail(std::move(state.error()));
+  applied_ = std::move(*state);
+  return Done{};
+}
+
+Result<std::unique_ptr<format::EntryStream>> Transaction::applied_entries() const {
+  if (!os::exists(own("stack"))) return std::make_unique<StackStream>(RowFileReader());
+  auto rows = RowFileReader::open(own("stack"), kStackMagic);
+  if (!rows) return fail(std::move(rows.error()));
+  return std::make_unique<StackStream>(std::move(*rows));
+}
+
+Status Transaction::recover() {
+  if (!os::exists(own("txn"))) return Done{};
+  if (!os::exists(own("txn/phase"))) return discard();
+  auto phase = os::read_text(own("txn/phase"));
+  if (!phase) return fail(std::move(phase.error()));
+  if (*phase == "swap") {
+    if (auto done = roll_forward(); !done) return done;
+    return commit();
+  }
+  return roll_back();
+}
+
+Status Transaction::discard() { return os::remove_tree(own("txn")); }
+
+Status Transaction::set_phase(std::string_view phase) {
+  return os::write_file(own("txn/phase"), as_view(phase), 0600);
+}
+
+Status Transaction::for_each_operation(const std::function<Status(const Operation&)>& visit) const {
+  auto rows = RowFileReader::open(own("txn/operations"), kOperationsMagic);
+  if (!rows) return fail(std::move(rows.error()));
+  for (;;) {
+    auto row = rows->next();
+    if (!row) return fail(std::move(row.error()));
+    if (!*row) return Done{};
+    auto operation = Operation::parse(**row);
+    if (!operation) return fail(std::move(operation.error()));
+    if (auto done = visit(*operation); !done) return done;
+  }
+}
+
+Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
+                                      bool write_down) {
+  auto previous = applied_entries();
+  if (!previous) return fail(std::move(previous.error()));
+  std::optional<RowFileWriter> operations;
+  std::optional<RowFileWriter> stack;
+  if (write_down) {
+    auto planned = RowFileWriter::create(own("txn/plan"), kOperationsMagic);
+    if (!planned) return fail(std::move(planned.error()));
+    operations.emplace(std::move(*planned));
+    auto recorded = RowFileWriter::create(own("txn/stack"), kStackMagic);
+    if (!recorded) return fail(std::move(recorded.error()));
+    stack.emplace(std::move(*recorded));
+    target = std::make_unique<RecordingStream>(std::move(target), *stack);
+  }
+  VolumeDevice device(volume_);
+  image::PlanStream actions(std::move(target), std::move(*previous), device, mode);
+  Plan plan(volume_, operations ? &*operations : nullptr);
+  for (;;) {
+    auto action = actions.next();
+    if (!action) return fail(std::move(action.error()));
+    if (!*action) break;
+    if (auto done = plan.add(**action); !done) return fail(std::move(done.error()));
+  }
+  if (auto done = plan.finish(); !done) return fail(std::move(done.error()));
+  if (write_down) {
+    if (auto done = operations->finish(); !done) return fail(std::move(done.error()));
+    if (auto done = stack->finish(); !done) return fail(std::move(done.error()));
+  }
+  return plan.counts;
+}
+
+Result<ApplyCounts> Transaction::dry_run(std::unique_ptr<format::EntryStream> target,
+                                         image::Mode mode) {
+  return plan(std::move(target), mode, false);
+}
+
+Status Transaction::check_space(const ApplyCounts& counts) const {
+  auto space = os::space_of(volume_.path());
+  if (!space) return fail(std::move(space.error()));
+  // Every new file is on the volume beside the old one until the next apply; a block may be lost to
+  // rounding for each.
+  const auto files = static_cast<std::int64_t>(counts.created + counts.replaced);
+  const Bytes needed{static_cast<std::int64_t>(counts.bytes) + files * 4096 + kSpaceReserve};
+  if (space->free >= needed) return Done{};
+  return fail(ErrorKind::out_of_space, "the volume " + printable(volume_.path()) + " has " +
+                                           to_text(space->free) + " free and the apply needs " +
+                                           to_text(needed) + ": make room and try again");
+}
+
+Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> target,
+                                       const AppliedState& next, const format::ChunkSource& source,
+                                       image::Mode mode) {
+  if (auto done = discard(); !done) return fail(std::move(done.error()));
+  for (const char* name : {"txn", "txn/stage", "txn/undo"})
+    if (auto done = os::make_directories(own(name), 0700); !done)
+      return fail(std::move(done.error()));
+  auto counts = plan(std::move(target), mode, true);
+  Status done = counts ? Status(Done{}) : Status(fail(std::move(counts.error())));
+  step("planned");
+  if (done) done = check_space(*counts);
+  if (done) done = os::write_file(own("txn/applied"), encode_applied(next), 0600);
+  if (done) done = stage(source);
+  if (!done) {
+    auto clean = discard();
+    if (!clean) return fail(std::move(done.error()).in(clean.error().text()));
+    return fail(std::move(done.error()));
+  }
+  step("staged");
+  if (auto marked = set_phase("swap"); !marked) return fail(std::move(marked.error()));
+  step("swap");
+  if (auto rolled = roll_forward(); !rolled) return fail(std::move(rolled.error()));
+  if (auto good = verify(); !good) {
+    auto back = set_phase("revert");
+    if (back) back = roll_back();
+    if (!back)
+      return fail(
+          std::move(good.error()).in("the revert failed too (" + back.error().text() + ")"));
+    return fail(std::move(good.error()).in("the apply was undone"));
+  }
+  step("verified");
+  if (auto committed = commit(); !committed) return fail(std::move(committed.error()));
+  return *counts;
+}
+
+Status Transaction::stage(const format::ChunkSource& source) {
+  auto stage_area = volume_.open_at(kHome + "/txn/stage", O_RDONLY | O_DIRECTORY);
+  if (!stage_area) return fail(std::move(stage_area.error()));
+  auto planned = RowFileReader::open(own("txn/plan"), kOperationsMagic);
+  if (!planned) return fail(std::move(planned.error()));
+  auto operations = RowFileWriter::create(own("txn/operations"), kOperationsMagic);
+  if (!operations) return fail(std::move(operations.error()));
+  const MaterializeOptions options{.set_owner = os::is_root(), .set_attributes = true};
+  for (;;) {
+    auto row = planned->next();
+    if (!row) return fail(std::move(row.error()));
+    if (!*row) break;
+    auto operation = Operation::parse(**row);
+    if (!operation) return fail(std::move(operation.error()));
+    const std::string name = std::to_string(operation->number);
+    const bool directory = operation->kind == Operation::Kind::make_directory;
+    if (directory || operation->kind == Operation::Kind::put) {
+      auto made = make_entry(stage_area->get(), name, operation->entry, source, options);
+      // A staged directory is complete as it is: its content comes by other operations.
+      if (made && directory)
+        made = set_metadata(stage_area->get(), name, operation->entry, options);
+      if (!made) return made;
+      struct stat facts {};
+      if (fstatat(stage_area->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
+        return fail(os::last_error("staging '" + printable(operation->entry.path, 200) + "'"));
+      operation->inode = facts.st_ino;
+      step("staged one");
+    }
+    if (auto done = operations->add(operation->encode()); !done) return done;
+  }
+  if (auto done = operations->finish(); !done) return done;
+  return os::sync_filesystem_of(stage_area->get(), volume_.path());
+}
+
+Status Transaction::roll_forward() {
+  auto done = for_each_operation([this](const Operation& operation) {
+    step("operation");
+    return swap(operation);
+  });
+  if (!done) return done;
+  step("swapped");
+  if (auto set = set_directory_metadata(true); !set) return set;
+  return os::sync_filesystem_of(volume_.fd(), volume_.path());
+}
+
+// Puts what is staged at `path`; what was there goes to the undo area. May be called again after a
+// kill at any point: the inode tells whether the path has been taken already.
+Status Transaction::place(const std::string& number, const std::string& path, std::uint64_t inode) {
+  const std::string staged = kHome + "/txn/stage/" + number;
+  const std::string undone = kHome + "/txn/undo/" + number;
+  auto there = volume_.facts(path);
+  if (!there) return fail(std::move(there.error()));
+  auto waiting = volume_.facts(staged);
+  if (!waiting) return fail(std::move(waiting.error()));
+  if (*there && (*there)->st_ino == inode) {
+    // Exchanged already; the old version may still lie in the stage area.
+    return *waiting ? volume_.rename(staged, undone, Rename::replace) : Status(Done{});
+  }
+  if (!*waiting) return Done{};  // Done, and changed again by somebody since.
+  if (!*there) return volume_.rename(staged, path, Rename::no_replace);
+  if (is_directory(*there)) {
+    if (auto moved = volume_.rename(path, undone, Rename::no_replace); !moved) return moved;
+    step("moved aside");
+    return volume_.rename(staged, path, Rename::no_replace);
+  }
+  if (auto exchanged = volume_.rename(staged, path, Rename::exchange); !exchanged) return exchanged;
+  step("exchanged");
+  return volume_.rename(staged, undone, Rename::replace);
+}
+
+Status Transaction::swap(const Operation& operation) {
+  using Kind = Operation::Kind;
+  const std::string& path = operation.entry.path;
+  auto there = volume_.facts(path);
+  if (!there) return fail(std::move(there.error()));
+  switch (operation.kind) {
+    case Kind::put: return place(std::to_string(operation.number), path, operation.inode);
+    case Kind::link: {
+      auto first = volume_.facts(operation.entry.target);
+      if (!first) return fail(std::move(first.error()));
+      if (!*first)
+        return fail(ErrorKind::not_found, "'" + printable(path, 200) + "' is a hard link to '" +
+                                              printable(operation.entry.target, 200) +
+                                              "', which is not there");
+      auto waiting = volume_.facts(operation.staged());
+      if (!waiting) return fail(std::move(waiting.error()));
+      if (!*waiting && !(*there && (*there)->st_ino == (*first)->st_ino)) {
+        auto from = volume_.open_parent(operation.entry.target);
+        if (!from) return fail(std::move(from.error()));
+        auto to = volume_.open_parent(operation.staged());
+        if (!to) return fail(std::move(to.error()));
+        if (linkat(from->get(), os::last_component(operation.entry.target).c_str(), to->get(),
+                   os::last_component(operation.staged()).c_str(), 0) != 0)
+          return fail(os::last_error("linking '" + printable(path, 200) + "'"));
+      }
+      return place(std::to_string(operation.number), path, (*first)->st_ino);
+    }
+    case Kind::make_directory:
+      if (is_directory(*there)) return Done{};
+      if (*there)
+        if (auto moved = volume_.rename(path, operation.undone(), Rename::no_replace); !moved)
+          return moved;
+      step("moved aside");
+      return volume_.rename(operation.staged(), path, Rename::no_replace);
+    case Kind::metadata:
+      if (!*there || is_directory(*there)) return Done{};  // Directories come last.
+      return set_metadata_at(volume_, operation.entry);
+    case Kind::remove: {
+      if (!*there || is_directory(*there)) return Done{};
+      auto undone = volume_.facts(operation.undone());
+      if (!undone) return fail(std::move(undone.error()));
+      // Removed before a kill, and made again by somebody since: theirs to keep.
+      if (*undone) return Done{};
+      return volume_.rename(path, operation.undone(), Rename::no_replace);
+    }
+    case Kind::remove_directory: {
+      if (!is_directory(*there)) return Done{};
+      auto removed = volume_.remove(path);
+      // Not empty: the user put something in, and it stays.
+      if (!removed && removed.error().kind() == ErrorKind::invalid) return Done{};
+      return removed;
+    }
+    case Kind::keep_time: return Done{};
+  }
+  return Done{};
+}
+
+Status Transaction::set_directory_metadata(bool forward) {
+  using Kind = Operation::Kind;
+  return for_each_operation([&](const Operation& operation) -> Status {
+    if (operation.entry.kind != EntryKind::directory) return Done{};
+    if (operation.kind == Kind::keep_time)
+      return set_mtime(volume_, operation.entry.path, operation.before->mtime_ns);
+    const bool set =
+        forward ? operation.kind == Kind::make_directory || operation.kind == Kind::metadata
+                : operation.before.has_value();
+    if (!set) return Done{};
+    auto there = volume_.facts(operation.entry.path);
+    if (!there) return fail(std::move(there.error()));
+    if (!is_directory(*there)) return Done{};
+    return set_metadata_at(volume_, forward ? operation.entry : *operation.before);
+  });
+}
+
+Status Transaction::verify() {
+  using Kind = Operation::Kind;
+  VolumeDevice device(volume_);
+  return for_each_operation([&](const Operation& operation) -> Status {
+    if (operation.kind == Kind::remove || operation.kind == Kind::remove_directory ||
+        operation.kind == Kind::keep_time)
+      return Done{};
+    auto likeness = device.compare(operation.entry);
+    if (!likeness) return fail(std::move(likeness.error()));
+    if (likeness->is == image::Likeness::Is::same) return Done{};
+    return fail(ErrorKind::corrupt, "'" + printable(operation.entry.path, 200) +
+                                        "' is not what was written: another program changed it, or "
+                                        "the disk is failing");
+  });
+}
+
+Status Transaction::commit() {
+  for (const std::string name : {"stack", "applied"}) {
+    if (!os::exists(own("txn/" + name))) continue;
+    if (os::exists(own(name)))
+      if (auto done = os::rename_file(own(name), own("txn/" + name + ".before")); !done)
+        return done;
+    step("commit " + name);
+    if (auto done = os::rename_file(own("txn/" + name), own(name)); !done) return done;
+  }
+  if (auto done = os::sync_directory(own("txn")); !done) return done;
+  if (auto done = os::sync_directory(own("")); !done) return done;
+  step("committed");
+  if (auto done = os::remove_tree(own("undo")); !done) return done;
+  step("old undo gone");
+  if (auto done = os::rename_file(own("txn"), own("undo")); !done) return done;
+  if (auto done = os::sync_directory(own("")); !done) return done;
+  return load_applied();
+}
+
+Status Transaction::revert() {
+  if (!os::exists(own("undo")))
+    return fail(ErrorKind::not_found,
+                "there is no apply to revert on " + printable(volume_.path()));
+  if (auto done = os::write_file(own("undo/phase"), as_view("revert"), 0600); !done) return done;
+  step("revert marked");
+  if (auto done = os::rename_file(own("undo"), own("txn")); !done) return done;
+  if (auto done = os::sync_directory(own("")); !done) return done;
+  return roll_back();
+}
+
+Status Transaction::roll_back() {
+  // Backwards: what came last goes first. The entries' chunk lists are not needed and not kept.
+  std::vector<Operation> operations;
+  auto read = for_each_operation([&](const Operation& operation) -> Status {
+    operations.push_back(operation);
+    operations.back().entry.chunks = {};
+    operations.back().entry.attributes = {};
+    return Done{};
+  });
+  if (!read) return read;
+  for (auto operation = operations.rbegin(); operation != operations.rend(); ++operation) {
+    step("undo");
+    if (auto done = undo(*operation); !done) return done;
+  }
+  if (auto done = set_directory_metadata(false); !done) return done;
+  if (auto done = os::sync_filesystem_of(volume_.fd(), volume_.path()); !done) return done;
+  step("undone");
+  // The sequence stays, so that the target that was reverted is not taken for a new one.
+  AppliedState state;
+  state.sequence = applied_.sequence;
+  if (os::exists(own("txn/applied.before"))) {
+    auto bytes = os::read_file(own("txn/applied.before"), kAppliedMax);
+    if (!bytes) return fail(std::move(bytes.error()));
+    auto before = parse_applied(*bytes);
+    if (!before) return fail(std::move(before.error()));
+    state.stack = std::move(before->stack);
+  }
+  const bool was_committed = !os::exists(own("txn/stack"));
+  if (was_committed) {
+    if (os::exists(own("txn/stack.before"))) {
+      if (auto done = os::rename_file(own("txn/stack.before"), own("stack")); !done) return done;
+    } else if (!os::exists(own("txn/applied.before"))) {
+      // The apply was the first one: no stack was there before it.
+      auto removed = os::remove_file(own("stack"));
+      if (!removed && removed.error().kind() != ErrorKind::not_found) return removed;
+    }
+    step("stack restored");
+    if (auto done = os::write_file(own("applied"), encode_applied(state), 0600); !done) return done;
+  }
+  step("revert committed");
+  if (auto done = discard(); !done) return done;
+  return load_applied();
+}
+
+Status Transaction::undo(const Operation& operation) {
+  using Kind = Operation::Kind;
+  const std::string& path = operation.entry.path;
+  auto there = volume_.facts(path);
+  if (!there) return fail(std::move(there.error()));
+  auto old = volume_.facts(operation.undone());
+  if (!old) return fail(std::move(old.error()));
+  // After a kill between exchange and move, the old version still lies in the stage area.
+  auto staged = volume_.facts(operation.staged());
+  if (!staged) return fail(std::move(staged.error()));
+  const auto remove_ours = [&](std::uint64_t inode) -> Status {
+    return *there && !is_directory(*there) && (*there)->st_ino == inode ? volume_.remove(path)
+                                                                        : Status(Done{});
+  };
+  switch (operation.kind) {
+    case Kind::put:
+    case Kind::link: {
+      std::uint64_t inode = operation.inode;
+      if (operation.kind == Kind::link) {
+        auto first = volume_.facts(operation.entry.target);
+        if (!first) return fail(std::move(first.error()));
+        inode = *first ? (*first)->st_ino : 0;
+      }
+      if (*staged && *there && (*there)->st_ino == inode && (*staged)->st_ino != inode)
+        return volume_.rename(operation.staged(), path, Rename::replace);
+      if (!*old) return remove_ours(inode);
+      if (is_directory(*old))
+        if (auto removed = remove_ours(inode); !removed) return removed;
+      return volume_.rename(operation.undone(), path, Rename::replace);
+    }
+    case Kind::make_directory:
+      if (is_directory(*there)) {
+        auto removed = volume_.remove(path);
+        // Not empty: the user put something in, and it stays.
+        if (!removed && removed.error().kind() == ErrorKind::invalid) return Done{};
+        if (!removed) return removed;
+      }
+      return *old ? volume_.rename(operation.undone(), path, Rename::no_replace) : Status(Done{});
+    case Kind::metadata:
+      if (!*there || is_directory(*there)) return Done{};
+      return set_metadata_at(volume_, *operation.before);
+    case Kind::remove:
+      return *old && !*there ? volume_.rename(operation.undone(), path, Rename::no_replace)
+                             : Status(Done{});
+    case Kind::remove_directory: return *there ? Status(Done{}) : volume_.make_directory(path);
+    case Kind::keep_time: return Done{};
+  }
+  return Done{};
+}
+
+}  // namespace lamina::node

@@ -1,0 +1,103 @@
+// Transaction: a volume goes from one stack of layers to another, wholly or not at all.
+//
+//   plan     the three-way plan, written down; free space is checked against it
+//   stage    every new file complete, with its final metadata, in .lamina/txn/stage; syncfs
+//   swap     from here on only forward: each path is exchanged by rename, the old one goes to
+//            .lamina/txn/undo; then the directories' metadata; syncfs
+//   verify   what was written is read back and compared
+//   commit   the new stack and sequence count; the transaction becomes .lamina/undo
+//
+// The power may fail anywhere: recover() finds the volume before "swap" and throws the transaction
+// away, or behind it and goes forward; each operation finds out by inode numbers whether it was
+// done. Everything of ours is in <volume>/.lamina, which belongs to root and is mode 0700. No path
+// is followed out of the volume. Layout of .lamina:
+//
+//   applied   sequence and stack that count      stack   the merged entries of that stack
+//   txn/      the transaction under way          undo/   the last one: revert() undoes it
+//
+// One process and thread at a time (a lock file says whose).
+#pragma once
+
+#include <functional>
+
+#include "shared/format/manifest.hpp"
+#include "shared/image/plan.hpp"
+#include "shared/os/beneath.hpp"
+#include "shared/os/lock.hpp"
+
+namespace lamina::node {
+
+struct AppliedState {
+  std::uint64_t sequence = 0;  // Of the device target.
+  std::vector<LayerId> stack;
+  bool operator==(const AppliedState&) const = default;
+};
+
+struct ApplyCounts {
+  std::uint64_t created = 0;
+  std::uint64_t replaced = 0;
+  std::uint64_t metadata = 0;
+  std::uint64_t removed = 0;
+  std::uint64_t kept = 0;
+  std::uint64_t bytes = 0;  // Of files to be written.
+  bool operator==(const ApplyCounts&) const = default;
+};
+
+class Transaction {
+ public:
+  // Called at every named step; tests end the process there.
+  using OnStep = std::function<void(std::string_view step)>;
+
+  // Opens the volume, makes .lamina if it is missing, and finishes or throws away what an earlier
+  // process left. `refused` when .lamina is not ours; `unavailable` when another process has it.
+  static Result<Transaction> open(
+      const std::string& volume, OnStep on_step = [](std::string_view) {});
+
+  const AppliedState& applied() const { return applied_; }
+  // The merged entries of the applied stack; empty when nothing was applied.
+  Result<std::unique_ptr<format::EntryStream>> applied_entries() const;
+  const os::Root& volume() const { return volume_; }
+
+  // Makes the volume what `target` (merged, no whiteouts) says, and commits `next`. On an error
+  // nothing on the volume has changed, except where the text says that a revert failed too.
+  Result<ApplyCounts> apply(std::unique_ptr<format::EntryStream> target, const AppliedState& next,
+                            const format::ChunkSource& source, image::Mode mode);
+  // The counts that apply() would have; changes nothing.
+  Result<ApplyCounts> dry_run(std::unique_ptr<format::EntryStream> target, image::Mode mode);
+  // Undoes the last apply: the stack of before counts again, the sequence stays. `not_found` when
+  // there is nothing to undo.
+  Status revert();
+
+ private:
+  struct Operation;
+  class Plan;
+
+  Transaction(os::Root volume, os::FileLock lock, OnStep on_step);
+
+  std::string own(const std::string& name) const;
+  Status recover();
+  Status discard();
+  Result<ApplyCounts> plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
+                           bool write_down);
+  Status check_space(const ApplyCounts& counts) const;
+  Status stage(const format::ChunkSource& source);
+  Status set_phase(std::string_view phase);
+  Status roll_forward();
+  Status swap(const Operation& operation);
+  Status place(const std::string& number, const std::string& path, std::uint64_t inode);
+  Status verify();
+  Status commit();
+  Status roll_back();
+  Status undo(const Operation& operation);
+  Status set_directory_metadata(bool forward);
+  Status for_each_operation(const std::function<Status(const Operation&)>& visit) const;
+  Status load_applied();
+  void step(std::string_view name) const { on_step_(name); }
+
+  os::Root volume_;
+  os::FileLock lock_;
+  OnStep on_step_;
+  AppliedState applied_;
+};
+
+}  // namespace lamina::node

@@ -1,0 +1,28 @@
+// The device's volume as an apply sees it: what stands at a path, compared with an entry.
+// One thread at a time per object.
+#pragma once
+
+#include "shared/image/plan.hpp"
+#include "shared/os/beneath.hpp"
+
+namespace lamina::node {
+
+// What stands at `path`: kind and metadata, a symlink's target; no size, no content. Nothing when
+// nothing is there. `invalid` for a socket.
+Result<std::optional<format::Entry>> describe(const os::Root& volume, const std::string& path);
+
+// Reads the device to compare it with entries; a file's content is read only when its size is
+// equal.
+class VolumeDevice : public image::Device {
+ public:
+  // `volume` must outlive the object.
+  explicit VolumeDevice(const os::Root& volume) : volume_(volume) {}
+  Result<image::Likeness> compare(const format::Entry& entry) override;
+
+ private:
+  Result<bool> same_content(const format::Entry& entry);
+
+  const os::Root& volume_;
+};
+
+}  // namespace lamina::node
