@@ -178,7 +178,9 @@ class Transaction::Plan {
 
   Status add(const image::Action& action) {
     using image::ActionKind;
-    if (action.kind == ActionKind::keep) {
+    // The volume's root is not ours to remove, even when no layer is left.
+    const bool root_leaves = action.kind == ActionKind::remove && action.entry.path.empty();
+    if (action.kind == ActionKind::keep || root_leaves) {
       ++counts.kept;
       return Done{};
     }

@@ -1,0 +1,57 @@
+// What the network process and the root worker say to each other: one JSON object a message over
+// SOCK_SEQPACKET at run/worker.sock, one request at a time a connection.
+//
+//   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
+//   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
+//   {"ok":true,"sequence":N,"changed":bool,"counts":{...}}
+//   {"do":"revert"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
+//   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
+//       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"}
+//       -> {"snapshot":hex,"files_read":N,...}; the record's bytes stand in spool/snapshot
+//       answered by {"do":"committed"} or {"do":"abandon"} -> {"ok":true}
+//   any failure                                       -> {"ok":false,"kind":"refused","text":"..."}
+//
+// For an apply the worker reads cache/records/target, <layer>.layer and <layer>.distribution and
+// the packs in cache/packs by itself; it believes none of them without signature and digests. Pure;
+// any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "node/worker/transaction.hpp"
+
+namespace lamina::node {
+
+struct WorkerRequest {
+  enum class Kind { status, apply, revert, scan, ack, committed, abandon };
+  Kind kind = Kind::status;
+  bool dry_run = false;        // apply
+  std::uint64_t sequence = 0;  // scan, from here on
+  SnapshotId parent;
+  std::string reason;
+  bool full = false;
+};
+std::string to_json(const WorkerRequest& request);
+Result<WorkerRequest> parse_worker_request(std::string_view text);
+
+// Every reply in one: what a kind of reply does not use stays at its default.
+struct WorkerReply {
+  std::optional<Error> error;  // {"ok":false,...}
+  std::uint64_t sequence = 0;
+  std::vector<LayerId> stack;
+  bool changed = false;
+  ApplyCounts counts;
+  PackId pack;  // Not none: a pack is ready in spool/packs.
+  std::uint64_t pack_size = 0;
+  bool pack_is_metadata = false;
+  SnapshotId snapshot;  // Not none: the record is in spool/snapshot.
+  std::uint64_t files_read = 0;
+  std::uint64_t files_reused = 0;
+  std::uint64_t bytes_read = 0;
+  std::uint64_t notes = 0;
+};
+std::string to_json(const WorkerReply& reply);
+Result<WorkerReply> parse_worker_reply(std::string_view text);
+
+}  // namespace lamina::node

@@ -1,0 +1,180 @@
+#include "node/worker/scanner.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "shared/image/rules.hpp"
+#include "shared/store/row_file.hpp"
+#include "shared/tree/capture.hpp"
+#include "shared/tree/scan_state.hpp"
+
+namespace lamina::node {
+namespace {
+
+constexpr std::string_view kIdsMagic = "LMid0001";
+constexpr std::string_view kScanMagic = "LMss0001";
+// Uploads wait for a thin line, not for the processor, but the device's user is at work: level 6
+// is a good deal cheaper than 9 for few more bytes.
+constexpr int kUploadLevel = 6;
+
+// Chunks that the origin has. Eight bytes of each id: a collision makes the origin say at commit
+// what is missing, and the next scan is a full one.
+class KnownChunks {
+ public:
+  void add(const ChunkId& id) { prefixes_.push_back(id.prefix()); }
+  void seal() {
+    std::ranges::sort(prefixes_);
+    const auto repeated = std::ranges::unique(prefixes_);
+    prefixes_.erase(repeated.begin(), repeated.end());
+  }
+  bool has(const ChunkId& id) const { return std::ranges::binary_search(prefixes_, id.prefix()); }
+
+ private:
+  std::vector<std::uint64_t> prefixes_;
+};
+
+Status add_entries(format::EntryStream& entries, KnownChunks& known) {
+  for (;;) {
+    auto entry = entries.next();
+    if (!entry) return fail(std::move(entry.error()));
+    if (!*entry) return Done{};
+    for (const format::ChunkRef& chunk : (*entry)->chunks) known.add(chunk.id);
+  }
+}
+
+// The chunk ids in the rows of a file that may be missing or damaged: then they are not known.
+template <class Take>
+void for_each_row(const std::string& path, std::string_view magic, const Take& take) {
+  auto rows = RowFileReader::open(path, magic);
+  if (!rows) return;
+  for (;;) {
+    auto row = rows->next();
+    if (!row || !*row) return;
+    take(**row);
+  }
+}
+
+void add_scanned(const std::string& path, KnownChunks& known) {
+  for_each_row(path, kScanMagic, [&](ByteView row) {
+    Reader in(row);
+    in.raw(5 * 8 + 1);  // The facts of the file and the racy mark.
+    if (const auto entry = format::decode_entry(in, ""))
+      for (const format::ChunkRef& chunk : entry->chunks) known.add(chunk.id);
+  });
+}
+
+void add_ids(const std::string& path, KnownChunks& known) {
+  for_each_row(path, kIdsMagic, [&](ByteView row) {
+    Reader in(row);
+    while (in.remaining() > 0 && !in.failed()) known.add(in.id<ChunkId>());
+  });
+}
+
+std::string text_of(const std::vector<Note>& notes) {
+  std::string text;
+  for (const Note& note : notes) {
+    text += name_of(note.kind);
+    text += '\t';
+    text += printable(note.path, 4096);
+    text += '\t';
+    text += note.reason;
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pack) {
+  KnownChunks known;
+  auto applied = transaction_.applied_entries();
+  if (!applied) return fail(std::move(applied.error()));
+  if (auto done = add_entries(**applied, known); !done) return fail(std::move(done.error()));
+  if (!request.full) {
+    add_scanned(work_ + "/scan", known);
+    add_ids(work_ + "/manifest-ids", known);
+  }
+  known.seal();
+
+  auto files = PackFiles::open(spool_, PackFiles::Access::write);
+  if (!files) return fail(std::move(files.error()));
+  ScanResult result;
+  const auto announce = [&](bool metadata) {
+    return [&, metadata](const format::PackSummary& summary) -> Status {
+      ++result.packs;
+      auto done = on_pack(summary, metadata);
+      auto removed = files->remove(summary.id);
+      return done ? removed : done;
+    };
+  };
+  PackWriter content(*files, {.level = kUploadLevel}, announce(false));
+  PackWriter metadata(*files, {.level = kUploadLevel}, announce(true));
+  auto ids = RowFileWriter::create(work_ + "/manifest-ids.new", kIdsMagic);
+  if (!ids) return fail(std::move(ids.error()));
+  const auto add_metadata = [&](const ChunkId& id, ByteView plain) -> Status {
+    if (auto done = ids->add(id.bytes()); !done) return done;
+    if (known.has(id)) return Done{};
+    return metadata.add({id, static_cast<std::uint32_t>(plain.size())}, plain,
+                        ContentClass::metadata);
+  };
+
+  const CaptureOptions options{
+      .include = [](const std::string& path,
+                    bool is_directory) { return image::in_snapshot(path, is_directory); },
+      .scan_state = request.full ? std::string() : work_ + "/scan",
+      .new_scan_state = work_ + "/scan.new",
+      .started = request.started};
+  auto captured = capture_tree(
+      transaction_.volume(), options,
+      [&](const format::ChunkRef& ref, ByteView plain, ContentClass kind) -> Status {
+        return known.has(ref.id) ? Status(Done{}) : content.add(ref, plain, kind);
+      },
+      add_metadata);
+  if (!captured) return fail(std::move(captured.error()));
+
+  format::SnapshotRecord record{.device = request.device,
+                                .sequence = request.sequence,
+                                .parent = request.parent,
+                                .created = request.started,
+                                .reason = request.reason,
+                                .manifest = captured->manifest,
+                                .stack = transaction_.applied().stack,
+                                .reported_paths = captured->notes_total};
+  const std::string report = text_of(captured->notes);
+  Chunker chunker;
+  const auto emit = [&](ByteView chunk) -> Status {
+    const auto id = digest<ChunkId>(chunk);
+    record.report.push_back({id, static_cast<std::uint32_t>(chunk.size())});
+    return add_metadata(id, chunk);
+  };
+  auto done = chunker.update(as_view(report), emit);
+  if (done) done = chunker.finish(emit);
+  if (done) done = content.finish();
+  if (done) done = metadata.finish();
+  if (done) done = ids->finish();
+  if (!done) return fail(std::move(done.error()));
+  result.record = format::encode(record);
+  result.snapshot = format::snapshot_id(result.record);
+  result.files_read = captured->files_read;
+  result.files_reused = captured->files_reused;
+  result.bytes_read = captured->bytes_read;
+  result.notes = std::move(captured->notes);
+  result.notes_total = captured->notes_total;
+  return result;
+}
+
+Status Scanner::count() {
+  for (const char* name : {"/manifest-ids", "/scan"})
+    if (auto done = os::rename_file(work_ + name + ".new", work_ + name); !done) return done;
+  return os::sync_directory(work_);
+}
+
+Status Scanner::abandon() {
+  for (const char* name : {"/manifest-ids.new", "/scan.new"}) {
+    auto done = os::remove_file(work_ + name);
+    if (!done && done.error().kind() != ErrorKind::not_found) return done;
+  }
+  return Done{};
+}
+
+}  // namespace lamina::node

@@ -1,0 +1,64 @@
+// Scanner: the device's own content on its way to the origin.
+//
+// Walks the volume, packs the chunks that the origin cannot have yet, and hands over one pack after
+// the other; then the manifest's new chunks, and last the snapshot record. What "counts" is kept in
+// the work directory and replaced only when the origin has committed the snapshot:
+//
+//   scan            what the last counted scan saw of each file (shared/tree/scan_state)
+//   manifest-ids    the metadata chunks of the last counted snapshot
+// One thread at a time.
+#pragma once
+
+#include <functional>
+
+#include "node/worker/transaction.hpp"
+#include "shared/format/record.hpp"
+#include "shared/store/pack_writer.hpp"
+#include "shared/tree/walker.hpp"
+
+namespace lamina::node {
+
+struct ScanRequest {
+  DeviceId device;
+  std::uint64_t sequence = 0;  // Of the snapshot that is made.
+  SnapshotId parent;
+  std::string reason;
+  WallTime started;
+  // Ignore what earlier scans left: read everything and send everything but the layers' chunks.
+  bool full = false;
+};
+
+struct ScanResult {
+  Buffer record;  // The snapshot record's bytes.
+  SnapshotId snapshot;
+  std::uint64_t files_read = 0;
+  std::uint64_t files_reused = 0;
+  std::uint64_t bytes_read = 0;
+  std::uint64_t packs = 0;
+  std::vector<Note> notes;
+  std::uint64_t notes_total = 0;
+};
+
+class Scanner {
+ public:
+  // Called with each pack once it is durable in `spool`/packs; the pack may be removed when it
+  // returns.
+  using OnPack = std::function<Status(const format::PackSummary&, bool is_metadata)>;
+
+  // `work` and `spool` are directories that exist. `transaction` must outlive the scanner.
+  Scanner(const Transaction& transaction, std::string work, std::string spool)
+      : transaction_(transaction), work_(std::move(work)), spool_(std::move(spool)) {}
+
+  Result<ScanResult> scan(const ScanRequest& request, const OnPack& on_pack);
+  // The origin has the snapshot: the next scan starts from here.
+  Status count();
+  // It has not: what the scan left is removed.
+  Status abandon();
+
+ private:
+  const Transaction& transaction_;
+  std::string work_;
+  std::string spool_;
+};
+
+}  // namespace lamina::node

@@ -1,0 +1,55 @@
+// Worker: the part of the node that runs as root. It has no network, and believes nothing that the
+// network process hands it without a signature or a digest.
+//
+// Owns the volume's Transaction. One thread; serves one connection after the other.
+#pragma once
+
+#include "node/state.hpp"
+#include "node/worker/protocol.hpp"
+#include "node/worker/scanner.hpp"
+#include "shared/os/clock.hpp"
+#include "shared/os/local_socket.hpp"
+
+namespace lamina::node {
+
+// What an apply needs, read from the cache and checked.
+struct VerifiedTarget {
+  format::DeviceTarget target;
+  std::vector<format::LayerRecord> layers;  // Of its stack, in order.
+};
+// `refused` for a foreign, expired or unsigned target or record; `not_found` names what is missing
+// in the cache. The sequence is not judged here.
+Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& device,
+                                   const TrustedKeys& keys, WallTime now);
+
+class Worker {
+ public:
+  // Opens the volume of the configuration, finishing what was interrupted.
+  static Result<Worker> open(StateDirectory state, const os::Clock& clock);
+
+  // Serves the requests of one connection until it closes.
+  void serve(os::LocalConnection& connection);
+
+  WorkerReply status() const;
+  WorkerReply apply(bool dry_run);
+  WorkerReply revert();
+
+ private:
+  Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
+         const os::Clock& clock);
+
+  Result<WorkerReply> try_apply(bool dry_run);
+  Status scan(const WorkerRequest& request, os::LocalConnection& connection);
+
+  StateDirectory state_;
+  NodeConfig config_;
+  TrustedKeys keys_;
+  Transaction transaction_;
+  const os::Clock& clock_;
+};
+
+// Runs until the process is ended. Killing it is safe at any time. An error says why it cannot
+// start.
+Status run_worker(const StateDirectory& state);
+
+}  // namespace lamina::node

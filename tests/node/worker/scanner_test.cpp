@@ -1,0 +1,140 @@
+#include "node/worker/scanner.hpp"
+
+#include "shared/image/list_stream.hpp"
+#include "shared/store/pack_set.hpp"
+#include "shared/tree/materialize.hpp"
+#include "tests/shared/tree/trees.hpp"
+
+using namespace lamina;
+using namespace lamina::tests;
+using node::Scanner;
+using node::Transaction;
+
+namespace {
+
+// A device whose packs go to a directory that stands for the origin.
+struct Device {
+  Device() {
+    for (const char* name : {"volume", "work", "spool", "origin"})
+      REQUIRE(os::make_directories(scratch / name));
+  }
+
+  struct Sent {
+    node::ScanResult result;
+    std::uint64_t bytes = 0;
+  };
+  Sent sync(std::uint64_t sequence, bool full = false) {
+    auto transaction = Transaction::open(scratch / "volume");
+    REQUIRE(transaction);
+    Scanner scanner(*transaction, scratch / "work", scratch / "spool");
+    Sent sent;
+    auto result = scanner.scan({.sequence = sequence,
+                                .reason = "test",
+                                .started = {std::int64_t{4'000'000'000} * 1'000'000'000},
+                                .full = full},
+                               [&](const format::PackSummary& pack, bool) -> Status {
+                                 sent.bytes += pack.size;
+                                 const std::string from =
+                                     scratch / ("spool/packs/" + pack.id.hex());
+                                 const std::string to = scratch / ("origin/" + pack.id.hex());
+                                 REQUIRE(os::write_file(to, os::read_file(from, 1 << 26).value()));
+                                 REQUIRE(packs.add(to, "pack"));
+                                 return Done{};
+                               });
+    if (!result) FAIL(result.error().text());
+    packs.seal();
+    REQUIRE(scanner.count());
+    CHECK(os::list_directory(scratch / "spool/packs").value().empty());
+    sent.result = std::move(*result);
+    return sent;
+  }
+
+  // Restores a snapshot from what was sent and compares it with the volume.
+  void check_restore(const node::ScanResult& result) {
+    const auto record = format::parse_snapshot(result.record).value();
+    const std::string to = scratch / "restored";
+    REQUIRE(os::remove_tree(to));
+    REQUIRE(os::make_directories(to));
+    auto root = os::Root::open(to);
+    auto reader = format::ManifestReader::open(record.manifest, packs.source());
+    REQUIRE(reader);
+    TreeWriter writer(*root, "", packs.source(), {.set_owner = geteuid() == 0});
+    for (;;) {
+      auto entry = (*reader)->next();
+      if (!entry) FAIL(entry.error().text());
+      if (!*entry) break;
+      REQUIRE(writer.write(**entry));
+    }
+    REQUIRE(writer.finish());
+    const CaptureOptions options{
+        .include = [](const std::string& p, bool) { return p != ".lamina"; }};
+    CHECK(capture(to, options).entries() == capture(scratch / "volume", options).entries());
+  }
+
+  Scratch scratch;
+  PackSet packs;
+};
+
+}  // namespace
+
+TEST_CASE("scanner: the first scan sends all, the next one only what changed", "[node]") {
+  Device device;
+  make_nasty_tree(device.scratch / "volume");
+  const auto first = device.sync(1);
+  CHECK(first.bytes > 300'000);
+  device.check_restore(first.result);
+
+  const auto second = device.sync(2);
+  CHECK(second.result.files_read == 0);
+  CHECK(second.result.packs == 0);
+
+  make_file(device.scratch / "volume/small", to_buffer("one small file"));
+  const auto third = device.sync(3);
+  CHECK(third.result.files_read == 1);
+  CHECK(third.bytes < 64 * 1024);
+  device.check_restore(third.result);
+}
+
+TEST_CASE("scanner: one changed byte in a large file costs a few chunks", "[node]") {
+  Device device;
+  make_file(device.scratch / "volume/big", noise(20 << 20, 1));
+  device.sync(1);
+  {
+    auto file = os::Descriptor(::open((device.scratch / "volume/big").c_str(), O_RDWR));
+    REQUIRE(os::write_all_at(file.get(), to_buffer("!"), 10 << 20, "big"));
+  }
+  const auto sent = device.sync(2);
+  CHECK(sent.bytes < 600 * 1024);
+  device.check_restore(sent.result);
+}
+
+TEST_CASE("scanner: what the applied layers brought is not sent", "[node]") {
+  Device device;
+  make_nasty_tree(device.scratch / "layer");
+  const auto layer = capture(device.scratch / "layer");
+  {
+    auto transaction = Transaction::open(device.scratch / "volume");
+    REQUIRE(transaction);
+    REQUIRE(transaction->apply(std::make_unique<image::ListStream>(layer.entries()), {1, {}},
+                               layer.source(), image::Mode::apply));
+  }
+  CHECK(device.sync(1).bytes < 64 * 1024);
+  CHECK(device.sync(2, true).bytes < 64 * 1024);
+}
+
+TEST_CASE("scanner: an abandoned scan does not count", "[node]") {
+  Device device;
+  make_file(device.scratch / "volume/f", noise(100'000, 1));
+  {
+    auto transaction = Transaction::open(device.scratch / "volume");
+    REQUIRE(transaction);
+    Scanner scanner(*transaction, device.scratch / "work", device.scratch / "spool");
+    const auto result =
+        scanner.scan({.reason = "test"}, [](const format::PackSummary&, bool) -> Status {
+          return fail(ErrorKind::unavailable, "the line is down");
+        });
+    REQUIRE_FALSE(result);
+    REQUIRE(scanner.abandon());
+  }
+  CHECK(device.sync(1).bytes > 100'000);
+}

@@ -1,0 +1,260 @@
+#include "node/worker/worker.hpp"
+
+#include <sys/socket.h>
+
+#include <thread>
+
+#include "shared/image/list_stream.hpp"
+#include "shared/store/pack_writer.hpp"
+#include "tests/shared/tree/trees.hpp"
+
+using namespace lamina;
+using namespace lamina::tests;
+using node::StateDirectory;
+using node::Worker;
+
+namespace {
+
+constexpr WallTime kNow{1'800'000'000'000'000'000};
+
+struct FixedClock : os::Clock {
+  Instant now() const override { return Instant{}; }
+  WallTime wall() const override { return kNow; }
+};
+
+DeviceId device_id(unsigned char value) {
+  std::array<std::byte, 16> bytes;
+  bytes.fill(std::byte{value});
+  return DeviceId(bytes);
+}
+
+// A node's state directory with a cache, as the network process fills it.
+struct Fixture {
+  Fixture() {
+    const os::User me{geteuid(), getegid(), "root"};
+    REQUIRE(state.prepare(me));
+    REQUIRE(os::make_directories(scratch / "volume"));
+    REQUIRE(node::write_config(state, {.origin_host = "origin",
+                                       .origin_port = 1,
+                                       .device = device_id(7),
+                                       .volume = scratch / "volume",
+                                       .user = "root"}));
+    REQUIRE(node::write_trust(state, "ca", {target_key.public_key(), {publisher.public_key()}}));
+  }
+
+  // Publishes a directory as a layer into the cache.
+  LayerId layer(const std::string& tree, const std::string& version, const PrivateKey& signer,
+                format::LayerKind kind = format::LayerKind::base, const char* release = "12") {
+    const auto files = PackFiles::open(state.cache(), PackFiles::Access::write).value();
+    std::vector<format::DistributedPack> packs;
+    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
+      packs.push_back({pack.id, pack.size, false});
+      return Done{};
+    });
+    const auto captured = capture(tree);
+    for (const auto& [id, plain] : captured.chunks)
+      REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
+    REQUIRE(writer.finish());
+    std::ranges::sort(packs, {}, &format::DistributedPack::id);
+    const Buffer envelope = format::sign_record(
+        format::RecordType::layer,
+        format::encode(format::LayerRecord{.name = "layer",
+                                           .version = version,
+                                           .revision = 1,
+                                           .kind = kind,
+                                           .platform = {"linux", "debian", release, "x86_64"},
+                                           .manifest = captured.result.manifest,
+                                           .created = kNow}),
+        signer);
+    const LayerId id = format::layer_id(envelope);
+    REQUIRE(os::write_file(state.records() + '/' + id.hex() + ".layer", envelope));
+    REQUIRE(os::write_file(
+        state.records() + '/' + id.hex() + ".distribution",
+        format::sign_record(format::RecordType::distribution,
+                            format::encode(format::DistributionRecord{.layer = id, .packs = packs}),
+                            target_key)));
+    return id;
+  }
+
+  void target(std::uint64_t sequence, std::vector<LayerId> stack, const PrivateKey& signer,
+              unsigned char device = 7, WallTime expires = {kNow.ns + 1}) {
+    REQUIRE(os::write_file(
+        state.records() + "/target",
+        format::sign_record(format::RecordType::target,
+                            format::encode(format::DeviceTarget{.device = device_id(device),
+                                                                .sequence = sequence,
+                                                                .issued = kNow,
+                                                                .expires = expires,
+                                                                .stack = std::move(stack)}),
+                            signer)));
+  }
+
+  node::WorkerReply apply() {
+    auto worker = Worker::open(state, clock);
+    if (!worker) FAIL(worker.error().text());
+    return worker->apply(false);
+  }
+  void refused(const std::string& reason) {
+    const auto reply = apply();
+    REQUIRE(reply.error);
+    CAPTURE(reply.error->text());
+    CHECK(reply.error->kind() == ErrorKind::refused);
+    CHECK(reply.error->text().find(reason) != std::string::npos);
+    CHECK(os::list_directory(scratch / "volume").value() == std::vector<std::string>{".lamina"});
+  }
+
+  Scratch scratch;
+  StateDirectory state{scratch / "state"};
+  PrivateKey target_key = PrivateKey::generate().value();
+  PrivateKey publisher = PrivateKey::generate().value();
+  PrivateKey stranger = PrivateKey::generate().value();
+  FixedClock clock;
+};
+
+}  // namespace
+
+TEST_CASE("worker: applies a signed target, once, and its removal", "[node]") {
+  Fixture f;
+  make_nasty_tree(f.scratch / "tree");
+  const LayerId id = f.layer(f.scratch / "tree", "1.0", f.publisher);
+  f.target(1, {id}, f.target_key);
+  auto reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(reply.changed);
+  CHECK(reply.stack == std::vector<LayerId>{id});
+  CHECK(os::read_text(f.scratch / "volume/a/b/script").value() == "#!/bin/sh\necho\n");
+  CHECK_FALSE(f.apply().changed);
+  f.target(2, {}, f.target_key);
+  reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(os::list_directory(f.scratch / "volume").value() == std::vector<std::string>{".lamina"});
+}
+
+TEST_CASE("worker: an app layer comes over the base, the last wins", "[node]") {
+  Fixture f;
+  for (const char* name : {"base/etc", "app/etc"}) REQUIRE(os::make_directories(f.scratch / name));
+  make_file(f.scratch / "base/etc/a", to_buffer("base"));
+  make_file(f.scratch / "base/etc/b", to_buffer("base"));
+  make_file(f.scratch / "app/etc/b", to_buffer("app"));
+  const LayerId base = f.layer(f.scratch / "base", "1.0", f.publisher);
+  const LayerId app = f.layer(f.scratch / "app", "2.0", f.publisher, format::LayerKind::app);
+  f.target(1, {base, app}, f.target_key);
+  const auto reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(os::read_text(f.scratch / "volume/etc/a").value() == "base");
+  CHECK(os::read_text(f.scratch / "volume/etc/b").value() == "app");
+  f.target(2, {base}, f.target_key);
+  CHECK_FALSE(f.apply().error);
+  CHECK(os::read_text(f.scratch / "volume/etc/b").value() == "base");
+}
+
+TEST_CASE("worker: what is not signed by the right key, for this device, now, is refused",
+          "[node]") {
+  Fixture f;
+  make_file(f.scratch / "x", {});
+  REQUIRE(os::make_directories(f.scratch / "tree"));
+  make_file(f.scratch / "tree/f", to_buffer("content"));
+  const LayerId good = f.layer(f.scratch / "tree", "1.0", f.publisher);
+  f.target(1, {good}, f.stranger);
+  f.refused("not trusted");
+  f.target(1, {good}, f.publisher);  // A publisher's key signs layers, not targets.
+  f.refused("not trusted");
+  f.target(1, {good}, f.target_key, 8);
+  f.refused("is for device");
+  f.target(1, {good}, f.target_key, 7, {kNow.ns - 1});
+  f.refused("expired");
+  f.target(1, {f.layer(f.scratch / "tree", "1.1", f.stranger)}, f.target_key);
+  f.refused("not trusted");
+  f.target(1, {good, f.layer(f.scratch / "tree", "2", f.publisher, format::LayerKind::app, "13")},
+           f.target_key);
+  f.refused("another system");
+  f.target(1, {f.layer(f.scratch / "tree", "3", f.publisher, format::LayerKind::app)},
+           f.target_key);
+  f.refused("no base layer");
+}
+
+TEST_CASE("worker: an older target is refused, also after a revert", "[node]") {
+  Fixture f;
+  REQUIRE(os::make_directories(f.scratch / "tree"));
+  make_file(f.scratch / "tree/f", to_buffer("one"));
+  const LayerId one = f.layer(f.scratch / "tree", "1.0", f.publisher);
+  make_file(f.scratch / "tree/f", to_buffer("two"));
+  const LayerId two = f.layer(f.scratch / "tree", "2.0", f.publisher);
+  f.target(5, {one}, f.target_key);
+  CHECK_FALSE(f.apply().error);
+  f.target(6, {two}, f.target_key);
+  CHECK_FALSE(f.apply().error);
+  f.target(5, {one}, f.target_key);
+  const auto replayed = f.apply();
+  REQUIRE(replayed.error);
+  CHECK(replayed.error->text().find("older than target 6") != std::string::npos);
+  CHECK(os::read_text(f.scratch / "volume/f").value() == "two");
+
+  auto worker = Worker::open(f.state, f.clock);
+  REQUIRE(worker);
+  const auto reverted = worker->revert();
+  CHECK_FALSE(reverted.error);
+  CHECK(reverted.stack == std::vector<LayerId>{one});
+  CHECK(os::read_text(f.scratch / "volume/f").value() == "one");
+  CHECK(worker->apply(false).error);
+}
+
+TEST_CASE("worker: a corrupt or missing pack changes nothing and is named", "[node]") {
+  Fixture f;
+  REQUIRE(os::make_directories(f.scratch / "tree"));
+  make_file(f.scratch / "tree/f", noise(50'000, 1));
+  f.target(1, {f.layer(f.scratch / "tree", "1.0", f.publisher)}, f.target_key);
+  const auto names = os::list_directory(f.state.packs()).value();
+  REQUIRE(names.size() == 1);
+  const std::string path = f.state.packs() + '/' + names[0];
+  Buffer bytes = os::read_file(path, 1 << 20).value();
+  bytes[1000] ^= std::byte{1};
+  REQUIRE(os::write_file(path, bytes));
+  auto reply = f.apply();
+  REQUIRE(reply.error);
+  CHECK(reply.error->kind() == ErrorKind::corrupt);
+  REQUIRE(os::remove_file(path));
+  reply = f.apply();
+  REQUIRE(reply.error);
+  CHECK(reply.error->kind() == ErrorKind::not_found);
+  CHECK(reply.error->text().find(names[0].substr(0, 8)) != std::string::npos);
+  CHECK(os::list_directory(f.scratch / "volume").value() == std::vector<std::string>{".lamina"});
+}
+
+TEST_CASE("worker: serves requests on a socket, and nonsense gets an answer", "[node]") {
+  Fixture f;
+  make_file(f.scratch / "volume/mine", noise(1000, 1));
+  auto worker = Worker::open(f.state, f.clock);
+  REQUIRE(worker);
+  int ends[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+  os::LocalConnection server{os::Descriptor(ends[0])};
+  std::optional<os::LocalConnection> client{os::LocalConnection(os::Descriptor(ends[1]))};
+  std::thread serving([&] { worker->serve(server); });
+  const auto ask = [&](const std::string& text) {
+    REQUIRE(client->send(text));
+    const auto answer = client->receive(std::chrono::seconds{20});
+    REQUIRE(answer);
+    return node::parse_worker_reply(*answer).value();
+  };
+  CHECK(ask("nonsense").error->kind() == ErrorKind::invalid);
+  CHECK(ask(R"({"do":"fly"})").error->kind() == ErrorKind::invalid);
+  CHECK(ask(R"({"do":"status"})").sequence == 0);
+  auto reply = ask(to_json(node::WorkerRequest{
+      .kind = node::WorkerRequest::Kind::scan, .sequence = 1, .reason = "request"}));
+  int packs = 0;
+  while (!reply.error && !reply.pack.is_none()) {
+    ++packs;
+    CHECK(os::exists(f.state.spool() + "/packs/" + reply.pack.hex()));
+    reply = ask(R"({"do":"ack"})");
+  }
+  CHECK(packs == 2);
+  REQUIRE_FALSE(reply.snapshot.is_none());
+  const auto record =
+      format::parse_snapshot(os::read_file(f.state.spool() + "/snapshot", 1 << 20).value());
+  REQUIRE(record);
+  CHECK(record->device == device_id(7));
+  CHECK_FALSE(ask(R"({"do":"committed"})").error);
+  client.reset();
+  serving.join();
+}
