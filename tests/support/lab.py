@@ -1,0 +1,392 @@
+"""A laboratory on one machine: network namespaces, a WAN line between two routers, daemons with logs
+and peaks of memory. Python's standard library only; needs root and iproute2.
+
+    origin ── router A ══ line (rate, delay, loss, queue) ══ router B ── bridge ── device 1..n
+
+Everything carries a name of this process's own, lives below one run directory, is wrapped in
+timeouts and goes away with the Lab, also after a failure or a signal. Traffic stays inside.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+PREFIX = "lamlab"
+_PR_SET_PDEATHSIG = 1
+
+
+class LabError(Exception):
+    """What went wrong, in one line that names the thing."""
+
+
+def ip(*words, timeout=20):
+    """Runs `ip WORDS...`; raises LabError with ip's own words."""
+    done = subprocess.run(["ip", *map(str, words)], capture_output=True, text=True, timeout=timeout)
+    if done.returncode != 0:
+        raise LabError(f"ip {' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def wait_until(condition, seconds, what, every=0.1):
+    """Returns the first true value of condition(); LabError names `what` after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise LabError(f"{what}: not after {seconds:.0f} s")
+        time.sleep(every)
+
+
+def can_make_namespaces():
+    """None, or the reason why this machine and user cannot have network namespaces and TAP devices."""
+    if os.geteuid() != 0:
+        return "not root"
+    if shutil.which("ip") is None:
+        return "iproute2 is not installed"
+    if not os.path.exists("/dev/net/tun"):
+        return "/dev/net/tun is missing"
+    name = f"{PREFIX}{os.getpid()}-probe"
+    try:
+        ip("netns", "add", name)
+        ip("-n", name, "link", "add", "probe", "type", "veth", "peer", "name", "probe2")
+        ip("-n", name, "link", "add", "bridge", "type", "bridge")
+    except (LabError, subprocess.SubprocessError) as error:
+        return str(error)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20)
+    return None
+
+
+class Process:
+    """One program, its log file and its peak memory (VmHWM, as the kernel counts it)."""
+
+    def __init__(self, name, argv, log, stdin=None, env=None, cwd=None):
+        self.name, self.argv, self.log = name, argv, log
+        self.peak_rss = 0
+        self._log = open(log, "ab")
+        parent = os.getpid()
+
+        def die_with_parent():
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        self.popen = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=self._log, stderr=self._log,
+            start_new_session=True, preexec_fn=die_with_parent, env=env, cwd=cwd)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def sample(self):
+        """Notes the peak so far. `ip netns exec` and `unshare` become the program they start, but a
+        program they have not started yet must not count."""
+        try:
+            with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as file:
+                text = file.read()
+            name = re.search(r"^Name:\s*(.*)$", text, re.M)
+            peak = re.search(r"^VmHWM:\s*(\d+) kB", text, re.M)
+            if peak and name and name.group(1) not in ("ip", "unshare", "python3", "nsenter"):
+                self.peak_rss = max(self.peak_rss, int(peak.group(1)) * 1024)
+        except OSError:
+            pass
+
+    def kill(self, how=signal.SIGKILL):
+        self.sample()
+        if self.running():
+            with contextlib.suppress(ProcessLookupError):
+                self.popen.send_signal(how)
+
+    def stop(self, seconds=10):
+        """SIGTERM, then SIGKILL after `seconds`. Returns the exit code."""
+        self.kill(signal.SIGTERM)
+        # A stopped process would not see the signal.
+        with contextlib.suppress(ProcessLookupError):
+            self.popen.send_signal(signal.SIGCONT)
+        try:
+            code = self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            code = self.popen.wait(10)
+        self._log.close()
+        return code
+
+    def text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def tail(self, lines=15):
+        return "\n".join(self.text().splitlines()[-lines:])
+
+
+class Done:
+    """What a finished command said: code, out, err, seconds, peak_rss."""
+
+    def __init__(self, code, out, err, seconds, peak_rss):
+        self.code, self.out, self.err, self.seconds, self.peak_rss = code, out, err, seconds, peak_rss
+
+
+class Lab:
+    """Owns the namespaces, processes and the run directory. Use it as a context manager."""
+
+    def __init__(self, run_dir, keep=False):
+        self.run_dir = os.path.abspath(run_dir)
+        self.keep = keep
+        self.tag = f"{PREFIX}{os.getpid()}"
+        self.namespaces, self.processes, self._last = [], [], []
+        self.peaks = {}
+        self._closed = threading.Event()
+        os.makedirs(os.path.join(self.run_dir, "log"), exist_ok=True)
+        _remove_leftovers()
+        atexit.register(self.close)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda n, _frame: sys.exit(128 + n))
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _watch(self):
+        while not self._closed.wait(0.5):
+            for process in list(self.processes):
+                process.sample()
+
+    # Namespaces.
+
+    def namespace(self, name):
+        full = f"{self.tag}-{name}"
+        ip("netns", "add", full)
+        self.namespaces.append(full)
+        ip("-n", full, "link", "set", "lo", "up")
+        return full
+
+    def inside(self, name_space, argv):
+        """The command line that runs argv in a namespace; "" is the machine's own, None has no network."""
+        argv = [str(word) for word in argv]
+        if name_space is None:
+            return ["unshare", "-n", *argv] if os.geteuid() == 0 else argv
+        return ["ip", "netns", "exec", name_space, *argv] if name_space else argv
+
+    # Processes.
+
+    def start(self, name, argv, name_space="", env=None):
+        """A daemon with the log <run>/log/<name>.log; a second start of the same name appends."""
+        process = Process(name, self.inside(name_space, argv), os.path.join(self.run_dir, "log", name + ".log"),
+                          env=env)
+        self.processes.append(process)
+        return process
+
+    def run(self, argv, name_space="", seconds=60, check=True, env=None, name=None, input=None):
+        """Runs a command to its end. With check, a failure raises LabError with the command's last line."""
+        argv = [str(word) for word in argv]
+        begun = time.monotonic()
+        popen = subprocess.Popen(self.inside(name_space, argv), stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, start_new_session=True)
+        watched = Process.__new__(Process)
+        watched.popen, watched.peak_rss = popen, 0
+        over = threading.Event()
+
+        def watch():
+            while not over.wait(0.05):
+                watched.sample()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            out, err = popen.communicate(input, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            popen.communicate()
+            raise LabError(f"{' '.join(argv[:4])}...: no end after {seconds} s") from None
+        finally:
+            over.set()
+            watcher.join()
+        out, err = out.decode(errors="replace"), err.decode(errors="replace")
+        done = Done(popen.returncode, out, err, time.monotonic() - begun, watched.peak_rss)
+        with open(os.path.join(self.run_dir, "log", "commands.log"), "a", encoding="utf-8") as file:
+            file.write(f"$ {' '.join(argv)}\n{err}{out[-4000:]}[exit {done.code}, {done.seconds:.2f} s, "
+                       f"peak {done.peak_rss >> 20} MiB]\n")
+        if name:
+            self.peaks[name] = max(self.peaks.get(name, 0), done.peak_rss)
+        if check and done.code != 0:
+            said = (err.strip() or out.strip() or "no output").splitlines()[-1]
+            raise LabError(f"{' '.join(argv)}: exit code {done.code}: {said}")
+        return done
+
+    def stop(self, process, seconds=10):
+        code = process.stop(seconds)
+        self._note(process)
+        if process in self.processes:
+            self.processes.remove(process)
+        return code
+
+    def _note(self, process):
+        kind = re.sub(r"-?\d+$", "", process.name)
+        self.peaks[kind] = max(self.peaks.get(kind, 0), process.peak_rss)
+
+    def peak_rss(self):
+        """Peak resident bytes by kind of program ("node-3" counts as "node")."""
+        for process in self.processes:
+            process.sample()
+            self._note(process)
+        return dict(sorted(self.peaks.items()))
+
+    def close(self):
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        processes, self.processes = self.processes, []
+        for process in reversed(processes):
+            process.kill(signal.SIGTERM)
+        for process in reversed(processes):
+            with contextlib.suppress(Exception):
+                process.stop(5)
+        for name in reversed(self.namespaces):
+            with contextlib.suppress(Exception):
+                ip("netns", "del", name)
+        self.namespaces.clear()
+        atexit.unregister(self.close)
+
+
+def _remove_leftovers():
+    """Deletes namespaces of labs whose process is gone (killed with -9)."""
+    try:
+        listed = os.listdir("/run/netns")
+    except OSError:
+        return
+    for name in listed:
+        match = re.match(PREFIX + r"(\d+)-", name)
+        if match and not os.path.exists(f"/proc/{match.group(1)}"):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20)
+
+
+class Counters:
+    """What the line has carried: Ethernet frames with their headers, both ways."""
+
+    def __init__(self, down_bytes=0, down_packets=0, up_bytes=0, up_packets=0):
+        self.down_bytes, self.down_packets = down_bytes, down_packets
+        self.up_bytes, self.up_packets = up_bytes, up_packets
+
+    def __sub__(self, before):
+        return Counters(self.down_bytes - before.down_bytes, self.down_packets - before.down_packets,
+                        self.up_bytes - before.up_bytes, self.up_packets - before.up_packets)
+
+
+class Branch:
+    """A site behind a line. Addresses: the origin 10.80.0.2, device i 10.80.2.(10+i)."""
+
+    ORIGIN = "10.80.0.2"
+    SUBNET = "10.80.2.0/24"
+    shaped = True
+
+    def __init__(self, lab, build, devices, rate=20_000_000, rtt_ms=30, loss=0.0, queue_ms=60, congestion="cubic"):
+        self.lab, self.rate, self.rtt_ms = lab, rate, rtt_ms
+        self.congestion = congestion
+        self.origin = lab.namespace("origin")
+        self.near, self.far = lab.namespace("near"), lab.namespace("far")
+        self.devices = []
+        for router in (self.near, self.far):
+            lab.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], router)
+        self._cable(self.origin, "eth0", self.ORIGIN + "/24", self.near, "origin0", "10.80.0.1/24")
+        self._default_route(self.origin, "10.80.0.1")
+
+        self.link = lab.start("line", [
+            os.path.join(build, "tests/support/lamina-link"), self.near, self.far, "wan0", f"rate={rate}",
+            f"delay_us={int(rtt_ms * 500)}", f"loss_ppm={int(loss * 1e6)}",
+            f"queue_bytes={max(30_000, int(rate / 8 * queue_ms / 1000))}"])
+        wait_until(lambda: "ready" in self.link.text() or not self.link.running(), 10, "the line")
+        if not self.link.running():
+            raise LabError(f"the line does not start: {self.link.tail(1)}")
+        for router, address in ((self.near, "10.80.1.1/30"), (self.far, "10.80.1.2/30")):
+            ip("-n", router, "addr", "add", address, "dev", "wan0")
+            ip("-n", router, "link", "set", "wan0", "up", "txqueuelen", 2000)
+            self._no_offloads(router, "wan0")
+        # The routers know each other: address resolution would cost the first packet a round trip.
+        for router, other, address in ((self.near, self.far, "10.80.1.2"), (self.far, self.near, "10.80.1.1")):
+            peer = json.loads(ip("-n", other, "-j", "link", "show", "dev", "wan0"))[0]["address"]
+            ip("-n", router, "neigh", "replace", address, "lladdr", peer, "dev", "wan0", "nud", "permanent")
+        ip("-n", self.near, "route", "add", self.SUBNET, "via", "10.80.1.2")
+        ip("-n", self.far, "route", "add", "default", "via", "10.80.1.1")
+
+        ip("-n", self.far, "link", "add", "lan0", "type", "bridge")
+        ip("-n", self.far, "addr", "add", "10.80.2.1/24", "dev", "lan0")
+        ip("-n", self.far, "link", "set", "lan0", "up")
+        for _ in range(devices):
+            self.add_device()
+
+    def _no_offloads(self, name_space, device):
+        # Counters must see packets as a wire does. TAP devices refuse some of these: they have none.
+        subprocess.run(["ip", "netns", "exec", name_space, "ethtool", "-K", device, "tso", "off", "gso", "off",
+                        "gro", "off", "tx", "off", "sg", "off"], capture_output=True, timeout=20)
+
+    def _cable(self, space_a, device_a, address_a, space_b, device_b, address_b):
+        ip("-n", space_a, "link", "add", device_a, "type", "veth", "peer", "name", device_b, "netns", space_b)
+        for space, device, address in ((space_a, device_a, address_a), (space_b, device_b, address_b)):
+            if address:
+                ip("-n", space, "addr", "add", address, "dev", device)
+            ip("-n", space, "link", "set", device, "up")
+            self._no_offloads(space, device)
+
+    def _default_route(self, name_space, gateway):
+        # The machine's default may be bbr: a measurement names its congestion control.
+        ip("-n", name_space, "route", "add", "default", "via", gateway, "congctl", self.congestion)
+
+    def add_device(self):
+        """One more namespace on the LAN; returns its number, counted from 1."""
+        number = len(self.devices) + 1
+        space = self.lab.namespace(f"device{number}")
+        self._cable(space, "eth0", self.device_address(number) + "/24", self.far, f"port{number}", None)
+        ip("-n", self.far, "link", "set", f"port{number}", "master", "lan0")
+        self._default_route(space, "10.80.2.1")
+        self.devices.append(space)
+        return number
+
+    def device_address(self, number):
+        return f"10.80.2.{10 + number}"
+
+    def counters(self):
+        """Read on the routers' own interfaces: what came out of the line at either end."""
+        def received(router):
+            stats = json.loads(ip("-n", router, "-s", "-j", "link", "show", "dev", "wan0"))[0]["stats64"]["rx"]
+            return stats["bytes"], stats["packets"]
+
+        down_bytes, down_packets = received(self.far)
+        up_bytes, up_packets = received(self.near)
+        return Counters(down_bytes, down_packets, up_bytes, up_packets)
+
+
+class Loopback:
+    """The same shape without root or namespaces: every address is the machine's own, no line."""
+
+    ORIGIN = "127.0.0.1"
+    SUBNET = "127.0.0.0/8"
+    shaped = False
+    origin = ""
+
+    def __init__(self, devices, rate=20_000_000, rtt_ms=30):
+        self.rate, self.rtt_ms = rate, rtt_ms
+        self.devices = [""] * devices
+
+    def device_address(self, number):
+        return f"127.0.1.{10 + number}"
+
+    def counters(self):
+        return Counters()
