@@ -265,7 +265,7 @@ Result<std::string> issue_swarm_certificate(const KeyAndCertificate& ca, const s
                                {NID_key_usage, kSignsHandshakes},
                                {NID_ext_key_usage, "serverAuth,clientAuth"},
                                {NID_authority_key_identifier, "keyid"},
-                               {NID_subject_alt_name, "DNS:packs"}}},
+                               {NID_subject_alt_name, "DNS:packs,DNS:*"}}},
                X509_REQ_get0_pubkey(csr->get()));
 }
 

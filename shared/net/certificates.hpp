@@ -37,8 +37,9 @@ Result<std::string> issue_device_certificate(const KeyAndCertificate& ca,
                                              const std::string& csr_pem, const DeviceId& device,
                                              Duration lifetime = 7 * kDay);
 
-// For the swarm: subject alternative name DNS "packs", the torrent's name, as libtorrent demands of
-// both ends. Signed directly by the root: libtorrent loads the leaf only.
+// For the swarm: subject alternative names "packs", the name of our torrents, and "*": libtorrent
+// names a torrent of a single pack by that pack and demands the name of both ends. Signed directly
+// by the root: libtorrent loads the leaf only.
 Result<std::string> issue_swarm_certificate(const KeyAndCertificate& ca, const std::string& csr_pem,
                                             const std::string& common_name,
                                             Duration lifetime = 30 * kDay);

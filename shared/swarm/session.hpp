@@ -1,0 +1,112 @@
+// Session: a libtorrent session of one of three kinds, as commands and events.
+//
+//   seeder  the origin's: serves lease holders, dials nobody
+//   lan     every device's: serves and fetches among the peers that it is allowed to meet
+//   wan     the acting reflector's: dials seeders only, accepts nobody, shows its lease
+//
+// Packs lie in <directory>/packs. What is held is what add() says; libtorrent checks nothing by
+// itself, and writes pieces that it has verified. All calls from one thread; libtorrent's own
+// threads are inside, and `notify` is called on one of them: it only posts.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <variant>
+
+#include "shared/os/clock.hpp"
+#include "shared/swarm/lease_extension.hpp"
+#include "shared/swarm/torrent_file.hpp"
+
+namespace lamina::swarm {
+
+struct SwarmIdentity {
+  std::string certificate_pem;  // Signed by the swarm's CA, for the name "packs".
+  std::string key_pem;
+};
+
+// Which pieces of a pack are held: one bit a piece of kPieceSize.
+using PieceBits = std::vector<bool>;
+
+struct PieceVerified {  // On disk, its hash checked.
+  TorrentId torrent;
+  PackId pack;
+  std::uint32_t piece = 0;  // Of the pack.
+};
+struct PieceRead {  // Answer to read_piece().
+  TorrentId torrent;
+  PackId pack;
+  std::uint32_t piece = 0;
+  Buffer bytes;
+};
+struct PeerLeft {
+  TorrentId torrent;
+  std::string peer;  // "address:port"
+  std::string reason;
+};
+struct Trouble {      // A disk or torrent error: the torrent stands still until it is added again.
+  TorrentId torrent;  // None: of the whole session.
+  ErrorKind kind = ErrorKind::unavailable;
+  std::string text;
+};
+using Event = std::variant<PieceVerified, PieceRead, PeerLeft, Trouble>;
+
+struct Traffic {
+  Bytes received;  // Payload.
+  Bytes sent;
+  std::uint32_t peers = 0;
+};
+
+class Session {
+ public:
+  enum class Kind { seeder, lan, wan };
+  struct Config {
+    Kind kind = Kind::lan;
+    std::string listen;     // "10.0.0.1:8444"; "" for wan.
+    std::string directory;  // Holds packs/.
+    SwarmIdentity identity;
+    int connections_max = 200;
+    CheckLease check_lease = {};                          // seeder
+    std::shared_ptr<const LeaseTicket> ticket = nullptr;  // wan
+    const os::Clock* clock = nullptr;                     // seeder
+  };
+
+  // `unavailable` when the address cannot be listened at, naming it.
+  static Result<std::unique_ptr<Session>> start(Config config, std::function<void()> notify);
+  ~Session();  // Waits until libtorrent's threads have ended; peers see the connections close.
+
+  struct Held {
+    std::set<PackId> complete;
+    std::map<PackId, PieceBits> partial;
+  };
+  // `wanted`: packs to fetch; the others are neither fetched nor, unless held, served.
+  Status add(const Buffer& torrent, const Held& held, const std::set<PackId>& wanted);
+  void remove(const TorrentId& torrent);
+  bool has(const TorrentId& torrent) const;
+
+  // Exactly these pieces are fetched from now on.
+  void want_pieces(const TorrentId& torrent, const std::map<PackId, PieceBits>& pieces);
+  // Dials a peer ("address:port"); it is dialled again when the connection is lost.
+  Status connect(const TorrentId& torrent, const std::string& peer);
+  // Only these addresses may connect or be connected to. Until the first call: nobody (lan),
+  // anybody (seeder, wan).
+  Status allow_only(const std::vector<std::string>& addresses);
+
+  void read_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece);
+  // Gives a piece that came another way; its hash is checked before it counts.
+  void add_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece, Buffer bytes);
+
+  std::vector<Event> take_events();
+  Traffic traffic(const TorrentId& torrent) const;
+  // The port that is listened at, for tests that asked for port 0; 0 for wan.
+  std::uint16_t port() const;
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lamina::swarm
