@@ -1,0 +1,241 @@
+"""Lamina's own programs in a lab: an origin with its seeder, devices with worker and network process,
+and the administrator's command line. The command lines are those of docs/operator.md."""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import stat
+import tempfile
+import time
+
+from lab import LabError, wait_until
+
+API_PORT, SWARM_PORT = 8443, 8444
+HARDWARE_UUID = "11111111-2222-3333-4444-555555555555"  # One machine, so all devices share it.
+
+
+def run_directory(build, name):
+    """An empty directory that every user can reach: below the build directory where that is so."""
+    path = os.path.join(os.path.abspath(build), "lab", name)
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
+    while parent != "/":
+        if not os.stat(parent).st_mode & stat.S_IXOTH and os.geteuid() == 0:
+            return tempfile.mkdtemp(prefix=f"lamina-{name}-", dir="/var/tmp")
+        parent = os.path.dirname(parent)
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    return path
+
+
+class Device:
+    """One device: its namespace, volume, state directory and two processes."""
+
+    def __init__(self, fleet, number):
+        self.fleet, self.number = fleet, number
+        self.name = f"device {number}"
+        self.space = fleet.net.devices[number - 1]
+        self.address = fleet.net.device_address(number)
+        self.home = os.path.join(fleet.run_dir, f"device{number}")
+        self.volume, self.state = os.path.join(self.home, "volume"), os.path.join(self.home, "state")
+        os.makedirs(self.volume, exist_ok=True)
+        os.chmod(self.home, 0o755)
+        self.worker = self.node = None
+        self.id = ""
+
+    def give_identity(self):
+        """What is this device's own, and must be the same after every apply. Returns {path: bytes}."""
+        own = {"etc/hostname": f"branch-{self.number}\n", "etc/machine-id": f"{self.number:032x}\n",
+               "etc/fstab": f"UUID={self.number:08x} / ext4 defaults 0 1\n"}
+        for path, text in own.items():
+            os.makedirs(os.path.dirname(os.path.join(self.volume, path)), exist_ok=True)
+            with open(os.path.join(self.volume, path), "w", encoding="ascii") as file:
+                file.write(text)
+        self.identity = {path: text.encode() for path, text in own.items()}
+        return self.identity
+
+    def identity_kept(self):
+        def same(path, text):
+            try:
+                with open(os.path.join(self.volume, path), "rb") as file:
+                    return file.read() == text
+            except OSError:
+                return False
+
+        return all(same(path, text) for path, text in self.identity.items())
+
+    def enroll(self, token, check=True, origin=None, fingerprint=None):
+        fleet = self.fleet
+        words = [fleet.program("node/lamina-node"), "enroll", "--origin", origin or fleet.api, "--ca-fingerprint",
+                 fingerprint or fleet.fingerprint, "--token", token, "--state", self.state, "--volume", self.volume,
+                 "--hardware-uuid", HARDWARE_UUID]
+        if os.geteuid() == 0:
+            words += ["--user", fleet.user]
+        done = fleet.lab.run(words, self.space, check=check)
+        if done.code == 0:
+            with open(os.path.join(self.state, "node.json"), encoding="utf-8") as file:
+                self.id = json.load(file)["device"]
+        return done
+
+    def start(self):
+        self.start_worker()
+        self.start_node()
+
+    def start_worker(self):
+        # No network at all for the process that runs as root.
+        self.worker = self.fleet.lab.start(f"worker-{self.number}", [
+            self.fleet.program("node/lamina-node"), "worker", "--state", self.state], None)
+
+    def start_node(self):
+        words = [self.fleet.program("node/lamina-node"), "run", "--state", self.state, "--swarm-listen",
+                 f"{self.address}:{SWARM_PORT + (self.number if not self.fleet.net.shaped else 0)}"]
+        if os.geteuid() == 0:
+            words += ["--user", self.fleet.user]
+        self.node = self.fleet.lab.start(f"node-{self.number}", words, self.space)
+
+    def stop(self):
+        for process in (self.node, self.worker):
+            if process:
+                self.fleet.lab.stop(process)
+        self.node = self.worker = None
+
+    def command(self, *words, check=True, seconds=300):
+        """`lamina-node WORDS... --state DIR`."""
+        return self.fleet.lab.run([self.fleet.program("node/lamina-node"), *words, "--state", self.state], self.space,
+                                  check=check, seconds=seconds)
+
+    def status(self):
+        """What `lamina-node status --json` says, or {} while the node does not answer."""
+        done = self.command("status", "--json", check=False, seconds=20)
+        try:
+            return json.loads(done.out) if done.code == 0 else {}
+        except ValueError:
+            return {}
+
+    def events(self, event):
+        """The log lines of one event: [(seconds since 1970, {field: value})]."""
+        if not self.node:
+            return []
+        found = []
+        for line in self.node.text().splitlines():
+            match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{3})Z \w+ " + event + r"(?: |$)(.*)", line)
+            if match:
+                seconds = time.mktime(time.strptime(match.group(1) + " UTC", "%Y-%m-%dT%H:%M:%S %Z")) - time.timezone
+                fields = {key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', match.group(3))}
+                found.append((seconds + int(match.group(2)) / 1000, fields))
+        return found
+
+
+class Fleet:
+    """An origin and its devices in one lab. `net` is a Branch or a Loopback."""
+
+    def __init__(self, lab, net, build):
+        self.lab, self.net, self.build = lab, net, os.path.abspath(build)
+        self.run_dir = lab.run_dir
+        self.data = os.path.join(self.run_dir, "origin")
+        self.api = f"{net.ORIGIN}:{API_PORT}"
+        self.user = "nobody"
+        pwd.getpwnam(self.user)
+        self.serve = self.seed = None
+        self.fingerprint = ""
+        self.devices = []
+
+    def program(self, path):
+        full = os.path.join(self.build, path)
+        if not os.path.exists(full):
+            raise LabError(f"{full} is not built: run ./dev build")
+        return full
+
+    # The origin.
+
+    def init_origin(self):
+        done = self.lab.run([self.program("origin/lamina-origin"), "init", "--data", self.data, "--name",
+                             self.net.ORIGIN, "--api-port", API_PORT, "--swarm-port", SWARM_PORT], self.net.origin)
+        match = re.search(r"\b[0-9a-f]{64}\b", done.out)
+        if not match:
+            raise LabError(f"lamina-origin init printed no CA fingerprint: {done.out.strip()[:200]}")
+        self.fingerprint = match.group(0)
+
+    def start_origin(self):
+        self.start_serve()
+        self.start_seed()
+
+    def start_serve(self):
+        self.serve = self.lab.start("origin-serve", [self.program("origin/lamina-origin"), "serve", "--data", self.data],
+                                    self.net.origin)
+        wait_until(lambda: self.cli("site", "ls", check=False).code == 0 or not self.serve.running(), 20,
+                   "the origin's API", every=0.2)
+        if not self.serve.running():
+            raise LabError(f"lamina-origin serve ended: {self.serve.tail(1)}")
+
+    def start_seed(self):
+        self.seed = self.lab.start("origin-seed", [self.program("origin/lamina-origin"), "seed", "--data", self.data],
+                                   self.net.origin)
+
+    def cli(self, *words, check=True, seconds=60, name=None):
+        """`lamina WORDS...` as the administrator, in the data centre."""
+        return self.lab.run([self.program("origin/lamina"), "--origin", self.api, "--ca-fingerprint", self.fingerprint,
+                             "--token-file", os.path.join(self.data, "keys/admin.token"), *words],
+                            self.net.origin, check=check, seconds=seconds, name=name)
+
+    def cli_json(self, *words, **options):
+        """The records of `lamina --json`: one JSON value a line, or one list."""
+        records = []
+        for line in self.cli("--json", *words, **options).out.splitlines():
+            if line.strip():
+                value = json.loads(line)
+                if isinstance(value, dict) and len(value) == 1 and isinstance(next(iter(value.values())), list):
+                    value = next(iter(value.values()))
+                records += value if isinstance(value, list) else [value]
+        return records
+
+    def layer_packs(self):
+        """{name: bytes} of every pack in the layer space, read from the disk."""
+        folder = os.path.join(self.data, "layers/packs")
+        return {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if os.path.isdir(folder) else {}
+
+    def capture(self, layer, version, tree, kind="base", seconds=900):
+        """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
+        before = self.layer_packs()
+        done = self.cli("layer", "capture", "--name", layer, "--version", version, "--kind", kind, "--tree", tree,
+                        "--key", os.path.join(self.data, "keys/publisher.key"), seconds=seconds, name="lamina-capture")
+        new = {name: size for name, size in self.layer_packs().items() if name not in before}
+        return done.seconds, new, done
+
+    def token(self, name, uses, site=None):
+        words = ["token", "create", "--name", name, "--kind", "enrol", "--uses", uses, "--ttl", "1d"]
+        if site:
+            words += ["--site", site]
+        return self.cli_json(*words)[0]["secret"]
+
+    # Devices.
+
+    def add_device(self):
+        self.devices.append(Device(self, len(self.devices) + 1))
+        return self.devices[-1]
+
+    def device_records(self):
+        return {record["id"]: record for record in self.cli_json("device", "ls")}
+
+    def assign(self, layers, site="branch"):
+        """Returns the time when the origin accepted it (seconds since 1970)."""
+        self.cli("assign", "--site", site, "--layers", ",".join(layers))
+        return time.time()
+
+    def wait_applied(self, layers, seconds, devices=None, each=None):
+        """Waits until every device has applied exactly `layers`. each(records) is called all along.
+        Fails early when a program has died."""
+        wanted = {device.id for device in (devices or self.devices)}
+
+        def applied():
+            for process in self.lab.processes:
+                if not process.running():
+                    raise LabError(f"{process.name} ended: {process.tail(1)}")
+            records = self.device_records()
+            if each:
+                each(records)
+            return all(records.get(one, {}).get("applied") == layers for one in wanted)
+
+        wait_until(applied, seconds, f"{', '.join(layers)} on {len(wanted)} devices", every=1.0)
