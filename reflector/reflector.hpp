@@ -1,0 +1,112 @@
+// Reflector: a device's part in its site's swarm, and, while it holds the site's lease, the one
+// fetch over the WAN for all of them.
+//
+// Two sessions. The LAN session is always on: it shares every joined layer with the peers that it
+// was told to meet, and never knows an origin. The WAN session exists while the lease lasts: it
+// dials the origin's seeders only, fetches what nobody at the site offers, and each piece that it
+// verified is handed to the LAN session. The boot clock is compared with the lease's end before
+// anything else on every turn.
+//
+// Everything runs on the loop's thread; libtorrent's threads only post. Reading packs back and
+// syncing happen in the loop's pool. The handler is called from the loop, never from inside a call
+// to the reflector. Which torrent fetches what is in holdings.hpp, whether the lease lasts in
+// shared/policy/lease_holder.hpp, and which pieces cross the WAN in shared/policy/wan_pieces.hpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "shared/format/record.hpp"
+#include "shared/net/loop.hpp"
+#include "shared/swarm/session.hpp"
+#include "shared/wire/node.hpp"
+
+namespace lamina::reflector {
+
+// Some bytes of a layer came. At most one a second for each layer.
+struct Progress {
+  LayerId layer;
+  Bytes missing;
+};
+// Every pack of the layer is on disk, read back, and durable.
+struct LayerComplete {
+  LayerId layer;
+};
+// Something stands in the way; what can be tried again is tried again after ten seconds.
+// `out_of_space`: make room. `corrupt`: a pack on disk proved broken and is fetched again.
+struct Trouble {
+  ErrorKind kind = ErrorKind::unavailable;
+  std::string text;
+};
+using Event = std::variant<Progress, LayerComplete, Trouble>;
+
+class Reflector {
+ public:
+  struct Config {
+    DeviceId device;
+    std::string cache;   // Directory with packs/, trees/ and state/, made when missing.
+    std::string listen;  // "10.0.0.5:8444"
+    swarm::SwarmIdentity identity;
+    int connections_max = 200;
+    std::size_t dial_max = 8;      // Peers that a device without the lease dials.
+    bool wan_utp = false;          // uTP leaves other traffic on the line its room; TCP is faster.
+    BitRate wan_receive_max = {};  // 0: no limit.
+    Duration save_interval = std::chrono::seconds{2};
+  };
+
+  struct Lease {
+    std::uint64_t epoch = 0;
+    Buffer token;
+    Instant expires;                   // Of the loop's clock.
+    std::vector<std::string> seeders;  // "10.9.0.1:8444"
+  };
+
+  // What the layers cost so far, since the start.
+  struct Sources {
+    Bytes lan;     // Payload from peers of the site.
+    Bytes origin;  // Payload from the origin's seeders.
+    Bytes sent;    // Payload to peers of the site.
+  };
+
+  // `unavailable` when the address cannot be listened at; the kinds of os::make_directories().
+  // The loop outlives the reflector.
+  static Result<std::unique_ptr<Reflector>> start(net::Loop& loop, Config config,
+                                                  std::function<void(const Event&)> on_event);
+  // Cuts all connections and remembers the pieces on disk; blocks for that.
+  ~Reflector();
+
+  // Fetches what is missing of the layer's packs and shares them. The torrent must have exactly
+  // these packs, else `invalid`. Peers are dialled at once. Joined already: no effect.
+  Status join(const LayerId& layer, const Buffer& torrent,
+              const std::vector<format::DistributedPack>& packs);
+  // Neither fetches nor shares the layer any more. Its packs stay on disk.
+  void leave(const LayerId& layer);
+
+  // All peers of the site that there are; others are cut off and shut out. Addresses that are none
+  // are `invalid` and leave everything as it was.
+  Status meet(const std::vector<wire::Peer>& peers);
+
+  // The lease was granted or extended: the WAN session opens, or goes on with the new token.
+  // A lease that has run out, or of an older epoch, is not acted on.
+  Status lead(const Lease& lease);
+  // Lost, or given back: the WAN session is cut off now.
+  void resign();
+  bool leads() const;
+
+  // A renewed certificate, for connections from now on.
+  void use_identity(const swarm::SwarmIdentity& identity);
+
+  Bytes missing(const LayerId& layer) const;  // 0 when not joined.
+  Sources sources() const;
+  std::uint16_t port() const;  // For tests that listened at port 0.
+
+ private:
+  struct State;
+  explicit Reflector(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace lamina::reflector

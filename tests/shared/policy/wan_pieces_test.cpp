@@ -1,0 +1,46 @@
+#include "shared/policy/wan_pieces.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace lamina;
+using namespace lamina::policy;
+using namespace std::chrono_literals;
+
+namespace {
+
+PackId pack(int n) {
+  std::array<std::byte, 32> bytes{};
+  bytes[0] = static_cast<std::byte>(n);
+  return PackId(bytes);
+}
+
+using Bits = std::vector<bool>;
+Instant at(std::chrono::seconds t) { return Instant{t}; }
+
+}  // namespace
+
+TEST_CASE("wan pieces: what the site offers is left to the site", "[policy]") {
+  WanPieces choice;
+  const WanPieces::Pieces missing{{pack(1), Bits{1, 1, 0, 1}}, {pack(2), Bits{1}}};
+  CHECK(choice.choose(missing, {}, at(0s)) == missing);
+  const WanPieces::Pieces offered{{pack(1), Bits{0, 1, 1}}, {pack(2), Bits{1}}, {pack(3), Bits{1}}};
+  CHECK(choice.choose(missing, offered, at(1s)) == WanPieces::Pieces{{pack(1), Bits{1, 0, 0, 1}}});
+}
+
+TEST_CASE("wan pieces: an offer that is not kept is worth nothing after a while", "[policy]") {
+  WanPieces choice({.patience = 10s});
+  const WanPieces::Pieces missing{{pack(1), Bits{1, 1}}};
+  const WanPieces::Pieces offered{{pack(1), Bits{1, 0}}};
+  CHECK(choice.choose(missing, offered, at(5s)) == WanPieces::Pieces{{pack(1), Bits{0, 1}}});
+  CHECK(choice.choose(missing, offered, at(14s)) == WanPieces::Pieces{{pack(1), Bits{0, 1}}});
+  CHECK(choice.choose(missing, offered, at(15s)) == missing);
+  // Gone and offered anew: the time starts again.
+  CHECK(choice.choose(missing, {}, at(16s)) == missing);
+  CHECK(choice.choose(missing, offered, at(17s)) == WanPieces::Pieces{{pack(1), Bits{0, 1}}});
+}
+
+TEST_CASE("wan pieces: nothing missing, nothing chosen", "[policy]") {
+  WanPieces choice;
+  CHECK(choice.choose({}, {{pack(1), Bits{1}}}, at(0s)).empty());
+  CHECK(choice.choose({{pack(1), Bits{0, 0}}}, {}, at(0s)).empty());
+}
