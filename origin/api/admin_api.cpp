@@ -1,6 +1,7 @@
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
 #include "shared/format/record.hpp"
+#include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -26,7 +27,8 @@ Result<net::Response> as_done(Status status, int code = 200) {
 
 }  // namespace
 
-Api::Answer Api::admin(const net::Request& request, Moment moment) {
+Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment moment,
+                       bool& later) {
   auto name = catalog_.check_admin(request.bearer(), moment.wall);
   if (!name) {
     if (name.error().kind() != ErrorKind::refused) return fail(std::move(name.error()));
@@ -38,6 +40,13 @@ Api::Answer Api::admin(const net::Request& request, Moment moment) {
   const std::string& noun = parts[1];
   const bool get = request.method == "GET", post = request.method == "POST";
 
+  if (content_ != nullptr) {
+    later = (noun == "layers" && layer_content(act, parts, request, reply)) ||
+            (noun == "cvds" && cvd_content(act, parts, request, reply));
+    if (later) return net::Response();
+  }
+  if (!request.body_file.empty())
+    return fail(ErrorKind::invalid, "a message is at most " + to_text(wire::kMessageMax));
   if (parts.size() == 2) {
     if (noun == "sites" && get) {
       auto sites = catalog_.sites();

@@ -17,12 +17,9 @@ Api::Answer Api::route(const net::Request& request, const Reply& reply, Moment m
   if (request.path == "/health" && request.method == "GET")
     return net::json_response(
         wire::to_json(wire::Health{.version = LAMINA_VERSION, .protocol = wire::kProtocol}));
-  // Every message of this API fits in memory; a body in a file is none.
-  if (!request.body_file.empty())
-    return fail(ErrorKind::invalid, "a message is at most " + to_text(wire::kMessageMax));
   if (request.path == "/v1/enroll" && request.method == "POST") return enrol(request, moment);
   if (request.path.starts_with("/v1/node/")) return node(request, reply, moment, later);
-  return admin(request, moment);
+  return admin(request, reply, moment, later);
 }
 
 void Api::wake(Moment moment) {

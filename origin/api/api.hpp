@@ -12,6 +12,7 @@
 #include <list>
 #include <optional>
 
+#include "origin/content/content.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/http.hpp"
@@ -33,9 +34,20 @@ class Api {
   // Polls that wait at the same time; one more answers the oldest at once.
   static constexpr std::size_t kWaitingMax = 20'000;
 
-  // `catalog` and `sites` outlive this.
+  // Runs `work` on a worker thread and the call that it returns on the loop.
+  using Offload = std::function<void(std::function<std::function<void()>()> work)>;
+
+  // `catalog` and `sites` outlive this. Without content it answers for the registry only.
   Api(Catalog& catalog, Sites& sites, ApiKeys keys)
       : catalog_(catalog), sites_(sites), keys_(std::move(keys)) {}
+  // `content` outlives this and all offloaded work.
+  void serve_content(Content& content, Offload offload) {
+    content_ = &content;
+    offload_ = std::move(offload);
+  }
+  // The largest body that a request with this head may have, or why it may have none: known callers
+  // only may send packs.
+  Result<Bytes> admit(const net::Request& head, WallTime now) const;
 
   void handle(const net::Request& request, const Reply& reply, Moment moment);
 
@@ -69,12 +81,26 @@ class Api {
                                               Moment moment) const;
 
   // origin/api/admin_api.cpp
-  Answer admin(const net::Request& request, Moment moment);
+  Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);
   Answer assign(const Act& act, const net::Request& request);
+
+  // origin/api/content_api.cpp: answers later, or not at all when the path is none of its own.
+  bool layer_content(const Act& act, const std::vector<std::string>& parts,
+                     const net::Request& request, const Reply& reply);
+  bool cvd_content(const Act& act, const std::vector<std::string>& parts,
+                   const net::Request& request, const Reply& reply);
+  bool node_content(const wire::DeviceInfo& device, const net::Request& request, const Reply& reply,
+                    Moment moment);
+  void publish(const Act& act, Buffer envelope, const Reply& reply);
+  void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);
+  void take_pack(const net::Request& request, const PackId& id, bool of_device, const Reply& reply,
+                 std::function<Status(const std::vector<ChunkId>&)> taken);
 
   Catalog& catalog_;
   Sites& sites_;
   ApiKeys keys_;
+  Content* content_ = nullptr;
+  Offload offload_;
   std::list<Waiting> waiting_;
 };
 

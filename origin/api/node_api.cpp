@@ -65,6 +65,10 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
     return fail(ErrorKind::refused, "device " + device->id.hex() +
                                         " is pending; an administrator places it with `lamina "
                                         "device assign`");
+  if (content_ != nullptr && node_content(*device, request, reply, moment)) {
+    later = true;
+    return net::Response();
+  }
   if (post && request.path == "/v1/node/lease") {
     auto message = wire::parse_lease_request(request.body);
     if (!message) return fail(std::move(message.error()));

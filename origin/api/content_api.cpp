@@ -1,0 +1,284 @@
+// The calls that carry content: packs, records, torrents, snapshots. All of them answer through
+// `reply`, most after work on another thread.
+#include <fstream>
+
+#include "origin/api/api.hpp"
+#include "origin/api/path.hpp"
+#include "shared/base/log.hpp"
+#include "shared/wire/protocol.hpp"
+
+namespace lamina::origin {
+namespace {
+
+constexpr Bytes kSmallBody = wire::kMessageMax;
+
+std::string text_of(const Buffer& bytes) { return std::string(as_text(bytes)); }
+
+net::Response answer(Result<Buffer> bytes) {
+  return bytes ? net::binary_response(text_of(*bytes)) : net::error_response(bytes.error());
+}
+
+net::Response answer(const Result<std::vector<ChunkId>>& ids, int status = 200) {
+  if (!ids) return net::error_response(ids.error());
+  std::string body;
+  body.reserve(ids->size() * ChunkId::kSize);
+  for (const ChunkId& id : *ids) body += as_text(id.bytes());
+  return net::binary_response(std::move(body), status);
+}
+
+// The body, wherever it is; bounded by what was admitted.
+Result<Buffer> body_of(const net::Request& request) {
+  if (request.body_file.empty()) return to_buffer(request.body);
+  return os::read_file(request.body_file.string(),
+                       static_cast<std::size_t>(wire::kRecordMax.count));
+}
+
+Result<std::vector<ChunkId>> ids_of(const net::Request& request) {
+  auto body = body_of(request);
+  if (!body) return fail(std::move(body.error()));
+  if (body->size() % ChunkId::kSize != 0)
+    return fail(ErrorKind::invalid, "a list of chunk ids has 32 bytes for each");
+  Reader in(*body);
+  std::vector<ChunkId> ids;
+  while (in.remaining() > 0) ids.push_back(in.id<ChunkId>());
+  return ids;
+}
+
+// Removes a file once it has been sent.
+struct SentFile {
+  explicit SentFile(std::string sent) : path(std::move(sent)) {}
+  ~SentFile() { static_cast<void>(os::remove_file(path)); }
+  SentFile(const SentFile&) = delete;
+  SentFile& operator=(const SentFile&) = delete;
+  std::string path;
+};
+
+}  // namespace
+
+Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
+  const bool from_device = head.path.starts_with("/v1/node/cvd/");
+  const bool from_administrator =
+      head.path.starts_with("/v1/layers") || head.path.starts_with("/v1/cvds");
+  if (!from_device && !from_administrator) return kSmallBody;
+  if (from_administrator && !catalog_.check_admin(head.bearer(), now)) return kSmallBody;
+  if (from_device) {
+    if (!head.peer.device || head.peer.certificate_expired) return kSmallBody;
+    const auto device = catalog_.device(*head.peer.device);
+    if (!device || device->status != wire::DeviceStatus::assigned) return kSmallBody;
+  }
+  return head.method == "PUT" ? Bytes{static_cast<std::int64_t>(format::kPackSizeMax)}
+                              : wire::kRecordMax;
+}
+
+bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
+                        const net::Request& request, const Reply& reply) {
+  const bool get = request.method == "GET";
+  const bool post = request.method == "POST";
+  if (parts.size() == 2 && post) {
+    auto body = body_of(request);
+    if (body)
+      publish(act, std::move(*body), reply);
+    else
+      reply(net::error_response(body.error()));
+    return true;
+  }
+  if (parts.size() == 3 && parts[2] == "lacks" && post) {
+    auto ids = ids_of(request);
+    reply(answer(ids ? content_->layers().lacking(*ids) : std::move(ids)));
+    return true;
+  }
+  if (parts.size() == 4 && parts[2] == "packs") {
+    auto id = PackId::parse(parts[3]);
+    if (!id) {
+      reply(net::error_response(id.error()));
+    } else if (request.method == "PUT") {
+      take_pack(request, *id, false, reply, [](const std::vector<ChunkId>&) { return Done{}; });
+    } else if (get && content_->layers().files().has(*id)) {
+      net::Response response;
+      response.content_type = wire::kBinary;
+      response.file = net::FileBody{.path = content_->layers().files().path_of(*id)};
+      reply(std::move(response));
+    } else {
+      reply(net::error_response(Error(ErrorKind::not_found, "no layer has pack " + id->hex())));
+    }
+    return true;
+  }
+  if (parts.size() == 4 && get) {
+    auto id = LayerId::parse(parts[2]);
+    if (!id) return false;
+    if (parts[3] == "record") return reply(answer(content_->layer_record(*id))), true;
+    if (parts[3] == "distribution") return reply(answer(content_->distribution(*id))), true;
+    if (parts[3] == "torrent") return reply(answer(content_->torrent(*id))), true;
+  }
+  return false;
+}
+
+void Api::publish(const Act& act, Buffer envelope, const Reply& reply) {
+  offload_([this, act, envelope = std::move(envelope), reply]() -> std::function<void()> {
+    auto examined = content_->examine(envelope, act.now);
+    Status kept = examined ? content_->keep(*examined) : Status(fail(examined.error()));
+    if (!kept) return [reply, error = kept.error()] { reply(net::error_response(error)); };
+    // Data, then index, then the record that refers to it: the catalogue comes last.
+    return [this, act, reply, publication = std::move(*examined)] {
+      auto added = catalog_.add_layer(act, publication.info, publication.chunks);
+      if (!added) return reply(net::error_response(added.error()));
+      log::info("layer_published", {{"layer", publication.info.id},
+                                    {"name", publication.info.name},
+                                    {"version", publication.info.version},
+                                    {"packs", publication.info.packs}});
+      reply(net::json_response(wire::to_json(publication.info), 201));
+    };
+  });
+}
+
+void Api::take_pack(const net::Request& request, const PackId& id, bool of_device,
+                    const Reply& reply, std::function<Status(const std::vector<ChunkId>&)> taken) {
+  ChunkStore& store = of_device ? content_->cvds() : content_->layers();
+  // The spooled body disappears with the request: it is moved to the store's own temporary name
+  // first.
+  auto path = store.files().new_temporary();
+  if (!path) return reply(net::error_response(path.error()));
+  const Status moved = request.body_file.empty()
+                           ? os::write_file(*path, as_view(request.body), 0600)
+                           : os::rename_file(request.body_file.string(), *path);
+  if (!moved) return reply(net::error_response(moved.error()));
+  offload_([&store, of_device, id, path = *path, reply,
+            taken = std::move(taken)]() -> std::function<void()> {
+    auto ids = of_device ? store.take_in_new(path, id) : store.take_in(path, id);
+    return [ids = std::move(ids), reply, taken] {
+      const Status done = ids ? taken(*ids) : Status(fail(ids.error()));
+      reply(done ? net::json_response("{}", 201) : net::error_response(done.error()));
+    };
+  });
+}
+
+bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
+                      const net::Request& request, const Reply& reply) {
+  if (parts.size() < 4) return false;
+  auto device = DeviceId::parse(parts[2]);
+  if (!device) return false;
+  const std::string object = "device:" + device->hex();
+  if (parts.size() == 6 && parts[3] == "snapshots" && parts[5] == "record" &&
+      request.method == "GET") {
+    auto id = SnapshotId::parse(parts[4]);
+    if (!id) return reply(net::error_response(id.error())), true;
+    auto noted = catalog_.audit(act, "cvd.read", object, "snapshot " + id->hex());
+    if (!noted) return reply(net::error_response(noted.error())), true;
+    auto known = catalog_.snapshots(*device);
+    bool own = false;
+    if (known)
+      for (const wire::SnapshotInfo& snapshot : *known) own = own || snapshot.id == *id;
+    if (!own)
+      reply(net::error_response(Error(
+          ErrorKind::not_found, "device " + device->hex() + " has no snapshot " + id->hex())));
+    else
+      reply(answer(content_->snapshot_record(*id)));
+    return true;
+  }
+  if (parts.size() == 4 && parts[3] == "chunks" && request.method == "POST") {
+    auto body = body_of(request);
+    if (!body) return reply(net::error_response(body.error())), true;
+    Reader in(*body);
+    auto refs = format::decode_chunk_refs(in, body->size() / ChunkId::kSize);
+    if (!in.finished())
+      return reply(net::error_response(
+                 Error(ErrorKind::invalid, "the body must be a list of chunk references"))),
+             true;
+    std::vector<ChunkId> ids;
+    for (const format::ChunkRef& ref : refs) ids.push_back(ref.id);
+    auto noted = catalog_.audit(act, "cvd.read", object, std::to_string(ids.size()) + " chunks");
+    if (!noted) return reply(net::error_response(noted.error())), true;
+    // Whoever may read this device's CVD may not read another's by asking for its chunks here.
+    auto foreign = catalog_.lacks(*device, ids);
+    if (!foreign) return reply(net::error_response(foreign.error())), true;
+    if (!foreign->empty())
+      return reply(net::error_response(
+                 Error(ErrorKind::not_found, "the CVD of device " + device->hex() +
+                                                 " has no chunk " + foreign->front().short_hex()))),
+             true;
+    offload_([this, refs = std::move(refs), reply]() -> std::function<void()> {
+      auto path = content_->gather(refs);
+      Result<Buffer> pack =
+          path ? os::read_file(*path, format::kPackSizeMax) : Result<Buffer>(fail(path.error()));
+      if (path) const SentFile gone(*path);
+      return [pack = std::move(pack), reply] { reply(answer(pack)); };
+    });
+    return true;
+  }
+  return false;
+}
+
+bool Api::node_content(const wire::DeviceInfo& device, const net::Request& request,
+                       const Reply& reply, Moment moment) {
+  const auto parts = path_parts(request.path);
+  const bool post = request.method == "POST";
+  if (parts.size() == 5 && parts[2] == "layers" && request.method == "GET") {
+    auto id = LayerId::parse(parts[3]);
+    if (!id) return reply(net::error_response(id.error())), true;
+    auto may = catalog_.may_read_layer(device.id, *id);
+    if (!may) return reply(net::error_response(may.error())), true;
+    if (!*may)
+      return reply(net::error_response(
+                 Error(ErrorKind::refused,
+                       "layer " + id->short_hex() + " is not assigned to this device"))),
+             true;
+    if (parts[4] == "record") return reply(answer(content_->layer_record(*id))), true;
+    if (parts[4] == "distribution") return reply(answer(content_->distribution(*id))), true;
+    if (parts[4] == "torrent") return reply(answer(content_->torrent(*id))), true;
+  }
+  if (parts.size() < 4 || parts[2] != "cvd") return false;
+  if (parts.size() == 4 && parts[3] == "lacks" && post) {
+    auto ids = ids_of(request);
+    reply(answer(ids ? catalog_.lacks(device.id, *ids) : std::move(ids)));
+    return true;
+  }
+  if (parts.size() == 5 && parts[3] == "packs" && request.method == "PUT") {
+    auto id = PackId::parse(parts[4]);
+    if (!id) return reply(net::error_response(id.error())), true;
+    // Linked only after the bytes were seen: naming a chunk gives no right to it.
+    take_pack(request, *id, true, reply,
+              [this, device = device.id](const std::vector<ChunkId>& ids) {
+                return catalog_.link_chunks(device, ids);
+              });
+    return true;
+  }
+  if (parts.size() == 4 && parts[3] == "snapshots" && post) {
+    auto body = body_of(request);
+    if (body)
+      commit_snapshot(device.id, std::move(*body), reply, moment);
+    else
+      reply(net::error_response(body.error()));
+    return true;
+  }
+  return false;
+}
+
+void Api::commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply,
+                          Moment moment) {
+  offload_([this, device, record = std::move(record), reply, moment]() -> std::function<void()> {
+    auto examined = content_->examine_snapshot(record, device);
+    if (!examined) return [reply, error = examined.error()] { reply(net::error_response(error)); };
+    return [this, device, record, reply, moment, snapshot = std::move(*examined)] {
+      auto missing = catalog_.lacks(device, snapshot.chunks);
+      if (!missing) return reply(net::error_response(missing.error()));
+      if (!missing->empty()) return reply(answer(missing, 409));
+      if (!snapshot.manifest_complete)
+        return reply(net::error_response(
+            Error(ErrorKind::corrupt,
+                  "the snapshot's manifest cannot be read: synchronize again in full")));
+      if (auto kept = content_->keep_snapshot(snapshot, record); !kept)
+        return reply(net::error_response(kept.error()));
+      auto added = catalog_.add_snapshot(
+          {"device:" + device.hex(), moment.wall}, device,
+          {.id = snapshot.id,
+           .created_ms = snapshot.record.created.ns / 1'000'000,
+           .reason = snapshot.record.reason,
+           .files = static_cast<std::int64_t>(snapshot.record.manifest.files),
+           .plain_bytes = static_cast<std::int64_t>(snapshot.record.manifest.content_bytes)});
+      if (!added) return reply(net::error_response(added.error()));
+      reply(net::json_response(wire::to_json(wire::SnapshotReply{snapshot.id}), 201));
+    };
+  });
+}
+
+}  // namespace lamina::origin

@@ -1,0 +1,193 @@
+#include "origin/content/content.hpp"
+
+#include <algorithm>
+
+#include "shared/swarm/torrent_file.hpp"
+
+namespace lamina::origin {
+namespace {
+
+constexpr std::size_t kTorrentMax = std::size_t{64} << 20;
+
+std::string object_path(const std::string& data, const char* kind, const std::string& hex) {
+  return data + "/objects/" + kind + '/' + hex;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Content>> Content::open(const std::string& data, Keys keys) {
+  for (const char* name : {"/objects/layers", "/objects/distributions", "/objects/snapshots",
+                           "/objects/torrents", "/torrents", "/tmp"})
+    if (auto done = os::make_directories(data + name); !done) return fail(std::move(done.error()));
+  auto layers = ChunkStore::open(data + "/layers");
+  if (!layers) return fail(std::move(layers.error()));
+  auto cvds = ChunkStore::open(data + "/cvd");
+  if (!cvds) return fail(std::move(cvds.error()));
+  return std::unique_ptr<Content>(
+      new Content(data, std::move(keys), std::move(*layers), std::move(*cvds)));
+}
+
+Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
+  auto opened = format::open_record(format::RecordType::layer, envelope, keys_.publishers);
+  if (!opened) return fail(std::move(opened.error()));
+  auto record = format::parse_layer(opened->record);
+  if (!record) return fail(std::move(record.error()));
+  const std::string what = "layer " + record->name + ' ' + record->version;
+
+  std::set<ChunkId> seen;
+  std::set<PackId> metadata_packs;
+  std::set<PackId> packs;
+  auto visited =
+      format::for_each_chunk(record->manifest, layers_->source(),
+                             [&](const format::ChunkRef& chunk, bool is_metadata) -> Status {
+                               if (!seen.insert(chunk.id).second) return Done{};
+                               auto pack = layers_->pack_of(chunk.id);
+                               if (!pack) return fail(std::move(pack.error()));
+                               (is_metadata ? metadata_packs : packs).insert(*pack);
+                               return Done{};
+                             });
+  if (!visited)
+    return fail(std::move(visited.error()).in(what + " cannot be published, send its packs first"));
+
+  Publication publication;
+  publication.record = to_buffer(envelope);
+  publication.chunks.assign(seen.begin(), seen.end());
+  const LayerId id = format::layer_id(envelope);
+  format::DistributionRecord distribution{.layer = id, .sequence = 1};
+  std::vector<swarm::TorrentPack> torrent_packs;
+  std::int64_t stored = 0;
+  // A pack with both kinds counts as metadata: it is fetched first then.
+  for (const PackId& pack : metadata_packs) packs.erase(pack);
+  for (const bool is_metadata : {true, false})
+    for (const PackId& pack : is_metadata ? metadata_packs : packs) {
+      auto size = layers_->files().size_of(pack);
+      if (!size) return fail(std::move(size.error()).in(what));
+      auto hashes = layers_->files().block_hashes(pack);
+      if (!hashes) return fail(std::move(hashes.error()).in(what));
+      distribution.packs.push_back({pack, *size, is_metadata});
+      torrent_packs.push_back({pack, *size, std::move(*hashes)});
+      stored += static_cast<std::int64_t>(*size);
+    }
+  auto torrent = swarm::make_torrent(torrent_packs, keys_.swarm_ca_pem);
+  if (!torrent) return fail(std::move(torrent.error()).in(what));
+  distribution.torrent = torrent->id;
+  publication.distribution = format::sign_record(format::RecordType::distribution,
+                                                 format::encode(distribution), keys_.target);
+  publication.torrent = torrent->id;
+  publication.torrent_file = std::move(torrent->bytes);
+  publication.info = {.id = id,
+                      .name = record->name,
+                      .version = record->version,
+                      .kind = std::string(name_of(record->kind)),
+                      .os_family = record->platform.os_family,
+                      .distribution = record->platform.distribution,
+                      .release = record->platform.release,
+                      .architecture = record->platform.architecture,
+                      .created_ms = record->created.ns / 1'000'000,
+                      .published_ms = now.ns / 1'000'000,
+                      .files = static_cast<std::int64_t>(record->manifest.files),
+                      .plain_bytes = static_cast<std::int64_t>(record->manifest.content_bytes),
+                      .stored_bytes = stored,
+                      .chunks = static_cast<std::int64_t>(seen.size()),
+                      .packs = static_cast<std::int64_t>(distribution.packs.size())};
+  return publication;
+}
+
+Status Content::keep(const Publication& publication) const {
+  const std::string hex = publication.info.id.hex();
+  const std::pair<const char*, const Buffer*> objects[] = {
+      {"layers", &publication.record},
+      {"distributions", &publication.distribution},
+      {"torrents", &publication.torrent_file}};
+  for (const auto& [kind, bytes] : objects)
+    if (auto done = os::write_file(object_path(data_, kind, hex), *bytes); !done) return done;
+  return os::write_file(data_ + "/torrents/" + publication.torrent.hex() + ".torrent",
+                        publication.torrent_file);
+}
+
+Result<Buffer> Content::layer_record(const LayerId& id) const {
+  return os::read_file(object_path(data_, "layers", id.hex()), format::kRecordMax);
+}
+Result<Buffer> Content::distribution(const LayerId& id) const {
+  return os::read_file(object_path(data_, "distributions", id.hex()), format::kRecordMax);
+}
+Result<Buffer> Content::torrent(const LayerId& id) const {
+  return os::read_file(object_path(data_, "torrents", id.hex()), kTorrentMax);
+}
+
+Result<Buffer> Content::read_any(const format::ChunkRef& ref) const {
+  auto bytes = cvds_->read(ref);
+  if (bytes || bytes.error().kind() != ErrorKind::not_found) return bytes;
+  return layers_->read(ref);
+}
+
+Result<SnapshotContent> Content::examine_snapshot(ByteView bytes, const DeviceId& device) const {
+  auto record = format::parse_snapshot(bytes);
+  if (!record) return fail(std::move(record.error()));
+  if (record->device != device)
+    return fail(ErrorKind::refused, "the snapshot is of device " + record->device.short_hex() +
+                                        " and was sent by device " + device.short_hex());
+  SnapshotContent content{
+      .record = std::move(*record), .id = format::snapshot_id(bytes), .chunks = {}};
+  std::set<ChunkId> seen;
+  for (const format::ChunkRef& chunk : content.record.report) seen.insert(chunk.id);
+  // What of the manifest itself is missing cannot be looked behind: it is reported as missing, and
+  // the next try sees further.
+  const auto source = [&](const format::ChunkRef& ref) {
+    seen.insert(ref.id);
+    return read_any(ref);
+  };
+  auto visited = format::for_each_chunk(content.record.manifest, source,
+                                        [&](const format::ChunkRef& chunk, bool) -> Status {
+                                          seen.insert(chunk.id);
+                                          return Done{};
+                                        });
+  if (!visited) {
+    if (visited.error().kind() != ErrorKind::not_found) return fail(std::move(visited.error()));
+    content.manifest_complete = false;
+  }
+  content.chunks.assign(seen.begin(), seen.end());
+  return content;
+}
+
+Status Content::keep_snapshot(const SnapshotContent& snapshot, ByteView record) const {
+  return os::write_file(object_path(data_, "snapshots", snapshot.id.hex()), record);
+}
+
+Result<Buffer> Content::snapshot_record(const SnapshotId& id) const {
+  return os::read_file(object_path(data_, "snapshots", id.hex()), format::kRecordMax);
+}
+
+Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks) const {
+  auto directory = os::TemporaryDirectory::make(data_ + "/tmp", "gather-");
+  if (!directory) return fail(std::move(directory.error()));
+  auto files = PackFiles::open(directory->path(), PackFiles::Access::write);
+  if (!files) return fail(std::move(files.error()));
+  PackId pack;
+  // Read by a person who waits: little compression, and everything in one pack.
+  PackWriter writer(*files, {.level = 3, .pack_bytes = format::kPackSizeMax},
+                    [&](const format::PackSummary& summary) -> Status {
+                      pack = summary.id;
+                      return Done{};
+                    });
+  std::uint64_t total = 0;
+  for (const format::ChunkRef& ref : chunks) {
+    total += ref.length;
+    if (total > kGatherMax)
+      return fail(ErrorKind::invalid, "at most " +
+                                          to_text(Bytes{static_cast<std::int64_t>(kGatherMax)}) +
+                                          " are read at a time: ask for fewer chunks");
+    auto bytes = read_any(ref);
+    if (!bytes) return fail(std::move(bytes.error()));
+    if (auto done = writer.add(ref, *bytes, ContentClass::data); !done)
+      return fail(std::move(done.error()));
+  }
+  if (auto done = writer.finish(); !done) return fail(std::move(done.error()));
+  if (pack.is_none()) return fail(ErrorKind::invalid, "no chunk was asked for");
+  const std::string path = directory->path() + ".pack";
+  if (auto done = os::rename_file(files->path_of(pack), path); !done)
+    return fail(std::move(done.error()));
+  return path;
+}
+
+}  // namespace lamina::origin

@@ -1,0 +1,88 @@
+// Content: the origin's bytes. Layers are taken in and published; devices' own content is taken in,
+// committed and read back. The two never mix: layer packs refer to nothing of a device.
+//
+// Functions marked (slow) read or write packs: run them on a worker thread. They touch the stores
+// only, which are thread-safe; everything of the catalogue is done by the caller on the loop
+// thread.
+#pragma once
+
+#include <memory>
+#include <set>
+
+#include "shared/format/record.hpp"
+#include "shared/store/chunk_store.hpp"
+#include "shared/wire/admin.hpp"
+
+namespace lamina::origin {
+
+// What a signed layer record turned out to be, ready to be entered in the catalogue.
+struct Publication {
+  wire::LayerInfo info;
+  std::vector<ChunkId> chunks;  // All that the layer needs, each once.
+  Buffer record;                // The publisher's envelope.
+  Buffer distribution;          // Signed by the origin.
+  TorrentId torrent;
+  Buffer torrent_file;
+};
+
+// What a snapshot needs, read from its manifest.
+struct SnapshotContent {
+  format::SnapshotRecord record;
+  SnapshotId id;
+  std::vector<ChunkId> chunks;  // Each once; as far as the manifest could be read.
+  bool manifest_complete =
+      true;  // False: some of its own chunks are missing; they are in `chunks`.
+};
+
+class Content {
+ public:
+  struct Keys {
+    std::vector<PublicKey> publishers;
+    PrivateKey target;
+    std::string swarm_ca_pem;
+  };
+
+  // Opens the stores below the origin's data directory, making what is missing.
+  static Result<std::unique_ptr<Content>> open(const std::string& data, Keys keys);
+
+  ChunkStore& layers() { return *layers_; }
+  ChunkStore& cvds() { return *cvds_; }
+  const std::string& data() const { return data_; }
+
+  // (slow) Checks signature, form and that every chunk is here; makes torrent and distribution.
+  // `refused`, `invalid` or `not_found` says what is wrong and names the first missing chunk.
+  Result<Publication> examine(ByteView envelope, WallTime now) const;
+  // (slow) Writes the objects of a publication, durably: the torrent last, since a seeder serves
+  // whatever torrent it finds.
+  Status keep(const Publication& publication) const;
+  Result<Buffer> layer_record(const LayerId& id) const;
+  Result<Buffer> distribution(const LayerId& id) const;
+  Result<Buffer> torrent(const LayerId& id) const;
+
+  // (slow) Reads a snapshot record and its manifest. `refused` when it is another device's.
+  Result<SnapshotContent> examine_snapshot(ByteView record, const DeviceId& device) const;
+  Status keep_snapshot(const SnapshotContent& snapshot, ByteView record) const;
+  Result<Buffer> snapshot_record(const SnapshotId& id) const;
+
+  // (slow) Puts these chunks, of CVDs or layers, into one pack file and gives its path, which the
+  // caller removes. At most kGatherMax bytes of plain content: `invalid` above.
+  static constexpr std::uint64_t kGatherMax = std::uint64_t{48} << 20;
+  Result<std::string> gather(const std::vector<format::ChunkRef>& chunks) const;
+
+ private:
+  Content(std::string data, Keys keys, std::unique_ptr<ChunkStore> layers,
+          std::unique_ptr<ChunkStore> cvds)
+      : data_(std::move(data)),
+        keys_(std::move(keys)),
+        layers_(std::move(layers)),
+        cvds_(std::move(cvds)) {}
+
+  Result<Buffer> read_any(const format::ChunkRef& ref) const;
+
+  std::string data_;
+  Keys keys_;
+  std::unique_ptr<ChunkStore> layers_;
+  std::unique_ptr<ChunkStore> cvds_;
+};
+
+}  // namespace lamina::origin
