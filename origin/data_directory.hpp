@@ -1,0 +1,65 @@
+// The origin's data directory: what `init` makes once, and `serve` and `seed` read.
+//
+//   origin.json        names and ports                    keys/    private, mode 0700
+//   catalog/           the registry                       layers/ cvd/    packs, trees, index
+//   objects/           signed records as they are         torrents/       what seeders serve
+//   seed/              the seeder's own identity: it needs nothing else of this directory but
+//                      layers/ and torrents/
+// Plain values; any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "shared/hash/ed25519.hpp"
+#include "shared/net/certificates.hpp"
+
+namespace lamina::origin {
+
+class DataDirectory {
+ public:
+  explicit DataDirectory(std::string root) : root_(std::move(root)) {}
+
+  const std::string& root() const { return root_; }
+  std::string config() const { return root_ + "/origin.json"; }
+  std::string key(const std::string& name) const { return root_ + "/keys/" + name; }
+  std::string catalog() const { return root_ + "/catalog"; }
+  std::string layers() const { return root_ + "/layers"; }
+  std::string torrents() const { return root_ + "/torrents"; }
+  std::string temporary() const { return root_ + "/tmp"; }
+  std::string seed(const std::string& name) const { return root_ + "/seed/" + name; }
+
+ private:
+  std::string root_;
+};
+
+struct OriginConfig {
+  std::vector<std::string> names;  // Host names and addresses, the first the one to print.
+  std::uint16_t api_port = 8443;
+  std::uint16_t swarm_port = 8444;
+  // Where lease holders find seeders: every name that is an IP address, with the swarm port.
+  std::vector<std::string> seeders() const;
+};
+Result<OriginConfig> read_config(const DataDirectory& data);
+
+struct OriginKeys {
+  net::KeyAndCertificate api_ca;
+  net::KeyAndCertificate server;
+  net::KeyAndCertificate swarm_ca;
+  PrivateKey target;
+  PrivateKey lease;
+  std::vector<PublicKey> publishers;
+};
+// `not_found` says to run init first.
+Result<OriginKeys> read_keys(const DataDirectory& data);
+
+struct Initialized {
+  std::string ca_fingerprint;
+  std::string token_path;  // The first administrator's token, mode 0600.
+  std::string publisher_key_path;
+};
+// Makes everything. `refused` when the directory holds anything already. What a failure leaves is
+// named in the error; nothing in it is in use yet.
+Result<Initialized> initialize(const DataDirectory& data, const OriginConfig& config, WallTime now);
+
+}  // namespace lamina::origin

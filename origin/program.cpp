@@ -1,0 +1,201 @@
+#include "origin/program.hpp"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "origin/api/listener.hpp"
+#include "origin/catalog/kv_table.hpp"
+#include "origin/cli/session.hpp"
+#include "origin/data_directory.hpp"
+#include "shared/base/log.hpp"
+#include "shared/os/clock.hpp"
+#include "shared/swarm/seeder.hpp"
+
+namespace lamina::origin {
+namespace {
+
+// A seeder looks for new torrents this often; assignments come long after a publication.
+constexpr Duration kRescanEvery = std::chrono::seconds{1};
+constexpr Duration kReportEvery = std::chrono::seconds{60};
+
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+// "ADDRESS:PORT", or "" for all addresses and `port`.
+Result<Address> parse_listen(const std::string& text, std::uint16_t port) {
+  if (text.empty()) return Address{"0.0.0.0", port};
+  const std::size_t colon = text.rfind(':');
+  const std::string digits = colon == std::string::npos ? "" : text.substr(colon + 1);
+  const bool good = !digits.empty() && digits.size() <= 5 &&
+                    digits.find_first_not_of("0123456789") == std::string::npos &&
+                    std::stoul(digits) <= 65535;
+  if (!good)
+    return fail(ErrorKind::invalid,
+                "--listen takes ADDRESS:PORT, not '" + printable(text, 80) + "'");
+  return Address{text.substr(0, colon), static_cast<std::uint16_t>(std::stoul(digits))};
+}
+
+Status run_init(const DataDirectory& data, const OriginConfig& config, std::ostream& out) {
+  auto made = initialize(data, config, os::system_clock().wall());
+  if (!made) return fail(std::move(made.error()));
+  out << "The origin's data directory is " << data.root() << ".\n"
+      << "CA fingerprint   " << made->ca_fingerprint << "\n"
+      << "administrator    " << made->token_path << "\n"
+      << "publisher's key  " << made->publisher_key_path << "\n\n"
+      << "Next:\n"
+      << "  lamina-origin serve --data " << data.root() << "\n"
+      << "  lamina-origin seed --data " << data.root() << "\n"
+      << "  lamina --origin " << config.names.front() << ':' << config.api_port << " --ca "
+      << data.key("api-ca.pem") << " --token-file " << made->token_path << " site add NAME\n";
+  if (config.seeders().empty())
+    out << "\nNo name is an IP address: reflectors will not find the seeder. Give one with --name "
+           "HOST,ADDRESS.\n";
+  return Done{};
+}
+
+Status run_serve(const DataDirectory& data, const std::string& listen) {
+  auto config = read_config(data);
+  if (!config) return fail(std::move(config.error()));
+  auto address = parse_listen(listen, config->api_port);
+  if (!address) return fail(std::move(address.error()));
+  auto keys = read_keys(data);
+  if (!keys) return fail(std::move(keys.error()));
+  auto content =
+      Content::open(data.root(), {keys->publishers, keys->target, keys->swarm_ca.certificate_pem});
+  if (!content) return fail(std::move(content.error()));
+  auto kv = Kv::open(data.catalog());
+  if (!kv) return fail(std::move(kv.error()));
+  KvTable table(**kv);
+  Catalog catalog(table);
+  Sites sites(catalog, keys->lease, {.seeders = config->seeders(), .lease = {}});
+  Api api(catalog, sites, {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers});
+  net::Loop loop;
+  api.serve_content(**content, [&loop](std::function<std::function<void()>()> work) {
+    loop.offload_value(std::move(work), [](const std::function<void()>& then) { then(); });
+  });
+  net::ServerOptions options;
+  options.listen_address = address->host;
+  options.port = address->port;
+  options.certificate_pem = keys->server.certificate_pem;
+  options.key_pem = keys->server.key_pem;
+  options.ca_pem = keys->api_ca.certificate_pem;
+  options.client_ca_pem = keys->api_ca.certificate_pem;
+  options.spool_directory = data.temporary();
+  options.admit = [&api](const net::Request& head) {
+    return api.admit(head, net::Loop::wall_now());
+  };
+  auto listener = Listener::open(loop, api, std::move(options));
+  if (!listener) return fail(std::move(listener.error()));
+  loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
+  log::info("serving", {{"address", address->host}, {"port", (*listener)->port()}});
+  loop.run();
+  log::info("stopped");
+  return Done{};
+}
+
+Status run_seed(const DataDirectory& data, const std::string& listen) {
+  auto config = read_config(data);
+  if (!config) return fail(std::move(config.error()));
+  auto address = parse_listen(listen, config->swarm_port);
+  if (!address) return fail(std::move(address.error()));
+  constexpr std::size_t kMost = 1 << 20;
+  auto key = os::read_text(data.seed("seed.key"), kMost);
+  if (!key) return fail(std::move(key.error()));
+  auto certificate = os::read_text(data.seed("seed.pem"), kMost);
+  if (!certificate) return fail(std::move(certificate.error()));
+  auto lease_text = os::read_text(data.seed("lease.pub"), kMost);
+  if (!lease_text) return fail(std::move(lease_text.error()));
+  auto lease_key = PublicKey::parse(std::string_view(*lease_text).substr(0, 64));
+  if (!lease_key) return fail(std::move(lease_key.error()).in(data.seed("lease.pub")));
+
+  const auto check =
+      [trusted = std::vector<PublicKey>{*lease_key}](ByteView token) -> Result<swarm::LeaseFacts> {
+    auto opened = format::open_record(format::RecordType::lease, token, trusted);
+    if (!opened) return fail(std::move(opened.error()));
+    auto lease = format::parse_lease(opened->record);
+    if (!lease) return fail(std::move(lease.error()));
+    return swarm::LeaseFacts{lease->site, lease->epoch, lease->expires};
+  };
+  net::Loop loop;
+  std::optional<swarm::Seeder> seeder;
+  auto started =
+      swarm::Seeder::start({.layers = data.layers(),
+                            .torrents = data.torrents(),
+                            .listen = address->host + ':' + std::to_string(address->port),
+                            .identity = {*certificate, *key},
+                            .check_lease = check,
+                            .clock = &os::system_clock()},
+                           [&loop, &seeder] {
+                             loop.post([&seeder] {
+                               if (seeder) seeder->step();
+                             });
+                           });
+  if (!started) return fail(std::move(started.error()));
+  seeder.emplace(std::move(*started));
+  log::info("seeding", {{"address", address->host}, {"port", seeder->port()}});
+  net::Timer rescan;
+  net::Timer report;
+  std::function<void()> look = [&] {
+    if (auto done = seeder->rescan(); !done)
+      log::error("rescan_failed", {{"error", done.error().text()}});
+    rescan = loop.after(kRescanEvery, look);
+  };
+  std::function<void()> tell = [&] {
+    log::info("seeded", {{"torrents", seeder->torrents()}, {"sent", seeder->sent()}});
+    report = loop.after(kReportEvery, tell);
+  };
+  look();
+  report = loop.after(kReportEvery, tell);
+  loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
+  loop.run();
+  log::info("stopped", {{"sent", seeder->sent()}});
+  return Done{};
+}
+
+}  // namespace
+
+int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  CLI::App app("lamina-origin: the data-centre side of Lamina", "lamina-origin");
+  app.footer(
+      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable (try again), 5 refused,\n"
+      "6 corrupt, 7 out of space.\n"
+      "Example: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7");
+  app.set_version_flag("--version", LAMINA_VERSION);
+  app.require_subcommand(1);
+  std::string data;
+  std::string listen;
+  std::string names;
+  OriginConfig config;
+  auto* init = app.add_subcommand("init", "make a new origin's data directory, keys and CAs");
+  auto* serve = app.add_subcommand("serve", "answer the API: devices and administrators");
+  auto* seed = app.add_subcommand("seed", "serve packs to the reflectors that hold a lease");
+  for (CLI::App* command : {init, serve, seed})
+    command->add_option("--data", data, "the origin's data directory")->required();
+  for (CLI::App* command : {serve, seed})
+    command->add_option("--listen", listen,
+                        "ADDRESS:PORT instead of all addresses and the configured port");
+  init->add_option("--name", names, "host name and addresses of the origin, with commas")
+      ->required();
+  init->add_option("--api-port", config.api_port, "TCP port of the API")->capture_default_str();
+  init->add_option("--swarm-port", config.swarm_port, "TCP port of the seeder")
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error, out, err), cli::ok;
+    err << "lamina-origin: " << error.what() << "; see lamina-origin --help\n";
+    return cli::usage;
+  }
+  config.names = cli::split(names);
+  const DataDirectory directory(data);
+  const Status done = init->parsed()    ? run_init(directory, config, out)
+                      : serve->parsed() ? run_serve(directory, listen)
+                                        : run_seed(directory, listen);
+  if (done) return cli::ok;
+  err << "lamina-origin: " << done.error().text() << '\n';
+  return cli::exit_code_of(done.error().kind());
+}
+
+}  // namespace lamina::origin
