@@ -7,6 +7,7 @@ void add_cvd(CLI::App& app, Run& run) {
   auto* cvd = app.add_subcommand("cvd", "the devices' contents at the origin");
   cvd->require_subcommand(1);
   cvd->footer("Example: lamina cvd ls");
+  add_cvd_restore(*cvd, run);
   cvd->add_subcommand("ls", "list the CVDs")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/cvds");

@@ -7,6 +7,7 @@ void add_layer(CLI::App& app, Run& run) {
   auto* layer = app.add_subcommand("layer", "the published layers");
   layer->require_subcommand(1);
   layer->footer("Example: lamina layer ls");
+  add_layer_capture(*layer, run);
   layer->add_subcommand("ls", "list the layers")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/layers");

@@ -1,5 +1,7 @@
 #include "origin/cli/session.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <fstream>
@@ -31,39 +33,52 @@ ExitCode exit_code_of(ErrorKind kind) {
   return failed;
 }
 
+Status Session::connect() {
+  if (client_) return Done{};
+  if (origin.empty() || token_file.empty() || (ca_file.empty() && ca_fingerprint.empty()))
+    return fail(ErrorKind::invalid,
+                "--origin, --token-file and --ca or --ca-fingerprint are needed");
+  auto place = net::parse_host_port(origin, 8443);
+  if (!place) return fail(std::move(place.error()).in("--origin"));
+  net::ClientOptions options{.host = place->host, .port = place->port};
+  options.ca_fingerprint = ca_fingerprint;
+  if (!ca_file.empty()) {
+    auto ca = read_text(ca_file, "CA");
+    if (!ca) return fail(std::move(ca.error()));
+    options.ca_pem = *ca;
+    options.ca_fingerprint.clear();
+  }
+  auto token = read_text(token_file, "token file");
+  if (!token) return fail(std::move(token.error()));
+  while (!token->empty() && std::isspace(static_cast<unsigned char>(token->back())))
+    token->pop_back();
+  options.bearer = *token;
+  auto client = net::BlockingClient::create(std::move(options));
+  if (!client) return fail(std::move(client.error()));
+  client_ = std::move(*client);
+  return Done{};
+}
+
+Result<net::Reply> Session::send(net::Call call) {
+  if (auto done = connect(); !done) return fail(std::move(done.error()));
+  return net::check(client_->send(std::move(call)));
+}
+
 Result<std::string> Session::call(const std::string& method, const std::string& path,
                                   const std::string& json_body) {
-  if (!client_) {
-    if (origin.empty() || token_file.empty() || (ca_file.empty() && ca_fingerprint.empty()))
-      return fail(ErrorKind::invalid,
-                  "--origin, --token-file and --ca or --ca-fingerprint are needed");
-    auto place = net::parse_host_port(origin, 8443);
-    if (!place) return fail(std::move(place.error()).in("--origin"));
-    net::ClientOptions options{.host = place->host, .port = place->port};
-    options.ca_fingerprint = ca_fingerprint;
-    if (!ca_file.empty()) {
-      auto ca = read_text(ca_file, "CA");
-      if (!ca) return fail(std::move(ca.error()));
-      options.ca_pem = *ca;
-      options.ca_fingerprint.clear();
-    }
-    auto token = read_text(token_file, "token file");
-    if (!token) return fail(std::move(token.error()));
-    while (!token->empty() && std::isspace(static_cast<unsigned char>(token->back())))
-      token->pop_back();
-    options.bearer = *token;
-    auto client = net::BlockingClient::create(std::move(options));
-    if (!client) return fail(std::move(client.error()));
-    client_ = std::move(*client);
-  }
   net::Call request{.method = method, .target = path};
   if (method == "POST") {
     request.content_type = "application/json";
     request.body = json_body;
   }
-  auto reply = net::check(client_->send(std::move(request)));
+  auto reply = send(std::move(request));
   if (!reply) return fail(std::move(reply.error()));
   return std::move(reply->body);
+}
+
+void Session::progress(const std::string& text) const {
+  if (isatty(STDERR_FILENO) == 0) return;
+  *err << "\r\x1b[K" << text << std::flush;
 }
 
 void Session::table(const Rows& rows) const {
@@ -108,6 +123,7 @@ int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "device ls");
   Session session;
   session.out = &out;
+  session.err = &err;
   app.add_option("--origin", session.origin, "HOST:PORT of the origin")->envname("LAMINA_ORIGIN");
   app.add_option("--ca", session.ca_file, "file with the origin's CA")->envname("LAMINA_CA");
   app.add_option("--ca-fingerprint", session.ca_fingerprint, "SHA-256 of the CA, instead of --ca");

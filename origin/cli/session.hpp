@@ -30,16 +30,24 @@ struct Session {
   std::string origin, ca_file, ca_fingerprint, token_file;
   bool json = false;
   std::ostream* out = nullptr;
+  std::ostream* err = nullptr;
 
   // The body of a 2xx answer; any other answer as the error it carries.
   Result<std::string> get(const std::string& path) { return call("GET", path, ""); }
   Result<std::string> call(const std::string& method, const std::string& path,
                            const std::string& json_body);
 
+  // Any call; an answer other than 2xx is the error that it carries.
+  Result<net::Reply> send(net::Call call);
+
+  // What has been done so far, on one line of a terminal; nothing when stderr is none. "" ends it.
+  void progress(const std::string& text) const;
+
   using Rows = std::vector<std::vector<std::string>>;  // The first row holds the headings.
   void table(const Rows& rows) const;
 
  private:
+  Status connect();
   std::unique_ptr<net::BlockingClient> client_;
 };
 
@@ -49,6 +57,8 @@ void add_assign(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
+void add_layer_capture(CLI::App& layer, Run& run);
+void add_cvd_restore(CLI::App& cvd, Run& run);
 void add_site(CLI::App& app, Run& run);
 void add_token(CLI::App& app, Run& run);
 
