@@ -2,6 +2,8 @@
 
 #include <unordered_set>
 
+#include "origin/cli/session.hpp"
+
 namespace lamina::origin::cli {
 
 Upload::Upload(Session& session, os::TemporaryDirectory directory, PackFiles files, int level)

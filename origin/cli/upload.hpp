@@ -5,10 +5,14 @@
 // and what PackWriter holds. One thread.
 #pragma once
 
-#include "origin/cli/session.hpp"
+#include <memory>
+#include <vector>
+
 #include "shared/store/pack_writer.hpp"
 
 namespace lamina::origin::cli {
+
+struct Session;
 
 class Upload {
  public:

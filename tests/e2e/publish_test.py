@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""A real origin on loopback: init, serve and seed; capture, update and refusals by the real CLI.
+
+usage: publish_test.py LAMINA_ORIGIN LAMINA     One PASS or FAIL line a check; exit code 1 if any failed.
+"""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+ORIGIN, LAMINA = sys.argv[1:3]
+failures = 0
+
+
+def check(name, good, detail=""):
+    global failures
+    failures += 0 if good else 1
+    print(("PASS " if good else "FAIL ") + name + (f": {detail}" if detail else ""))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Daemon:
+    """A program whose stderr says when it is ready."""
+
+    def __init__(self, *args, ready):
+        self.process = subprocess.Popen(args, stderr=subprocess.PIPE)
+        self.log = b""
+        self.wait_for(ready)
+
+    def wait_for(self, text, seconds=20):
+        fd = self.process.stderr.fileno()
+        while text.encode() not in self.log:
+            if not select.select([fd], [], [], seconds)[0]:
+                raise TimeoutError(f"no '{text}' within {seconds} s: {self.log.decode()}")
+            piece = os.read(fd, 65536)
+            if not piece:
+                raise RuntimeError(self.log.decode())
+            self.log += piece
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        _, rest = self.process.communicate(timeout=20)
+        self.log += rest
+        return self.process.returncode
+
+
+def peak_memory(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmHWM")) * 1024
+
+
+def make_tree(path):
+    os.makedirs(path + "/etc")
+    os.makedirs(path + "/usr/bin")
+    shutil.copy("/etc/os-release", path + "/etc/os-release")
+    shutil.copy("/bin/dash", path + "/usr/bin/dash")
+    with open(path + "/etc/machine-id", "w") as f:
+        f.write("identity must not travel\n")
+    # Python's own library is on every machine that runs this.
+    library = os.path.dirname(os.__file__)
+    for package in ("asyncio", "email", "encodings", "json", "unittest", "xml"):
+        shutil.copytree(os.path.join(library, package), f"{path}/usr/lib/python/{package}", symlinks=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="lamina-publish-") as top:
+        data, tree = top + "/origin", top + "/tree"
+        api, swarm = free_port(), free_port()
+        make_tree(tree)
+        run = lambda *args: subprocess.run(args, capture_output=True, text=True, timeout=60)
+        init = run(ORIGIN, "init", "--data", data, "--name", "localhost,127.0.0.1", "--api-port",
+                   str(api), "--swarm-port", str(swarm))
+        check("init makes an origin", init.returncode == 0, init.stderr.strip())
+        check("init refuses a directory in use", run(ORIGIN, "init", "--data", data, "--name", "x").returncode == 5)
+        serve = Daemon(ORIGIN, "serve", "--data", data, ready=" serving ")
+        seed = Daemon(ORIGIN, "seed", "--data", data, ready=" seeding ")
+        second = run(ORIGIN, "serve", "--data", data)
+        check("a second serve is told who has the store",
+              second.returncode == 4 and str(serve.process.pid) in second.stderr, second.stderr.strip())
+
+        def lamina(*args, token=data + "/keys/admin.token"):
+            return run(LAMINA, "--origin", f"127.0.0.1:{api}", "--ca", data + "/keys/api-ca.pem",
+                       "--token-file", token, *args)
+
+        def capture(version, *more, key="publisher"):
+            return lamina("layer", "capture", "--name", "system", "--version", version, "--tree", tree,
+                          "--key", f"{data}/keys/{key}.key", *more)
+
+        first = capture("1.0")
+        check("a tree is captured and published", first.returncode == 0, first.stderr.strip())
+        seed.wait_for("torrent_served")
+        check("the seeder serves it", True)
+        packs = data + "/layers/packs"
+        size = lambda: sum(os.path.getsize(os.path.join(packs, p)) for p in os.listdir(packs))
+        before = size()
+        with open(tree + "/etc/new", "w") as f:
+            f.write("one small file\n")
+        check("an update is published", capture("1.1").returncode == 0)
+        check("an update costs what changed", size() - before < 64 * 1024, f"{size() - before} bytes")
+        tar = subprocess.run(f"tar -C {tree} -c . | zstd -3 -c | wc -c", shell=True, capture_output=True,
+                             text=True, timeout=60)
+        ratio = before / int(tar.stdout)
+        check("a layer is no larger than 1.10 x tar | zstd -3", ratio <= 1.10, f"{ratio:.3f}")
+        listed = lamina("layer", "ls")
+        check("both versions are listed", "system:1.0" in listed.stdout and "system:1.1" in listed.stdout)
+        check("an older version is refused", capture("1.0").returncode == 5)
+        check("a foreign key is refused", capture("1.2", key="target").returncode == 5)
+        with open(top + "/wrong", "w") as f:
+            f.write("0" * 64)
+        check("a wrong token is refused", lamina("site", "ls", token=top + "/wrong").returncode == 5)
+        missing = lamina("layer", "capture", "--name", "x", "--version", "1", "--tree", top + "/none", "--key",
+                         data + "/keys/publisher.key")
+        check("a missing tree is one line", missing.returncode == 3 and missing.stderr.count("\n") == 1,
+              missing.stderr.strip())
+        most = max(peak_memory(d.process.pid) for d in (serve, seed))
+        check("serve and seed stay small", most < 200 << 20, f"{most >> 20} MiB")
+        check("serve and seed stop when asked", serve.stop() == 0 and seed.stop() == 0)
+        gone = lamina("site", "ls")
+        check("an origin that is down is one line", gone.returncode == 4 and gone.stderr.count("\n") == 1,
+              gone.stderr.strip())
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
