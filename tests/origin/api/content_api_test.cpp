@@ -1,0 +1,192 @@
+// The calls that carry content, in process: who may put, commit and read what.
+#include "origin/api/api.hpp"
+#include "shared/wire/protocol.hpp"
+#include "tests/shared/tree/trees.hpp"
+#include "tests/support/memory_table.hpp"
+
+using namespace lamina;
+using namespace lamina::origin;
+using namespace lamina::tests;
+
+namespace {
+
+struct Bench {
+  Bench() {
+    make_nasty_tree(scratch / "tree");
+    captured = capture(scratch / "tree");
+    // Work is done at once: what a worker thread would do.
+    api.serve_content(*content,
+                      [](const std::function<std::function<void()>()>& work) { work()(); });
+    REQUIRE(catalog.add_site({"test", {1}}, {.name = "north"}));
+    token =
+        catalog.create_token({"test", {1}}, {.name = "root", .kind = "admin", .ttl_ms = 1'000'000})
+            .value()
+            .secret;
+  }
+
+  net::Response ask(net::Request request) {
+    request.headers.add(std::string(wire::kProtocolHeader), "1");
+    std::optional<net::Response> answer;
+    api.handle(request, [&](net::Response response) { answer = std::move(response); },
+               {Instant{std::chrono::seconds{1}}, {1'000'000'000}});
+    REQUIRE(answer);
+    return std::move(*answer);
+  }
+  net::Response device(const DeviceId& id, const std::string& method, const std::string& path,
+                       std::string body = "") {
+    net::Request request{.method = method, .path = path, .body = std::move(body)};
+    request.peer.device = id;
+    return ask(std::move(request));
+  }
+  net::Response admin(const std::string& method, const std::string& path, std::string body = "") {
+    net::Request request{.method = method, .path = path, .body = std::move(body)};
+    request.headers.add("Authorization", "Bearer " + token);
+    return ask(std::move(request));
+  }
+  DeviceId enrol(const std::string& name) {
+    const auto secret = catalog.create_token(
+        {"test", {1}},
+        {.name = name, .kind = "enrol", .uses = 1, .ttl_ms = 1'000'000, .site = "north"});
+    const auto key = net::make_key_and_request().value();
+    const auto reply = ask({.method = "POST",
+                            .path = "/v1/enroll",
+                            .body = wire::to_json(wire::EnrolRequest{.token = secret->secret,
+                                                                     .csr_pem = key.csr_pem})});
+    REQUIRE(reply.status == 201);
+    return wire::parse_enrol_reply(reply.body)->device;
+  }
+
+  // Everything that was captured as one pack: its name and bytes.
+  std::pair<PackId, std::string> pack() {
+    const auto files = PackFiles::open(scratch / "client", PackFiles::Access::write).value();
+    PackId id;
+    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& made) -> Status {
+      id = made.id;
+      return Done{};
+    });
+    for (const auto& [chunk, plain] : captured.chunks)
+      REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
+    REQUIRE(writer.finish());
+    return {id, std::string(as_text(os::read_file(files.path_of(id), 1 << 26).value()))};
+  }
+  std::string snapshot(const DeviceId& id) const {
+    return std::string(as_text(format::encode(format::SnapshotRecord{
+        .device = id, .sequence = 1, .reason = "test", .manifest = captured.result.manifest})));
+  }
+  std::string ids() const {
+    std::string text;
+    for (const auto& [id, plain] : captured.chunks) text += as_text(id.bytes());
+    return text;
+  }
+
+  Scratch scratch;
+  Captured captured;
+  MemoryTable table;
+  Catalog catalog{table};
+  PrivateKey key = PrivateKey::generate().value();
+  net::KeyAndCertificate swarm_ca = net::make_ca("swarm").value();
+  Sites sites{catalog, key, {}};
+  std::unique_ptr<Content> content =
+      Content::open(scratch / "data", {{key.public_key()}, key, swarm_ca.certificate_pem}).value();
+  Api api{catalog, sites, {net::make_ca("api").value(), swarm_ca, key, {key.public_key()}}};
+  std::string token;
+};
+
+}  // namespace
+
+TEST_CASE("content api: a device's pack, snapshot and restore", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  CHECK(bench.device(ann, "POST", "/v1/node/cvd/lacks", bench.ids()).body == bench.ids());
+
+  // Nothing is there: the answer names what is missing, the manifest's own chunks first.
+  auto reply = bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann));
+  CHECK(reply.status == 409);
+  CHECK(reply.body.size() == 32 * bench.captured.result.manifest.fence.size());
+
+  const auto [id, bytes] = bench.pack();
+  CHECK(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + std::string(64, 'a'), bytes).status ==
+        422);
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  CHECK(bench.device(ann, "POST", "/v1/node/cvd/lacks", bench.ids()).body.empty());
+  reply = bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann));
+  REQUIRE(reply.status == 201);
+  const auto snapshot = wire::parse_snapshot_reply(reply.body)->snapshot;
+
+  const std::string cvd = "/v1/cvds/" + ann.hex();
+  CHECK(bench.admin("GET", cvd + "/snapshots/" + snapshot.hex() + "/record").body ==
+        bench.snapshot(ann));
+  Writer refs;
+  format::encode_chunk_refs({ref_of(bench.captured.chunks.begin()->second)}, refs);
+  const auto gathered = bench.admin("POST", cvd + "/chunks", std::string(as_text(refs.view())));
+  REQUIRE(gathered.status == 200);
+  REQUIRE(os::write_file(bench.scratch / "got", as_view(gathered.body)));
+  PackSet set;
+  REQUIRE(set.add(bench.scratch / "got", "got"));
+  set.seal();
+  CHECK(set.has(bench.captured.chunks.begin()->first));
+  std::size_t reads = 0;
+  const auto log = bench.catalog.audit_log(100).value();
+  for (const auto& entry : log.entries) reads += entry.action == "cvd.read" ? 1 : 0;
+  CHECK(reads == 2);
+}
+
+TEST_CASE("content api: another device's chunks are nobody else's", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
+  const auto [id, bytes] = bench.pack();
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  // The origin has every chunk, and says nothing of it to bob.
+  CHECK(bench.device(bob, "POST", "/v1/node/cvd/lacks", bench.ids()).body == bench.ids());
+  CHECK(bench.device(bob, "POST", "/v1/node/cvd/snapshots", bench.snapshot(bob)).status == 409);
+  CHECK(bench.device(bob, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann)).status == 403);
+  Writer refs;
+  format::encode_chunk_refs({ref_of(bench.captured.chunks.begin()->second)}, refs);
+  CHECK(bench.admin("POST", "/v1/cvds/" + bob.hex() + "/chunks", std::string(as_text(refs.view())))
+            .status == 404);
+}
+
+TEST_CASE("content api: a layer is published, and read by whom it is assigned to", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
+  const auto [id, bytes] = bench.pack();
+  CHECK(bench.admin("POST", "/v1/layers/lacks", bench.ids()).body == bench.ids());
+  REQUIRE(bench.admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
+  CHECK(bench.admin("POST", "/v1/layers/lacks", bench.ids()).body.empty());
+  const Buffer envelope = format::sign_record(
+      format::RecordType::layer,
+      format::encode(format::LayerRecord{.name = "os",
+                                         .version = "1.0",
+                                         .revision = 1,
+                                         .platform = {"linux", "debian", "12", "x86_64"},
+                                         .manifest = bench.captured.result.manifest}),
+      bench.key);
+  REQUIRE(bench.admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
+  REQUIRE(bench.catalog.assign({"test", {1}}, {.devices = {ann}, .layers = {"os:1.0"}},
+                               [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&) {
+                                 return to_buffer("target");
+                               }));
+  const std::string path = "/v1/node/layers/" + format::layer_id(envelope).hex();
+  CHECK(bench.device(ann, "GET", path + "/record").body == as_text(envelope));
+  CHECK(bench.device(ann, "GET", path + "/torrent").status == 200);
+  CHECK(bench.device(ann, "GET", path + "/distribution").status == 200);
+  for (const char* part : {"/record", "/distribution", "/torrent"})
+    CHECK(bench.device(bob, "GET", path + part).status == 403);
+}
+
+TEST_CASE("content api: only known callers may send large bodies", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  net::Request head{.method = "PUT", .path = "/v1/node/cvd/packs/x"};
+  CHECK(bench.api.admit(head, {1}).value() == wire::kMessageMax);
+  head.peer.device = ann;
+  CHECK(bench.api.admit(head, {1}).value() > 16_MiB);
+  head.peer.certificate_expired = true;
+  CHECK(bench.api.admit(head, {1}).value() == wire::kMessageMax);
+  net::Request publish{.method = "PUT", .path = "/v1/layers/packs/x"};
+  CHECK(bench.api.admit(publish, {1}).value() == wire::kMessageMax);
+  publish.headers.add("Authorization", "Bearer " + bench.token);
+  CHECK(bench.api.admit(publish, {1}).value() > 16_MiB);
+}
