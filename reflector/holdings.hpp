@@ -45,6 +45,7 @@ class Holdings {
 
   bool holds(const PackId& pack, std::uint32_t piece) const;
   std::uint64_t size_of(const PackId& pack) const { return packs_.at(pack).size; }
+  std::vector<PackId> unread() const;  // All pieces held, not read back yet.
   // Packs with some pieces or all, not read back yet: what is to be remembered.
   swarm::PieceMap pieces() const;
 

@@ -4,11 +4,14 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include <algorithm>
+#include <climits>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/ip_filter.hpp>
 #include <libtorrent/peer_class.hpp>
 #include <libtorrent/peer_class_type_filter.hpp>
+#include <libtorrent/peer_info.hpp>
 #include <libtorrent/posix_disk_io.hpp>
 #include <libtorrent/session.hpp>
 #include <libtorrent/session_params.hpp>
@@ -111,18 +114,44 @@ lt::settings_pack settings_of(const Session::Config& config) {
   settings.set_int(S::alert_mask, lt::alert_category::error | lt::alert_category::status |
                                       lt::alert_category::storage | lt::alert_category::connect |
                                       lt::alert_category::piece_progress);
+  if (config.receive_max.bits_per_second > 0 || config.send_max.bits_per_second > 0)
+    // A cap holds within 1 % and smoothly; with the default of 100 ms it comes in bursts (m).
+    settings.set_int(S::tick_interval, 20);
+  // Below the queue of any usual line, so that other traffic keeps its room (m).
+  settings.set_int(S::utp_target_delay, 20);
   settings.set_str(S::user_agent, "lamina/" LAMINA_VERSION);
   settings.set_str(S::peer_fingerprint, "-LM0100-");
   if (config.kind == Session::Kind::wan) {
     settings.set_bool(S::enable_incoming_tcp, false);
+    settings.set_bool(S::enable_outgoing_utp, config.utp);
+    settings.set_bool(S::enable_outgoing_tcp, !config.utp);
     settings.set_str(S::listen_interfaces, "");
     // A process that hangs must not let its kernel swallow megabytes of the line.
     settings.set_int(S::recv_socket_buffer_size, 256 * 1024);
     settings.set_int(S::request_queue_time, 1);
   } else {
     settings.set_str(S::listen_interfaces, config.listen + "s");  // "s": SSL only.
+    settings.set_bool(S::enable_incoming_utp, config.utp && config.kind == Session::Kind::seeder);
+    // Peers know a device by the address that it listens at, and shut all others out.
+    const auto endpoint = parse_endpoint(config.listen);
+    if (endpoint && !endpoint->address.is_unspecified())
+      settings.set_str(S::outgoing_interfaces, endpoint->address.to_string());
   }
   return settings;
+}
+
+// A filter that says the same of every address.
+lt::ip_filter everywhere(std::uint32_t flags) {
+  lt::ip_filter filter;
+  filter.add_rule(lt::make_address("0.0.0.0"), lt::make_address("255.255.255.255"), flags);
+  filter.add_rule(lt::make_address("::"),
+                  lt::make_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), flags);
+  return filter;
+}
+
+// As libtorrent counts limits; 0 is none.
+int bytes_per_second(BitRate rate) {
+  return static_cast<int>(std::min<std::int64_t>(rate.bits_per_second / 8, INT_MAX));
 }
 
 std::string to_text(const lt::tcp::endpoint& endpoint) {
@@ -151,6 +180,9 @@ struct Session::State {
     bool is_ready = false;
     std::vector<std::pair<lt::piece_index_t, std::vector<char>>> waiting;
 
+    lt::piece_index_t index_of(const PackId& pack, std::uint32_t piece) const {
+      return lt::piece_index_t(static_cast<int>(packs.at(pack).first) + static_cast<int>(piece));
+    }
     // Which pack a piece of the torrent belongs to.
     std::pair<PackId, std::uint32_t> locate(lt::piece_index_t piece) const {
       for (const auto& [id, pieces] : packs) {
@@ -200,12 +232,13 @@ Result<std::unique_ptr<Session>> Session::start(Config config, std::function<voi
   lt::session_params params(settings_of(config));
   params.disk_io_constructor = lt::posix_disk_io_constructor;
   state->session = std::make_unique<lt::session>(std::move(params));
-  // All peers in one class without limits: the default "local" class would escape rate caps.
-  lt::ip_filter classes;
+  // All peers in one class: the default "local" class would escape the caps.
   const auto any = state->session->create_peer_class("peers");
-  classes.add_rule(lt::make_address("0.0.0.0"), lt::make_address("255.255.255.255"),
-                   1U << static_cast<std::uint32_t>(any));
-  state->session->set_peer_class_filter(classes);
+  lt::peer_class_info limits = state->session->get_peer_class(any);
+  limits.download_limit = bytes_per_second(config.receive_max);
+  limits.upload_limit = bytes_per_second(config.send_max);
+  state->session->set_peer_class(any, limits);
+  state->session->set_peer_class_filter(everywhere(1U << static_cast<std::uint32_t>(any)));
   state->config = std::move(config);
   auto session = std::unique_ptr<Session>(new Session(std::move(state)));
   if (session->state_->config.kind == Kind::lan)
@@ -297,7 +330,7 @@ void Session::remove(const TorrentId& id) {
 
 bool Session::has(const TorrentId& id) const { return state_->find(id) != nullptr; }
 
-void Session::want_pieces(const TorrentId& id, const std::map<PackId, PieceBits>& wanted) {
+void Session::want_pieces(const TorrentId& id, const PieceMap& wanted) {
   const State::Torrent* torrent = state_->find(id);
   if (torrent == nullptr) return;
   std::vector<lt::download_priority_t> priorities(
@@ -313,6 +346,28 @@ void Session::want_pieces(const TorrentId& id, const std::map<PackId, PieceBits>
   torrent->handle.prioritize_pieces(priorities);
 }
 
+void Session::drop_piece(const TorrentId& id, const PackId& pack, std::uint32_t piece) {
+  const State::Torrent* torrent = state_->find(id);
+  if (torrent != nullptr && torrent->packs.contains(pack))
+    torrent->handle.piece_priority(torrent->index_of(pack, piece), lt::dont_download);
+}
+
+PieceMap Session::offered(const TorrentId& id) const {
+  PieceMap map;
+  const State::Torrent* torrent = state_->find(id);
+  if (torrent == nullptr) return map;
+  std::vector<int> peers;
+  torrent->handle.piece_availability(peers);
+  for (const auto& [pack, pieces] : torrent->packs) {
+    PieceBits bits(pieces.count, false);
+    const auto first = static_cast<std::size_t>(static_cast<int>(pieces.first));
+    for (std::size_t i = 0; i < bits.size() && first + i < peers.size(); ++i)
+      bits[i] = peers[first + i] > 0;
+    map.emplace(pack, std::move(bits));
+  }
+  return map;
+}
+
 Status Session::connect(const TorrentId& id, const std::string& peer) {
   const State::Torrent* torrent = state_->find(id);
   if (torrent == nullptr)
@@ -324,12 +379,7 @@ Status Session::connect(const TorrentId& id, const std::string& peer) {
 }
 
 Status Session::allow_only(const std::vector<std::string>& addresses) {
-  lt::ip_filter filter;
-  filter.add_rule(lt::make_address("0.0.0.0"), lt::make_address("255.255.255.255"),
-                  lt::ip_filter::blocked);
-  filter.add_rule(lt::make_address("::"),
-                  lt::make_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-                  lt::ip_filter::blocked);
+  lt::ip_filter filter = everywhere(lt::ip_filter::blocked);
   for (const std::string& text : addresses) {
     lt::error_code error;
     const lt::address address = lt::make_address(text, error);
@@ -344,8 +394,7 @@ Status Session::allow_only(const std::vector<std::string>& addresses) {
 void Session::read_piece(const TorrentId& id, const PackId& pack, std::uint32_t piece) {
   const State::Torrent* torrent = state_->find(id);
   if (torrent == nullptr || !torrent->packs.contains(pack)) return;
-  torrent->handle.read_piece(
-      lt::piece_index_t(static_cast<int>(torrent->packs.at(pack).first) + static_cast<int>(piece)));
+  torrent->handle.read_piece(torrent->index_of(pack, piece));
 }
 
 void Session::add_piece(const TorrentId& id, const PackId& pack, std::uint32_t piece,
@@ -354,8 +403,7 @@ void Session::add_piece(const TorrentId& id, const PackId& pack, std::uint32_t p
   if (found == state_->torrents.end() || !found->second.packs.contains(pack)) return;
   State::Torrent& torrent = found->second;
   const std::string_view text = as_text(bytes);
-  const lt::piece_index_t index(static_cast<int>(torrent.packs.at(pack).first) +
-                                static_cast<int>(piece));
+  const lt::piece_index_t index = torrent.index_of(pack, piece);
   std::vector<char> data(text.begin(), text.end());
   if (torrent.is_ready)
     torrent.handle.add_piece(index, std::move(data));
@@ -381,6 +429,8 @@ std::optional<Event> Session::State::translate(lt::alert* alert) const {
         id, pack, piece,
         to_buffer(std::string_view(read->buffer.get(), static_cast<std::size_t>(read->size)))};
   }
+  if (const auto* met = lt::alert_cast<lt::peer_connect_alert>(alert))
+    return PeerMet{id_of_handle(met->handle), to_text(met->endpoint)};
   if (const auto* left = lt::alert_cast<lt::peer_disconnected_alert>(alert))
     return PeerLeft{id_of_handle(left->handle), to_text(left->endpoint), left->error.message()};
   if (const auto* failed = lt::alert_cast<lt::peer_error_alert>(alert))
@@ -421,6 +471,32 @@ Traffic Session::traffic(const TorrentId& id) const {
   return {.received = {status.total_payload_download},
           .sent = {status.total_payload_upload},
           .peers = static_cast<std::uint32_t>(status.num_peers)};
+}
+
+std::vector<PeerTraffic> Session::peers(const TorrentId& id) const {
+  std::vector<PeerTraffic> list;
+  const State::Torrent* torrent = state_->find(id);
+  if (torrent == nullptr) return list;
+  std::vector<lt::peer_info> peers;
+  torrent->handle.get_peer_info(peers);
+  for (const lt::peer_info& peer : peers)
+    list.push_back({to_text(peer.ip), {peer.total_download}, {peer.total_upload}});
+  return list;
+}
+
+void Session::use_identity(SwarmIdentity identity) {
+  state_->config.identity = std::move(identity);
+  for (auto& [id, torrent] : state_->torrents)
+    torrent.handle.set_ssl_certificate_buffer(state_->config.identity.certificate_pem,
+                                              state_->config.identity.key_pem, state_->dh);
+}
+
+std::function<void()> Session::close(std::unique_ptr<Session> session) {
+  session->state_->session->set_alert_notify({});
+  // While the proxy lives, the session's end is begun but not waited for.
+  auto proxy = std::make_shared<lt::session_proxy>(session->state_->session->abort());
+  session.reset();
+  return [proxy]() mutable { proxy.reset(); };
 }
 
 }  // namespace lamina::swarm

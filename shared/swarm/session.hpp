@@ -18,6 +18,7 @@
 
 #include "shared/os/clock.hpp"
 #include "shared/swarm/lease_extension.hpp"
+#include "shared/swarm/piece_map.hpp"
 #include "shared/swarm/torrent_file.hpp"
 
 namespace lamina::swarm {
@@ -26,9 +27,6 @@ struct SwarmIdentity {
   std::string certificate_pem;  // Signed by the swarm's CA, for the name "packs".
   std::string key_pem;
 };
-
-// Which pieces of a pack are held: one bit a piece of kPieceSize.
-using PieceBits = std::vector<bool>;
 
 struct PieceVerified {  // On disk, its hash checked.
   TorrentId torrent;
@@ -41,7 +39,11 @@ struct PieceRead {  // Answer to read_piece().
   std::uint32_t piece = 0;
   Buffer bytes;
 };
-struct PeerLeft {
+struct PeerMet {  // The TLS and the BitTorrent handshake are done.
+  TorrentId torrent;
+  std::string peer;  // "address:port"
+};
+struct PeerLeft {  // Or was refused.
   TorrentId torrent;
   std::string peer;  // "address:port"
   std::string reason;
@@ -51,12 +53,17 @@ struct Trouble {      // A disk or torrent error: the torrent stands still until
   ErrorKind kind = ErrorKind::unavailable;
   std::string text;
 };
-using Event = std::variant<PieceVerified, PieceRead, PeerLeft, Trouble>;
+using Event = std::variant<PieceVerified, PieceRead, PeerMet, PeerLeft, Trouble>;
 
 struct Traffic {
   Bytes received;  // Payload.
   Bytes sent;
   std::uint32_t peers = 0;
+};
+struct PeerTraffic {
+  std::string peer;  // "address:port"
+  Bytes received;    // Payload.
+  Bytes sent;
 };
 
 class Session {
@@ -68,6 +75,11 @@ class Session {
     std::string directory;  // Holds packs/.
     SwarmIdentity identity;
     int connections_max = 200;
+    // wan: dials by uTP instead of TCP, which gives way to other traffic on the line; seeder: also
+    // accepts it.
+    bool utp = false;
+    BitRate receive_max = {};  // Payload and protocol, all peers together; 0: no limit.
+    BitRate send_max = {};
     CheckLease check_lease = {};                          // seeder
     std::shared_ptr<const LeaseTicket> ticket = nullptr;  // wan
     const os::Clock* clock = nullptr;                     // seeder
@@ -79,7 +91,7 @@ class Session {
 
   struct Held {
     std::set<PackId> complete;
-    std::map<PackId, PieceBits> partial;
+    PieceMap partial;
   };
   // `wanted`: packs to fetch; the others are neither fetched nor, unless held, served.
   Status add(const Buffer& torrent, const Held& held, const std::set<PackId>& wanted);
@@ -87,8 +99,12 @@ class Session {
   bool has(const TorrentId& torrent) const;
 
   // Exactly these pieces are fetched from now on.
-  void want_pieces(const TorrentId& torrent, const std::map<PackId, PieceBits>& pieces);
-  // Dials a peer ("address:port"); it is dialled again when the connection is lost.
+  void want_pieces(const TorrentId& torrent, const PieceMap& pieces);
+  // Not this one any more: it came another way.
+  void drop_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece);
+  // The pieces of each pack that some connected peer has.
+  PieceMap offered(const TorrentId& torrent) const;
+  // Dials a peer ("address:port"); it is dialled again a few times when the connection is lost.
   Status connect(const TorrentId& torrent, const std::string& peer);
   // Only these addresses may connect or be connected to. Until the first call: nobody (lan),
   // anybody (seeder, wan).
@@ -100,6 +116,12 @@ class Session {
 
   std::vector<Event> take_events();
   Traffic traffic(const TorrentId& torrent) const;
+  std::vector<PeerTraffic> peers(const TorrentId& torrent) const;
+  // A renewed certificate, for connections from now on.
+  void use_identity(SwarmIdentity identity);
+  // Ends the session: every connection is cut now; what is returned waits for libtorrent's threads
+  // when it is called or destroyed, which may be done on another thread.
+  static std::function<void()> close(std::unique_ptr<Session> session);
   // The port that is listened at, for tests that asked for port 0; 0 for wan.
   std::uint16_t port() const;
 

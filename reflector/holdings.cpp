@@ -1,0 +1,193 @@
+#include "reflector/holdings.hpp"
+
+#include <algorithm>
+
+#include "shared/base/assert.hpp"
+
+namespace lamina::reflector {
+namespace {
+
+std::uint32_t pieces_of(std::uint64_t size) {
+  return static_cast<std::uint32_t>((size + swarm::kPieceSize - 1) / swarm::kPieceSize);
+}
+
+}  // namespace
+
+void Holdings::join(const LayerId& layer, const TorrentId& torrent, const std::vector<Pack>& packs,
+                    const std::set<PackId>& whole, const swarm::PieceMap& pieces) {
+  LAMINA_ASSERT(!layers_.contains(layer));
+  Layer& joined = layers_[layer];
+  joined.torrent = torrent;
+  joined.joined = ++joins_;
+  for (const Pack& pack : packs) {
+    joined.packs.push_back(pack.id);
+    const auto [entry, is_new] = packs_.try_emplace(pack.id);
+    PackState& state = entry->second;
+    if (is_new) {
+      state.size = pack.size;
+      state.whole = whole.contains(pack.id);
+      state.pieces.assign(pieces_of(pack.size), state.whole);
+      const auto known = pieces.find(pack.id);
+      // A map of another number of pieces is of another pack size: not believed.
+      if (!state.whole && known != pieces.end() && known->second.size() == state.pieces.size())
+        state.pieces = known->second;
+      state.held = static_cast<std::uint32_t>(std::ranges::count(state.pieces, true));
+    }
+    if (!state.whole && state.users.empty()) state.owner = layer;
+    state.users.insert(layer);
+  }
+}
+
+std::set<LayerId> Holdings::leave(const LayerId& layer) {
+  std::set<LayerId> heirs;
+  const auto left = layers_.find(layer);
+  if (left == layers_.end()) return heirs;
+  const std::vector<PackId> packs = std::move(left->second.packs);
+  layers_.erase(left);
+  for (const PackId& id : packs) {
+    PackState& pack = packs_.at(id);
+    pack.users.erase(layer);
+    if (pack.users.empty()) {
+      packs_.erase(id);
+    } else if (pack.owner == layer) {
+      pack.owner = first_of(pack.users);
+      heirs.insert(pack.owner);
+    }
+  }
+  return heirs;
+}
+
+LayerId Holdings::first_of(const std::set<LayerId>& users) const {
+  return *std::ranges::min_element(users, {},
+                                   [this](const LayerId& id) { return layers_.at(id).joined; });
+}
+
+std::vector<LayerId> Holdings::layers() const {
+  std::vector<LayerId> ids;
+  for (const auto& [id, layer] : layers_) ids.push_back(id);
+  return ids;
+}
+
+std::optional<LayerId> Holdings::layer_of(const TorrentId& torrent) const {
+  for (const auto& [id, layer] : layers_)
+    if (layer.torrent == torrent) return id;
+  return std::nullopt;
+}
+
+bool Holdings::hold(const PackId& id, std::uint32_t piece) {
+  const auto pack = packs_.find(id);
+  if (pack == packs_.end() || piece >= pack->second.pieces.size() || pack->second.pieces[piece])
+    return false;
+  pack->second.pieces[piece] = true;
+  return ++pack->second.held == pack->second.pieces.size();
+}
+
+std::set<LayerId> Holdings::finish(const PackId& id) {
+  const auto pack = packs_.find(id);
+  if (pack == packs_.end() || pack->second.whole) return {};
+  PackState& state = pack->second;
+  state.whole = true;
+  std::set<LayerId> waiting = state.users;
+  waiting.erase(state.owner);
+  state.owner = LayerId{};
+  return waiting;
+}
+
+std::set<LayerId> Holdings::lose(const PackId& id) {
+  const auto pack = packs_.find(id);
+  if (pack == packs_.end()) return {};
+  PackState& state = pack->second;
+  state.whole = false;
+  state.held = 0;
+  state.pieces.assign(state.pieces.size(), false);
+  state.owner = first_of(state.users);
+  return state.users;
+}
+
+bool Holdings::holds(const PackId& id, std::uint32_t piece) const {
+  const auto pack = packs_.find(id);
+  return pack != packs_.end() && piece < pack->second.pieces.size() && pack->second.pieces[piece];
+}
+
+std::vector<PackId> Holdings::unread() const {
+  std::vector<PackId> ids;
+  for (const auto& [id, pack] : packs_)
+    if (!pack.whole && pack.held == pack.pieces.size()) ids.push_back(id);
+  return ids;
+}
+
+swarm::PieceMap Holdings::pieces() const {
+  swarm::PieceMap map;
+  for (const auto& [id, pack] : packs_)
+    if (!pack.whole && pack.held > 0) map.emplace(id, pack.pieces);
+  return map;
+}
+
+swarm::Session::Held Holdings::held(const LayerId& layer) const {
+  swarm::Session::Held held;
+  for (const PackId& id : layers_.at(layer).packs) {
+    const PackState& pack = packs_.at(id);
+    if (pack.whole)
+      held.complete.insert(id);
+    else if (pack.held > 0)
+      held.partial.emplace(id, pack.pieces);
+  }
+  return held;
+}
+
+std::set<PackId> Holdings::owned(const LayerId& layer) const {
+  std::set<PackId> ids;
+  for (const PackId& id : layers_.at(layer).packs)
+    if (const PackState& pack = packs_.at(id); !pack.whole && pack.owner == layer) ids.insert(id);
+  return ids;
+}
+
+swarm::PieceMap Holdings::missing_pieces(const LayerId& layer) const {
+  swarm::PieceMap map;
+  for (const PackId& id : owned(layer)) {
+    const PackState& pack = packs_.at(id);
+    if (pack.held == pack.pieces.size()) continue;
+    swarm::PieceBits missing = pack.pieces;
+    missing.flip();
+    map.emplace(id, std::move(missing));
+  }
+  return map;
+}
+
+Bytes Holdings::missing(const LayerId& layer) const {
+  Bytes total;
+  const auto found = layers_.find(layer);
+  if (found == layers_.end()) return total;
+  for (const PackId& id : found->second.packs) {
+    const PackState& pack = packs_.at(id);
+    for (std::uint32_t i = 0; i < pack.pieces.size(); ++i) {
+      if (pack.pieces[i]) continue;
+      const std::uint64_t begin = std::uint64_t{i} * swarm::kPieceSize;
+      total.count +=
+          static_cast<std::int64_t>(std::min<std::uint64_t>(swarm::kPieceSize, pack.size - begin));
+    }
+  }
+  return total;
+}
+
+bool Holdings::is_whole(const LayerId& layer) const {
+  return std::ranges::all_of(layers_.at(layer).packs,
+                             [this](const PackId& id) { return packs_.at(id).whole; });
+}
+
+bool Holdings::is_whole() const {
+  return std::ranges::all_of(packs_, [](const auto& entry) { return entry.second.whole; });
+}
+
+std::vector<wire::Peer> peers_to_dial(const DeviceId& self, std::vector<wire::Peer> peers,
+                                      bool leads, std::size_t most) {
+  if (leads || peers.size() <= most) return peers;
+  // Those after `self` first, then around.
+  std::ranges::sort(peers, [&self](const wire::Peer& a, const wire::Peer& b) {
+    return std::pair(a.device < self, a.device) < std::pair(b.device < self, b.device);
+  });
+  peers.resize(most);
+  return peers;
+}
+
+}  // namespace lamina::reflector
