@@ -13,11 +13,10 @@ std::uint32_t pieces_of(std::uint64_t size) {
 
 }  // namespace
 
-void Holdings::join(const LayerId& layer, const TorrentId& torrent, const std::vector<Pack>& packs,
+void Holdings::join(const TorrentId& torrent, const std::vector<Pack>& packs,
                     const std::set<PackId>& whole, const swarm::PieceMap& pieces) {
-  LAMINA_ASSERT(!layers_.contains(layer));
-  Layer& joined = layers_[layer];
-  joined.torrent = torrent;
+  LAMINA_ASSERT(!torrents_.contains(torrent));
+  Torrent& joined = torrents_[torrent];
   joined.joined = ++joins_;
   for (const Pack& pack : packs) {
     joined.packs.push_back(pack.id);
@@ -33,23 +32,23 @@ void Holdings::join(const LayerId& layer, const TorrentId& torrent, const std::v
         state.pieces = known->second;
       state.held = static_cast<std::uint32_t>(std::ranges::count(state.pieces, true));
     }
-    if (!state.whole && state.users.empty()) state.owner = layer;
-    state.users.insert(layer);
+    if (!state.whole && state.users.empty()) state.owner = torrent;
+    state.users.insert(torrent);
   }
 }
 
-std::set<LayerId> Holdings::leave(const LayerId& layer) {
-  std::set<LayerId> heirs;
-  const auto left = layers_.find(layer);
-  if (left == layers_.end()) return heirs;
+std::set<TorrentId> Holdings::leave(const TorrentId& torrent) {
+  std::set<TorrentId> heirs;
+  const auto left = torrents_.find(torrent);
+  if (left == torrents_.end()) return heirs;
   const std::vector<PackId> packs = std::move(left->second.packs);
-  layers_.erase(left);
+  torrents_.erase(left);
   for (const PackId& id : packs) {
     PackState& pack = packs_.at(id);
-    pack.users.erase(layer);
+    pack.users.erase(torrent);
     if (pack.users.empty()) {
       packs_.erase(id);
-    } else if (pack.owner == layer) {
+    } else if (pack.owner == torrent) {
       pack.owner = first_of(pack.users);
       heirs.insert(pack.owner);
     }
@@ -57,21 +56,15 @@ std::set<LayerId> Holdings::leave(const LayerId& layer) {
   return heirs;
 }
 
-LayerId Holdings::first_of(const std::set<LayerId>& users) const {
+TorrentId Holdings::first_of(const std::set<TorrentId>& users) const {
   return *std::ranges::min_element(users, {},
-                                   [this](const LayerId& id) { return layers_.at(id).joined; });
+                                   [this](const TorrentId& id) { return torrents_.at(id).joined; });
 }
 
-std::vector<LayerId> Holdings::layers() const {
-  std::vector<LayerId> ids;
-  for (const auto& [id, layer] : layers_) ids.push_back(id);
+std::vector<TorrentId> Holdings::torrents() const {
+  std::vector<TorrentId> ids;
+  for (const auto& [id, torrent] : torrents_) ids.push_back(id);
   return ids;
-}
-
-std::optional<LayerId> Holdings::layer_of(const TorrentId& torrent) const {
-  for (const auto& [id, layer] : layers_)
-    if (layer.torrent == torrent) return id;
-  return std::nullopt;
 }
 
 bool Holdings::hold(const PackId& id, std::uint32_t piece) {
@@ -82,18 +75,18 @@ bool Holdings::hold(const PackId& id, std::uint32_t piece) {
   return ++pack->second.held == pack->second.pieces.size();
 }
 
-std::set<LayerId> Holdings::finish(const PackId& id) {
+std::set<TorrentId> Holdings::finish(const PackId& id) {
   const auto pack = packs_.find(id);
   if (pack == packs_.end() || pack->second.whole) return {};
   PackState& state = pack->second;
   state.whole = true;
-  std::set<LayerId> waiting = state.users;
+  std::set<TorrentId> waiting = state.users;
   waiting.erase(state.owner);
-  state.owner = LayerId{};
+  state.owner = TorrentId{};
   return waiting;
 }
 
-std::set<LayerId> Holdings::lose(const PackId& id) {
+std::set<TorrentId> Holdings::lose(const PackId& id) {
   const auto pack = packs_.find(id);
   if (pack == packs_.end()) return {};
   PackState& state = pack->second;
@@ -123,9 +116,9 @@ swarm::PieceMap Holdings::pieces() const {
   return map;
 }
 
-swarm::Session::Held Holdings::held(const LayerId& layer) const {
+swarm::Session::Held Holdings::held(const TorrentId& torrent) const {
   swarm::Session::Held held;
-  for (const PackId& id : layers_.at(layer).packs) {
+  for (const PackId& id : torrents_.at(torrent).packs) {
     const PackState& pack = packs_.at(id);
     if (pack.whole)
       held.complete.insert(id);
@@ -135,16 +128,16 @@ swarm::Session::Held Holdings::held(const LayerId& layer) const {
   return held;
 }
 
-std::set<PackId> Holdings::owned(const LayerId& layer) const {
+std::set<PackId> Holdings::owned(const TorrentId& torrent) const {
   std::set<PackId> ids;
-  for (const PackId& id : layers_.at(layer).packs)
-    if (const PackState& pack = packs_.at(id); !pack.whole && pack.owner == layer) ids.insert(id);
+  for (const PackId& id : torrents_.at(torrent).packs)
+    if (const PackState& pack = packs_.at(id); !pack.whole && pack.owner == torrent) ids.insert(id);
   return ids;
 }
 
-swarm::PieceMap Holdings::missing_pieces(const LayerId& layer) const {
+swarm::PieceMap Holdings::missing_pieces(const TorrentId& torrent) const {
   swarm::PieceMap map;
-  for (const PackId& id : owned(layer)) {
+  for (const PackId& id : owned(torrent)) {
     const PackState& pack = packs_.at(id);
     if (pack.held == pack.pieces.size()) continue;
     swarm::PieceBits missing = pack.pieces;
@@ -154,10 +147,10 @@ swarm::PieceMap Holdings::missing_pieces(const LayerId& layer) const {
   return map;
 }
 
-Bytes Holdings::missing(const LayerId& layer) const {
+Bytes Holdings::missing(const TorrentId& torrent) const {
   Bytes total;
-  const auto found = layers_.find(layer);
-  if (found == layers_.end()) return total;
+  const auto found = torrents_.find(torrent);
+  if (found == torrents_.end()) return total;
   for (const PackId& id : found->second.packs) {
     const PackState& pack = packs_.at(id);
     for (std::uint32_t i = 0; i < pack.pieces.size(); ++i) {
@@ -170,8 +163,8 @@ Bytes Holdings::missing(const LayerId& layer) const {
   return total;
 }
 
-bool Holdings::is_whole(const LayerId& layer) const {
-  return std::ranges::all_of(layers_.at(layer).packs,
+bool Holdings::is_whole(const TorrentId& torrent) const {
+  return std::ranges::all_of(torrents_.at(torrent).packs,
                              [this](const PackId& id) { return packs_.at(id).whole; });
 }
 

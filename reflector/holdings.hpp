@@ -1,7 +1,7 @@
-// Holdings knows which packs and pieces a device has of the layers it takes part in, and which
-// layer's torrent fetches what.
+// Holdings knows which packs and pieces a device has of the torrents it takes part in, and which
+// torrent fetches what.
 //
-// A pack may belong to several layers. libtorrent would fetch it once per torrent, so one layer
+// A pack may belong to several torrents. libtorrent would fetch it once per torrent, so one torrent
 // *owns* a missing pack: the one that joined first. The others want it not; when it is whole they
 // are told that they hold it. Pure: no I/O, no clock. One thread.
 #pragma once
@@ -24,38 +24,38 @@ class Holdings {
     std::uint64_t size = 0;
   };
 
-  // `whole` and `pieces`: what of the new layer's packs lies on disk; packs known already keep
-  // their state. Precondition: the layer is not joined.
-  void join(const LayerId& layer, const TorrentId& torrent, const std::vector<Pack>& packs,
-            const std::set<PackId>& whole, const swarm::PieceMap& pieces);
-  // The layers that own another pack now.
-  std::set<LayerId> leave(const LayerId& layer);
-  bool has(const LayerId& layer) const { return layers_.contains(layer); }
-  std::vector<LayerId> layers() const;
-  TorrentId torrent_of(const LayerId& layer) const { return layers_.at(layer).torrent; }
-  std::optional<LayerId> layer_of(const TorrentId& torrent) const;
+  // `whole` and `pieces`: what of the new torrent's packs lies on disk; packs known already keep
+  // their state. Precondition: the torrent is not joined.
+  void join(const TorrentId& torrent, const std::vector<Pack>& packs, const std::set<PackId>& whole,
+            const swarm::PieceMap& pieces);
+  // The torrents that own another pack now.
+  std::set<TorrentId> leave(const TorrentId& torrent);
+  bool has(const TorrentId& torrent) const { return torrents_.contains(torrent); }
+  std::vector<TorrentId> torrents() const;
 
   // A piece was verified. True when the pack has all its pieces now and did not before: it is to be
   // read back. Unknown packs and pieces are ignored.
   bool hold(const PackId& pack, std::uint32_t piece);
-  // The pack was read back: whole. The layers that wait for it without owning it.
-  std::set<LayerId> finish(const PackId& pack);
-  // The pack proved broken: all of it is missing. The layers that have it.
-  std::set<LayerId> lose(const PackId& pack);
+  // The pack was read back: whole. The torrents that wait for it without owning it.
+  std::set<TorrentId> finish(const PackId& pack);
+  // The pack proved broken: all of it is missing. The torrents that have it.
+  std::set<TorrentId> lose(const PackId& pack);
 
+  bool has_pack(const PackId& pack) const { return packs_.contains(pack); }
   bool holds(const PackId& pack, std::uint32_t piece) const;
   std::uint64_t size_of(const PackId& pack) const { return packs_.at(pack).size; }
   std::vector<PackId> unread() const;  // All pieces held, not read back yet.
   // Packs with some pieces or all, not read back yet: what is to be remembered.
   swarm::PieceMap pieces() const;
 
-  // Of one layer.
-  swarm::Session::Held held(const LayerId& layer) const;
-  std::set<PackId> owned(const LayerId& layer) const;  // Not whole, and fetched by this layer.
-  swarm::PieceMap missing_pieces(const LayerId& layer) const;  // Of owned packs.
-  Bytes missing(const LayerId& layer) const;  // Of all its packs; read back or not.
-  bool is_whole(const LayerId& layer) const;  // Every pack read back.
-  bool is_whole() const;                      // Every layer.
+  // Of one torrent.
+  swarm::Session::Held held(const TorrentId& torrent) const;
+  std::set<PackId> owned(
+      const TorrentId& torrent) const;  // Not whole, and fetched by this torrent.
+  swarm::PieceMap missing_pieces(const TorrentId& torrent) const;  // Of owned packs.
+  Bytes missing(const TorrentId& torrent) const;  // Of all its packs; read back or not.
+  bool is_whole(const TorrentId& torrent) const;  // Every pack read back.
+  bool is_whole() const;                          // Every torrent.
 
  private:
   struct PackState {
@@ -63,18 +63,17 @@ class Holdings {
     bool whole = false;
     std::uint32_t held = 0;
     swarm::PieceBits pieces;
-    LayerId owner;  // None once whole.
-    std::set<LayerId> users;
+    TorrentId owner;  // None once whole.
+    std::set<TorrentId> users;
   };
-  struct Layer {
-    TorrentId torrent;
+  struct Torrent {
     std::vector<PackId> packs;
     std::uint64_t joined = 0;  // In which order.
   };
 
-  LayerId first_of(const std::set<LayerId>& users) const;
+  TorrentId first_of(const std::set<TorrentId>& users) const;
 
-  std::map<LayerId, Layer> layers_;
+  std::map<TorrentId, Torrent> torrents_;
   std::map<PackId, PackState> packs_;
   std::uint64_t joins_ = 0;
 };

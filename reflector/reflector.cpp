@@ -1,0 +1,610 @@
+#include "reflector/reflector.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+#include "reflector/holdings.hpp"
+#include "shared/base/log.hpp"
+#include "shared/os/file.hpp"
+#include "shared/policy/lease_holder.hpp"
+#include "shared/policy/wan_pieces.hpp"
+
+namespace lamina::reflector {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kTick = 1s;
+constexpr Duration kAgain = 10s;       // After a disk error, or a disk that was full.
+constexpr Duration kRedial = 3s;       // libtorrent gives a peer up after three failures.
+constexpr Duration kHandOverMax = 2s;  // m: 10 ms. Then a peer's bad block spoilt it: again.
+
+std::string endpoint_of(const wire::Peer& peer) {
+  const bool v6 = peer.address.find(':') != std::string::npos;
+  return (v6 ? '[' + peer.address + ']' : peer.address) + ':' + std::to_string(peer.port);
+}
+
+// The torrent is what the origin's signed record says, pack by pack.
+Result<std::vector<Holdings::Pack>> agreed_packs(
+    const swarm::TorrentContent& content, const std::vector<format::DistributedPack>& packs) {
+  std::map<PackId, std::uint64_t> expected;
+  for (const format::DistributedPack& pack : packs) expected[pack.id] = pack.size;
+  std::vector<Holdings::Pack> agreed;
+  for (const auto& pack : content.packs) {
+    const auto entry = expected.find(pack.id);
+    if (entry == expected.end() || entry->second != pack.size)
+      return fail(ErrorKind::invalid, "the torrent has pack " + pack.id.short_hex() +
+                                          " otherwise than the distribution record");
+    agreed.push_back({pack.id, pack.size});
+  }
+  if (agreed.size() != expected.size())
+    return fail(ErrorKind::invalid, "the torrent lacks packs of the distribution record");
+  return agreed;
+}
+
+}  // namespace
+
+struct Reflector::State : std::enable_shared_from_this<State> {
+  struct Layer {
+    TorrentId torrent;
+    bool told_complete = false;
+    Bytes told_missing;
+  };
+  struct Piece {
+    TorrentId torrent;
+    PackId pack;
+    std::uint32_t number = 0;
+    auto operator<=>(const Piece&) const = default;
+  };
+  // Saves of the piece map, in the pool and at the end: the newest one stays.
+  struct Saver {
+    std::mutex mutex;
+    std::uint64_t newest = 0;
+
+    Status save(const std::string& cache, const swarm::PieceMap& map, const std::set<PackId>& packs,
+                std::uint64_t number) {
+      const std::lock_guard lock(mutex);
+      if (number < newest) return Done{};
+      newest = number;
+      return swarm::save_piece_map(cache, map, packs);
+    }
+  };
+  // Rung on libtorrent's threads: asks for one turn on the loop, whatever the number of alerts.
+  struct Bell {
+    net::Loop& loop;
+    std::weak_ptr<State> state;
+    std::atomic<bool> is_posted = false;
+  };
+
+  State(net::Loop& on, Config with, std::function<void(const Event&)> handler)
+      : loop(on), config(std::move(with)), on_event(std::move(handler)) {}
+
+  net::Loop& loop;
+  Config config;
+  std::function<void(const Event&)> on_event;
+  std::shared_ptr<Bell> bell;
+
+  std::map<LayerId, Layer> layers;
+  std::map<TorrentId, Buffer> torrents;
+  Holdings holdings;
+  swarm::PieceMap remembered;  // From before the start, and of layers that were left.
+  std::vector<wire::Peer> peers;
+  std::unique_ptr<swarm::Session> lan;
+
+  policy::LeaseHolder lease;
+  policy::WanPieces wan_choice;
+  std::shared_ptr<swarm::LeaseTicket> ticket = std::make_shared<swarm::LeaseTicket>();
+  std::vector<std::string> seeders;
+  std::unique_ptr<swarm::Session> wan;  // While the lease is open.
+  std::map<TorrentId, swarm::PieceMap> wan_wants;
+  std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
+  bool wan_stale = false;                // What is missing changed: choose anew.
+
+  std::vector<PackId> to_read_back;
+  bool reading_back = false;
+  std::set<PackId> changed;  // Packs with pieces that are not in the saved map.
+  bool unsaved = false;
+  bool saving = false;
+  Instant saved_at{};
+  std::shared_ptr<Saver> saver = std::make_shared<Saver>();
+  std::uint64_t saves = 0;
+  Instant dialled_at{};
+  std::map<TorrentId, Instant> lan_again;
+  std::optional<Instant> wan_again;
+  std::optional<Instant> read_back_again;
+
+  Sources past;  // Of sessions and torrents that are gone.
+  net::Timer tick_timer;
+  net::Timer lease_timer;
+
+  // --- turns
+
+  std::function<void()> ringer() {
+    return [bell = bell] {
+      if (bell->is_posted.exchange(true)) return;
+      bell->loop.post([bell] {
+        bell->is_posted = false;
+        if (const auto self = bell->state.lock()) self->turn();
+      });
+    };
+  }
+
+  template <class Call>
+  std::function<void()> later(Call call) {
+    return [weak = weak_from_this(), call = std::move(call)] {
+      if (const auto self = weak.lock()) call(*self);
+    };
+  }
+
+  void emit(Event event) {
+    loop.post(later([event = std::move(event)](State& self) { self.on_event(event); }));
+  }
+
+  void turn() {
+    // Before anything else: what waits in a session may be older than the lease's end.
+    carry_out(lease.on(policy::LeaseHolder::Tick{}, loop.now()));
+    if (wan)
+      for (swarm::Event& event : wan->take_events()) on_wan(event);
+    for (const swarm::Event& event : lan->take_events()) on_lan(event);
+    if (wan && wan_stale) choose();
+    arm();
+  }
+
+  bool is_active() const { return wan || unsaved || saving || !holdings.is_whole(); }
+
+  void arm() {
+    if (!is_active() || tick_timer.pending()) return;
+    tick_timer = loop.after(kTick, later([](State& self) {
+                              self.turn();
+                              self.tick(self.loop.now());
+                              self.arm();
+                            }));
+  }
+
+  void tick(Instant now) {
+    if (now - dialled_at >= kRedial) dial_all(now);
+    std::set<TorrentId> due;
+    for (const auto& [torrent, when] : lan_again)
+      if (now >= when) due.insert(torrent);
+    for (const TorrentId& torrent : due) add_again(torrent);
+    if (wan_again && now >= *wan_again && lease.is_open()) {
+      close_wan();
+      open_wan();
+    }
+    if (read_back_again && now >= *read_back_again) {
+      read_back_again.reset();
+      for (const PackId& pack : holdings.unread()) read_back(pack);
+    }
+    if (wan) {
+      choose();
+      for (auto& [piece, since] : handed_over) {
+        if (now - since < kHandOverMax) continue;
+        since = now;
+        wan->read_piece(piece.torrent, piece.pack, piece.number);
+      }
+    }
+    if (unsaved && !saving && now - saved_at >= config.save_interval) save();
+    tell_progress();
+  }
+
+  // --- the lease
+
+  void carry_out(const std::vector<policy::LeaseHolder::Action>& actions) {
+    for (const auto& action : actions) std::visit([this](const auto& a) { carry_out(a); }, action);
+  }
+  void carry_out(const policy::LeaseHolder::Open& open) {
+    log::info("wan_opened", {{"epoch", open.epoch}});
+    open_wan();
+    dial_all(loop.now());  // Everybody needs the holder.
+  }
+  void carry_out(const policy::LeaseHolder::Refresh&) {
+    if (wan) dial_seeders();
+  }
+  void carry_out(const policy::LeaseHolder::Close& close) {
+    log::info("wan_closed", {{"reason", close.reason == policy::LeaseHolder::CloseReason::lapsed
+                                            ? "the lease ran out"
+                                            : "the lease was given back or lost"}});
+    close_wan();
+  }
+
+  void open_wan() {
+    wan_again.reset();
+    auto session = swarm::Session::start({.kind = swarm::Session::Kind::wan,
+                                          .directory = config.cache,
+                                          .identity = config.identity,
+                                          .utp = config.wan_utp,
+                                          .receive_max = config.wan_receive_max,
+                                          .ticket = ticket},
+                                         ringer());
+    if (!session) {
+      trouble(session.error());
+      wan_again = loop.now() + kAgain;
+      return;
+    }
+    wan = std::move(*session);
+    for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
+    choose();
+  }
+
+  void close_wan() {
+    wan_wants.clear();
+    handed_over.clear();
+    if (!wan) return;
+    for (const auto& [torrent, bytes] : torrents) past.origin += wan->traffic(torrent).received;
+    // The connections are cut now; the threads end in the pool.
+    loop.offload(swarm::Session::close(std::move(wan)), [] {});
+  }
+
+  void add_to_wan(const TorrentId& torrent) {
+    if (!wan || wan->has(torrent) || holdings.is_whole(torrent)) return;
+    // It holds nothing: it serves nobody, and only what is missing is wanted of it.
+    if (auto done = wan->add(torrents.at(torrent), {}, {}); !done) return trouble(done.error());
+    for (const std::string& seeder : seeders) static_cast<void>(wan->connect(torrent, seeder));
+  }
+
+  void remove_from_wan(const TorrentId& torrent) {
+    wan_wants.erase(torrent);
+    std::erase_if(handed_over, [&](const auto& entry) { return entry.first.torrent == torrent; });
+    if (!wan || !wan->has(torrent)) return;
+    past.origin += wan->traffic(torrent).received;
+    wan->remove(torrent);
+  }
+
+  void choose() {
+    wan_stale = false;
+    swarm::PieceMap missing;
+    swarm::PieceMap offered;
+    for (const auto& [torrent, bytes] : torrents) {
+      if (!wan->has(torrent)) continue;
+      auto of_torrent = holdings.missing_pieces(torrent);
+      if (!of_torrent.empty()) offered.merge(lan->offered(torrent));
+      missing.merge(std::move(of_torrent));
+    }
+    const swarm::PieceMap chosen = wan_choice.choose(missing, offered, loop.now());
+    for (const auto& [torrent, bytes] : torrents) {
+      if (!wan->has(torrent)) continue;
+      swarm::PieceMap wants;
+      for (const PackId& pack : holdings.owned(torrent))
+        if (const auto pieces = chosen.find(pack); pieces != chosen.end()) wants.insert(*pieces);
+      if (wants == wan_wants[torrent]) continue;
+      wan->want_pieces(torrent, wants);
+      wan_wants[torrent] = std::move(wants);
+    }
+  }
+
+  void on_wan(swarm::Event& event) {
+    if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
+      if (holdings.holds(verified->pack, verified->piece)) return;
+      handed_over[{verified->torrent, verified->pack, verified->piece}] = loop.now();
+      wan->read_piece(verified->torrent, verified->pack, verified->piece);
+    } else if (auto* read = std::get_if<swarm::PieceRead>(&event)) {
+      if (!holdings.holds(read->pack, read->piece))
+        lan->add_piece(read->torrent, read->pack, read->piece, std::move(read->bytes));
+    } else if (const auto* left = std::get_if<swarm::PeerLeft>(&event)) {
+      log::debug("seeder_left", {{"seeder", left->peer}, {"reason", left->reason}});
+    } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
+      emit(Trouble{bad->kind, bad->text});
+      if (!wan_again) wan_again = loop.now() + kAgain;
+    }
+  }
+
+  // --- the site
+
+  void on_lan(const swarm::Event& event) {
+    if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
+      const bool over_wan =
+          handed_over.erase({verified->torrent, verified->pack, verified->piece}) > 0;
+      if (wan && !over_wan) {
+        wan->drop_piece(verified->torrent, verified->pack, verified->piece);
+        if (const auto wants = wan_wants.find(verified->torrent); wants != wan_wants.end())
+          if (const auto pack = wants->second.find(verified->pack); pack != wants->second.end())
+            pack->second[verified->piece] = false;
+      }
+      if (holdings.holds(verified->pack, verified->piece)) return;
+      changed.insert(verified->pack);
+      unsaved = true;
+      if (holdings.hold(verified->pack, verified->piece)) read_back(verified->pack);
+    } else if (const auto* left = std::get_if<swarm::PeerLeft>(&event)) {
+      log::debug("peer_left", {{"peer", left->peer}, {"reason", left->reason}});
+    } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
+      emit(Trouble{bad->kind, bad->text});
+      if (torrents.contains(bad->torrent)) lan_again.emplace(bad->torrent, loop.now() + kAgain);
+    }
+  }
+
+  Status add_to_lan(const TorrentId& torrent) {
+    auto done = lan->add(torrents.at(torrent), holdings.held(torrent), holdings.owned(torrent));
+    if (done) dial(torrent);
+    return done;
+  }
+
+  void remove_from_lan(const TorrentId& torrent) {
+    lan_again.erase(torrent);
+    if (!lan->has(torrent)) return;
+    const auto traffic = lan->traffic(torrent);
+    past.lan += traffic.received;
+    past.sent += traffic.sent;
+    lan->remove(torrent);
+  }
+
+  // With what is held now; connections are made anew.
+  void add_again(const TorrentId& torrent) {
+    remove_from_lan(torrent);
+    if (auto done = add_to_lan(torrent); !done) {
+      trouble(done.error());
+      lan_again[torrent] = loop.now() + kAgain;
+    }
+  }
+
+  void dial(const TorrentId& torrent) {
+    for (const wire::Peer& peer :
+         peers_to_dial(config.device, peers, lease.is_open(), config.dial_max))
+      static_cast<void>(lan->connect(torrent, endpoint_of(peer)));
+  }
+
+  void dial_seeders() {
+    for (const auto& [torrent, bytes] : torrents)
+      if (wan->has(torrent))
+        for (const std::string& seeder : seeders) static_cast<void>(wan->connect(torrent, seeder));
+  }
+
+  void dial_all(Instant now) {
+    dialled_at = now;
+    for (const auto& [torrent, bytes] : torrents)
+      if (lease.is_open() || !holdings.is_whole(torrent)) dial(torrent);
+    if (wan) dial_seeders();
+  }
+
+  // --- packs
+
+  void read_back(const PackId& pack) {
+    if (std::ranges::find(to_read_back, pack) == to_read_back.end()) to_read_back.push_back(pack);
+    read_back_next();
+  }
+
+  void read_back_next() {
+    if (reading_back || to_read_back.empty()) return;
+    const PackId pack = to_read_back.front();
+    to_read_back.erase(to_read_back.begin());
+    // Its last layer may have left meanwhile.
+    if (!holdings.has_pack(pack)) return read_back_next();
+    reading_back = true;
+    loop.offload_value(
+        [cache = config.cache, pack, size = holdings.size_of(pack)] {
+          return swarm::finish_pack(cache, pack, size);
+        },
+        [weak = weak_from_this(), pack](Status done) {
+          if (const auto self = weak.lock()) self->was_read_back(pack, done);
+        });
+  }
+
+  void was_read_back(const PackId& pack, const Status& done) {
+    reading_back = false;
+    unsaved = true;
+    if (done) {
+      changed.erase(pack);
+      for (const TorrentId& torrent : holdings.finish(pack)) add_again(torrent);
+      for (auto& [torrent, bytes] : torrents)
+        if (holdings.is_whole(torrent)) remove_from_wan(torrent);
+      tell_complete();
+    } else {
+      trouble(done.error());
+      if (done.error().kind() == ErrorKind::corrupt) {
+        changed.erase(pack);
+        for (const TorrentId& torrent : holdings.lose(pack)) {
+          remove_from_wan(torrent);
+          add_again(torrent);
+          add_to_wan(torrent);
+        }
+        wan_stale = true;
+      } else {
+        read_back_again = loop.now() + kAgain;
+      }
+    }
+    read_back_next();
+    turn();
+  }
+
+  swarm::PieceMap all_pieces() const {
+    swarm::PieceMap map = holdings.pieces();
+    map.insert(remembered.begin(), remembered.end());
+    return map;
+  }
+
+  void save() {
+    saving = true;
+    unsaved = false;
+    saved_at = loop.now();
+    loop.offload_value(
+        [saver = saver, cache = config.cache, map = all_pieces(),
+         packs = std::exchange(changed, {}),
+         number = ++saves] { return std::pair(saver->save(cache, map, packs, number), packs); },
+        [weak = weak_from_this()](std::pair<Status, std::set<PackId>> result) {
+          const auto self = weak.lock();
+          if (!self) return;
+          self->saving = false;
+          if (result.first) return;
+          self->trouble(result.first.error());
+          self->changed.merge(std::move(result.second));
+          self->unsaved = true;
+          self->saved_at = self->loop.now() + kAgain;
+        });
+  }
+
+  // --- what the owner hears
+
+  void trouble(const Error& error) { emit(Trouble{error.kind(), error.text()}); }
+
+  void tell_complete() {
+    for (auto& [id, layer] : layers) {
+      if (layer.told_complete || !holdings.is_whole(layer.torrent)) continue;
+      layer.told_complete = true;
+      emit(LayerComplete{id});
+    }
+  }
+
+  void tell_progress() {
+    for (auto& [id, layer] : layers) {
+      const Bytes missing = holdings.missing(layer.torrent);
+      if (missing == layer.told_missing) continue;
+      layer.told_missing = missing;
+      emit(Progress{id, missing});
+    }
+  }
+};
+
+Reflector::Reflector(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::unique_ptr<Reflector>> Reflector::start(net::Loop& loop, Config config,
+                                                    std::function<void(const Event&)> on_event) {
+  for (const char* name : {"/packs", "/trees", "/state"})
+    if (auto done = os::make_directories(config.cache + name); !done)
+      return fail(std::move(done.error()));
+  auto state = std::make_shared<State>(loop, std::move(config), std::move(on_event));
+  state->bell = std::make_shared<State::Bell>(loop, state);
+  state->saved_at = state->dialled_at = loop.now();
+  auto pieces = swarm::load_piece_map(state->config.cache);
+  if (pieces)
+    state->remembered = std::move(*pieces);
+  else  // Unfinished packs start anew; finished ones are marked by their trees.
+    log::warning("piece_map_ignored", {{"error", pieces.error().text()}});
+  auto lan = swarm::Session::start({.kind = swarm::Session::Kind::lan,
+                                    .listen = state->config.listen,
+                                    .directory = state->config.cache,
+                                    .identity = state->config.identity,
+                                    .connections_max = state->config.connections_max},
+                                   state->ringer());
+  if (!lan) return fail(std::move(lan.error()));
+  state->lan = std::move(*lan);
+  return std::unique_ptr<Reflector>(new Reflector(std::move(state)));
+}
+
+Reflector::~Reflector() {
+  State& state = *state_;
+  state.close_wan();
+  state.lan.reset();
+  if (!state.unsaved && !state.saving) return;
+  // What a save under way in the pool syncs is listed here too, and may have failed to sync there.
+  auto packs = state.changed;
+  for (const auto& [pack, pieces] : state.holdings.pieces()) packs.insert(pack);
+  auto done = state.saver->save(state.config.cache, state.all_pieces(), packs, ++state.saves);
+  if (!done) log::warning("piece_map_not_saved", {{"error", done.error().text()}});
+}
+
+Status Reflector::join(const LayerId& layer, const Buffer& torrent,
+                       const std::vector<format::DistributedPack>& packs) {
+  State& state = *state_;
+  if (state.layers.contains(layer)) return Done{};
+  auto content = swarm::read_torrent(torrent);
+  if (!content) return fail(std::move(content.error()).in("joining layer " + layer.short_hex()));
+  auto agreed = agreed_packs(*content, packs);
+  if (!agreed) return fail(std::move(agreed.error()).in("joining layer " + layer.short_hex()));
+  const TorrentId id = content->id;
+  if (!state.holdings.has(id)) {
+    std::set<PackId> whole;
+    for (const Holdings::Pack& pack : *agreed) {
+      if (swarm::is_whole(state.config.cache, pack.id, pack.size)) whole.insert(pack.id);
+      // It may have been removed since.
+      if (!os::exists(state.config.cache + "/packs/" + pack.id.hex()))
+        state.remembered.erase(pack.id);
+    }
+    state.holdings.join(id, *agreed, whole, state.remembered);
+    for (const Holdings::Pack& pack : *agreed) state.remembered.erase(pack.id);
+    state.torrents[id] = torrent;
+    if (auto done = state.add_to_lan(id); !done) {
+      state.holdings.leave(id);
+      state.torrents.erase(id);
+      return fail(std::move(done.error()).in("joining layer " + layer.short_hex()));
+    }
+    for (const PackId& pack : state.holdings.unread()) state.read_back(pack);
+    state.add_to_wan(id);
+    state.wan_stale = true;
+  }
+  state.layers[layer] = {.torrent = id, .told_missing = state.holdings.missing(id)};
+  state.tell_complete();
+  state.turn();
+  return Done{};
+}
+
+void Reflector::leave(const LayerId& layer) {
+  State& state = *state_;
+  const auto left = state.layers.find(layer);
+  if (left == state.layers.end()) return;
+  const TorrentId torrent = left->second.torrent;
+  state.layers.erase(left);
+  if (std::ranges::any_of(state.layers,
+                          [&](const auto& other) { return other.second.torrent == torrent; }))
+    return;
+  state.remove_from_lan(torrent);
+  state.remove_from_wan(torrent);
+  const auto partial = state.holdings.held(torrent).partial;
+  const auto heirs = state.holdings.leave(torrent);
+  for (const auto& [pack, pieces] : partial)
+    if (!state.holdings.has_pack(pack)) state.remembered.emplace(pack, pieces);
+  state.torrents.erase(torrent);
+  for (const TorrentId& heir : heirs)
+    state.lan->want_pieces(heir, state.holdings.missing_pieces(heir));
+  state.wan_stale = true;
+  state.turn();
+}
+
+Status Reflector::meet(const std::vector<wire::Peer>& peers) {
+  State& state = *state_;
+  std::set<std::string> addresses;
+  for (const wire::Peer& peer : peers) addresses.insert(peer.address);
+  if (auto done = state.lan->allow_only({addresses.begin(), addresses.end()}); !done) return done;
+  state.peers = peers;
+  // Also for layers that are whole: others may lack them.
+  for (const auto& [torrent, bytes] : state.torrents) state.dial(torrent);
+  return Done{};
+}
+
+Status Reflector::lead(const Lease& lease) {
+  State& state = *state_;
+  if (lease.token.empty() || lease.token.size() > swarm::kTokenMax)
+    return fail(ErrorKind::invalid, "the lease has no token of 1 to 4096 bytes");
+  const Instant now = state.loop.now();
+  if (lease.expires > now && lease.epoch >= state.lease.epoch()) {
+    state.ticket->set(lease.token);
+    state.seeders = lease.seeders;
+  }
+  state.carry_out(state.lease.on(policy::LeaseHolder::Led{lease.epoch, lease.expires}, now));
+  if (const auto end = state.lease.next_change())
+    state.lease_timer = state.loop.after(*end - now, state.later([](State& self) { self.turn(); }));
+  state.arm();
+  return Done{};
+}
+
+void Reflector::resign() {
+  State& state = *state_;
+  state.carry_out(state.lease.on(policy::LeaseHolder::Resigned{}, state.loop.now()));
+}
+
+bool Reflector::leads() const { return state_->wan != nullptr; }
+
+void Reflector::use_identity(const swarm::SwarmIdentity& identity) {
+  state_->config.identity = identity;
+  state_->lan->use_identity(identity);
+  if (state_->wan) state_->wan->use_identity(identity);
+}
+
+Bytes Reflector::missing(const LayerId& layer) const {
+  const auto found = state_->layers.find(layer);
+  return found == state_->layers.end() ? Bytes{} : state_->holdings.missing(found->second.torrent);
+}
+
+Reflector::Sources Reflector::sources() const {
+  Sources sources = state_->past;
+  for (const auto& [torrent, bytes] : state_->torrents) {
+    const auto traffic = state_->lan->traffic(torrent);
+    sources.lan += traffic.received;
+    sources.sent += traffic.sent;
+    if (state_->wan) sources.origin += state_->wan->traffic(torrent).received;
+  }
+  return sources;
+}
+
+std::uint16_t Reflector::port() const { return state_->lan->port(); }
+
+}  // namespace lamina::reflector

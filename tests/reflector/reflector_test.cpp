@@ -1,0 +1,389 @@
+// A site on loopback: a seeder at 127.0.0.1 and devices at 127.0.0.2 and up, each with its own
+// address, identity and cache. Real time, no sleeps: the loop runs until something has happened.
+#include "reflector/reflector.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tests/support/swarm.hpp"
+
+using namespace lamina;
+using namespace lamina::reflector;
+using namespace std::chrono_literals;
+using tests::Scratch;
+using tests::SwarmLayer;
+
+namespace {
+
+DeviceId device(int n) {
+  std::array<std::byte, 16> bytes{};
+  bytes[0] = static_cast<std::byte>(n);
+  return DeviceId(bytes);
+}
+const LayerId kLayer = [] {
+  std::array<std::byte, 32> bytes{};
+  bytes[0] = std::byte{1};
+  return LayerId(bytes);
+}();
+
+constexpr BitRate kSlow{40'000'000};  // So that there is a middle to do something in.
+
+struct Bench {
+  explicit Bench(BitRate line = {}, std::uint64_t chunks = 80)
+      : layer(SwarmLayer::make(scratch, ca, chunks)),
+        seeder(tests::start_seeder(
+            scratch, ca, [] {}, line)) {}
+  ~Bench() {
+    loop.run_until([] { return true; });
+  }
+
+  struct Device {
+    int number = 0;
+    std::unique_ptr<Reflector> reflector;
+    std::vector<Event> heard;
+
+    bool is_complete(const LayerId& id = kLayer) const {
+      return std::ranges::any_of(heard, [&](const Event& event) {
+        const auto* complete = std::get_if<LayerComplete>(&event);
+        return complete != nullptr && complete->layer == id;
+      });
+    }
+  };
+
+  std::string address(int n) const { return "127.0.0." + std::to_string(n + 1); }
+  std::string cache(int n) const { return scratch / ("cache" + std::to_string(n)); }
+
+  void start(int n, const net::KeyAndCertificate& issuer) {
+    Device& started = devices[n];
+    started = {.number = n};
+    auto reflector =
+        Reflector::start(loop,
+                         {.device = device(n),
+                          .cache = cache(n),
+                          .listen = address(n) + ":0",
+                          .identity = tests::identity_of(issuer),
+                          .save_interval = 200ms},
+                         [&started](const Event& event) { started.heard.push_back(event); });
+    if (!reflector) FAIL(reflector.error().text());
+    started.reflector = std::move(*reflector);
+  }
+  void start(int n) { start(n, ca); }
+  void start_all(int count) {
+    for (int n = 1; n <= count; ++n) start(n);
+    introduce();
+    for (int n = 1; n <= count; ++n) join(n);
+  }
+  void stop(int n) {
+    devices.erase(n);
+    introduce();
+  }
+  // Everybody hears of everybody, as from the origin.
+  void introduce() {
+    for (auto& [n, one] : devices) {
+      std::vector<wire::Peer> peers;
+      for (auto& [m, other] : devices)
+        if (m != n) peers.push_back({device(m), address(m), other.reflector->port()});
+      peers.insert(peers.end(), strangers.begin(), strangers.end());
+      REQUIRE(one.reflector->meet(peers));
+    }
+  }
+  void join(int n) {
+    auto done = devices.at(n).reflector->join(kLayer, layer.torrent.bytes, layer.packs);
+    if (!done) FAIL(done.error().text());
+  }
+  void lead(int n, std::uint64_t epoch, Duration lasts = 60s) {
+    REQUIRE(
+        devices.at(n).reflector->lead({.epoch = epoch,
+                                       .token = tests::token("north", epoch, lasts),
+                                       .expires = loop.now() + lasts,
+                                       .seeders = {"127.0.0.1:" + std::to_string(seeder.port())}}));
+  }
+
+  bool until(const std::function<bool()>& done, Duration at_most = 30s) {
+    bool late = false;
+    // The loop looks at `done` after every event: this timer bounds the time between.
+    std::function<void()> look;
+    net::Timer timer;
+    const Instant end = loop.now() + at_most;
+    look = [&] {
+      late = loop.now() >= end;
+      timer = loop.after(20ms, look);
+    };
+    timer = loop.after(20ms, look);
+    loop.run_until([&] { return late || done(); });
+    return done();
+  }
+  bool all_complete() {
+    return std::ranges::all_of(devices,
+                               [](const auto& entry) { return entry.second.is_complete(); });
+  }
+  std::int64_t missing(int n) { return devices.at(n).reflector->missing(kLayer).count; }
+  bool half_way(int n) { return missing(n) * 2 < static_cast<std::int64_t>(layer.size); }
+
+  void check_bytes(int n) {
+    for (const PackId& pack : layer.ids) {
+      const auto found = identify(cache(n) + "/packs/" + pack.hex());
+      REQUIRE(found);
+      CHECK(found->id == pack);
+      CHECK(swarm::is_whole(cache(n), pack, found->size));
+    }
+  }
+  double sent() {
+    return static_cast<double>(seeder.sent().count) / static_cast<double>(layer.size);
+  }
+
+  Scratch scratch;
+  net::KeyAndCertificate ca = net::make_ca("swarm").value();
+  SwarmLayer layer;
+  swarm::Seeder seeder;
+  net::Loop loop;
+  std::map<int, Device> devices;
+  std::vector<wire::Peer> strangers;
+};
+
+}  // namespace
+
+TEST_CASE("reflector: one device fetches over the WAN, all of them have it", "[reflector]") {
+  Bench bench;
+  bench.start_all(4);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  for (int n = 1; n <= 4; ++n) bench.check_bytes(n);
+  CHECK(bench.sent() <= 1.02);
+  const auto holder = bench.devices.at(1).reflector->sources();
+  CHECK(holder.origin.count >= static_cast<std::int64_t>(bench.layer.size));
+  CHECK(holder.lan.count == 0);
+  const auto other = bench.devices.at(2).reflector->sources();
+  CHECK(other.origin.count == 0);
+  CHECK(other.lan.count >= static_cast<std::int64_t>(bench.layer.size));
+  bench.devices.at(1).reflector->resign();
+  CHECK_FALSE(bench.devices.at(1).reflector->leads());
+}
+
+TEST_CASE("reflector: the holder dies half-way, the lease moves, the site completes",
+          "[reflector]") {
+  Bench bench(kSlow, 120);
+  bench.start_all(4);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.half_way(2); }));
+  REQUIRE(bench.missing(2) > 0);
+  bench.stop(1);
+  bench.lead(3, 2);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  for (int n = 2; n <= 4; ++n) bench.check_bytes(n);
+  CHECK(bench.sent() <= 1.10);
+}
+
+TEST_CASE("reflector: a restarted device goes on where it was", "[reflector]") {
+  Bench bench(kSlow);
+  bench.start_all(1);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.half_way(1); }));
+  SECTION("after an orderly end") { bench.stop(1); }
+  SECTION("after a kill: what was saved counts") {
+    // The map as it was on disk at some moment before the end.
+    REQUIRE(bench.until([&] { return os::exists(bench.cache(1) + "/state/pieces"); }));
+    const auto saved = os::read_file(bench.cache(1) + "/state/pieces", 1 << 20);
+    REQUIRE(saved);
+    bench.stop(1);
+    REQUIRE(os::write_file(bench.cache(1) + "/state/pieces", *saved));
+  }
+  const auto before = bench.sent();
+  bench.start(1);
+  bench.join(1);
+  const auto still = bench.missing(1);
+  CHECK(still < static_cast<std::int64_t>(bench.layer.size) * 7 / 10);
+  bench.lead(1, 2);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  bench.check_bytes(1);
+  CHECK((bench.sent() - before) * static_cast<double>(bench.layer.size) <=
+        static_cast<double>(still) * 1.02 + 16384 * 8);
+
+  // And a third time nothing is fetched, and it is complete without any peer.
+  bench.stop(1);
+  const auto total = bench.sent();
+  bench.start(1);
+  bench.join(1);
+  CHECK(bench.missing(1) == 0);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  CHECK(bench.sent() == total);
+}
+
+TEST_CASE("reflector: a new holder fetches nothing that its site has", "[reflector]") {
+  Bench bench;
+  bench.start_all(1);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  bench.devices.at(1).reflector->resign();
+  const auto sent = bench.sent();
+  bench.start(2);
+  bench.introduce();
+  bench.join(2);
+  // It meets its peer first.
+  REQUIRE(bench.until([&] { return bench.devices.at(2).reflector->sources().lan.count > 0; }));
+  bench.lead(2, 2);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  bench.check_bytes(2);
+  CHECK(bench.sent() - sent <= 0.05);
+}
+
+TEST_CASE("reflector: the WAN session ends with the lease, by the device's own clock",
+          "[reflector]") {
+  Bench bench(kSlow, 160);
+  bench.start_all(2);
+  bench.lead(1, 1, 1500ms);
+  REQUIRE(bench.devices.at(1).reflector->leads());
+  REQUIRE(
+      bench.until([&] { return bench.missing(1) < static_cast<std::int64_t>(bench.layer.size); }));
+  REQUIRE(bench.until([&] { return !bench.devices.at(1).reflector->leads(); }, 3s));
+  CHECK(bench.missing(1) > 0);
+  // An older epoch, and one that is over, open nothing.
+  bench.lead(1, 1, -1s);
+  CHECK_FALSE(bench.devices.at(1).reflector->leads());
+  bench.lead(1, 3, 60s);
+  CHECK(bench.devices.at(1).reflector->leads());
+  bench.devices.at(1).reflector->resign();
+  CHECK_FALSE(bench.devices.at(1).reflector->leads());
+  bench.lead(1, 2, 60s);
+  CHECK_FALSE(bench.devices.at(1).reflector->leads());
+}
+
+TEST_CASE("reflector: a renewed lease keeps the seeder serving past the first token's end",
+          "[reflector]") {
+  Bench bench(kSlow, 120);
+  bench.start_all(1);
+  const Instant begun = bench.loop.now();
+  Instant renewed = begun;
+  bench.lead(1, 1, 2s);
+  REQUIRE(bench.until([&] {
+    if (bench.loop.now() - renewed > 500ms) {
+      renewed = bench.loop.now();
+      bench.lead(1, 1, 2s);
+    }
+    return bench.all_complete();
+  }));
+  CHECK(bench.loop.now() - begun > 2s);
+  bench.check_bytes(1);
+  CHECK(bench.sent() <= 1.02);
+}
+
+TEST_CASE("reflector: a peer that lies spoils nothing", "[reflector]") {
+  Bench bench;
+  // It claims every pack and gives other bytes.
+  const std::string directory = bench.scratch / "liar";
+  REQUIRE(os::make_directories(directory + "/packs"));
+  for (const auto& pack : bench.layer.packs)
+    REQUIRE(os::write_file(directory + "/packs/" + pack.id.hex(), tests::noise(pack.size, 99)));
+  auto liar = swarm::Session::start({.kind = swarm::Session::Kind::lan,
+                                     .listen = "127.0.0.99:0",
+                                     .directory = directory,
+                                     .identity = tests::identity_of(bench.ca)},
+                                    [] {});
+  REQUIRE(liar);
+  REQUIRE((*liar)->allow_only({"127.0.0.2", "127.0.0.3", "127.0.0.4"}));
+  REQUIRE((*liar)->add(bench.layer.torrent.bytes, {.complete = bench.layer.ids}, {}));
+  bench.strangers = {{device(99), "127.0.0.99", (*liar)->port()}};
+  bench.start_all(3);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  for (int n = 1; n <= 3; ++n) bench.check_bytes(n);
+}
+
+TEST_CASE("reflector: strangers of the site are shut out", "[reflector]") {
+  Bench bench;
+  bench.start_all(1);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  // Has a certificate, but the coordinator named it to nobody.
+  bench.start(2);
+  REQUIRE(bench.devices.at(2).reflector->meet(
+      {{device(1), bench.address(1), bench.devices.at(1).reflector->port()}}));
+  bench.join(2);
+  CHECK_FALSE(bench.until(
+      [&] { return bench.missing(2) < static_cast<std::int64_t>(bench.layer.size); }, 2s));
+  // Is named, but has a certificate of somebody else.
+  const auto other = net::make_ca("other").value();
+  bench.stop(2);
+  bench.start(2, other);
+  bench.introduce();
+  bench.join(2);
+  CHECK_FALSE(bench.until(
+      [&] { return bench.missing(2) < static_cast<std::int64_t>(bench.layer.size); }, 2s));
+  CHECK(bench.devices.at(1).reflector->sources().sent.count == 0);
+}
+
+TEST_CASE("reflector: two layers that share packs fetch each pack once", "[reflector]") {
+  Bench bench;
+  // The second layer: half of the first one's packs and some of its own.
+  auto second = SwarmLayer::make(bench.scratch, bench.ca, 30, 1000);
+  std::vector<swarm::TorrentPack> packs;
+  const auto files = PackFiles::open(bench.scratch / "layers", PackFiles::Access::read).value();
+  for (std::size_t i = 0; i < bench.layer.packs.size() / 2; ++i)
+    second.packs.push_back(bench.layer.packs[i]);
+  for (const auto& pack : second.packs)
+    packs.push_back({pack.id, pack.size, files.block_hashes(pack.id).value()});
+  const std::uint64_t extra = second.size;
+  second.torrent = swarm::make_torrent(packs, bench.ca.certificate_pem).value();
+  REQUIRE(os::write_file(bench.scratch / "torrents/second.torrent", second.torrent.bytes));
+  REQUIRE(bench.seeder.rescan());
+  const LayerId other = [] {
+    std::array<std::byte, 32> bytes{};
+    bytes[0] = std::byte{2};
+    return LayerId(bytes);
+  }();
+
+  bench.start_all(2);
+  for (auto& [n, one] : bench.devices)
+    REQUIRE(one.reflector->join(other, second.torrent.bytes, second.packs));
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] {
+    return bench.all_complete() && bench.devices.at(1).is_complete(other) &&
+           bench.devices.at(2).is_complete(other);
+  }));
+  CHECK(static_cast<double>(bench.seeder.sent().count) <=
+        1.03 * static_cast<double>(bench.layer.size + extra));
+  for (int n = 1; n <= 2; ++n) {
+    bench.check_bytes(n);
+    for (const auto& pack : second.packs)
+      CHECK(swarm::is_whole(bench.cache(n), pack.id, pack.size));
+  }
+}
+
+TEST_CASE("reflector: a torrent that is not what the record says is refused", "[reflector]") {
+  Bench bench;
+  bench.start(1);
+  auto& reflector = *bench.devices.at(1).reflector;
+  auto packs = bench.layer.packs;
+  packs.pop_back();
+  CHECK(reflector.join(kLayer, bench.layer.torrent.bytes, packs).error().kind() ==
+        ErrorKind::invalid);
+  packs = bench.layer.packs;
+  packs[0].size += 1;
+  CHECK_FALSE(reflector.join(kLayer, bench.layer.torrent.bytes, packs));
+  CHECK_FALSE(reflector.join(kLayer, to_buffer("nonsense"), bench.layer.packs));
+  CHECK_FALSE(reflector.meet({{device(2), "nonsense", 1}}));
+  CHECK_FALSE(reflector.lead({.epoch = 1, .token = {}, .expires = bench.loop.now() + 5s}));
+  CHECK_FALSE(reflector.leads());
+}
+
+TEST_CASE("reflector: a full disk is said, and tried again", "[reflector]") {
+  Bench bench;
+  bench.start(1);
+  REQUIRE(os::make_directories(bench.cache(1) + "/packs"));
+  // Every write to this device fails with ENOSPC.
+  for (const PackId& pack : bench.layer.ids)
+    std::filesystem::create_symlink("/dev/full", bench.cache(1) + "/packs/" + pack.hex());
+  bench.join(1);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] {
+    return std::ranges::any_of(bench.devices.at(1).heard, [](const Event& event) {
+      const auto* trouble = std::get_if<Trouble>(&event);
+      return trouble != nullptr && trouble->kind == ErrorKind::out_of_space;
+    });
+  }));
+  CHECK(bench.missing(1) == static_cast<std::int64_t>(bench.layer.size));
+  for (const PackId& pack : bench.layer.ids)
+    std::filesystem::remove(bench.cache(1) + "/packs/" + pack.hex());
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  bench.check_bytes(1);
+}
