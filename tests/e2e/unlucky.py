@@ -28,8 +28,10 @@ def scenario(stage):
 
     expect("init twice", run(origin, "init", "--data", fleet.data, "--name", "x"), (1, 2, 5), fleet.data)
     expect("serve without a data directory", run(origin, "serve", "--data", nowhere), (3,), nowhere)
-    expect("a port in use", run(origin, "serve", "--data", fleet.data, "--listen", f"{stage.net.ORIGIN}:8443"),
-           (1, 4), "8443")
+    expect("serve twice", run(origin, "serve", "--data", fleet.data), (4,), fleet.data)
+    other = os.path.join(fleet.run_dir, "other")
+    run(origin, "init", "--data", other, "--name", stage.net.ORIGIN)
+    expect("a port in use", run(origin, "serve", "--data", other, "--listen", f"{stage.net.ORIGIN}:8443"), (1, 4), "8443")
     expect("capture of a missing tree", fleet.cli("layer", "capture", "--name", "x", "--version", "1", "--kind", "base",
                                                   "--tree", nowhere, "--key", os.path.join(fleet.data, "keys/publisher.key"),
                                                   check=False), (3,), nowhere)
