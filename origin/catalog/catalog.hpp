@@ -60,8 +60,10 @@ class Catalog {
   // The newest epoch that was ever granted to the site; 0: none. It survives a restart, so that an
   // old holder's token stays old.
   Result<std::uint64_t> lease_epoch(const std::string& site) const;
-  // Records a grant, before its token is handed out. `refused` unless the epoch is a new one.
-  Status note_lease_epoch(const std::string& site, std::uint64_t epoch);
+  // Records and audits a grant, before its token is handed out. `refused` unless the epoch is a new
+  // one.
+  Status note_lease_epoch(const Act& act, const std::string& site, const DeviceId& device,
+                          std::uint64_t epoch);
 
   // --- layers ---
   // `refused` unless the version is newer than every version of that name. Callers that prepare
@@ -83,7 +85,8 @@ class Catalog {
                                        const SignTarget& sign);
   // The signed target bytes; `not_found` when nothing was ever assigned.
   Result<Buffer> target(const DeviceId& id) const;
-  // May this device read this layer? Only if its target or applied stack names it.
+  // May this device read this layer? Only if its target names it: what it
+  // says it has applied opens nothing.
   Result<bool> may_read_layer(const DeviceId& id, const LayerId& layer) const;
 
   // --- CVDs ---

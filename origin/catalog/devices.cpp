@@ -197,7 +197,8 @@ Result<std::uint64_t> Catalog::lease_epoch(const std::string& site) const {
   return reading<std::uint64_t>(table_, [&](const Rows& rows) { return load_epoch(rows, site); });
 }
 
-Status Catalog::note_lease_epoch(const std::string& site, std::uint64_t epoch) {
+Status Catalog::note_lease_epoch(const Act& act, const std::string& site, const DeviceId& device,
+                                 std::uint64_t epoch) {
   return table_.write([&](Rows& rows) -> Status {
     auto newest = load_epoch(rows, site);
     if (!newest) return fail(std::move(newest.error()));
@@ -205,7 +206,9 @@ Status Catalog::note_lease_epoch(const std::string& site, std::uint64_t epoch) {
       return fail(ErrorKind::refused, "lease epoch " + std::to_string(epoch) + " of site " + site +
                                           " was granted before; the newest is " +
                                           std::to_string(*newest));
-    return rows.put("epoch/" + site, std::to_string(epoch));
+    if (auto put = rows.put("epoch/" + site, std::to_string(epoch)); !put) return put;
+    return append_audit(rows, act, "lease.grant", site,
+                        "device=" + device.hex() + " epoch=" + std::to_string(epoch));
   });
 }
 

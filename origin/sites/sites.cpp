@@ -49,9 +49,9 @@ void Sites::changed(const std::string& name, Site& site) {
 }
 
 Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Event& event,
-                        Instant now) {
+                        Moment moment) {
   Status status = Done{};
-  for (const SiteLease::Action& action : site.lease.on(event, now)) {
+  for (const SiteLease::Action& action : site.lease.on(event, moment.now)) {
     if (const auto* ended = std::get_if<SiteLease::Ended>(&action)) {
       log::info("lease_ended", {{"site", name},
                                 {"device", ended->device},
@@ -62,7 +62,9 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
       changed(name, site);
       // An epoch that is not recorded must not be seen: a restarted origin would grant it again.
       // Without its token the holder cannot renew, and the lease lapses by itself.
-      if (auto noted = catalog_.note_lease_epoch(name, granted->epoch); !noted) {
+      const Act act{"origin", moment.wall};
+      if (auto noted = catalog_.note_lease_epoch(act, name, granted->device, granted->epoch);
+          !noted) {
         status = fail(std::move(noted.error()).in("granting the lease of site " + name));
         continue;
       }
@@ -94,7 +96,7 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
     changed(name, site);
   member = {poll.lan_address, poll.swarm_port, moment.now};
-  return carry_out(name, site, SiteLease::Reported{device, missing_of(poll.wants)}, moment.now);
+  return carry_out(name, site, SiteLease::Reported{device, missing_of(poll.wants)}, moment);
 }
 
 Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId& device,
@@ -105,8 +107,7 @@ Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId&
   if (const auto member = site.members.find(device); member != site.members.end())
     member->second.seen = moment.now;
   const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants)};
-  if (auto done = carry_out(name, site, event, moment.now); !done)
-    return fail(std::move(done.error()));
+  if (auto done = carry_out(name, site, event, moment); !done) return fail(std::move(done.error()));
   wire::LeaseReply reply;
   const auto& holder = site.lease.holder();
   if (holder && holder->device == device && holder->epoch == request.epoch)
@@ -122,14 +123,14 @@ Status Sites::left(const DeviceId& device, Moment moment) {
   Site& site = sites_.at(name);
   site.members.erase(device);
   changed(name, site);
-  return carry_out(name, site, SiteLease::Left{device}, moment.now);
+  return carry_out(name, site, SiteLease::Left{device}, moment);
 }
 
 Status Sites::tick(Moment moment) {
   Status status = Done{};
   std::vector<DeviceId> silent;
   for (auto& [name, site] : sites_) {
-    if (auto done = carry_out(name, site, SiteLease::Tick{}, moment.now); !done)
+    if (auto done = carry_out(name, site, SiteLease::Tick{}, moment); !done)
       status = std::move(done);
     for (const auto& [device, member] : site.members)
       if (moment.now - member.seen >= options_.member_timeout) silent.push_back(device);

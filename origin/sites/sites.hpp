@@ -78,7 +78,7 @@ class Sites {
   Result<Site*> open(const std::string& name, WallTime wall);
   void changed(const std::string& name, Site& site);
   Status carry_out(const std::string& name, Site& site, const policy::SiteLease::Event& event,
-                   Instant now);
+                   Moment moment);
   std::optional<wire::LeaseView> lease_view(const std::string& name, const Site& site,
                                             const DeviceId& device, Moment moment) const;
 

@@ -263,10 +263,16 @@ TEST_CASE("cvd: snapshots are numbered, and sending one twice adds one", "[origi
 TEST_CASE("leases: epochs outlive the process", "[origin]") {
   Bench bench;
   CHECK(bench.catalog.lease_epoch("shop").value() == 0);
-  REQUIRE(bench.catalog.note_lease_epoch("shop", 7));
+  REQUIRE(bench.catalog.note_lease_epoch(Bench::at(1), "shop", kAnn, 7));
   CHECK(Catalog(bench.table).lease_epoch("shop").value() == 7);
-  CHECK_FALSE(bench.catalog.note_lease_epoch("shop", 7));
-  CHECK(bench.catalog.note_lease_epoch("depot", 1));
+  CHECK_FALSE(bench.catalog.note_lease_epoch(Bench::at(1), "shop", kAnn, 7));
+  CHECK(bench.catalog.note_lease_epoch(Bench::at(1), "depot", kAnn, 1));
+  // Both grants, and not the refused one, are in the audit log.
+  const auto log = bench.catalog.audit_log(100);
+  REQUIRE(log->entries.size() == 2);
+  CHECK(log->entries[0].action == "lease.grant");
+  CHECK(log->entries[0].object == "shop");
+  CHECK(log->entries[0].detail == "device=" + kAnn.hex() + " epoch=7");
 }
 
 TEST_CASE("audit: every change leaves an entry, a refused one leaves none", "[origin]") {
@@ -324,7 +330,7 @@ TEST_CASE("catalogue: everything but open transactions survives a restart", "[or
     REQUIRE(token);
     secret = token->secret;
     REQUIRE(catalog.enrol(WallTime{kSecond}, {.token = secret}, kAnn, "fingerprint"));
-    REQUIRE(catalog.note_lease_epoch("shop", 1));
+    REQUIRE(catalog.note_lease_epoch(Bench::at(0), "shop", kAnn, 1));
   }
   auto kv = Kv::open(directory.path(), 16_MiB).value();
   KvTable table(*kv);
