@@ -1,10 +1,10 @@
 #include "origin/data_directory.hpp"
 
-#include <arpa/inet.h>
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
+#include "origin/api/address.hpp"
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "shared/os/file.hpp"
@@ -14,12 +14,6 @@ namespace {
 
 constexpr std::size_t kFileMax = 1 << 20;
 constexpr std::int64_t kFirstTokenMs = std::int64_t{365} * 24 * 3600 * 1000;
-
-bool is_address(const std::string& name) {
-  unsigned char bytes[sizeof(in6_addr)];
-  return inet_pton(AF_INET, name.c_str(), bytes) == 1 ||
-         inet_pton(AF_INET6, name.c_str(), bytes) == 1;
-}
 
 Status write_secret(const std::string& path, const std::string& text) {
   return os::write_file(path, as_view(text), 0600);
@@ -85,7 +79,7 @@ Status seeder_identity(const DataDirectory& data, const net::KeyAndCertificate& 
 std::vector<std::string> OriginConfig::seeders() const {
   std::vector<std::string> addresses;
   for (const std::string& name : names)
-    if (is_address(name))
+    if (is_ip_address(name))
       addresses.push_back((name.find(':') == std::string::npos ? name : '[' + name + ']') + ':' +
                           std::to_string(swarm_port));
   return addresses;

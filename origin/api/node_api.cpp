@@ -1,3 +1,4 @@
+#include "origin/api/address.hpp"
 #include "origin/api/api.hpp"
 #include "origin/catalog/secret.hpp"
 #include "shared/wire/protocol.hpp"
@@ -129,6 +130,10 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
                       const Reply& reply, Moment moment, bool& later) {
   auto message = wire::parse_poll_request(request.body);
   if (!message) return fail(std::move(message.error()));
+  // Other devices dial what stands here.
+  if (!message->lan_address.empty() && !is_ip_address(message->lan_address))
+    return fail(ErrorKind::invalid, "lan_address must be an IP address or empty, not '" +
+                                        printable(message->lan_address, 64) + "'");
   if (auto noted = catalog_.note_poll(device.id, *message); !noted)
     return fail(std::move(noted.error()));
   if (device.status == DeviceStatus::assigned)

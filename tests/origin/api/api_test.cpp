@@ -157,6 +157,21 @@ TEST_CASE("api: an expired certificate renews with the enrolled key and does not
   CHECK(expired("/v1/node/renew", renewal(bench.device_key)) == 200);
 }
 
+TEST_CASE("api: a device's own address is an IP address or nothing", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.catalog.add_site({"test", Bench::at(0).wall}, {.name = "shop"}));
+  const auto id = bench.enrol("shop");
+  const auto status = [&](const std::string& address) {
+    const wire::PollRequest poll{.lan_address = address, .swarm_port = 8445};
+    return bench.ask(2, bench.as(id, "/v1/node/poll", wire::to_json(poll))).status;
+  };
+  for (const char* good : {"", "10.0.0.2", "fd00::2"}) CHECK(status(good) == 200);
+  for (const char* bad : {"hq.example", "10.0.0.2:80", "[fd00::2]", "10.0.0", "fe80::1%eth0"})
+    CHECK(status(bad) == 400);
+  CHECK(status(std::string("10.0.0.2\0x", 10)) == 400);
+  CHECK(bench.catalog.device(id)->lan_address == "fd00::2");
+}
+
 TEST_CASE("api: a waiting poll is answered by an assignment with the signed target", "[origin]") {
   Bench bench;
   bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""}));
