@@ -92,6 +92,7 @@ class Api {
   bool node_content(const wire::DeviceInfo& device, const net::Request& request, const Reply& reply,
                     Moment moment);
   void publish(const Act& act, Buffer envelope, const Reply& reply);
+  void keep_layer(const Act& act, Publication publication, const Reply& reply);
   void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);
   void take_pack(const net::Request& request, const PackId& id, bool of_device, const Reply& reply,
                  std::function<Status(const std::vector<ChunkId>&)> taken);

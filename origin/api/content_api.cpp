@@ -116,10 +116,22 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
 void Api::publish(const Act& act, Buffer envelope, const Reply& reply) {
   offload_([this, act, envelope = std::move(envelope), reply]() -> std::function<void()> {
     auto examined = content_->examine(envelope, act.now);
-    Status kept = examined ? content_->keep(*examined) : Status(fail(examined.error()));
+    if (!examined) return [reply, error = examined.error()] { reply(net::error_response(error)); };
+    return [this, act, reply, publication = std::move(*examined)] {
+      // Asked before anything is kept: seeders serve every torrent they find.
+      auto newer = catalog_.check_new_version(publication.info.name, publication.info.version);
+      if (!newer) return reply(net::error_response(newer.error()));
+      keep_layer(act, publication, reply);
+    };
+  });
+}
+
+void Api::keep_layer(const Act& act, Publication publication, const Reply& reply) {
+  offload_([this, act, reply, publication = std::move(publication)]() -> std::function<void()> {
+    auto kept = content_->keep(publication);
     if (!kept) return [reply, error = kept.error()] { reply(net::error_response(error)); };
     // Data, then index, then the record that refers to it: the catalogue comes last.
-    return [this, act, reply, publication = std::move(*examined)] {
+    return [this, act, reply, publication] {
       auto added = catalog_.add_layer(act, publication.info, publication.chunks);
       if (!added) return reply(net::error_response(added.error()));
       log::info("layer_published", {{"layer", publication.info.id},
