@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <set>
 
 #include "node/worker/volume.hpp"
+#include "shared/base/log.hpp"
 #include "shared/format/path.hpp"
 #include "shared/format/record.hpp"
 #include "shared/os/errno.hpp"
@@ -22,7 +24,7 @@ using format::Entry;
 using format::EntryKind;
 using Rename = os::Root::Rename;
 
-constexpr std::string_view kOperationsMagic = "LMop0001";
+constexpr std::string_view kOperationsMagic = "LMop0002";
 constexpr std::string_view kStackMagic = "LMst0001";
 constexpr std::string_view kAppliedMagic = "LMap0001";
 constexpr std::size_t kAppliedMax = 1 << 20;
@@ -31,9 +33,19 @@ constexpr std::size_t kAppliedMax = 1 << 20;
 constexpr std::int64_t kSpaceReserve = std::int64_t{64} << 20;
 
 const std::string kHome = ".lamina";
+constexpr const char* kJournal = "txn/operations";
 
 bool is_directory(const std::optional<struct stat>& facts) {
   return facts && S_ISDIR(facts->st_mode);
+}
+
+// What stands at `path`; nothing, too, beneath a symlink or a mount, where no part of this volume
+// can stand.
+Result<std::optional<struct stat>> reachable_facts(const os::Root& volume,
+                                                   const std::string& path) {
+  auto facts = volume.facts(path);
+  if (!facts && facts.error().kind() == ErrorKind::refused) return std::optional<struct stat>();
+  return facts;
 }
 
 Buffer encode_applied(const AppliedState& state) {
@@ -123,16 +135,15 @@ Status set_metadata_at(const os::Root& volume, const Entry& entry) {
 struct Transaction::Operation {
   enum class Kind : std::uint8_t {
     put = 1,               // A staged non-directory takes the path.
-    link = 2,              // A hard link to `entry.target` takes the path.
-    make_directory = 3,    // A staged directory takes the path.
-    metadata = 4,          // What stands there gets the entry's metadata.
-    remove = 5,            // A non-directory goes to the undo area.
-    remove_directory = 6,  // If it is empty then.
-    keep_time = 7,         // A directory whose content changes keeps its modification time.
+    make_directory = 2,    // A staged directory takes the path.
+    metadata = 3,          // What stands there gets the entry's metadata.
+    remove = 4,            // A non-directory goes to the undo area.
+    remove_directory = 5,  // If it is empty then.
+    keep_time = 6,         // A directory whose content changes keeps its modification time.
   };
   Kind kind = Kind::put;
   std::uint64_t number = 0;     // Its name in the stage and undo areas.
-  std::uint64_t inode = 0;      // put: of the staged file.
+  std::uint64_t inode = 0;      // put, make_directory: of what is staged.
   Entry entry;                  // What shall be there.
   std::optional<Entry> before;  // metadata, remove_directory, keep_time: what was there.
 
@@ -165,7 +176,7 @@ struct Transaction::Operation {
       if (!before) return fail(std::move(before.error()));
       operation.before = std::move(*before);
     }
-    if (!in.finished() || kind < 1 || kind > 7 || has_before > 1)
+    if (!in.finished() || kind < 1 || kind > 6 || has_before > 1)
       return fail(ErrorKind::corrupt, "an operation of the journal is damaged");
     return operation;
   }
@@ -178,6 +189,7 @@ class Transaction::Plan {
 
   Status add(const image::Action& action) {
     using image::ActionKind;
+    remember_directory(action);
     // The volume's root is not ours to remove, even when no layer is left.
     const bool root_leaves = action.kind == ActionKind::remove && action.entry.path.empty();
     if (action.kind == ActionKind::keep || root_leaves) {
@@ -191,27 +203,29 @@ class Transaction::Plan {
       case ActionKind::create:
       case ActionKind::replace:
         ++(action.kind == ActionKind::create ? counts.created : counts.replaced);
-        operation.kind = directory                                   ? Kind::make_directory
-                         : action.entry.kind == EntryKind::hard_link ? Kind::link
-                                                                     : Kind::put;
-        if (operation.kind == Kind::put) counts.bytes += action.entry.stored_bytes();
+        operation.kind = directory ? Kind::make_directory : Kind::put;
+        counts.bytes += action.entry.stored_bytes();
         break;
       case ActionKind::metadata:
         ++counts.metadata;
         operation.kind = Kind::metadata;
         break;
-      case ActionKind::remove:
+      case ActionKind::remove: {
+        auto there = reachable_facts(volume_, action.entry.path);
+        if (!there) return fail(std::move(there.error()));
+        // The user removed it before, or put something of another kind in its place.
+        if (!*there || is_directory(*there) != directory) return Done{};
         ++counts.removed;
         operation.kind = directory ? Kind::remove_directory : Kind::remove;
         break;
+      }
       case ActionKind::keep: break;
     }
     if (operation.kind == Kind::metadata || operation.kind == Kind::remove_directory) {
       auto before = describe(volume_, action.entry.path);
       if (!before) return fail(std::move(before.error()));
       operation.before = std::move(*before);
-      // Nothing is there any more: nothing to do.
-      if (!operation.before) return Done{};
+      if (!operation.before) return Done{};  // Gone since it was looked at.
     }
     if (directory) own_.insert(action.entry.path);
     if (operation.kind == Kind::make_directory) made_.insert(action.entry.path);
@@ -234,19 +248,44 @@ class Transaction::Plan {
   ApplyCounts counts;
 
  private:
+  // The target's directories on the way to the action's path: keep them, outermost first.
+  void remember_directory(const image::Action& action) {
+    while (!ancestors_.empty() && !format::is_within(action.entry.path, ancestors_.back().path))
+      ancestors_.pop_back();
+    if (action.entry.kind == EntryKind::directory && action.kind != image::ActionKind::remove)
+      ancestors_.push_back(action.entry);
+  }
+
   // The directory above `path` must be one when the swap comes to it: found there, or made by it.
   Status touch(const std::string& path) {
     const std::string directory(format::parent_of(path));
     if (touched_.contains(directory) || made_.contains(directory)) return Done{};
     auto before = describe(volume_, directory);
     if (!before) return fail(std::move(before.error()));
-    if (!*before || (*before)->kind != EntryKind::directory)
-      return fail(ErrorKind::refused,
-                  "'" + printable(path, 200) + "' cannot be changed: '" +
-                      printable(directory, 200) +
-                      "' is no directory on this device. Enforcing the layers makes it one again");
+    if (!*before) return make_again(directory, path);
+    if ((*before)->kind != EntryKind::directory) return no_directory(directory, path);
     touched_.emplace(directory, std::move(**before));
     return Done{};
+  }
+
+  // A directory that the layers did not change and the user removed comes back with what they put
+  // in it.
+  Status make_again(const std::string& directory, const std::string& path) {
+    const auto entry = std::ranges::find(ancestors_, directory, &Entry::path);
+    if (entry == ancestors_.end()) return no_directory(directory, path);
+    if (!directory.empty())
+      if (auto done = touch(directory); !done) return done;
+    own_.insert(directory);
+    made_.insert(directory);
+    ++counts.created;
+    return write({.kind = Operation::Kind::make_directory, .entry = *entry, .before = {}});
+  }
+
+  static Status no_directory(const std::string& directory, const std::string& path) {
+    return fail(ErrorKind::refused,
+                "'" + printable(path, 200) + "' cannot be changed: '" + printable(directory, 200) +
+                    "' is no directory on this device. Make it one again, or take it out of the "
+                    "layers");
   }
 
   Status write(Operation operation) {
@@ -259,6 +298,7 @@ class Transaction::Plan {
   std::set<std::string> own_;   // Directories with an operation of their own.
   std::set<std::string> made_;  // Of them, those that the swap makes.
   std::map<std::string, Entry> touched_;
+  std::vector<Entry> ancestors_;  // The target's directories on the way to the last action.
   std::uint64_t next_number_ = 0;
 };
 
@@ -311,25 +351,62 @@ Result<std::unique_ptr<format::EntryStream>> Transaction::applied_entries() cons
 }
 
 Status Transaction::recover() {
+  if (auto done = os::remove_tree(own("trash")); !done) return done;
   if (!os::exists(own("txn"))) return Done{};
   if (!os::exists(own("txn/phase"))) return discard();
   auto phase = os::read_text(own("txn/phase"));
   if (!phase) return fail(std::move(phase.error()));
-  if (*phase == "swap") {
-    if (auto done = roll_forward(); !done) return done;
-    return commit();
-  }
-  return roll_back();
+  if (*phase == "revert") return roll_back();
+  // What counts already is not done again: the user may have worked with it since.
+  if (!os::exists(own("txn/applied"))) return commit();
+  auto done = finish();
+  if (done || os::exists(own("txn"))) return done;
+  log::warning("interrupted_apply_undone", {{"error", done.error().text()}});
+  return Done{};
 }
 
-Status Transaction::discard() { return os::remove_tree(own("txn")); }
+// From the phase "swap" forward to the commit, or, if something is in the way, back to where it
+// began.
+Status Transaction::finish() {
+  auto done = roll_forward();
+  if (done) done = verify();
+  if (done) {
+    step("verified");
+    return commit();
+  }
+  auto back = set_phase("revert");
+  if (back) back = roll_back();
+  if (!back)
+    return fail(std::move(done.error())
+                    .in("the volume is between two states until the cause of this is gone and the "
+                        "worker is started again (" +
+                        back.error().text() + ")"));
+  return fail(std::move(done.error()).in("the apply was undone"));
+}
+
+Status Transaction::discard() {
+  if (auto done = throw_away("txn"); !done) return done;
+  return os::remove_tree(own("trash"));
+}
+
+// Takes a directory out of sight at once: removed file by file under its own name, half of it would
+// be taken for the whole after a kill.
+Status Transaction::throw_away(const std::string& name) {
+  if (auto done = os::remove_tree(own("trash")); !done) return done;
+  if (!os::exists(own(name))) return Done{};
+  if (auto done = os::rename_file(own(name), own("trash")); !done) return done;
+  if (auto done = os::sync_directory(own("")); !done) return done;
+  step("thrown away");
+  return Done{};
+}
 
 Status Transaction::set_phase(std::string_view phase) {
   return os::write_file(own("txn/phase"), as_view(phase), 0600);
 }
 
-Status Transaction::for_each_operation(const std::function<Status(const Operation&)>& visit) const {
-  auto rows = RowFileReader::open(own("txn/operations"), kOperationsMagic);
+Status Transaction::for_each_operation(const char* name,
+                                       const std::function<Status(const Operation&)>& visit) const {
+  auto rows = RowFileReader::open(own(name), kOperationsMagic);
   if (!rows) return fail(std::move(rows.error()));
   for (;;) {
     auto row = rows->next();
@@ -375,6 +452,7 @@ Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> targe
 
 Result<ApplyCounts> Transaction::dry_run(std::unique_ptr<format::EntryStream> target,
                                          image::Mode mode) {
+  if (auto done = recover(); !done) return fail(std::move(done.error()));
   return plan(std::move(target), mode, false);
 }
 
@@ -394,7 +472,7 @@ Status Transaction::check_space(const ApplyCounts& counts) const {
 Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> target,
                                        const AppliedState& next, const format::ChunkSource& source,
                                        image::Mode mode) {
-  if (auto done = discard(); !done) return fail(std::move(done.error()));
+  if (auto done = recover(); !done) return fail(std::move(done.error()));
   for (const char* name : {"txn", "txn/stage", "txn/undo"})
     if (auto done = os::make_directories(own(name), 0700); !done)
       return fail(std::move(done.error()));
@@ -410,58 +488,76 @@ Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> targ
     return fail(std::move(done.error()));
   }
   step("staged");
-  if (auto marked = set_phase("swap"); !marked) return fail(std::move(marked.error()));
-  step("swap");
-  if (auto rolled = roll_forward(); !rolled) return fail(std::move(rolled.error()));
-  if (auto good = verify(); !good) {
-    auto back = set_phase("revert");
-    if (back) back = roll_back();
-    if (!back)
-      return fail(
-          std::move(good.error()).in("the revert failed too (" + back.error().text() + ")"));
-    return fail(std::move(good.error()).in("the apply was undone"));
+  if (auto marked = set_phase("swap"); !marked) {
+    if (auto clean = discard(); !clean)
+      return fail(std::move(marked.error()).in(clean.error().text()));
+    return fail(std::move(marked.error()));
   }
-  step("verified");
-  if (auto committed = commit(); !committed) return fail(std::move(committed.error()));
+  step("swap");
+  if (auto finished = finish(); !finished) return fail(std::move(finished.error()));
   return *counts;
 }
 
 Status Transaction::stage(const format::ChunkSource& source) {
   auto stage_area = volume_.open_at(kHome + "/txn/stage", O_RDONLY | O_DIRECTORY);
   if (!stage_area) return fail(std::move(stage_area.error()));
-  auto planned = RowFileReader::open(own("txn/plan"), kOperationsMagic);
-  if (!planned) return fail(std::move(planned.error()));
+  // The files that staged hard links lead to, and where those are staged that are new.
+  std::map<std::string, std::string> firsts;
+  auto found = for_each_operation("txn/plan", [&](const Operation& operation) -> Status {
+    if (operation.kind == Operation::Kind::put && operation.entry.kind == EntryKind::hard_link)
+      firsts.emplace(operation.entry.target, operation.entry.target);
+    return Done{};
+  });
+  if (!found) return found;
   auto operations = RowFileWriter::create(own("txn/operations"), kOperationsMagic);
   if (!operations) return fail(std::move(operations.error()));
   const MaterializeOptions options{.set_owner = os::is_root(), .set_attributes = true};
-  for (;;) {
-    auto row = planned->next();
-    if (!row) return fail(std::move(row.error()));
-    if (!*row) break;
-    auto operation = Operation::parse(**row);
-    if (!operation) return fail(std::move(operation.error()));
-    const std::string name = std::to_string(operation->number);
-    const bool directory = operation->kind == Operation::Kind::make_directory;
-    if (directory || operation->kind == Operation::Kind::put) {
-      auto made = make_entry(stage_area->get(), name, operation->entry, source, options);
+  auto done = for_each_operation("txn/plan", [&](Operation operation) -> Status {
+    const std::string name = std::to_string(operation.number);
+    const Entry& entry = operation.entry;
+    const bool directory = operation.kind == Operation::Kind::make_directory;
+    if (directory || operation.kind == Operation::Kind::put) {
+      auto made = entry.kind == EntryKind::hard_link
+                      ? stage_link(stage_area->get(), name, entry, firsts.at(entry.target))
+                      : make_entry(stage_area->get(), name, entry, source, options);
       // A staged directory is complete as it is: its content comes by other operations.
-      if (made && directory)
-        made = set_metadata(stage_area->get(), name, operation->entry, options);
+      if (made && directory) made = set_metadata(stage_area->get(), name, entry, options);
       if (!made) return made;
       struct stat facts {};
       if (fstatat(stage_area->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
-        return fail(os::last_error("staging '" + printable(operation->entry.path, 200) + "'"));
-      operation->inode = facts.st_ino;
+        return fail(os::last_error("staging '" + printable(entry.path, 200) + "'"));
+      operation.inode = facts.st_ino;
+      if (const auto first = firsts.find(entry.path); first != firsts.end())
+        first->second = operation.staged();
       step("staged one");
     }
-    if (auto done = operations->add(operation->encode()); !done) return done;
-  }
-  if (auto done = operations->finish(); !done) return done;
+    return operations->add(operation.encode());
+  });
+  if (done) done = operations->finish();
+  if (!done) return done;
   return os::sync_filesystem_of(stage_area->get(), volume_.path());
 }
 
+// Makes `name` in the stage area another name of what stands at `first` of the volume.
+Status Transaction::stage_link(int stage_area, const std::string& name, const Entry& entry,
+                               const std::string& first) const {
+  auto from = volume_.open_parent(first);
+  if (from &&
+      linkat(from->get(), os::last_component(first).c_str(), stage_area, name.c_str(), 0) == 0)
+    return Done{};
+  if (!from) return fail(std::move(from.error()));
+  const bool missing = errno == ENOENT;
+  Error error = os::last_error("linking '" + printable(entry.path, 200) + "' to '" +
+                               printable(entry.target, 200) + "'");
+  if (!missing) return fail(std::move(error));
+  return fail(ErrorKind::refused,
+              error.text() +
+                  ": it was removed on this device. Put it back, or take the link out "
+                  "of the layers");
+}
+
 Status Transaction::roll_forward() {
-  auto done = for_each_operation([this](const Operation& operation) {
+  auto done = for_each_operation(kJournal, [this](const Operation& operation) {
     step("operation");
     return swap(operation);
   });
@@ -471,16 +567,17 @@ Status Transaction::roll_forward() {
   return os::sync_filesystem_of(volume_.fd(), volume_.path());
 }
 
-// Puts what is staged at `path`; what was there goes to the undo area. May be called again after a
-// kill at any point: the inode tells whether the path has been taken already.
-Status Transaction::place(const std::string& number, const std::string& path, std::uint64_t inode) {
-  const std::string staged = kHome + "/txn/stage/" + number;
-  const std::string undone = kHome + "/txn/undo/" + number;
+// Puts what is staged at its path; what was there goes to the undo area. May be called again after
+// a kill at any point: the inode tells whether the path has been taken already.
+Status Transaction::place(const Operation& operation) {
+  const std::string& path = operation.entry.path;
+  const std::string staged = operation.staged();
+  const std::string undone = operation.undone();
   auto there = volume_.facts(path);
   if (!there) return fail(std::move(there.error()));
   auto waiting = volume_.facts(staged);
   if (!waiting) return fail(std::move(waiting.error()));
-  if (*there && (*there)->st_ino == inode) {
+  if (*there && (*there)->st_ino == operation.inode) {
     // Exchanged already; the old version may still lie in the stage area.
     return *waiting ? volume_.rename(staged, undone, Rename::replace) : Status(Done{});
   }
@@ -502,27 +599,7 @@ Status Transaction::swap(const Operation& operation) {
   auto there = volume_.facts(path);
   if (!there) return fail(std::move(there.error()));
   switch (operation.kind) {
-    case Kind::put: return place(std::to_string(operation.number), path, operation.inode);
-    case Kind::link: {
-      auto first = volume_.facts(operation.entry.target);
-      if (!first) return fail(std::move(first.error()));
-      if (!*first)
-        return fail(ErrorKind::not_found, "'" + printable(path, 200) + "' is a hard link to '" +
-                                              printable(operation.entry.target, 200) +
-                                              "', which is not there");
-      auto waiting = volume_.facts(operation.staged());
-      if (!waiting) return fail(std::move(waiting.error()));
-      if (!*waiting && !(*there && (*there)->st_ino == (*first)->st_ino)) {
-        auto from = volume_.open_parent(operation.entry.target);
-        if (!from) return fail(std::move(from.error()));
-        auto to = volume_.open_parent(operation.staged());
-        if (!to) return fail(std::move(to.error()));
-        if (linkat(from->get(), os::last_component(operation.entry.target).c_str(), to->get(),
-                   os::last_component(operation.staged()).c_str(), 0) != 0)
-          return fail(os::last_error("linking '" + printable(path, 200) + "'"));
-      }
-      return place(std::to_string(operation.number), path, (*first)->st_ino);
-    }
+    case Kind::put: return place(operation);
     case Kind::make_directory:
       if (is_directory(*there)) return Done{};
       if (*there)
@@ -555,7 +632,7 @@ Status Transaction::swap(const Operation& operation) {
 
 Status Transaction::set_directory_metadata(bool forward) {
   using Kind = Operation::Kind;
-  return for_each_operation([&](const Operation& operation) -> Status {
+  return for_each_operation(kJournal, [&](const Operation& operation) -> Status {
     if (operation.entry.kind != EntryKind::directory) return Done{};
     if (operation.kind == Kind::keep_time)
       return set_mtime(volume_, operation.entry.path, operation.before->mtime_ns);
@@ -563,7 +640,8 @@ Status Transaction::set_directory_metadata(bool forward) {
         forward ? operation.kind == Kind::make_directory || operation.kind == Kind::metadata
                 : operation.before.has_value();
     if (!set) return Done{};
-    auto there = volume_.facts(operation.entry.path);
+    auto there = forward ? volume_.facts(operation.entry.path)
+                         : reachable_facts(volume_, operation.entry.path);
     if (!there) return fail(std::move(there.error()));
     if (!is_directory(*there)) return Done{};
     return set_metadata_at(volume_, forward ? operation.entry : *operation.before);
@@ -573,7 +651,7 @@ Status Transaction::set_directory_metadata(bool forward) {
 Status Transaction::verify() {
   using Kind = Operation::Kind;
   VolumeDevice device(volume_);
-  return for_each_operation([&](const Operation& operation) -> Status {
+  return for_each_operation(kJournal, [&](const Operation& operation) -> Status {
     if (operation.kind == Kind::remove || operation.kind == Kind::remove_directory ||
         operation.kind == Kind::keep_time)
       return Done{};
@@ -598,14 +676,15 @@ Status Transaction::commit() {
   if (auto done = os::sync_directory(own("txn")); !done) return done;
   if (auto done = os::sync_directory(own("")); !done) return done;
   step("committed");
-  if (auto done = os::remove_tree(own("undo")); !done) return done;
-  step("old undo gone");
+  if (auto done = throw_away("undo"); !done) return done;
   if (auto done = os::rename_file(own("txn"), own("undo")); !done) return done;
   if (auto done = os::sync_directory(own("")); !done) return done;
+  if (auto done = os::remove_tree(own("trash")); !done) return done;
   return load_applied();
 }
 
 Status Transaction::revert() {
+  if (auto done = recover(); !done) return done;
   if (!os::exists(own("undo")))
     return fail(ErrorKind::not_found,
                 "there is no apply to revert on " + printable(volume_.path()));
@@ -619,7 +698,7 @@ Status Transaction::revert() {
 Status Transaction::roll_back() {
   // Backwards: what came last goes first. The entries' chunk lists are not needed and not kept.
   std::vector<Operation> operations;
-  auto read = for_each_operation([&](const Operation& operation) -> Status {
+  auto read = for_each_operation(kJournal, [&](const Operation& operation) -> Status {
     operations.push_back(operation);
     operations.back().entry.chunks = {};
     operations.back().entry.attributes = {};
@@ -633,77 +712,90 @@ Status Transaction::roll_back() {
   if (auto done = set_directory_metadata(false); !done) return done;
   if (auto done = os::sync_filesystem_of(volume_.fd(), volume_.path()); !done) return done;
   step("undone");
+  if (auto done = restore_applied(); !done) return done;
+  step("revert committed");
+  if (auto done = discard(); !done) return done;
+  return load_applied();
+}
+
+// Takes back what commit() did, as far as it came. May be called again after a kill at any point.
+Status Transaction::restore_applied() {
+  const bool counted = !os::exists(own("txn/applied"));
+  const bool had_before =
+      os::exists(own("txn/applied.before")) || (!counted && os::exists(own("applied")));
+  if (os::exists(own("txn/stack.before"))) {
+    if (auto done = os::rename_file(own("txn/stack.before"), own("stack")); !done) return done;
+  } else if (!os::exists(own("txn/stack")) && !had_before) {
+    // The apply was the first one: no stack was there before it.
+    auto removed = os::remove_file(own("stack"));
+    if (!removed && removed.error().kind() != ErrorKind::not_found) return removed;
+  }
+  step("stack restored");
+  if (!counted)
+    return os::exists(own("txn/applied.before"))
+               ? os::rename_file(own("txn/applied.before"), own("applied"))
+               : Status(Done{});
   // The sequence stays, so that the target that was reverted is not taken for a new one.
   AppliedState state;
   state.sequence = applied_.sequence;
-  if (os::exists(own("txn/applied.before"))) {
+  if (had_before) {
     auto bytes = os::read_file(own("txn/applied.before"), kAppliedMax);
     if (!bytes) return fail(std::move(bytes.error()));
     auto before = parse_applied(*bytes);
     if (!before) return fail(std::move(before.error()));
     state.stack = std::move(before->stack);
   }
-  const bool was_committed = !os::exists(own("txn/stack"));
-  if (was_committed) {
-    if (os::exists(own("txn/stack.before"))) {
-      if (auto done = os::rename_file(own("txn/stack.before"), own("stack")); !done) return done;
-    } else if (!os::exists(own("txn/applied.before"))) {
-      // The apply was the first one: no stack was there before it.
-      auto removed = os::remove_file(own("stack"));
-      if (!removed && removed.error().kind() != ErrorKind::not_found) return removed;
-    }
-    step("stack restored");
-    if (auto done = os::write_file(own("applied"), encode_applied(state), 0600); !done) return done;
-  }
-  step("revert committed");
-  if (auto done = discard(); !done) return done;
-  return load_applied();
+  return os::write_file(own("applied"), encode_applied(state), 0600);
 }
 
+// Takes one operation back, as far as it came. May be called again after a kill at any point: what
+// was taken back already is known by what is missing in the stage and undo areas, and by inodes.
 Status Transaction::undo(const Operation& operation) {
   using Kind = Operation::Kind;
   const std::string& path = operation.entry.path;
-  auto there = volume_.facts(path);
-  if (!there) return fail(std::move(there.error()));
   auto old = volume_.facts(operation.undone());
   if (!old) return fail(std::move(old.error()));
-  // After a kill between exchange and move, the old version still lies in the stage area.
   auto staged = volume_.facts(operation.staged());
   if (!staged) return fail(std::move(staged.error()));
-  const auto remove_ours = [&](std::uint64_t inode) -> Status {
-    return *there && !is_directory(*there) && (*there)->st_ino == inode ? volume_.remove(path)
-                                                                        : Status(Done{});
+  // With nothing to put back, what somebody has put in the way does not matter.
+  const bool never_placed = *staged && (*staged)->st_ino == operation.inode;
+  auto there =
+      *old || (*staged && !never_placed) ? volume_.facts(path) : reachable_facts(volume_, path);
+  if (!there) return fail(std::move(there.error()));
+  const auto put_back = [&] {
+    return *old && !*there ? volume_.rename(operation.undone(), path, Rename::no_replace)
+                           : Status(Done{});
   };
   switch (operation.kind) {
     case Kind::put:
-    case Kind::link: {
-      std::uint64_t inode = operation.inode;
-      if (operation.kind == Kind::link) {
-        auto first = volume_.facts(operation.entry.target);
-        if (!first) return fail(std::move(first.error()));
-        inode = *first ? (*first)->st_ino : 0;
+      if (never_placed) return put_back();
+      // Between exchange and move: the old version still lies in the stage area.
+      if (*staged) return volume_.rename(operation.staged(), path, Rename::replace);
+      if (*there && (*there)->st_ino == operation.inode && (!*old || is_directory(*old))) {
+        if (auto removed = volume_.remove(path); !removed) return removed;
+        there->reset();
       }
-      if (*staged && *there && (*there)->st_ino == inode && (*staged)->st_ino != inode)
-        return volume_.rename(operation.staged(), path, Rename::replace);
-      if (!*old) return remove_ours(inode);
-      if (is_directory(*old))
-        if (auto removed = remove_ours(inode); !removed) return removed;
-      return volume_.rename(operation.undone(), path, Rename::replace);
-    }
+      if (!*old || !*there) return put_back();
+      if (!is_directory(*old) && !is_directory(*there))
+        return volume_.rename(operation.undone(), path, Rename::replace);
+      // What somebody made there since makes way.
+      if (auto moved = volume_.rename(path, operation.undone() + ".newer", Rename::no_replace);
+          !moved)
+        return moved;
+      return volume_.rename(operation.undone(), path, Rename::no_replace);
     case Kind::make_directory:
-      if (is_directory(*there)) {
+      if (!never_placed && is_directory(*there) && (*there)->st_ino == operation.inode) {
         auto removed = volume_.remove(path);
         // Not empty: the user put something in, and it stays.
         if (!removed && removed.error().kind() == ErrorKind::invalid) return Done{};
         if (!removed) return removed;
+        there->reset();
       }
-      return *old ? volume_.rename(operation.undone(), path, Rename::no_replace) : Status(Done{});
+      return put_back();
     case Kind::metadata:
       if (!*there || is_directory(*there)) return Done{};
       return set_metadata_at(volume_, *operation.before);
-    case Kind::remove:
-      return *old && !*there ? volume_.rename(operation.undone(), path, Rename::no_replace)
-                             : Status(Done{});
+    case Kind::remove: return put_back();
     case Kind::remove_directory: return *there ? Status(Done{}) : volume_.make_directory(path);
     case Kind::keep_time: return Done{};
   }

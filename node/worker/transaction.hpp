@@ -4,16 +4,18 @@
 //   stage    every new file complete, with its final metadata, in .lamina/txn/stage; syncfs
 //   swap     from here on only forward: each path is exchanged by rename, the old one goes to
 //            .lamina/txn/undo; then the directories' metadata; syncfs
-//   verify   what was written is read back and compared
+//   verify   what was written is read back and compared; if anything since "swap" failed, all of it
+//            is undone
 //   commit   the new stack and sequence count; the transaction becomes .lamina/undo
 //
 // The power may fail anywhere: recover() finds the volume before "swap" and throws the transaction
-// away, or behind it and goes forward; each operation finds out by inode numbers whether it was
-// done. Everything of ours is in <volume>/.lamina, which belongs to root and is mode 0700. No path
-// is followed out of the volume. Layout of .lamina:
+// away, or behind it and goes forward, or, when that fails, back; each operation finds out by inode
+// numbers whether it was done. Everything of ours is in <volume>/.lamina, which belongs to root and
+// is mode 0700. No path is followed out of the volume. Layout of .lamina:
 //
 //   applied   sequence and stack that count      stack   the merged entries of that stack
 //   txn/      the transaction under way          undo/   the last one: revert() undoes it
+//   trash/    what is being removed
 //
 // One process and thread at a time (a lock file says whose).
 #pragma once
@@ -59,7 +61,7 @@ class Transaction {
   const os::Root& volume() const { return volume_; }
 
   // Makes the volume what `target` (merged, no whiteouts) says, and commits `next`. On an error
-  // nothing on the volume has changed, except where the text says that a revert failed too.
+  // the volume is as it was, except where the text says that it is between two states.
   Result<ApplyCounts> apply(std::unique_ptr<format::EntryStream> target, const AppliedState& next,
                             const format::ChunkSource& source, image::Mode mode);
   // The counts that apply() would have; changes nothing.
@@ -76,21 +78,27 @@ class Transaction {
 
   std::string own(const std::string& name) const;
   Status recover();
+  Status finish();
   Status discard();
+  Status throw_away(const std::string& name);
   Result<ApplyCounts> plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
                            bool write_down);
   Status check_space(const ApplyCounts& counts) const;
   Status stage(const format::ChunkSource& source);
+  Status stage_link(int stage_area, const std::string& name, const format::Entry& entry,
+                    const std::string& first) const;
   Status set_phase(std::string_view phase);
   Status roll_forward();
   Status swap(const Operation& operation);
-  Status place(const std::string& number, const std::string& path, std::uint64_t inode);
+  Status place(const Operation& operation);
   Status verify();
   Status commit();
   Status roll_back();
+  Status restore_applied();
   Status undo(const Operation& operation);
   Status set_directory_metadata(bool forward);
-  Status for_each_operation(const std::function<Status(const Operation&)>& visit) const;
+  Status for_each_operation(const char* name,
+                            const std::function<Status(const Operation&)>& visit) const;
   Status load_applied();
   void step(std::string_view name) const { on_step_(name); }
 

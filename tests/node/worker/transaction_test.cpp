@@ -1,115 +1,8 @@
-// Applies on real files, killed at every step.
-#include "node/worker/transaction.hpp"
-
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <csignal>
-
-#include "shared/format/path.hpp"
-#include "shared/image/list_stream.hpp"
-#include "tests/shared/tree/trees.hpp"
+// Applies on real files.
+#include "tests/node/worker/volume_fixture.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
-using format::Entry;
-using node::AppliedState;
-using node::Transaction;
-
-namespace {
-
-// A layer: the capture of a directory that a test filled.
-struct Layer {
-  Captured captured;
-  std::unique_ptr<format::EntryStream> stream() const {
-    return std::make_unique<image::ListStream>(captured.entries());
-  }
-};
-
-// What stands on a volume, Lamina's own files and the root's time left out.
-std::vector<Entry> content_of(const std::string& volume) {
-  auto entries =
-      capture(volume, {.include = [](const std::string& p, bool) { return p != ".lamina"; }})
-          .entries();
-  entries.front().mtime_ns = 0;
-  return entries;
-}
-
-std::vector<Entry> wanted(const Layer& layer) {
-  auto entries = layer.captured.entries();
-  entries.front().mtime_ns = 0;
-  return entries;
-}
-
-struct Fixture {
-  Fixture() {
-    make_nasty_tree(scratch / "one");
-    one.captured = capture(scratch / "one");
-    // The next version: changed, removed and new files, type changes, metadata only, links.
-    make_nasty_tree(scratch / "two");
-    const std::string two_path = scratch / "two";
-    make_file(two_path + "/a/b/script", to_buffer("#!/bin/sh\nexit 1\n"), 0755);
-    make_file(two_path + "/new", text(1000, 77));
-    REQUIRE(os::make_directories(two_path + "/fresh/dir"));
-    make_file(two_path + "/fresh/dir/file", noise(70'000, 8));
-    REQUIRE(os::remove_tree(two_path + "/a.b"));
-    REQUIRE(os::remove_file(two_path + "/pipe"));
-    REQUIRE(os::make_directories(two_path + "/pipe"));
-    make_file(two_path + "/pipe/now-a-directory", to_buffer("x"));
-    REQUIRE(os::remove_tree(two_path + "/empty"));
-    make_file(two_path + "/empty", to_buffer("now a file"));
-    REQUIRE(chmod((two_path + "/a-").c_str(), 0600) == 0);
-    REQUIRE(link((two_path + "/new").c_str(), (two_path + "/new-link").c_str()) == 0);
-    two.captured = capture(two_path);
-    REQUIRE(os::make_directories(scratch / "volume"));
-  }
-
-  std::string volume() const { return scratch / "volume"; }
-  Result<node::ApplyCounts> apply(
-      const Layer& layer, std::uint64_t sequence,
-      Transaction::OnStep on_step = [](std::string_view) {}) {
-    auto transaction = Transaction::open(volume(), std::move(on_step));
-    if (!transaction) return fail(std::move(transaction.error()));
-    return transaction->apply(layer.stream(), {sequence, {}}, layer.captured.source(),
-                              image::Mode::apply);
-  }
-  Status revert(Transaction::OnStep on_step = [](std::string_view) {}) {
-    auto transaction = Transaction::open(volume(), std::move(on_step));
-    if (!transaction) return fail(std::move(transaction.error()));
-    return transaction->revert();
-  }
-
-  Scratch scratch;
-  Layer one;
-  Layer two;
-};
-
-void check(const Result<node::ApplyCounts>& done) {
-  if (!done) FAIL(done.error().text());
-}
-void check(const Status& done) {
-  if (!done) FAIL(done.error().text());
-}
-
-// Runs `work` in a child that kills itself at step number `kill_at`; whether it was killed.
-template <class Work>
-bool killed_at(int kill_at, Work work) {
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    int steps = 0;
-    work([&](std::string_view) {
-      if (++steps == kill_at) raise(SIGKILL);
-    });
-    _exit(0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
-}  // namespace
 
 TEST_CASE("apply: an empty volume becomes the layer, bit by bit", "[node]") {
   Fixture f;
@@ -220,49 +113,32 @@ TEST_CASE("apply: .lamina that is not ours is refused", "[node]") {
   CHECK(open.error().kind() == ErrorKind::refused);
 }
 
-TEST_CASE("apply: killed at every step, the volume is wholly old or wholly new", "[node][kill]") {
-  int kills = 0;
-  for (int at = 1;; ++at) {
-    Fixture f;
-    check(f.apply(f.one, 1));
-    const auto old_content = content_of(f.volume());
-    const bool killed = killed_at(at, [&](Transaction::OnStep on_step) {
-      static_cast<void>(f.apply(f.two, 2, std::move(on_step)));
-    });
-    const auto recovered = Transaction::open(f.volume());
-    if (!recovered) FAIL("kill at step " << at << ": " << recovered.error().text());
-    const auto content = content_of(f.volume());
-    CAPTURE(at);
-    if (recovered->applied().sequence == 1) {
-      CHECK(content == old_content);
-    } else {
-      CHECK(recovered->applied().sequence == 2);
-      CHECK(content == wanted(f.two));
-    }
-    if (!killed) break;
-    ++kills;
-  }
-  CHECK(kills > 25);
+TEST_CASE("apply: what the user deleted is in nobody's way", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  REQUIRE(os::remove_tree(f.volume() + "/a.b"));   // The layers remove what was in it.
+  REQUIRE(os::remove_tree(f.volume() + "/a/b"));   // The layers change a file in it.
+  REQUIRE(os::remove_file(f.volume() + "/pipe"));  // The layers make it a directory.
+  check(f.apply(f.two, 2));
+  CHECK(os::read_text(f.volume() + "/a/b/script").value() == "#!/bin/sh\nexit 1\n");
+  CHECK_FALSE(os::exists(f.volume() + "/a/b/deep"));  // Unchanged in the layers: stays deleted.
+  CHECK_FALSE(os::exists(f.volume() + "/a.b"));
+  check(f.revert());
+  CHECK_FALSE(os::exists(f.volume() + "/a/b"));
+  CHECK_FALSE(os::exists(f.volume() + "/a.b"));
+  CHECK_FALSE(os::exists(f.volume() + "/pipe"));
 }
 
-TEST_CASE("revert: killed at every step, it is finished at the next start", "[node][kill]") {
-  int kills = 0;
-  for (int at = 1;; ++at) {
-    Fixture f;
-    check(f.apply(f.one, 1));
-    check(f.apply(f.two, 2));
-    const bool killed = killed_at(
-        at, [&](Transaction::OnStep on_step) { static_cast<void>(f.revert(std::move(on_step))); });
-    CAPTURE(at);
-    const auto recovered = Transaction::open(f.volume());
-    if (!recovered) FAIL("kill at step " << at << ": " << recovered.error().text());
-    const auto content = content_of(f.volume());
-    CHECK((content == wanted(f.one) || content == wanted(f.two)));
-    if (!killed) {
-      CHECK(content == wanted(f.one));
-      break;
-    }
-    ++kills;
-  }
-  CHECK(kills > 15);
+TEST_CASE("apply: removing a layer passes by what the user put in its place", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  // A directory of the layer now is a link to another place, with files of the same names there.
+  REQUIRE(os::rename_file(f.volume() + "/a", f.scratch / "elsewhere"));
+  REQUIRE(symlink((f.scratch / "elsewhere").c_str(), (f.volume() + "/a").c_str()) == 0);
+  REQUIRE(os::remove_file(f.volume() + "/a-"));
+  REQUIRE(os::make_directories(f.volume() + "/a-/mine"));
+  check(f.apply(f.nothing, 2));
+  CHECK(os::list_directory(f.volume()).value() == std::vector<std::string>{".lamina", "a", "a-"});
+  CHECK(os::exists(f.scratch / "elsewhere/file"));
+  CHECK(os::exists(f.volume() + "/a-/mine"));
 }

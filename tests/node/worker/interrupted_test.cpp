@@ -1,0 +1,182 @@
+// Transactions that are killed at every step, again while they recover, or stopped by an obstacle.
+#include "tests/node/worker/volume_fixture.hpp"
+
+using namespace lamina;
+using namespace lamina::tests;
+
+namespace {
+
+using Content = std::vector<Entry>;
+using OnStep = Transaction::OnStep;
+
+// What a kill may leave: one of two contents, and which of them by the sequence that counts.
+struct Case {
+  std::function<void(Fixture&)> prepare;
+  std::function<Status(Fixture&, OnStep)> work;
+  std::function<Content(Fixture&)> wanted;
+  int kills_min = 0;
+};
+
+// Kills the work at its step `at` for every `at`, then kills what recovers at its step `again`
+// until it comes through; then the volume must be wholly old or wholly new, and the work must
+// succeed.
+void survives_every_kill(const Case& c, int again) {
+  int kills = 0;
+  for (int at = 1;; ++at) {
+    Fixture f;
+    c.prepare(f);
+    const Content before = content_of(f.volume());
+    const Content after = c.wanted(f);
+    const bool killed =
+        killed_at(at, [&](OnStep on_step) { static_cast<void>(c.work(f, std::move(on_step))); });
+    for (int tries = 0; again > 0 && tries < 3; ++tries)
+      killed_at(again + tries, [&](OnStep on_step) {
+        static_cast<void>(Transaction::open(f.volume(), std::move(on_step)));
+      });
+    CAPTURE(at, again);
+    {
+      const auto recovered = Transaction::open(f.volume());
+      if (!recovered) FAIL("killed at step " << at << ": " << recovered.error().text());
+    }
+    const Content content = content_of(f.volume());
+    const bool is_old = content == before;
+    CHECK((is_old || content == after));
+    if (!killed) {
+      CHECK(content == after);
+      break;
+    }
+    ++kills;
+    if (is_old && before != after) {
+      check(c.work(f, [](std::string_view) {}));
+      CHECK(content_of(f.volume()) == after);
+    }
+    CHECK_FALSE(os::exists(f.volume() + "/.lamina/txn"));
+  }
+  CHECK(kills > c.kills_min);
+}
+
+Status applied(Fixture& f, const Layer& layer, std::uint64_t sequence, OnStep on_step) {
+  auto counts = f.apply(layer, sequence, std::move(on_step));
+  return counts ? Status(Done{}) : fail(std::move(counts.error()));
+}
+
+const Case kFirst{
+    .prepare = [](Fixture&) {},
+    .work = [](Fixture& f, OnStep on_step) { return applied(f, f.one, 1, std::move(on_step)); },
+    .wanted = [](Fixture& f) { return wanted(f.one); },
+    .kills_min = 30};
+const Case kUpdate{
+    .prepare = [](Fixture& f) { check(f.apply(f.one, 1)); },
+    .work = [](Fixture& f, OnStep on_step) { return applied(f, f.two, 2, std::move(on_step)); },
+    .wanted = [](Fixture& f) { return wanted(f.two); },
+    .kills_min = 30};
+const Case kRemoval{
+    .prepare = [](Fixture& f) { check(f.apply(f.one, 1)); },
+    .work = [](Fixture& f, OnStep on_step) { return applied(f, f.nothing, 2, std::move(on_step)); },
+    .wanted =
+        [](Fixture& f) {
+          // The root is not the layer's: it stays as the layer had made it.
+          Content content = wanted(f.one);
+          content.resize(1);
+          return content;
+        },
+    .kills_min = 20};
+const Case kRevert{.prepare =
+                       [](Fixture& f) {
+                         check(f.apply(f.one, 1));
+                         check(f.apply(f.two, 2));
+                       },
+                   .work = [](Fixture& f, OnStep on_step) { return f.revert(std::move(on_step)); },
+                   .wanted = [](Fixture& f) { return wanted(f.one); },
+                   .kills_min = 15};
+const Case kFirstRevert{
+    .prepare = [](Fixture& f) { check(f.apply(f.one, 1)); },
+    .work = [](Fixture& f, OnStep on_step) { return f.revert(std::move(on_step)); },
+    .wanted =
+        [](Fixture& f) {
+          Content content = wanted(f.one);
+          content.resize(1);
+          // Of an empty volume before its first apply: the test made the directory.
+          struct stat facts {};
+          REQUIRE(stat(f.volume().c_str(), &facts) == 0);
+          content.front().mode = 0755;
+          return content;
+        },
+    .kills_min = 10};
+
+}  // namespace
+
+TEST_CASE("kill: the first apply", "[node][kill]") { survives_every_kill(kFirst, 0); }
+TEST_CASE("kill: an update", "[node][kill]") { survives_every_kill(kUpdate, 0); }
+TEST_CASE("kill: a removal", "[node][kill]") { survives_every_kill(kRemoval, 0); }
+TEST_CASE("kill: a revert", "[node][kill]") { survives_every_kill(kRevert, 0); }
+TEST_CASE("kill: the revert of the first apply", "[node][kill]") {
+  survives_every_kill(kFirstRevert, 0);
+}
+TEST_CASE("kill: an update, and three times while it recovers", "[node][kill]") {
+  for (const int again : {1, 6, 13}) survives_every_kill(kUpdate, again);
+}
+TEST_CASE("kill: a revert, and three times while it recovers", "[node][kill]") {
+  for (const int again : {1, 4, 9, 14}) survives_every_kill(kRevert, again);
+}
+
+TEST_CASE("swap: what cannot go on goes back, and can be tried again", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  const Content before = content_of(f.volume());
+  auto transaction = Transaction::open(f.volume(), [&](std::string_view step) {
+    // Somebody makes a directory a link while the swap is under way.
+    if (step != "swap") return;
+    REQUIRE(os::rename_file(f.volume() + "/a/b", f.scratch / "elsewhere"));
+    REQUIRE(symlink((f.scratch / "elsewhere").c_str(), (f.volume() + "/a/b").c_str()) == 0);
+  });
+  REQUIRE(transaction);
+  const auto done =
+      transaction->apply(f.two.stream(), {2, {}}, f.two.captured.source(), image::Mode::apply);
+  REQUIRE_FALSE(done);
+  CAPTURE(done.error().text());
+  CHECK(done.error().text().find("the apply was undone") != std::string::npos);
+  CHECK(transaction->applied().sequence == 1);
+  CHECK(os::read_text(f.scratch / "elsewhere/script").value() == "#!/bin/sh\necho\n");
+  REQUIRE(os::remove_file(f.volume() + "/a/b"));
+  REQUIRE(os::rename_file(f.scratch / "elsewhere", f.volume() + "/a/b"));
+  set_mtime(f.volume() + "/a", 1'600'000'000, 123'456'789);
+  CHECK(content_of(f.volume()) == before);
+  transaction = fail(ErrorKind::unavailable, "closed");
+  check(f.apply(f.two, 2));
+  CHECK(content_of(f.volume()) == wanted(f.two));
+  check(f.revert());
+  CHECK(content_of(f.volume()) == wanted(f.one));
+}
+
+TEST_CASE("recovery: what was swapped before a kill is verified before it counts", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  const Content before = content_of(f.volume());
+  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
+    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
+      if (step == "swapped") on_step(step);
+    }));
+  }));
+  // The power failed, and the disk lost what was written.
+  make_file(f.volume() + "/new", Buffer(1000));
+  const auto recovered = Transaction::open(f.volume());
+  REQUIRE(recovered);
+  CHECK(recovered->applied().sequence == 1);
+  CHECK(content_of(f.volume()) == before);
+}
+
+TEST_CASE("recovery: an apply that counts is not done again over the user's work", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
+    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
+      if (step == "committed") on_step(step);
+    }));
+  }));
+  REQUIRE(chmod((f.volume() + "/a-").c_str(), 0640) == 0);
+  const auto recovered = Transaction::open(f.volume());
+  REQUIRE(recovered);
+  CHECK(recovered->applied().sequence == 2);
+  CHECK((recovered->volume().facts("a-").value()->st_mode & 0777) == 0640);
+}
