@@ -16,7 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kTick = 1s;
-constexpr Duration kAgain = 10s;       // After a disk error, or a disk that was full.
 constexpr Duration kRedial = 3s;       // libtorrent gives a peer up after three failures.
 constexpr Duration kHandOverMax = 2s;  // m: 10 ms. Then a peer's bad block spoilt it: again.
 
@@ -219,7 +218,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
                                          ringer());
     if (!session) {
       trouble(session.error());
-      wan_again = loop.now() + kAgain;
+      wan_again = loop.now() + config.retry_after;
       return;
     }
     wan = std::move(*session);
@@ -285,7 +284,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
       log::debug("seeder_left", {{"seeder", left->peer}, {"reason", left->reason}});
     } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
       emit(Trouble{bad->kind, bad->text});
-      if (!wan_again) wan_again = loop.now() + kAgain;
+      if (!wan_again) wan_again = loop.now() + config.retry_after;
     }
   }
 
@@ -309,7 +308,8 @@ struct Reflector::State : std::enable_shared_from_this<State> {
       log::debug("peer_left", {{"peer", left->peer}, {"reason", left->reason}});
     } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
       emit(Trouble{bad->kind, bad->text});
-      if (torrents.contains(bad->torrent)) lan_again.emplace(bad->torrent, loop.now() + kAgain);
+      if (torrents.contains(bad->torrent))
+        lan_again.emplace(bad->torrent, loop.now() + config.retry_after);
     }
   }
 
@@ -333,7 +333,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     remove_from_lan(torrent);
     if (auto done = add_to_lan(torrent); !done) {
       trouble(done.error());
-      lan_again[torrent] = loop.now() + kAgain;
+      lan_again[torrent] = loop.now() + config.retry_after;
     }
   }
 
@@ -399,7 +399,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
         }
         wan_stale = true;
       } else {
-        read_back_again = loop.now() + kAgain;
+        read_back_again = loop.now() + config.retry_after;
       }
     }
     read_back_next();
@@ -428,7 +428,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
           self->trouble(result.first.error());
           self->changed.merge(std::move(result.second));
           self->unsaved = true;
-          self->saved_at = self->loop.now() + kAgain;
+          self->saved_at = self->loop.now() + self->config.retry_after;
         });
   }
 
@@ -461,6 +461,14 @@ Result<std::unique_ptr<Reflector>> Reflector::start(net::Loop& loop, Config conf
   for (const char* name : {"/packs", "/trees", "/state"})
     if (auto done = os::make_directories(config.cache + name); !done)
       return fail(std::move(done.error()));
+  // What a killed writer left behind.
+  for (const char* name : {"/trees", "/state"}) {
+    auto names = os::list_directory(config.cache + name);
+    if (!names) return fail(std::move(names.error()));
+    for (const std::string& left : *names)
+      if (left.find(".tmp-") != std::string::npos)
+        static_cast<void>(os::remove_file(config.cache + name + '/' + left));
+  }
   auto state = std::make_shared<State>(loop, std::move(config), std::move(on_event));
   state->bell = std::make_shared<State::Bell>(loop, state);
   state->saved_at = state->dialled_at = loop.now();

@@ -35,7 +35,7 @@ struct Progress {
 struct LayerComplete {
   LayerId layer;
 };
-// Something stands in the way; what can be tried again is tried again after ten seconds.
+// Something stands in the way; what can be tried again is tried again after `retry_after`.
 // `out_of_space`: make room. `corrupt`: a pack on disk proved broken and is fetched again.
 struct Trouble {
   ErrorKind kind = ErrorKind::unavailable;
@@ -55,6 +55,8 @@ class Reflector {
     bool wan_utp = false;          // uTP leaves other traffic on the line its room; TCP is faster.
     BitRate wan_receive_max = {};  // 0: no limit.
     Duration save_interval = std::chrono::seconds{2};
+    Duration retry_after =
+        std::chrono::seconds{10};  // After a disk error, or a disk that was full.
   };
 
   struct Lease {

@@ -3,8 +3,10 @@
 // The holder sends its token in the extension handshake (BEP 10, key "lamina_lease") and again, as
 // an extended message, whenever the lease was renewed. The seeder answers no request before it has
 // seen a valid token, remembers the highest epoch of each site, refuses older ones, disconnects a
-// peer at its token's expiry, and one that shows no token within kTokenWithin. Facts are values;
-// the objects are used on libtorrent's thread.
+// peer at its token's expiry, and one that shows no token within kTokenWithin. libtorrent 2.0.8 has
+// no hook for hash requests (BEP 52): who has a certificate of the swarm but no lease may learn
+// hashes in those seconds, never content. Facts are values; the objects are used on libtorrent's
+// thread.
 #pragma once
 
 #include <chrono>

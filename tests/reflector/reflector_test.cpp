@@ -62,7 +62,8 @@ struct Bench {
                           .cache = cache(n),
                           .listen = address(n) + ":0",
                           .identity = tests::identity_of(issuer),
-                          .save_interval = 200ms},
+                          .save_interval = 200ms,
+                          .retry_after = 500ms},
                          [&started](const Event& event) { started.heard.push_back(event); });
     if (!reflector) FAIL(reflector.error().text());
     started.reflector = std::move(*reflector);

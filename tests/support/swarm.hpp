@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "shared/format/record.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/store/pack_writer.hpp"
 #include "shared/swarm/seeder.hpp"

@@ -4,40 +4,17 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "shared/net/certificates.hpp"
-#include "shared/store/pack_writer.hpp"
-#include "shared/swarm/seeder.hpp"
-#include "tests/support/content.hpp"
-#include "tests/support/scratch.hpp"
+#include "tests/support/raw_peer.hpp"
+#include "tests/support/swarm.hpp"
 
 using namespace lamina;
 using namespace lamina::swarm;
 using namespace std::chrono_literals;
+using tests::identity_of;
 using tests::Scratch;
+using tests::token;
 
 namespace {
-
-SwarmIdentity identity_of(const net::KeyAndCertificate& ca) {
-  const auto request = net::make_key_and_request().value();
-  return {net::issue_swarm_certificate(ca, request.csr_pem, "test").value(), request.key_pem};
-}
-
-// A token is "site epoch seconds-from-now" in these tests; its signature is another test's
-// business.
-Buffer token(const std::string& site, std::uint64_t epoch, std::int64_t seconds) {
-  const std::int64_t expires = os::system_clock().wall().ns + seconds * 1'000'000'000;
-  return to_buffer(site + ' ' + std::to_string(epoch) + ' ' + std::to_string(expires));
-}
-
-Result<LeaseFacts> check_token(ByteView bytes) {
-  const std::string text(as_text(bytes));
-  char site[32];
-  unsigned long long epoch = 0;
-  long long expires = 0;
-  if (std::sscanf(text.c_str(), "%31s %llu %lld", site, &epoch, &expires) != 3)
-    return fail(ErrorKind::refused, "no token");
-  return LeaseFacts{site, epoch, {expires}};
-}
 
 // Wakes the test when any session has something to say.
 struct Bell {
@@ -55,79 +32,65 @@ struct Bell {
 };
 
 struct Site {
-  Site() {
-    const auto files = PackFiles::open(scratch / "layers", PackFiles::Access::write).value();
-    std::vector<TorrentPack> torrent_packs;
-    PackWriter writer(files, {.level = 1, .pack_bytes = 1 << 20},
-                      [&](const format::PackSummary& pack) -> Status {
-                        packs.insert(pack.id);
-                        size += pack.size;
-                        torrent_packs.push_back({pack.id, pack.size, pack.block_hashes});
-                        return Done{};
-                      });
-    for (std::uint64_t i = 0; i < 60; ++i) {
-      const Buffer chunk = tests::noise(100'000, i);
-      REQUIRE(writer.add(tests::ref_of(chunk), chunk, ContentClass::compressed));
-    }
-    REQUIRE(writer.finish());
-    auto made = make_torrent(torrent_packs, ca.certificate_pem);
-    REQUIRE(made);
-    torrent = std::move(*made);
-    REQUIRE(os::make_directories(scratch / "torrents"));
-    REQUIRE(os::write_file(scratch / ("torrents/" + torrent.id.hex() + ".torrent"), torrent.bytes));
-    auto started = Seeder::start({.layers = scratch / "layers",
-                                  .torrents = scratch / "torrents",
-                                  .listen = "127.0.0.1:0",
-                                  .identity = identity_of(ca),
-                                  .check_lease = check_token,
-                                  .clock = &os::system_clock()},
-                                 bell.ringer());
-    if (!started) FAIL(started.error().text());
-    seeder.emplace(std::move(*started));
-    REQUIRE(seeder->rescan());
-    REQUIRE(seeder->torrents() == 1);
+  explicit Site(BitRate line = {})
+      : layer(tests::SwarmLayer::make(scratch, ca, 60)),
+        packs(layer.ids),
+        torrent(layer.torrent),
+        seeder(tests::start_seeder(scratch, ca, bell.ringer(), line)) {
+    REQUIRE(seeder.torrents() == 1);
   }
 
-  std::string seeder_address() const { return "127.0.0.1:" + std::to_string(seeder->port()); }
+  std::string seeder_address() const { return "127.0.0.1:" + std::to_string(seeder.port()); }
 
-  std::unique_ptr<Session> wan(const std::string& name, std::optional<Buffer> lease,
-                               const net::KeyAndCertificate& issuer) {
-    auto ticket = std::make_shared<LeaseTicket>();
-    if (lease) ticket->set(*lease);
+  std::unique_ptr<Session> wan(const std::string& name, std::shared_ptr<LeaseTicket> ticket,
+                               const net::KeyAndCertificate& issuer, bool utp = false) {
     REQUIRE(os::make_directories(scratch / (name + "/packs")));
     auto session = Session::start({.kind = Session::Kind::wan,
                                    .directory = scratch / name,
                                    .identity = identity_of(issuer),
-                                   .ticket = lease ? ticket : nullptr},
+                                   .utp = utp,
+                                   .ticket = std::move(ticket)},
                                   bell.ringer());
     if (!session) FAIL(session.error().text());
     REQUIRE((*session)->add(torrent.bytes, {}, packs));
     REQUIRE((*session)->connect(torrent.id, seeder_address()));
     return std::move(*session);
   }
+  std::unique_ptr<Session> wan(const std::string& name, std::optional<Buffer> lease,
+                               const net::KeyAndCertificate& issuer) {
+    auto ticket = std::make_shared<LeaseTicket>();
+    if (lease) ticket->set(*lease);
+    return wan(name, lease ? ticket : nullptr, issuer);
+  }
 
   // Takes events until `done` says so, or half a minute has passed.
-  bool run(Session& session, const std::function<bool(const Event&)>& done) {
+  bool run(
+      Session& session, const std::function<bool(const Event&)>& done,
+      const std::function<void()>& meanwhile = [] {}) {
     const Instant end = os::system_clock().now() + 30s;
     while (os::system_clock().now() < end) {
       for (const Event& event : session.take_events())
         if (done(event)) return true;
+      meanwhile();
       std::unique_lock lock(bell.mutex);
-      bell.rung.wait_for(lock, 500ms, [&] { return bell.ringing; });
+      bell.rung.wait_for(lock, 100ms, [&] { return bell.ringing; });
       bell.ringing = false;
     }
     return false;
   }
 
+  std::size_t pieces() const {
+    std::size_t count = 0;
+    for (const auto& pack : layer.packs)
+      if (packs.contains(pack.id)) count += (pack.size + kPieceSize - 1) / kPieceSize;
+    return count;
+  }
+
   bool fetch_all(Session& session) {
-    std::size_t pieces = 0;
-    for (const PackId& pack : packs)
-      pieces += (os::read_file(scratch / ("layers/packs/" + pack.hex()), 1 << 24)->size() +
-                 kPieceSize - 1) /
-                kPieceSize;
+    std::size_t left = pieces();
     return run(session, [&](const Event& event) {
-      if (std::holds_alternative<PieceVerified>(event)) --pieces;
-      return pieces == 0;
+      if (std::holds_alternative<PieceVerified>(event)) --left;
+      return left == 0;
     });
   }
 
@@ -137,23 +100,23 @@ struct Site {
 
   Scratch scratch;
   net::KeyAndCertificate ca = net::make_ca("swarm").value();
+  tests::SwarmLayer layer;
   std::set<PackId> packs;
-  std::uint64_t size = 0;
   TorrentFile torrent;
   Bell bell;
-  std::optional<Seeder> seeder;
+  Seeder seeder;
 };
 
 }  // namespace
 
 TEST_CASE("swarm: a lease holder fetches every pack from the seeder, byte by byte", "[swarm]") {
   Site site;
-  const auto session = site.wan("holder", token("north", 1, 60), site.ca);
+  const auto session = site.wan("holder", token("north", 1, 60s), site.ca);
   REQUIRE(site.fetch_all(*session));
   for (const PackId& pack : site.packs)
     CHECK(identify(site.scratch / ("holder/packs/" + pack.hex()))->id == pack);
-  const auto sent = static_cast<double>(site.seeder->sent().count);
-  CHECK(sent < 1.02 * static_cast<double>(site.size));
+  const auto sent = static_cast<double>(site.seeder.sent().count);
+  CHECK(sent < 1.02 * static_cast<double>(site.layer.size));
 }
 
 TEST_CASE("swarm: without a valid lease or certificate nobody gets a byte", "[swarm]") {
@@ -163,7 +126,7 @@ TEST_CASE("swarm: without a valid lease or certificate nobody gets a byte", "[sw
     CHECK(site.turned_away(*session));
   }
   SECTION("a lease that has run out") {
-    const auto session = site.wan("x", token("north", 1, -1), site.ca);
+    const auto session = site.wan("x", token("north", 1, -1s), site.ca);
     CHECK(site.turned_away(*session));
   }
   SECTION("bytes that are no lease") {
@@ -173,22 +136,104 @@ TEST_CASE("swarm: without a valid lease or certificate nobody gets a byte", "[sw
   SECTION("a certificate of another authority") {
     const auto other = net::make_ca("other");
     REQUIRE(other);
-    const auto session = site.wan("x", token("north", 1, 60), *other);
+    const auto session = site.wan("x", token("north", 1, 60s), *other);
     CHECK(site.turned_away(*session));
   }
-  CHECK(site.seeder->sent().count == 0);
+  CHECK(site.seeder.sent().count == 0);
+}
+
+TEST_CASE("swarm: a client that is no libtorrent gets no byte either", "[swarm]") {
+  Site site;
+  SECTION("without TLS nothing is answered") {
+    tests::RawPeer peer(site.seeder.port());
+    peer.send(tests::handshake(site.torrent.id));
+    CHECK(peer.read_to_end(10s).empty());
+  }
+  SECTION("without a certificate the handshake fails") {
+    tests::RawPeer peer(site.seeder.port());
+    if (peer.start_tls(site.torrent.id, nullptr)) {
+      peer.send(tests::handshake(site.torrent.id));
+      CHECK(peer.read_to_end(10s).empty());
+    }
+  }
+  SECTION("with a certificate, silent about its lease, it is served nothing and dropped in time") {
+    const auto identity = identity_of(site.ca);
+    tests::RawPeer peer(site.seeder.port());
+    REQUIRE(peer.start_tls(site.torrent.id, &identity));
+    peer.send(tests::handshake(site.torrent.id));
+    const Instant begun = os::system_clock().now();
+    SECTION("it waits") {
+      const auto answer = peer.read_to_end(20s);
+      // A handshake and what pieces there are; then the end.
+      CHECK(answer.size() >= 68);
+      CHECK(answer.size() < 1000);
+      CHECK(os::system_clock().now() - begun < 8s);
+    }
+    SECTION("it asks") {
+      peer.send(tests::interested_and_request());
+      const auto answer = peer.read_to_end(20s);
+      CHECK(answer.size() < 1000);
+      CHECK(os::system_clock().now() - begun < 3s);
+    }
+  }
+  CHECK(site.seeder.sent().count == 0);
+}
+
+TEST_CASE("swarm: the seeder drops a holder when its lease runs out, unless it is renewed",
+          "[swarm]") {
+  Site site(BitRate{16'000'000});  // The whole takes three seconds.
+  auto ticket = std::make_shared<LeaseTicket>();
+  ticket->set(token("north", 1, 1s));
+  const auto session = site.wan("holder", ticket, site.ca);
+  SECTION("it runs out") {
+    CHECK(site.turned_away(*session));
+    CHECK(site.seeder.sent().count > 0);
+    CHECK(site.seeder.sent().count < static_cast<std::int64_t>(site.layer.size));
+    // Further tries get nothing.
+    const auto sent = site.seeder.sent();
+    CHECK(site.turned_away(*session));
+    CHECK(site.seeder.sent() == sent);
+  }
+  SECTION("it is renewed by a message") {
+    Instant renewed = os::system_clock().now();
+    std::size_t left = site.pieces();
+    bool was_dropped = false;
+    REQUIRE(site.run(
+        *session,
+        [&](const Event& event) {
+          if (std::holds_alternative<PeerLeft>(event)) was_dropped = true;
+          if (std::holds_alternative<PieceVerified>(event)) --left;
+          return left == 0;
+        },
+        [&] {
+          if (os::system_clock().now() - renewed < 200ms) return;
+          renewed = os::system_clock().now();
+          ticket->set(token("north", 1, 2s));
+        }));
+    CHECK_FALSE(was_dropped);
+  }
+}
+
+TEST_CASE("swarm: a holder may dial by uTP", "[swarm]") {
+  Site site;
+  auto ticket = std::make_shared<LeaseTicket>();
+  ticket->set(token("north", 1, 60s));
+  const auto session = site.wan("holder", ticket, site.ca, true);
+  REQUIRE(site.fetch_all(*session));
+  for (const PackId& pack : site.packs)
+    CHECK(identify(site.scratch / ("holder/packs/" + pack.hex()))->id == pack);
 }
 
 TEST_CASE("swarm: an older epoch of a site is refused once a newer one was seen", "[swarm]") {
   Site site;
-  const auto newer = site.wan("newer", token("north", 2, 60), site.ca);
+  const auto newer = site.wan("newer", token("north", 2, 60s), site.ca);
   REQUIRE(site.fetch_all(*newer));
-  const auto sent = site.seeder->sent();
-  const auto older = site.wan("older", token("north", 1, 60), site.ca);
+  const auto sent = site.seeder.sent();
+  const auto older = site.wan("older", token("north", 1, 60s), site.ca);
   CHECK(site.turned_away(*older));
-  CHECK(site.seeder->sent() == sent);
+  CHECK(site.seeder.sent() == sent);
   // Another site's lease is its own matter.
-  const auto south = site.wan("south", token("south", 1, 60), site.ca);
+  const auto south = site.wan("south", token("south", 1, 60s), site.ca);
   CHECK(site.fetch_all(*south));
 }
 
@@ -214,7 +259,8 @@ TEST_CASE("swarm: devices share what one of them has", "[swarm]") {
   REQUIRE(site.fetch_all(*second));
   for (const PackId& pack : site.packs)
     CHECK(identify(site.scratch / ("second/packs/" + pack.hex()))->id == pack);
-  CHECK(second->traffic(site.torrent.id).received.count >= static_cast<std::int64_t>(site.size));
+  CHECK(second->traffic(site.torrent.id).received.count >=
+        static_cast<std::int64_t>(site.layer.size));
 
   // A piece that came over the WAN is handed to the LAN session.
   const auto third = lan("third", {}, site.scratch / "third");
@@ -241,9 +287,9 @@ TEST_CASE("swarm: a layer of a single pack is fetched into packs/ too", "[swarm]
   site.torrent = std::move(*made);
   site.packs = {pack};
   REQUIRE(os::write_file(site.scratch / "torrents/single.torrent", site.torrent.bytes));
-  REQUIRE(site.seeder->rescan());
-  REQUIRE(site.seeder->torrents() == 2);
-  const auto session = site.wan("single", token("north", 1, 60), site.ca);
+  REQUIRE(site.seeder.rescan());
+  REQUIRE(site.seeder.torrents() == 2);
+  const auto session = site.wan("single", token("north", 1, 60s), site.ca);
   REQUIRE(site.fetch_all(*session));
   CHECK(identify(site.scratch / ("single/packs/" + pack.hex()))->id == pack);
 }
