@@ -1,12 +1,11 @@
 #include "origin/cli/session.hpp"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <cctype>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+
+#include "shared/cli/progress.hpp"
 
 namespace lamina::origin::cli {
 namespace {
@@ -20,18 +19,6 @@ Result<std::string> read_text(const std::string& path, const std::string& what) 
 }
 
 }  // namespace
-
-ExitCode exit_code_of(ErrorKind kind) {
-  switch (kind) {
-    case ErrorKind::not_found: return not_found;
-    case ErrorKind::corrupt: return corrupt;
-    case ErrorKind::unavailable: return unavailable;
-    case ErrorKind::out_of_space: return out_of_space;
-    case ErrorKind::invalid: return usage;
-    case ErrorKind::refused: return refused;
-  }
-  return failed;
-}
 
 Status Session::connect() {
   if (client_) return Done{};
@@ -77,23 +64,8 @@ Result<std::string> Session::call(const std::string& method, const std::string& 
 }
 
 void Session::progress(const std::string& text) const {
-  if (isatty(STDERR_FILENO) == 0) return;
+  if (!lamina::cli::stderr_is_terminal()) return;
   *err << "\r\x1b[K" << text << std::flush;
-}
-
-void Session::table(const Rows& rows) const {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i)
-      *out << row[i]
-           << (i + 1 == row.size() ? std::string()
-                                   : std::string(widths[i] + 2 - row[i].size(), ' '));
-    *out << '\n';
-  }
 }
 
 std::vector<std::string> split(const std::string& text) {
@@ -117,10 +89,8 @@ std::string encoded(const std::string& text) {
 
 int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
   CLI::App app("lamina: the administrator's commands for a Lamina origin", "lamina");
-  app.footer(
-      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable (try again), 5 refused,\n"
-      "6 corrupt, 7 out of space.\nExample: lamina --origin hq:8443 --ca ca.pem --token-file t "
-      "device ls");
+  app.footer(std::string(lamina::cli::exit_code_help()) +
+             "\nExample: lamina --origin hq:8443 --ca ca.pem --token-file t device ls");
   Session session;
   session.out = &out;
   session.err = &err;

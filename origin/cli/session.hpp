@@ -1,4 +1,4 @@
-// What every command of `lamina` shares: the connection to the origin, exit codes, output.
+// What every command of `lamina` shares: the connection to the origin and the output.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,22 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "shared/cli/exit_code.hpp"
+#include "shared/cli/table.hpp"
 #include "shared/net/https_client.hpp"
 
 namespace lamina::origin::cli {
 
-// Documented in `lamina --help`.
-enum ExitCode {
-  ok = 0,
-  failed = 1,
-  usage = 2,
-  not_found = 3,
-  unavailable = 4,
-  refused = 5,
-  corrupt = 6,
-  out_of_space = 7
-};
-ExitCode exit_code_of(ErrorKind kind);
+using enum lamina::cli::ExitCode;
+using lamina::cli::exit_code_of;
 
 // Global options, and calls to the origin with them. Connects at the first call.
 struct Session {
@@ -43,8 +35,8 @@ struct Session {
   // What has been done so far, on one line of a terminal; nothing when stderr is none. "" ends it.
   void progress(const std::string& text) const;
 
-  using Rows = std::vector<std::vector<std::string>>;  // The first row holds the headings.
-  void table(const Rows& rows) const;
+  using Rows = lamina::cli::Rows;
+  void table(const Rows& rows) const { lamina::cli::write_table(*out, rows); }
 
  private:
   Status connect();
