@@ -17,7 +17,8 @@ struct CaptureRequest {
   std::string kind = "base";
   std::string tree;
   std::string key;
-  format::Platform platform;  // What is given here is not detected.
+  std::uint64_t revision = 0;  // 0: one above those that exist.
+  format::Platform platform;   // What is given here is not detected.
 };
 
 // One more than the versions of that name that exist: which of two is newer.
@@ -62,7 +63,8 @@ Status capture(Session& s, CaptureRequest request) {
   if (auto names = os::list_directory(request.tree); !names || names->empty())
     return fail(ErrorKind::invalid, "the tree " + printable(request.tree) + " is empty");
   if (auto good = complete(request.platform, platform_of(*root)); !good) return good;
-  auto revision = next_revision(s, request.name);
+  auto revision = request.revision > 0 ? Result<std::uint64_t>(request.revision)
+                                       : next_revision(s, request.name);
   if (!revision) return fail(std::move(revision.error()));
 
   // Level 9: a layer is packed once and crosses many thin lines.
@@ -133,6 +135,10 @@ void add_layer_capture(CLI::App& layer, Run& run) {
   command->add_option("--kind", request->kind, "base, app or driver")->capture_default_str();
   command->add_option("--tree", request->tree, "the directory to capture")->required();
   command->add_option("--key", request->key, "the publisher's private key")->required();
+  command
+      ->add_option("--revision", request->revision,
+                   "which of two versions is newer; one above those that exist if not given")
+      ->check(CLI::PositiveNumber);
   command->add_option("--os-family", request->platform.os_family, "instead of what the tree says");
   command->add_option("--distribution", request->platform.distribution, "likewise");
   command->add_option("--release", request->platform.release, "likewise: the major release");

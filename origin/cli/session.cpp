@@ -109,7 +109,14 @@ int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostrea
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error, out, err), ok;
-    err << "lamina: " << error.what() << "; see lamina --help\n";
+    // CLI11 misses a command before it minds the word that stands in its place.
+    const auto unknown = app.remaining(true);
+    const bool no_command = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    err << "lamina: "
+        << (no_command && !unknown.empty()
+                ? "there is no command '" + printable(unknown[0], 80) + "'"
+                : printable(error.what()))
+        << "; see lamina --help\n";
     return usage;
   }
   if (auto done = run(session); !done) {

@@ -113,7 +113,30 @@ def main():
         check("a layer is no larger than 1.10 x tar | zstd -3", ratio <= 1.10, f"{ratio:.3f}")
         listed = lamina("layer", "ls")
         check("both versions are listed", "system:1.0" in listed.stdout and "system:1.1" in listed.stdout)
+        shown = lamina("layer", "show", "system:1.1")
+        check("a layer is shown", shown.returncode == 0 and "system:1.1" in shown.stdout, shown.stderr.strip())
+        check("a layer that is not there is not found", lamina("layer", "show", "system:9").returncode == 3)
+        verify = lambda *more: lamina("layer", "verify", "system:1.1", *more)
+        good = verify("--publisher", data + "/keys/publisher.pub")
+        check("a layer is verified through its packs", good.returncode == 0 and "the given publisher" in good.stdout,
+              good.stderr.strip())
+        check("another publisher's key is refused", verify("--publisher", data + "/keys/target.pub").returncode == 5)
+        largest = max((os.path.join(packs, p) for p in os.listdir(packs)), key=os.path.getsize)
+        with open(largest, "r+b") as f:
+            f.seek(1000)
+            kept = f.read(1)
+            f.seek(1000)
+            f.write(bytes([kept[0] ^ 1]))
+        bad = verify()
+        check("one changed bit in a pack is corrupt, in one line",
+              bad.returncode == 6 and bad.stderr.count("\n") == 1, bad.stderr.strip())
+        with open(largest, "r+b") as f:
+            f.seek(1000)
+            f.write(kept)
+        check("and verifies once it is undone", verify("--json").returncode == 0)
         check("an older version is refused", capture("1.0").returncode == 5)
+        check("a revision is a number above zero", capture("1.3", "--revision", "0").returncode == 2)
+        check("a revision may be given", capture("1.3", "--revision", "70").returncode == 0)
         check("a foreign key is refused", capture("1.2", key="target").returncode == 5)
         with open(top + "/wrong", "w") as f:
             f.write("0" * 64)

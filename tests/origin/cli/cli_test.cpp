@@ -24,12 +24,44 @@ TEST_CASE("lamina: every noun has help with an example", "[cli]") {
   }
 }
 
+TEST_CASE("lamina: help of every command that transfers shows how to call it", "[cli]") {
+  std::string out, err;
+  for (const auto& args : std::vector<std::vector<const char*>>{{"layer", "capture", "--help"},
+                                                                {"layer", "show", "--help"},
+                                                                {"layer", "verify", "--help"},
+                                                                {"cvd", "restore", "--help"}}) {
+    CHECK(run(args, out, err) == ok);
+    CHECK(out.find("Example: lamina") != std::string::npos);
+  }
+  CHECK(run({"--help"}, out, err) == ok);
+  CHECK(out.find("7 out of space") != std::string::npos);
+}
+
 TEST_CASE("lamina: wrong usage is one line and exit code 2", "[cli]") {
   std::string out, err;
-  for (const auto& args : std::vector<std::vector<const char*>>{
-           {}, {"bogus"}, {"device"}, {"device", "show"}, {"token", "create"}, {"device", "ls"}}) {
+  for (const auto& args :
+       std::vector<std::vector<const char*>>{{},
+                                             {"bogus"},
+                                             {"device"},
+                                             {"device", "show"},
+                                             {"token", "create"},
+                                             {"device", "ls"},
+                                             {"layer", "show"},
+                                             {"layer", "verify"},
+                                             {"layer", "verify", "x:1", "--bogus"}}) {
     CHECK(run(args, out, err) == usage);
     CHECK(err.starts_with("lamina: "));
     CHECK(std::count(err.begin(), err.end(), '\n') == 1);
   }
+}
+
+TEST_CASE("lamina: a command that does not exist is named", "[cli]") {
+  std::string out, err;
+  CHECK(run({"bogus"}, out, err) == usage);
+  CHECK(err.find("'bogus'") != std::string::npos);
+  CHECK(run({"layer", "bogus", "x"}, out, err) == usage);
+  CHECK(err.find("'bogus'") != std::string::npos);
+  // What is missing is not the command: nothing is said of one.
+  CHECK(run({"layer", "show"}, out, err) == usage);
+  CHECK(err.find("LAYER") != std::string::npos);
 }
