@@ -212,7 +212,6 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     auto session = swarm::Session::start({.kind = swarm::Session::Kind::wan,
                                           .directory = config.cache,
                                           .identity = config.identity,
-                                          .utp = config.wan_utp,
                                           .receive_max = config.wan_receive_max,
                                           .ticket = ticket},
                                          ringer());

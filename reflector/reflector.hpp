@@ -52,7 +52,6 @@ class Reflector {
     swarm::SwarmIdentity identity;
     int connections_max = 200;
     std::size_t dial_max = 8;      // Peers that a device without the lease dials.
-    bool wan_utp = false;          // uTP leaves other traffic on the line its room; TCP is faster.
     BitRate wan_receive_max = {};  // 0: no limit.
     Duration save_interval = std::chrono::seconds{2};
     Duration retry_after =

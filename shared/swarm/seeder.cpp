@@ -12,7 +12,6 @@ Result<Seeder> Seeder::start(Config config, std::function<void()> notify) {
                                  .directory = config.layers,
                                  .identity = config.identity,
                                  .connections_max = 2000,
-                                 .utp = config.utp,
                                  .send_max = config.send_max,
                                  .check_lease = config.check_lease,
                                  .clock = config.clock},

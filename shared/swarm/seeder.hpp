@@ -16,7 +16,6 @@ class Seeder {
     std::string listen;
     SwarmIdentity identity;
     CheckLease check_lease;
-    bool utp = true;        // Accept it beside TCP.
     BitRate send_max = {};  // 0: no limit.
     const os::Clock* clock = nullptr;
   };

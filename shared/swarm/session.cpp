@@ -117,21 +117,16 @@ lt::settings_pack settings_of(const Session::Config& config) {
   if (config.receive_max.bits_per_second > 0 || config.send_max.bits_per_second > 0)
     // A cap holds within 1 % and smoothly; with the default of 100 ms it comes in bursts (m).
     settings.set_int(S::tick_interval, 20);
-  // Below the queue of any usual line, so that other traffic keeps its room (m).
-  settings.set_int(S::utp_target_delay, 20);
   settings.set_str(S::user_agent, "lamina/" LAMINA_VERSION);
   settings.set_str(S::peer_fingerprint, "-LM0100-");
   if (config.kind == Session::Kind::wan) {
     settings.set_bool(S::enable_incoming_tcp, false);
-    settings.set_bool(S::enable_outgoing_utp, config.utp);
-    settings.set_bool(S::enable_outgoing_tcp, !config.utp);
     settings.set_str(S::listen_interfaces, "");
     // A process that hangs must not let its kernel swallow megabytes of the line.
     settings.set_int(S::recv_socket_buffer_size, 256 * 1024);
     settings.set_int(S::request_queue_time, 1);
   } else {
     settings.set_str(S::listen_interfaces, config.listen + "s");  // "s": SSL only.
-    settings.set_bool(S::enable_incoming_utp, config.utp && config.kind == Session::Kind::seeder);
     // Peers know a device by the address that it listens at, and shut all others out.
     const auto endpoint = parse_endpoint(config.listen);
     if (endpoint && !endpoint->address.is_unspecified())

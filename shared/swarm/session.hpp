@@ -75,9 +75,6 @@ class Session {
     std::string directory;  // Holds packs/.
     SwarmIdentity identity;
     int connections_max = 200;
-    // wan: dials by uTP instead of TCP, which gives way to other traffic on the line; seeder: also
-    // accepts it.
-    bool utp = false;
     BitRate receive_max = {};  // Payload and protocol, all peers together; 0: no limit.
     BitRate send_max = {};
     CheckLease check_lease = {};                          // seeder

@@ -43,12 +43,11 @@ struct Site {
   std::string seeder_address() const { return "127.0.0.1:" + std::to_string(seeder.port()); }
 
   std::unique_ptr<Session> wan(const std::string& name, std::shared_ptr<LeaseTicket> ticket,
-                               const net::KeyAndCertificate& issuer, bool utp = false) {
+                               const net::KeyAndCertificate& issuer) {
     REQUIRE(os::make_directories(scratch / (name + "/packs")));
     auto session = Session::start({.kind = Session::Kind::wan,
                                    .directory = scratch / name,
                                    .identity = identity_of(issuer),
-                                   .utp = utp,
                                    .ticket = std::move(ticket)},
                                   bell.ringer());
     if (!session) FAIL(session.error().text());
@@ -173,7 +172,8 @@ TEST_CASE("swarm: a client that is no libtorrent gets no byte either", "[swarm]"
       peer.send(tests::interested_and_request());
       const auto answer = peer.read_to_end(20s);
       CHECK(answer.size() < 1000);
-      CHECK(os::system_clock().now() - begun < 3s);
+      // Sooner than the five seconds that a silent one has.
+      CHECK(os::system_clock().now() - begun < 4500ms);
     }
   }
   CHECK(site.seeder.sent().count == 0);
@@ -212,16 +212,6 @@ TEST_CASE("swarm: the seeder drops a holder when its lease runs out, unless it i
         }));
     CHECK_FALSE(was_dropped);
   }
-}
-
-TEST_CASE("swarm: a holder may dial by uTP", "[swarm]") {
-  Site site;
-  auto ticket = std::make_shared<LeaseTicket>();
-  ticket->set(token("north", 1, 60s));
-  const auto session = site.wan("holder", ticket, site.ca, true);
-  REQUIRE(site.fetch_all(*session));
-  for (const PackId& pack : site.packs)
-    CHECK(identify(site.scratch / ("holder/packs/" + pack.hex()))->id == pack);
 }
 
 TEST_CASE("swarm: an older epoch of a site is refused once a newer one was seen", "[swarm]") {
