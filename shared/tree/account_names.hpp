@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "shared/os/beneath.hpp"
@@ -19,9 +20,20 @@ class AccountNames {
   const std::string& user(std::uint32_t uid) const;
   const std::string& group(std::uint32_t gid) const;
 
+  // The id behind a name; nothing for "" and for names that the tree does not have.
+  std::optional<std::uint32_t> user_id(const std::string& name) const;
+  std::optional<std::uint32_t> group_id(const std::string& name) const;
+
  private:
-  std::map<std::uint32_t, std::string> users_;
-  std::map<std::uint32_t, std::string> groups_;
+  // The first account of an id gives its name, and of a name its id, as the C library has it.
+  struct Accounts {
+    std::map<std::uint32_t, std::string> names;
+    std::map<std::string, std::uint32_t> ids;
+  };
+  static Accounts read(const os::Root& root, const std::string& path);
+
+  Accounts users_;
+  Accounts groups_;
 };
 
 }  // namespace lamina

@@ -33,8 +33,13 @@ Result<std::vector<format::Extent>> extents_of(int fd, std::uint64_t size) {
     const off_t hole = lseek(fd, data, SEEK_HOLE);
     if (hole < 0) return fail(os::last_error("looking for holes"));
     const auto end = std::min<std::uint64_t>(static_cast<std::uint64_t>(hole), size);
-    if (static_cast<std::uint64_t>(data) >= end) break;
-    extents.push_back({static_cast<std::uint64_t>(data), end - static_cast<std::uint64_t>(data)});
+    const auto start = static_cast<std::uint64_t>(data);
+    if (start >= end) break;
+    // A hole that is filled meanwhile leaves runs that touch.
+    if (!extents.empty() && extents.back().offset + extents.back().length == start)
+      extents.back().length += end - start;
+    else
+      extents.push_back({start, end - start});
     if (extents.size() > format::kExtentsMax)
       return std::vector<format::Extent>{{0, size}};  // Too torn to be worth it: stored whole.
     at = hole;
@@ -66,7 +71,10 @@ class Capture {
       if ((*found)->entry.kind == format::EntryKind::file) {
         auto taken = take_file(**found);
         if (!taken) return fail(std::move(taken.error()));
-        if (!*taken) continue;
+        if (!*taken) {
+          walker_.leave_out(**found);
+          continue;
+        }
         if (state) {
           const bool racy = (*found)->facts.ctime_ns > options_.started.ns - kRacyNs;
           if (auto done = state->add({(*found)->facts, racy, (*found)->entry}); !done)
@@ -77,6 +85,7 @@ class Capture {
         // A single entry beyond a limit of the format does not spoil the whole.
         if (done.error().kind() != ErrorKind::invalid) return fail(std::move(done.error()));
         add_note({Note::Kind::skipped, (*found)->entry.path, done.error().text()});
+        walker_.leave_out(**found);
       }
       entries_seen_ = entries;
       if (entries % 1024 == 0) options_.progress(entries, bytes_seen_);
@@ -115,19 +124,25 @@ class Capture {
         add_note({Note::Kind::changed, found.entry.path, "it is no regular file any more"});
         return false;
       }
+      // Mode, owner and attributes belong to the content they were set for: when the file changed
+      // since, or another one took its name, they are read anew.
+      if (facts_of(before) != found.facts && !walker_.look_again(found)) {
+        add_note({Note::Kind::changed, found.entry.path, "it was removed while it was read"});
+        return false;
+      }
       auto readable = read_content(found, file->get(), before);
       if (!readable) return fail(std::move(readable.error()));
       if (!*readable) return false;
       struct stat after {};
       const bool steady = fstat(file->get(), &after) == 0 && facts_of(before) == facts_of(after) &&
-                          found.entry.size == facts_of(after).size;
-      found.facts = facts_of(after);
-      found.entry.mtime_ns = found.facts.mtime_ns;
+                          facts_of(before) == found.facts && found.entry.size == found.facts.size;
       if (steady) break;
       if (tries == kReadsMax) {
         add_note({Note::Kind::changed, found.entry.path,
                   "it changed during each of " + std::to_string(kReadsMax) +
                       " readings; the last one is kept"});
+        // Never another file's mode on this content: that could show it to everybody.
+        walker_.describe_file(after, found.entry);
         found.facts = {};  // Never equal to real facts: read again next time.
         break;
       }

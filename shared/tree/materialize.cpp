@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <map>
+#include <utility>
 
 #include "shared/format/path.hpp"
 #include "shared/os/errno.hpp"
@@ -86,6 +87,12 @@ Status make_bare(int parent, const std::string& name, const Entry& entry,
   return Done{};
 }
 
+std::pair<uid_t, gid_t> owner_of(const Entry& entry, const MaterializeOptions& options) {
+  if (options.accounts == nullptr) return {entry.uid, entry.gid};
+  return {options.accounts->user_id(entry.owner).value_or(entry.uid),
+          options.accounts->group_id(entry.group).value_or(entry.gid)};
+}
+
 Status set_attributes(int parent, const std::string& name, const Entry& entry) {
   auto present = os::read_xattrs(parent, name, entry.path);
   if (!present) return fail(std::move(present.error()));
@@ -107,13 +114,41 @@ Status set_attributes(int parent, const std::string& name, const Entry& entry) {
 
 }  // namespace
 
+mode_t file_type_of(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::directory: return S_IFDIR;
+    case EntryKind::file: return S_IFREG;
+    case EntryKind::symlink: return S_IFLNK;
+    case EntryKind::char_device: return S_IFCHR;
+    case EntryKind::block_device: return S_IFBLK;
+    case EntryKind::fifo: return S_IFIFO;
+    case EntryKind::hard_link:
+    case EntryKind::whiteout: break;
+  }
+  return 0;
+}
+
 Status set_metadata(int parent, const std::string& name, const Entry& entry,
                     const MaterializeOptions& options) {
   const char* const c_name = name.c_str();
-  if (options.set_owner && fchownat(parent, c_name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return fail(error_at(entry, "setting the owner of"));
-  // A symlink has no mode of its own on Linux. fchmodat follows links, but this name is none.
-  if (entry.kind != EntryKind::symlink && fchmodat(parent, c_name, entry.mode, 0) != 0)
+  // Held by a descriptor: what is changed is what was looked at, whoever else writes in `parent`.
+  const os::Descriptor held(openat(parent, c_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat facts {};
+  if (!held.is_open() || fstat(held.get(), &facts) != 0)
+    return fail(error_at(entry, "setting the metadata of"));
+  if ((facts.st_mode & S_IFMT) != file_type_of(entry.kind))
+    return fail(ErrorKind::refused, "'" + printable(entry.path, 200) + "' is no " +
+                                        std::string(name_of(entry.kind)) +
+                                        " any more: something else took its place");
+  const std::string through = "/proc/self/fd/" + std::to_string(held.get());
+  if (options.set_owner) {
+    const auto [uid, gid] = owner_of(entry, options);
+    if (fchownat(held.get(), "", uid, gid, AT_EMPTY_PATH) != 0)
+      return fail(error_at(entry, "setting the owner of"));
+  }
+  // A symlink has no mode of its own on Linux.
+  const bool symlink = entry.kind == EntryKind::symlink;
+  if (!symlink && chmod(through.c_str(), entry.mode) != 0)
     return fail(error_at(entry, "setting the mode of"));
   if (options.set_attributes)
     if (auto done = set_attributes(parent, name, entry); !done) return done;
@@ -122,7 +157,9 @@ Status set_metadata(int parent, const std::string& name, const Entry& entry,
   if (rest < 0) --seconds, rest += 1000000000;
   const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
                              {.tv_sec = seconds, .tv_nsec = rest}};
-  if (utimensat(parent, c_name, times, AT_SYMLINK_NOFOLLOW) != 0)
+  // A symlink's own times are reached by its name only; before Linux 5.8 O_PATH does not do.
+  if (symlink ? utimensat(parent, c_name, times, AT_SYMLINK_NOFOLLOW) != 0
+              : utimensat(AT_FDCWD, through.c_str(), times, 0) != 0)
     return fail(error_at(entry, "setting the times of"));
   return Done{};
 }
@@ -165,16 +202,34 @@ Status TreeWriter::write(const Entry& entry) {
   auto parent = root_.open_parent(target);
   if (!parent) return fail(std::move(parent.error()));
   const std::string name = os::last_component(target);
-  if (entry.kind == EntryKind::hard_link && format::is_within(entry.target, base_)) {
-    const std::string first = local(entry.target);
-    auto from = root_.open_parent(first);
-    if (!from) return fail(std::move(from.error()));
-    if (linkat(from->get(), os::last_component(first).c_str(), parent->get(), name.c_str(), 0) != 0)
-      return fail(error_at(entry, "linking"));
-    return Done{};
+  if (entry.kind == EntryKind::hard_link) {
+    if (format::is_within(entry.target, base_))
+      return link(entry, local(entry.target), parent->get(), name);
+    if (const auto made = outside_.find(entry.target); made != outside_.end())
+      return link(entry, made->second, parent->get(), name);
+    if (!find_outside_) return make_entry(parent->get(), name, entry, source_, options_);
+    auto first = find_outside_(entry.target);
+    if (!first) return fail(std::move(first.error()));
+    if (first->kind == EntryKind::directory || first->kind == EntryKind::hard_link)
+      return fail(ErrorKind::invalid, "'" + printable(entry.path, 200) + "' is a hard link to '" +
+                                          printable(entry.target, 200) + "', which is a " +
+                                          std::string(name_of(first->kind)));
+    first->path = entry.path;
+    bytes_ += first->size;
+    outside_.emplace(entry.target, target);
+    return make_entry(parent->get(), name, *first, source_, options_);
   }
   if (auto done = make_entry(parent->get(), name, entry, source_, options_); !done) return done;
   if (entry.kind == EntryKind::directory) open_directories_.push_back(entry);
+  return Done{};
+}
+
+Status TreeWriter::link(const Entry& entry, const std::string& first, int parent,
+                        const std::string& name) const {
+  auto from = root_.open_parent(first);
+  if (!from) return fail(std::move(from.error()));
+  if (linkat(from->get(), os::last_component(first).c_str(), parent, name.c_str(), 0) != 0)
+    return fail(error_at(entry, "linking"));
   return Done{};
 }
 

@@ -33,6 +33,41 @@ std::optional<format::EntryKind> kind_of(mode_t mode) {
   }
 }
 
+// lstat, and whether something is mounted there: bind mounts of the same file system as well, and
+// files, which a device number does not tell (an overlay's files may have any).
+struct Look {
+  struct stat facts {};
+  bool mounted = false;
+};
+std::optional<Look> look(int parent, const char* name) {
+  struct statx x {};
+  if (statx(parent, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &x) != 0)
+    return std::nullopt;
+  const auto time = [](const statx_timestamp& t) {
+    return timespec{.tv_sec = static_cast<time_t>(t.tv_sec), .tv_nsec = t.tv_nsec};
+  };
+  Look seen;
+  seen.facts.st_dev = makedev(x.stx_dev_major, x.stx_dev_minor);
+  seen.facts.st_ino = x.stx_ino;
+  seen.facts.st_mode = x.stx_mode;
+  seen.facts.st_nlink = x.stx_nlink;
+  seen.facts.st_uid = x.stx_uid;
+  seen.facts.st_gid = x.stx_gid;
+  seen.facts.st_rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor);
+  seen.facts.st_size = static_cast<off_t>(x.stx_size);
+  seen.facts.st_blocks = static_cast<blkcnt_t>(x.stx_blocks);
+  seen.facts.st_mtim = time(x.stx_mtime);
+  seen.facts.st_ctim = time(x.stx_ctime);
+  seen.mounted = (x.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;  // Linux 5.8.
+  return seen;
+}
+
+std::pair<std::uint64_t, std::uint64_t> link_key(const FileFacts& facts) {
+  return {facts.device, facts.inode};
+}
+
+bool may_be_sparse(const struct stat& facts) { return facts.st_blocks * 512 < facts.st_size; }
+
 Result<std::string> read_link(int parent, const std::string& name, const std::string& path) {
   std::string target(format::kPathMax + 1, '\0');
   const ssize_t size = readlinkat(parent, name.c_str(), target.data(), target.size());
@@ -102,8 +137,7 @@ Result<std::optional<Found>> Walker::next() {
     auto found = look_at(parent, name, path);
     if (!found) return found;
     if (!*found) continue;
-    if ((*found)->entry.kind == format::EntryKind::directory && (*found)->facts.device == device_)
-      descend(parent, name, path);
+    if (enter_) descend(parent, name, path);
     return found;
   }
   return std::optional<Found>();
@@ -112,14 +146,16 @@ Result<std::optional<Found>> Walker::next() {
 Result<std::optional<Found>> Walker::look_at(int parent, const std::string& name,
                                              const std::string& path) {
   using format::EntryKind;
-  struct stat facts {};
-  if (fstatat(parent, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) {
+  const auto seen = look(parent, name.c_str());
+  if (!seen) {
     // Gone since the directory was read: then it is not part of this walk.
     if (errno != ENOENT) note(Note::Kind::unreadable, path, os::last_error("stat").text());
     return std::optional<Found>();
   }
+  const struct stat& facts = seen->facts;
   const auto kind = kind_of(facts.st_mode);
-  if (!include_(path, kind == EntryKind::directory)) return std::optional<Found>();
+  const bool directory = kind == EntryKind::directory;
+  if (!include_(path, directory)) return std::optional<Found>();
   if (!kind) {
     note(Note::Kind::skipped, path, "a socket belongs to the process that made it");
     return std::optional<Found>();
@@ -128,15 +164,19 @@ Result<std::optional<Found>> Walker::look_at(int parent, const std::string& name
     note(Note::Kind::skipped, path, good.error().text());
     return std::optional<Found>();
   }
+  // The root may be a mount point: it is the one file system that is walked.
+  const bool foreign = !path.empty() && (seen->mounted || (directory && facts.st_dev != device_));
+  if (foreign)
+    note(Note::Kind::skipped, path, "something is mounted here: its content is not included");
+  // A mount point stays as a directory, so that a restored tree can be mounted on.
+  if (foreign && !directory) return std::optional<Found>();
+  enter_ = directory && !foreign;
+
   Found found{.entry = {.path = path, .kind = *kind}, .facts = facts_of(facts)};
   format::Entry& entry = found.entry;
-  if (facts.st_dev != device_)
-    note(Note::Kind::skipped, path,
-         "another file system is mounted here: its content is not included");
-
-  if (*kind != EntryKind::directory && facts.st_nlink > 1) {
+  if (!directory && facts.st_nlink > 1) {
     const auto [group, is_first] = links_.try_emplace(
-        facts.st_ino, LinkGroup{path, static_cast<std::uint64_t>(facts.st_nlink)});
+        link_key(found.facts), LinkGroup{path, static_cast<std::uint64_t>(facts.st_nlink)});
     if (!is_first) {
       entry.kind = EntryKind::hard_link;
       entry.target = group->second.first_path;
@@ -145,15 +185,10 @@ Result<std::optional<Found>> Walker::look_at(int parent, const std::string& name
       return std::optional(std::move(found));
     }
   }
-  entry.mode = facts.st_mode & 07777;
-  entry.uid = facts.st_uid;
-  entry.gid = facts.st_gid;
-  entry.owner = names_.user(facts.st_uid);
-  entry.group = names_.group(facts.st_gid);
-  entry.mtime_ns = found.facts.mtime_ns;
+  describe_file(facts, entry);
   if (*kind == EntryKind::file) {
     entry.size = found.facts.size;
-    found.may_be_sparse = static_cast<std::uint64_t>(facts.st_blocks) * 512 < found.facts.size;
+    found.may_be_sparse = may_be_sparse(facts);
   }
   if (*kind == EntryKind::char_device || *kind == EntryKind::block_device) {
     entry.device_major = major(facts.st_rdev);
@@ -163,20 +198,63 @@ Result<std::optional<Found>> Walker::look_at(int parent, const std::string& name
     auto target = read_link(parent, name, path);
     if (!target) {
       note(Note::Kind::unreadable, path, target.error().text());
+      leave_out(found);
       return std::optional<Found>();
     }
     entry.target = std::move(*target);
   }
-  auto attributes = os::read_xattrs(parent, name, path);
-  if (!attributes) {
-    note(Note::Kind::unreadable, path, attributes.error().text());
-  } else {
-    for (auto& [attribute, value] : *attributes)
-      entry.attributes.push_back({attribute, std::move(value)});
-  }
+  read_attributes(parent, name, entry);
   current_parent_ = parent;
   current_name_ = name;
   return std::optional(std::move(found));
+}
+
+void Walker::describe_file(const struct stat& facts, format::Entry& entry) const {
+  entry.mode = facts.st_mode & 07777;
+  entry.uid = facts.st_uid;
+  entry.gid = facts.st_gid;
+  entry.owner = names_.user(facts.st_uid);
+  entry.group = names_.group(facts.st_gid);
+  entry.mtime_ns = nanoseconds(facts.st_mtim);
+}
+
+void Walker::read_attributes(int parent, const std::string& name, format::Entry& entry) {
+  entry.attributes.clear();
+  auto attributes = os::read_xattrs(parent, name, entry.path);
+  if (!attributes) {
+    note(Note::Kind::unreadable, entry.path, attributes.error().text());
+    return;
+  }
+  if (attributes->empty()) return;
+  for (auto& [attribute, value] : *attributes)
+    entry.attributes.push_back({attribute, std::move(value)});
+  // Beyond a limit of the format the entry goes without: a directory that was left out would take
+  // all that lies beneath it along.
+  const format::Entry probe{
+      .path = entry.path, .kind = format::EntryKind::directory, .attributes = entry.attributes};
+  if (auto good = format::check_entry(probe); !good) {
+    note(Note::Kind::skipped, entry.path, good.error().text() + ": they are left out");
+    entry.attributes.clear();
+  }
+}
+
+bool Walker::look_again(Found& found) {
+  const auto seen = look(current_parent_, current_name_.c_str());
+  if (!seen || !S_ISREG(seen->facts.st_mode)) return false;
+  const FileFacts facts = facts_of(seen->facts);
+  // The other names of the file that was here still belong together, without this one.
+  if (link_key(facts) != link_key(found.facts)) leave_out(found);
+  found.facts = facts;
+  found.may_be_sparse = may_be_sparse(seen->facts);
+  found.entry.size = facts.size;
+  describe_file(seen->facts, found.entry);
+  read_attributes(current_parent_, current_name_, found.entry);
+  return true;
+}
+
+void Walker::leave_out(const Found& found) {
+  const auto group = links_.find(link_key(found.facts));
+  if (group != links_.end() && group->second.first_path == found.entry.path) links_.erase(group);
 }
 
 void Walker::descend(int parent, const std::string& name, const std::string& path) {

@@ -1,8 +1,8 @@
 // Walker: a directory tree as entries in path order, metadata only.
 //
-// Depth-first with sorted names; one file system; no symlink is followed. What cannot be an entry
-// (a socket) or cannot be read is noted. Per file: one stat and one listxattr. One thread at a
-// time.
+// Depth-first with sorted names; one file system, bind mounts left out too; no symlink is followed.
+// What cannot be an entry (a socket) or cannot be read is noted. Per file: one statx and one
+// listxattr. One thread at a time.
 #pragma once
 
 #include <functional>
@@ -57,11 +57,21 @@ class Walker {
   // Opens the file that next() returned last. Its facts may have changed since.
   Result<os::Descriptor> open_current() const;
 
+  // Looks at that file again: another one may have taken its name. Replaces what `found` says of
+  // it; false when it is no regular file any more.
+  bool look_again(Found& found);
+  // Owner, mode and time as an open file has them.
+  void describe_file(const struct stat& facts, format::Entry& entry) const;
+
+  // The caller does not keep `found`: another name of the same file becomes the first.
+  void leave_out(const Found& found);
+
  private:
   struct Level;
 
   Result<std::optional<Found>> look_at(int parent, const std::string& name,
                                        const std::string& path);
+  void read_attributes(int parent, const std::string& name, format::Entry& entry);
   void descend(int parent, const std::string& name, const std::string& path);
   void note(Note::Kind kind, const std::string& path, std::string reason);
 
@@ -72,13 +82,14 @@ class Walker {
   std::vector<Level> levels_;
   bool started_ = false;
   std::uint64_t device_ = 0;
+  bool enter_ = false;  // What look_at() found last is a directory to walk into.
   int current_parent_ = -1;
   std::string current_name_;
   struct LinkGroup {
     std::string first_path;
     std::uint64_t names_left = 0;
   };
-  std::map<std::uint64_t, LinkGroup> links_;  // By inode.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, LinkGroup> links_;  // By device and inode.
 };
 
 }  // namespace lamina

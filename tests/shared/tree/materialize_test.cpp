@@ -1,7 +1,10 @@
 #include "shared/tree/materialize.hpp"
 
+#include <sys/xattr.h>
+
 #include <cstdlib>
 
+#include "shared/format/path.hpp"
 #include "tests/shared/tree/trees.hpp"
 
 using namespace lamina;
@@ -90,4 +93,103 @@ TEST_CASE("materialize: a missing chunk leaves no half file and names the path",
   REQUIRE_FALSE(done);
   CHECK(done.error().text().find("'big'") != std::string::npos);
   CHECK(os::list_directory(scratch / "r").value().empty());
+}
+
+TEST_CASE("materialize: metadata never goes through a symlink that took the place of a file",
+          "[tree]") {
+  const Scratch scratch;
+  make_file(scratch / "outside", to_buffer("x"), 0600);
+  REQUIRE(os::make_directories(scratch / "r"));
+  REQUIRE(symlink("../outside", (scratch / "r/f").c_str()) == 0);
+  const auto root = os::Root::open(scratch / "r");
+  REQUIRE(root);
+  const auto done =
+      set_metadata(root->fd(), "f", {.path = "f", .kind = EntryKind::file, .mode = 0666}, kOptions);
+  REQUIRE_FALSE(done);
+  CHECK(done.error().text().find("'f'") != std::string::npos);
+  struct stat facts {};
+  REQUIRE(stat((scratch / "outside").c_str(), &facts) == 0);
+  CHECK((facts.st_mode & 07777) == 0600);
+}
+
+TEST_CASE("materialize: a part whose hard links begin outside of it is made from the first name",
+          "[tree]") {
+  const Scratch scratch;
+  make_nasty_tree(scratch / "t");
+  make_file(scratch / "t/a/zz", noise(100, 7));
+  for (const char* name : {"a.b/one", "a.b/two"})
+    REQUIRE(link((scratch / "t/a/zz").c_str(), (scratch / "t" + '/' + name).c_str()) == 0);
+  const auto captured = capture(scratch / "t");
+  const auto entries = captured.entries();
+  std::vector<Entry> part;
+  for (const Entry& entry : entries)
+    if (format::is_within(entry.path, "a.b")) part.push_back(entry);
+  REQUIRE(os::make_directories(scratch / "r"));
+  auto root = os::Root::open(scratch / "r");
+  REQUIRE(root);
+  const auto find = [&](const std::string& path) -> Result<Entry> {
+    for (const Entry& entry : entries)
+      if (entry.path == path) return entry;
+    return fail(ErrorKind::not_found, path);
+  };
+  TreeWriter writer(*root, "a.b", captured.source(), kOptions);
+  writer.find_outside(find);
+  for (const Entry& entry : part) REQUIRE(writer.write(entry));
+  REQUIRE(writer.finish());
+  CHECK(os::read_file(scratch / "r/hard", 1 << 20).value() == noise(300'000, 1));
+  struct stat one {};
+  struct stat two {};
+  REQUIRE(stat((scratch / "r/one").c_str(), &one) == 0);
+  REQUIRE(stat((scratch / "r/two").c_str(), &two) == 0);
+  CHECK(one.st_ino == two.st_ino);
+  CHECK(one.st_nlink == 2);
+
+  // One name alone, asked for by its path.
+  REQUIRE(os::make_directories(scratch / "alone"));
+  auto alone = os::Root::open(scratch / "alone");
+  REQUIRE(alone);
+  TreeWriter single(*alone, "a.b/two", captured.source(), kOptions);
+  single.find_outside(find);
+  REQUIRE(single.write(part.back()));
+  REQUIRE(single.finish());
+  CHECK(os::read_file(scratch / "alone/two", 1000).value() == noise(100, 7));
+
+  REQUIRE(os::make_directories(scratch / "w"));
+  const auto without = write_all(part, scratch / "w", "a.b", captured.source());
+  REQUIRE_FALSE(without);
+  CHECK(without.error().kind() == ErrorKind::invalid);
+}
+
+TEST_CASE("materialize: owners by name get the id of the target's own accounts", "[tree]") {
+  if (geteuid() != 0) {
+    WARN("changing owners needs root: not checked");
+    return;
+  }
+  const Scratch scratch;
+  REQUIRE(os::make_directories(scratch / "r/etc"));
+  make_file(scratch / "r/etc/passwd",
+            to_buffer("root:x:0:0::/:\nweb:x:501:1::/:\nweb:x:9:1::/:\n"));
+  make_file(scratch / "r/etc/group", to_buffer("root:x:0:\nmail:x:77:\n"));
+  auto root = os::Root::open(scratch / "r");
+  REQUIRE(root);
+  const auto accounts = AccountNames::of_tree(*root);
+  CHECK(accounts.user(501) == "web");
+  CHECK_FALSE(accounts.user_id(""));
+  const auto none = [](const format::ChunkRef&) -> Result<Buffer> { return Buffer(); };
+  const auto owner_of = [&](const std::string& name, const AccountNames* names) {
+    const Entry entry{.path = name,
+                      .kind = EntryKind::file,
+                      .mode = 04755,
+                      .uid = 33,
+                      .gid = 34,
+                      .owner = "web",
+                      .group = "unknown"};
+    REQUIRE(make_entry(root->fd(), name, entry, none, {.accounts = names}));
+    struct stat facts {};
+    REQUIRE(fstatat(root->fd(), name.c_str(), &facts, 0) == 0);
+    CHECK((facts.st_mode & 07777) == 04755);
+    return std::pair(facts.st_uid, facts.st_gid);
+  };
+  CHECK(owner_of("by-id", nullptr) == std::pair<uid_t, gid_t>(33, 34));
+  CHECK(owner_of("by-name", &accounts) == std::pair<uid_t, gid_t>(501, 34));
 }
