@@ -609,6 +609,8 @@ Status Transaction::swap(const Operation& operation) {
       return volume_.rename(operation.staged(), path, Rename::no_replace);
     case Kind::metadata:
       if (!*there || is_directory(*there)) return Done{};  // Directories come last.
+      // Something else took its place since the plan was made: that is for verify() to judge.
+      if (((*there)->st_mode & S_IFMT) != file_type_of(operation.entry.kind)) return Done{};
       return set_metadata_at(volume_, operation.entry);
     case Kind::remove: {
       if (!*there || is_directory(*there)) return Done{};
@@ -793,7 +795,9 @@ Status Transaction::undo(const Operation& operation) {
       }
       return put_back();
     case Kind::metadata:
-      if (!*there || is_directory(*there)) return Done{};
+      if (!*there || is_directory(*there) ||
+          ((*there)->st_mode & S_IFMT) != file_type_of(operation.before->kind))
+        return Done{};
       return set_metadata_at(volume_, *operation.before);
     case Kind::remove: return put_back();
     case Kind::remove_directory: return *there ? Status(Done{}) : volume_.make_directory(path);

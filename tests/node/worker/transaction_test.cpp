@@ -105,6 +105,25 @@ TEST_CASE("apply: a directory that the user made a symlink is not written throug
   CHECK(Transaction::open(f.volume())->applied().sequence == 1);
 }
 
+TEST_CASE("apply: a symlink that takes a file's place meanwhile gives nothing outside a mode",
+          "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  make_file(f.scratch / "outside", to_buffer("not ours"), 0640);
+  // From one to two only the mode of a- changes.
+  const auto done = f.apply(f.two, 2, [&](std::string_view step) {
+    if (step != "swap") return;
+    REQUIRE(os::remove_file(f.volume() + "/a-"));
+    REQUIRE(symlink((f.scratch / "outside").c_str(), (f.volume() + "/a-").c_str()) == 0);
+  });
+  struct stat facts {};
+  REQUIRE(stat((f.scratch / "outside").c_str(), &facts) == 0);
+  CHECK((facts.st_mode & 07777) == 0640);
+  // The apply ends either way: the next start finds nothing half done.
+  CHECK(Transaction::open(f.volume()));
+  CHECK((done || done.error().text().find("a-") != std::string::npos));
+}
+
 TEST_CASE("apply: .lamina that is not ours is refused", "[node]") {
   Fixture f;
   REQUIRE(symlink("/tmp", (f.volume() + "/.lamina").c_str()) == 0);
