@@ -105,6 +105,23 @@ Status restore(Session& s, const RestoreRequest& request) {
   TreeWriter writer(*root, request.path,
                     [&](const format::ChunkRef& ref) { return content.read(ref); },
                     {.set_owner = os::is_root(), .set_attributes = true});
+  // A file may have its first name outside the part that is restored.
+  std::unique_ptr<format::ManifestReader> outside;
+  writer.find_outside([&](const std::string& path) -> Result<format::Entry> {
+    if (!outside) {
+      auto opened = format::ManifestReader::open(
+          record->manifest, [&](const format::ChunkRef& ref) { return manifest.read(ref); });
+      if (!opened) return fail(std::move(opened.error()));
+      outside = std::move(*opened);
+    }
+    if (auto done = outside->seek(path); !done) return fail(std::move(done.error()));
+    auto entry = outside->next();
+    if (!entry) return fail(std::move(entry.error()));
+    if (!*entry || (*entry)->path != path)
+      return fail(ErrorKind::corrupt, "snapshot " + id->short_hex() + " has a hard link to '" +
+                                          printable(path) + "', which it does not hold");
+    return std::move(**entry);
+  });
   // Entries are gathered until their content makes a batch worth a round trip.
   constexpr std::uint64_t kBatch = 16 << 20;
   std::vector<format::Entry> batch;
