@@ -120,7 +120,9 @@ void Agent::follow(const format::DeviceTarget& target) {
 void Agent::apply(const RecordsFetched& fetched, Instant) {
   const auto layer = layers_.find(fetched.layer);
   if (layer == layers_.end() || layer->second.phase != Layer::Phase::records) return;
-  layer->second = {.phase = Layer::Phase::fetching, .missing = fetched.missing};
+  layer->second = {.phase = Layer::Phase::fetching,
+                   .missing = fetched.missing,
+                   .failures = layer->second.failures};
   actions_.push_back(Join{fetched.layer});
   news_ = true;
 }
@@ -142,9 +144,20 @@ void Agent::apply(const LayerProgress& progress, Instant) {
 void Agent::apply(const LayerComplete& complete, Instant) {
   const auto layer = layers_.find(complete.layer);
   if (layer == layers_.end() || layer->second.phase != Layer::Phase::fetching) return;
-  layer->second = {.phase = Layer::Phase::complete};
+  layer->second.phase = Layer::Phase::complete;
+  layer->second.missing = {};
   news_ = true;
   if (lease_) lease_->renew_at = last_now_;  // Give it back, or let the next layer count.
+}
+
+void Agent::apply(const LayerLost& lost, Instant now) {
+  const auto layer = layers_.find(lost.layer);
+  if (layer == layers_.end() || layer->second.phase == Layer::Phase::records) return;
+  const int failures = layer->second.failures + 1;
+  layer->second = {.failures = failures,
+                   .again = now + policy::retry_after(limits_.backoff, failures, lost.random)};
+  actions_.push_back(Leave{lost.layer});
+  news_ = true;
 }
 
 void Agent::take_lease(const std::optional<wire::LeaseView>& lease, Instant now) {
@@ -235,6 +248,11 @@ bool Agent::is_complete() const {
       layers_, [](const auto& entry) { return entry.second.phase == Layer::Phase::complete; });
 }
 
+bool Agent::is_apply_wanted() const {
+  return target_ && !applying_ && !held_back_ && target_->sequence > memory_.applied_sequence &&
+         is_complete();
+}
+
 std::vector<wire::Want> Agent::wants() const {
   std::vector<wire::Want> list;
   for (const auto& [id, layer] : layers_)
@@ -285,16 +303,18 @@ void Agent::advance(Instant now) {
     lease_->renewing = true;
     actions_.push_back(RenewLease{{.epoch = lease_->epoch, .wants = wants()}});
   }
-  if (target_ && !applying_ && !held_back_ && now >= apply_again_ &&
-      target_->sequence > memory_.applied_sequence && is_complete()) {
-    applying_ = true;
-    actions_.push_back(Apply{memory_.target, target_->sequence});
-  }
-  // Never beside an apply: a scan would see half of it.
-  if (!syncing_ && !applying_ && (sync_requested_ || now >= sync_at_)) {
-    actions_.push_back(Sync{sync_requested_ ? "request" : "interval"});
+  // A scan and an apply never run beside each other: the scan would see half of it.
+  if (syncing_ || applying_) return;
+  const bool apply_due = is_apply_wanted() && now >= apply_again_;
+  const bool protect = apply_due && protected_sequence_ != target_->sequence;
+  if (protect || sync_requested_ || now >= sync_at_) {
+    actions_.push_back(Sync{protect ? "before-apply" : sync_requested_ ? "request" : "interval"});
     syncing_ = true;
     sync_requested_ = false;
+    if (protect) protected_sequence_ = target_->sequence;
+  } else if (apply_due) {
+    applying_ = true;
+    actions_.push_back(Apply{memory_.target, target_->sequence});
   }
 }
 
@@ -313,10 +333,9 @@ std::optional<Instant> Agent::next_change() const {
   certificate(swarm_certificate_);
   for (const auto& [id, layer] : layers_)
     if (layer.phase == Layer::Phase::records && !layer.asked) at(layer.again);
-  if (target_ && !applying_ && !held_back_ && target_->sequence > memory_.applied_sequence &&
-      is_complete())
-    at(apply_again_);
-  if (!syncing_ && !applying_) at(sync_at_);
+  if (syncing_ || applying_) return next;
+  if (is_apply_wanted()) at(apply_again_);
+  at(sync_at_);
   return next;
 }
 

@@ -73,6 +73,11 @@ class Agent {
   struct LayerComplete {  // Every pack is on disk, verified and synced.
     LayerId layer;
   };
+  struct LayerLost {  // Its records or packs proved unusable: from the records again, after a
+                      // while.
+    LayerId layer;
+    std::uint64_t random = 0;
+  };
   struct LeaseRenewed {
     wire::LeaseReply reply;
   };
@@ -102,8 +107,8 @@ class Agent {
   struct Tick {};  // Time passed: call at next_change(), and once at the start.
   using Event =
       std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
-                   LeaseRenewed, LeaseLost, LeaseFailed, Applied, ApplyFailed, Reverted, Renewed,
-                   RenewFailed, SyncRequested, SyncEnded, Tick>;
+                   LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, Applied, ApplyFailed, Reverted,
+                   Renewed, RenewFailed, SyncRequested, SyncEnded, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -146,7 +151,7 @@ class Agent {
     bool swarm = false;
   };
   struct Sync {
-    std::string reason;  // "interval" or "request".
+    std::string reason;  // "interval", "request" or "before-apply".
   };
   using Action = std::variant<Poll, KeepTarget, RefuseTarget, FetchRecords, Join, Leave, MeetPeers,
                               Lead, Resign, RenewLease, Apply, Renew, Sync>;
@@ -197,6 +202,7 @@ class Agent {
   void apply(const RecordsFailed& failed, Instant now);
   void apply(const LayerProgress& progress, Instant now);
   void apply(const LayerComplete& complete, Instant now);
+  void apply(const LayerLost& lost, Instant now);
   void apply(const LeaseRenewed& renewed, Instant now);
   void apply(const LeaseLost&, Instant now);
   void apply(const LeaseFailed&, Instant now);
@@ -215,6 +221,7 @@ class Agent {
   void take_lease(const std::optional<wire::LeaseView>& lease, Instant now);
   void drop_lease();
   bool is_complete() const;
+  bool is_apply_wanted() const;
   std::vector<wire::Want> wants() const;
   wire::PollRequest poll_request(PollKind kind) const;
   void advance(Instant now);  // Everything that is due.
@@ -248,6 +255,9 @@ class Agent {
   Certificate swarm_certificate_;
   bool syncing_ = false;
   bool sync_requested_ = false;
+  // The target before which a snapshot was tried: one that fails does not hold an apply back, which
+  // can be reverted.
+  std::uint64_t protected_sequence_ = 0;
   Instant sync_at_;
   std::vector<Action> actions_;  // Collected while one event is handled.
 };

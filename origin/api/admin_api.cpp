@@ -59,7 +59,12 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       if (!message) return fail(std::move(message.error()));
       return as_done(catalog_.add_site(act, *message), 201);
     }
-    if (noun == "devices" && get) return as_list<wire::DeviceList>(catalog_.devices());
+    if (noun == "devices" && get) {
+      auto devices = catalog_.devices();
+      if (devices)
+        for (wire::DeviceInfo& device : *devices) device = *complete(std::move(device));
+      return as_list<wire::DeviceList>(std::move(devices));
+    }
     if (noun == "layers" && get) return as_list<wire::LayerList>(catalog_.layers());
     if (noun == "tokens" && get) return as_list<wire::TokenList>(catalog_.tokens());
     if (noun == "tokens" && post) {
@@ -86,7 +91,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     auto id = DeviceId::parse(parts[2]);
     if (!id) return fail(std::move(id.error()));
     const std::string verb = parts.size() == 4 ? parts[3] : "";
-    if (noun == "devices" && parts.size() == 3 && get) return as_json(catalog_.device(*id));
+    if (noun == "devices" && parts.size() == 3 && get)
+      return as_json(complete(catalog_.device(*id)));
     if (noun == "devices" && verb == "assign" && post) {
       auto message = wire::parse_place_request(request.body);
       if (!message) return fail(std::move(message.error()));
@@ -106,6 +112,13 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
   return fail(ErrorKind::not_found, "there is no " + request.method + " " +
                                         printable(request.path, 120) +
                                         "; docs/api.md lists the calls");
+}
+
+Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {
+  if (device)
+    if (const auto seen = seen_ms_.find(device->id); seen != seen_ms_.end())
+      device->seen_ms = seen->second;
+  return device;
 }
 
 Api::Answer Api::assign(const Act& act, const net::Request& request) {

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <optional>
 
 #include "origin/content/content.hpp"
@@ -83,6 +84,8 @@ class Api {
   // origin/api/admin_api.cpp
   Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);
   Answer assign(const Act& act, const net::Request& request);
+  // Adds what only this process knows.
+  Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
 
   // origin/api/content_api.cpp: answers later, or not at all when the path is none of its own.
   bool layer_content(const Act& act, const std::vector<std::string>& parts,
@@ -103,6 +106,7 @@ class Api {
   Content* content_ = nullptr;
   Offload offload_;
   std::list<Waiting> waiting_;
+  std::map<DeviceId, std::int64_t> seen_ms_;  // The last poll of each device since the start.
 };
 
 }  // namespace lamina::origin

@@ -136,6 +136,7 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
                                         printable(message->lan_address, 64) + "'");
   if (auto noted = catalog_.note_poll(device.id, *message); !noted)
     return fail(std::move(noted.error()));
+  seen_ms_[device.id] = moment.wall.ns / 1'000'000;
   if (device.status == DeviceStatus::assigned)
     if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
       return fail(std::move(taken.error()));

@@ -73,6 +73,13 @@ struct Bench {
     at(2s, Agent::RecordsFetched{base, 100_MiB});
   }
 
+  // As far as an apply under way.
+  void applying() {
+    fetching();
+    at(3s, Agent::LayerComplete{base});
+    at(3s, Agent::SyncEnded{});
+  }
+
   PrivateKey key = *PrivateKey::generate();
   Agent::Memory memory;
   std::optional<Agent> agent;
@@ -102,6 +109,10 @@ TEST_CASE("agent: a target is fetched, shared, and applied once all of it is the
   bench.at(4s, Agent::LayerComplete{base});
   CHECK(bench.all<Agent::Apply>().empty());
   bench.at(5s, Agent::LayerComplete{app});
+  CHECK(bench.all<Agent::Apply>().empty());  // A snapshot first.
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "before-apply");
+  bench.at(5s, Agent::SyncEnded{});
   REQUIRE(bench.all<Agent::Apply>().size() == 1);
   CHECK(bench.all<Agent::Apply>()[0].sequence == 1);
 
@@ -206,8 +217,7 @@ TEST_CASE("agent: somebody else's lease is not led", "[node]") {
 
 TEST_CASE("agent: an unassigned layer is left, a common one is kept", "[node]") {
   Bench bench;
-  bench.fetching();
-  bench.at(3s, Agent::LayerComplete{base});
+  bench.applying();
   bench.at(4s, Agent::Applied{1});
   bench.at(5s, Bench::assigned(bench.target(2, {base, app})));
   CHECK(bench.all<Agent::Leave>().empty());
@@ -216,13 +226,14 @@ TEST_CASE("agent: an unassigned layer is left, a common one is kept", "[node]") 
   bench.at(7s, Bench::assigned(bench.target(3, {base})));
   REQUIRE(bench.all<Agent::Leave>().size() == 1);
   CHECK(bench.all<Agent::Leave>()[0].layer == app);
-  REQUIRE(bench.all<Agent::Apply>().size() == 1);  // Base is there already.
+  CHECK(bench.all<Agent::Sync>().size() == 1);  // Base is there already.
+  bench.at(8s, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Apply>().size() == 1);
 }
 
 TEST_CASE("agent: a failed apply is tried again only if that may help", "[node]") {
   Bench bench;
-  bench.fetching();
-  bench.at(3s, Agent::LayerComplete{base});
+  bench.applying();
   bench.at(4s, Agent::ApplyFailed{1, true, 0});
   CHECK(bench.all<Agent::Apply>().empty());
   bench.at(20s, Agent::Tick{});
@@ -230,8 +241,26 @@ TEST_CASE("agent: a failed apply is tried again only if that may help", "[node]"
   bench.at(21s, Agent::ApplyFailed{1, false, 0});
   bench.at(2h, Agent::Tick{});
   CHECK(bench.all<Agent::Apply>().empty());
+  bench.at(3h, Agent::SyncEnded{});
   bench.at(3h, Bench::assigned(bench.target(2, {base})));
+  bench.at(3h, Agent::SyncEnded{});
   CHECK(bench.all<Agent::Apply>().size() == 1);
+}
+
+TEST_CASE("agent: a layer that is lost is fetched from its records on, after a while", "[node]") {
+  Bench bench;
+  bench.applying();
+  bench.at(4s, Agent::LayerLost{base, 0});
+  REQUIRE(bench.all<Agent::Leave>().size() == 1);
+  CHECK(bench.all<Agent::FetchRecords>().empty());
+  bench.at(4s, Agent::ApplyFailed{1, true, 0});
+  bench.at(10s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::FetchRecords>().size() == 1);
+  CHECK(bench.all<Agent::Apply>().empty());
+  bench.at(11s, Agent::RecordsFetched{base, 1_MiB});
+  CHECK(bench.all<Agent::Join>().size() == 1);
+  bench.at(12s, Agent::LayerComplete{base});
+  CHECK(bench.all<Agent::Apply>().size() == 1);  // The snapshot was made before.
 }
 
 TEST_CASE("agent: certificates are renewed before they end, and again after a failure", "[node]") {
@@ -253,8 +282,7 @@ TEST_CASE("agent: certificates are renewed before they end, and again after a fa
 TEST_CASE("agent: synchronization comes by interval and on request, never beside an apply",
           "[node]") {
   Bench bench;
-  bench.fetching();
-  bench.at(3s, Agent::LayerComplete{base});
+  bench.applying();
   bench.at(4s, Agent::SyncRequested{});
   CHECK(bench.all<Agent::Sync>().empty());
   bench.at(5s, Agent::Applied{1});

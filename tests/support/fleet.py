@@ -43,6 +43,7 @@ class Device:
         os.makedirs(self.volume, exist_ok=True)
         os.chmod(self.home, 0o755)
         self.worker = self.node = None
+        self.own_filter = []  # rsync rules for what a scenario puts on this device beside the layers.
         self.id = ""
 
     def give_identity(self):

@@ -1,0 +1,105 @@
+#include "node/cmd_run.hpp"
+
+#include <csignal>
+
+#include "node/net/service.hpp"
+#include "reflector/reflector.hpp"
+#include "shared/base/log.hpp"
+#include "shared/net/https_client.hpp"
+
+namespace lamina::node {
+namespace {
+
+// The reflector behind the service's interface.
+class ReflectorSwarm : public LayerSwarm {
+ public:
+  explicit ReflectorSwarm(std::unique_ptr<reflector::Reflector> reflector)
+      : reflector_(std::move(reflector)) {}
+
+  Status join(const LayerFiles& layer) override {
+    return reflector_->join(layer.layer, layer.torrent, layer.packs);
+  }
+  void leave(const LayerId& layer) override { reflector_->leave(layer); }
+  Status meet(const std::vector<wire::Peer>& peers) override { return reflector_->meet(peers); }
+  Status lead(const Lease& lease) override {
+    return reflector_->lead({.epoch = lease.epoch,
+                             .token = lease.token,
+                             .expires = lease.expires,
+                             .seeders = lease.seeders});
+  }
+  void resign() override { reflector_->resign(); }
+  void use_identity(const Identity& identity) override {
+    reflector_->use_identity({identity.certificate_pem, identity.key_pem});
+  }
+  Sources sources() const override {
+    const auto sources = reflector_->sources();
+    return {sources.lan, sources.origin, sources.sent};
+  }
+
+ private:
+  std::unique_ptr<reflector::Reflector> reflector_;
+};
+
+LayerSwarm::Event event_of(const reflector::Event& event) {
+  if (const auto* progress = std::get_if<reflector::Progress>(&event))
+    return LayerSwarm::Progress{progress->layer, progress->missing};
+  if (const auto* complete = std::get_if<reflector::LayerComplete>(&event))
+    return LayerSwarm::Complete{complete->layer};
+  const auto& trouble = std::get<reflector::Trouble>(event);
+  return LayerSwarm::Trouble{trouble.kind, trouble.text};
+}
+
+StartSwarm reflector_swarm(net::Loop& loop, const StateDirectory& state, const DeviceId& device,
+                           const RunOptions& options) {
+  return [&loop, state, device, options](
+             const LayerSwarm::Identity& identity,
+             LayerSwarm::OnEvent on_event) -> Result<std::unique_ptr<LayerSwarm>> {
+    auto started = reflector::Reflector::start(
+        loop,
+        {.device = device,
+         .cache = state.cache(),
+         .listen = options.swarm_listen,
+         .identity = {identity.certificate_pem, identity.key_pem},
+         .wan_receive_max = options.wan_receive_max},
+        [on_event = std::move(on_event)](const reflector::Event& event) {
+          on_event(event_of(event));
+        });
+    if (!started) return fail(std::move(started.error()));
+    return std::make_unique<ReflectorSwarm>(std::move(*started));
+  };
+}
+
+Status give_up_root(const std::string& asked, const std::string& enrolled) {
+  if (!os::is_root()) return Done{};
+  const std::string& name = asked.empty() ? enrolled : asked;
+  if (name.empty())
+    return fail(ErrorKind::invalid,
+                "the network process does not run as root: name its user with --user");
+  auto user = os::find_user(name);
+  if (!user) return fail(std::move(user.error()));
+  if (user->uid == 0)
+    return fail(ErrorKind::invalid, "the network process does not run as root: --user " + name);
+  return os::become(*user);
+}
+
+}  // namespace
+
+Status run_network(const StateDirectory& state, const RunOptions& options) {
+  auto config = read_config(state);
+  if (!config) return fail(std::move(config.error()));
+  const auto place = net::parse_host_port(options.swarm_listen);
+  if (!place) return fail(ErrorKind::invalid, "--swarm-listen: " + place.error().text());
+  if (auto done = give_up_root(options.user, config->user); !done) return done;
+  net::Loop loop;
+  Service::Options service_options{.swarm_port = place->port};
+  service_options.limits.sync_interval = options.sync_interval;
+  auto service = Service::start(loop, state, service_options,
+                                reflector_swarm(loop, state, config->device, options));
+  if (!service) return fail(std::move(service.error()));
+  loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
+  loop.run();
+  log::info("node_stopped");
+  return Done{};
+}
+
+}  // namespace lamina::node

@@ -1,0 +1,19 @@
+// `lamina-node run`: the network process, with the reflector's library as its swarm.
+#pragma once
+
+#include "node/state.hpp"
+#include "shared/base/units.hpp"
+
+namespace lamina::node {
+
+struct RunOptions {
+  std::string user;                           // Empty: the one of the enrolment.
+  std::string swarm_listen = "0.0.0.0:8444";  // Where the site's peers reach this device.
+  BitRate wan_receive_max = {};               // 0: no limit.
+  Duration sync_interval = std::chrono::minutes{60};
+};
+
+// Gives up root if the process has it, then runs until SIGTERM or SIGINT.
+Status run_network(const StateDirectory& state, const RunOptions& options);
+
+}  // namespace lamina::node

@@ -1,0 +1,171 @@
+#include "node/net/layer_files.hpp"
+
+#include "shared/os/file.hpp"
+#include "shared/swarm/piece_map.hpp"
+#include "shared/swarm/torrent_file.hpp"
+
+namespace lamina::node {
+namespace {
+
+std::string record_path(const StateDirectory& state, const LayerId& layer, const char* kind) {
+  return state.records() + '/' + layer.hex() + '.' + kind;
+}
+
+std::string torrent_path(const StateDirectory& state, const TorrentId& torrent) {
+  return state.torrents() + '/' + torrent.hex() + ".torrent";
+}
+
+Result<format::DistributionRecord> open_distribution(const LayerId& layer, ByteView envelope,
+                                                     const TrustedKeys& keys) {
+  auto opened =
+      format::open_record(format::RecordType::distribution, envelope, std::span(&keys.target, 1));
+  if (!opened) return fail(std::move(opened.error()));
+  auto distribution = format::parse_distribution(opened->record);
+  if (!distribution) return fail(std::move(distribution.error()));
+  if (distribution->layer != layer)
+    return fail(ErrorKind::corrupt,
+                "the distribution is of layer " + distribution->layer.short_hex());
+  return distribution;
+}
+
+Status remove_if_there(const std::string& path) {
+  auto removed = os::remove_file(path);
+  return removed || removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
+}
+
+// Removes the files of a directory that `keep` does not hold; the bytes that were freed.
+Status remove_except(const std::string& directory, const std::set<std::string>& keep,
+                     Bytes& freed) {
+  auto names = os::list_directory(directory);
+  if (!names) return fail(std::move(names.error()));
+  for (const std::string& name : *names) {
+    if (keep.contains(name)) continue;
+    const std::string path = directory + '/' + name;
+    if (const auto file = os::open_read(path))
+      if (const auto size = os::file_size(file->get(), path))
+        freed += Bytes{static_cast<std::int64_t>(*size)};
+    if (auto done = remove_if_there(path); !done) return done;
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Bytes LayerFiles::size() const {
+  Bytes sum;
+  for (const format::DistributedPack& pack : packs)
+    sum += Bytes{static_cast<std::int64_t>(pack.size)};
+  return sum;
+}
+
+Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envelopes,
+                               const TrustedKeys& keys) {
+  const auto failed = [&](Error error) {
+    return fail(std::move(error).in("layer " + layer.short_hex()));
+  };
+  if (format::layer_id(envelopes.record) != layer)
+    return failed({ErrorKind::corrupt, "the record is another layer's"});
+  auto opened = format::open_record(format::RecordType::layer, envelopes.record, keys.publishers);
+  if (!opened) return failed(std::move(opened.error()));
+  auto record = format::parse_layer(opened->record);
+  if (!record) return failed(std::move(record.error()));
+  auto distribution = open_distribution(layer, envelopes.distribution, keys);
+  if (!distribution) return failed(std::move(distribution.error()));
+  auto content = swarm::read_torrent(envelopes.torrent);
+  if (!content) return failed(std::move(content.error()));
+  if (content->id != distribution->torrent)
+    return failed({ErrorKind::invalid, "the torrent is " + content->id.short_hex() +
+                                           ", the distribution says " +
+                                           distribution->torrent.short_hex()});
+  return LayerFiles{.layer = layer,
+                    .name = record->name + ' ' + record->version,
+                    .torrent = envelopes.torrent,
+                    .torrent_id = content->id,
+                    .packs = std::move(distribution->packs)};
+}
+
+Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
+                              const TrustedKeys& keys) {
+  LayerEnvelopes envelopes;
+  auto record = os::read_file(record_path(state, layer, "layer"), format::kRecordMax);
+  if (!record) return fail(std::move(record.error()));
+  auto envelope = os::read_file(record_path(state, layer, "distribution"), format::kRecordMax);
+  if (!envelope) return fail(std::move(envelope.error()));
+  auto distribution = open_distribution(layer, *envelope, keys);
+  if (!distribution) return fail(std::move(distribution.error()));
+  auto torrent = os::read_file(torrent_path(state, distribution->torrent), swarm::kTorrentBytesMax);
+  if (!torrent) return fail(std::move(torrent.error()));
+  return check_layer(layer, {std::move(*record), std::move(*envelope), std::move(*torrent)}, keys);
+}
+
+Status keep_layer(const StateDirectory& state, const LayerId& layer,
+                  const LayerEnvelopes& envelopes) {
+  auto content = swarm::read_torrent(envelopes.torrent);
+  if (!content) return fail(std::move(content.error()));
+  if (auto done = os::write_file(torrent_path(state, content->id), envelopes.torrent); !done)
+    return done;
+  if (auto done = os::write_file(record_path(state, layer, "layer"), envelopes.record); !done)
+    return done;
+  return os::write_file(record_path(state, layer, "distribution"), envelopes.distribution);
+}
+
+Status forget_layer(const StateDirectory& state, const LayerId& layer) {
+  if (auto done = remove_if_there(record_path(state, layer, "layer")); !done) return done;
+  return remove_if_there(record_path(state, layer, "distribution"));
+}
+
+Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer) {
+  Bytes missing;
+  for (const format::DistributedPack& pack : layer.packs)
+    if (!swarm::is_whole(state.cache(), pack.id, pack.size))
+      missing += Bytes{static_cast<std::int64_t>(pack.size)};
+  return missing;
+}
+
+Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer) {
+  std::size_t damaged = 0;
+  for (const format::DistributedPack& pack : layer.packs) {
+    if (swarm::is_whole(state.cache(), pack.id, pack.size) &&
+        swarm::finish_pack(state.cache(), pack.id, pack.size))
+      continue;
+    ++damaged;
+    if (auto done = swarm::forget_pack(state.cache(), pack.id);
+        !done && done.error().kind() != ErrorKind::not_found)
+      return fail(std::move(done.error()));
+    if (auto done = remove_if_there(state.packs() + '/' + pack.id.hex()); !done)
+      return fail(std::move(done.error()));
+  }
+  return damaged;
+}
+
+Result<Bytes> remove_others(const StateDirectory& state, const std::vector<LayerFiles>& layers,
+                            bool unfinished) {
+  std::set<std::string> records{"target"};
+  std::set<std::string> torrents;
+  std::set<std::string> packs;
+  for (const LayerFiles& layer : layers) {
+    records.insert(layer.layer.hex() + ".layer");
+    records.insert(layer.layer.hex() + ".distribution");
+    torrents.insert(layer.torrent_id.hex() + ".torrent");
+    for (const format::DistributedPack& pack : layer.packs) packs.insert(pack.id.hex());
+  }
+  if (!unfinished) {
+    auto present = os::list_directory(state.packs());
+    if (!present) return fail(std::move(present.error()));
+    for (const std::string& name : *present)
+      if (!os::exists(state.trees() + '/' + name)) packs.insert(name);
+  }
+  Bytes freed;
+  // Trees first: a pack without one counts as missing.
+  const std::pair<std::string, const std::set<std::string>*> places[] = {
+      {state.records(), &records},
+      {state.torrents(), &torrents},
+      {state.trees(), &packs},
+      {state.packs(), &packs}};
+  for (const auto& [directory, keep] : places)
+    if (auto done = remove_except(directory, *keep, freed); !done)
+      return fail(std::move(done.error()));
+  return freed;
+}
+
+}  // namespace lamina::node

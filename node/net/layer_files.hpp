@@ -1,0 +1,60 @@
+// What a device keeps of a layer beside its packs: the signed record, the signed distribution and
+// the torrent; all verified before they are kept, and again when they are read.
+//
+//   cache/records/<layer>.layer, <layer>.distribution     as the worker reads them
+//   cache/torrents/<torrent>.torrent
+//
+// Blocking; any thread, one at a time for one directory.
+#pragma once
+
+#include <set>
+
+#include "node/state.hpp"
+#include "shared/format/record.hpp"
+
+namespace lamina::node {
+
+// As the origin sends them.
+struct LayerEnvelopes {
+  Buffer record;
+  Buffer distribution;
+  Buffer torrent;
+};
+
+struct LayerFiles {
+  LayerId layer;
+  std::string name;  // "debian 12.11": for logs.
+  Buffer torrent;
+  TorrentId torrent_id;
+  std::vector<format::DistributedPack> packs;
+
+  Bytes size() const;
+};
+
+// `refused` for a signature of somebody else, `corrupt` for another layer's record, `invalid` for a
+// torrent that is not the distribution's.
+Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envelopes,
+                               const TrustedKeys& keys);
+
+// `not_found` when not all of it is kept.
+Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
+                              const TrustedKeys& keys);
+// Keeps what check_layer() accepted.
+Status keep_layer(const StateDirectory& state, const LayerId& layer,
+                  const LayerEnvelopes& envelopes);
+// Fetches it anew next time.
+Status forget_layer(const StateDirectory& state, const LayerId& layer);
+
+// Of the layer's packs, what is not on disk whole.
+Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer);
+
+// Reads back every pack of the layer that counts as whole; the ones that are damaged count as
+// missing afterwards. How many these are.
+Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer);
+
+// Removes records, torrents and packs that none of `layers` needs. Packs that are not whole go only
+// with `unfinished`: nobody may be writing them then. How many bytes became free.
+Result<Bytes> remove_others(const StateDirectory& state, const std::vector<LayerFiles>& layers,
+                            bool unfinished);
+
+}  // namespace lamina::node

@@ -1,0 +1,66 @@
+// LayerSwarm: what the service needs of the site's swarm. The reflector's library is behind it
+// (node/cmd_run.cpp), a fake in tests.
+//
+// Called on the loop's thread; events come from the loop, never from inside a call.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "node/net/layer_files.hpp"
+#include "shared/wire/node.hpp"
+
+namespace lamina::node {
+
+class LayerSwarm {
+ public:
+  struct Progress {
+    LayerId layer;
+    Bytes missing;
+  };
+  struct Complete {  // Every pack is on disk, read back, and durable.
+    LayerId layer;
+  };
+  struct Trouble {  // It goes on trying by itself.
+    ErrorKind kind = ErrorKind::unavailable;
+    std::string text;
+  };
+  using Event = std::variant<Progress, Complete, Trouble>;
+  using OnEvent = std::function<void(const Event&)>;
+
+  struct Lease {
+    std::uint64_t epoch = 0;
+    Buffer token;
+    Instant expires;
+    std::vector<std::string> seeders;  // "ADDRESS:PORT"
+  };
+  // Payload since the start.
+  struct Sources {
+    Bytes lan;
+    Bytes origin;
+    Bytes sent;
+  };
+  struct Identity {
+    std::string certificate_pem;
+    std::string key_pem;
+  };
+
+  virtual ~LayerSwarm() = default;
+
+  virtual Status join(const LayerFiles& layer) = 0;
+  virtual void leave(const LayerId& layer) = 0;
+  virtual Status meet(const std::vector<wire::Peer>& peers) = 0;
+  virtual Status lead(const Lease& lease) = 0;
+  virtual void resign() = 0;
+  virtual void use_identity(const Identity& identity) = 0;
+  virtual Sources sources() const = 0;
+};
+
+// Called once the device has a certificate of the swarm.
+using StartSwarm = std::function<Result<std::unique_ptr<LayerSwarm>>(
+    const LayerSwarm::Identity& identity, LayerSwarm::OnEvent on_event)>;
+
+}  // namespace lamina::node

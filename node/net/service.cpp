@@ -1,0 +1,699 @@
+#include "node/net/service.hpp"
+
+#include <deque>
+#include <nlohmann/json.hpp>
+
+#include "shared/base/log.hpp"
+#include "shared/net/certificates.hpp"
+#include "shared/net/local_socket.hpp"
+#include "shared/os/file.hpp"
+#include "shared/os/random.hpp"
+
+namespace lamina::node {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+constexpr Duration kSwarmAgain = 10s;  // After the swarm's port could not be opened.
+
+std::uint64_t random_number() { return os::random_id<ByteId<struct JitterTag, 8>>().prefix(); }
+
+std::int64_t ms_of(WallTime time) { return time.ns / 1'000'000; }
+
+std::string to_line(const Error& error) {
+  return json{{"ok", false}, {"kind", name_of(error.kind())}, {"text", error.text()}}.dump(
+      -1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string_view name_of_phase(Agent::Layer::Phase phase) {
+  switch (phase) {
+    case Agent::Layer::Phase::records: return "records";
+    case Agent::Layer::Phase::fetching: return "fetching";
+    case Agent::Layer::Phase::complete: return "complete";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+struct Service::State : std::enable_shared_from_this<State> {
+  using SyncThen = Synchronization::Then;
+
+  State(net::Loop& on, StateDirectory directory, Options with, StartSwarm how)
+      : loop(on),
+        state(std::move(directory)),
+        options(with),
+        start_swarm(std::move(how)),
+        worker(on, state.worker_socket()) {}
+
+  net::Loop& loop;
+  StateDirectory state;
+  Options options;
+  StartSwarm start_swarm;
+  NodeConfig config;
+  TrustedKeys keys;
+  std::unique_ptr<net::LocalServer> control;
+  std::unique_ptr<OriginLink> origin;
+  WorkerLink worker;
+  net::Timer worker_again;
+  std::optional<Error> worker_error;  // Why the Agent has not started.
+
+  std::optional<Agent> agent;
+  std::deque<Agent::Event> events;
+  bool is_feeding = false;
+  net::Timer tick;
+
+  std::map<LayerId, LayerFiles> layers;  // With records on disk.
+  std::set<LayerId> joined;              // What the Agent wants shared.
+  std::vector<wire::Peer> peers;
+  std::optional<LayerSwarm::Lease> lease;
+  std::unique_ptr<LayerSwarm> swarm;
+  net::Timer swarm_again;
+
+  std::unique_ptr<Synchronization> sync;
+  std::vector<SyncThen> sync_waiters;  // For the one under way...
+  std::vector<SyncThen> sync_asked;    // ...and for the next.
+  std::optional<WallTime> synced_at;
+
+  template <class Call>
+  auto later(Call call) {
+    return [weak = weak_from_this(), call = std::move(call)](auto... values) {
+      if (const auto self = weak.lock()) call(*self, std::move(values)...);
+    };
+  }
+
+  // --- start
+
+  Status open() {
+    auto read = read_config(state);
+    if (!read) return fail(std::move(read.error()));
+    config = std::move(*read);
+    auto trust = read_trust(state);
+    if (!trust) return fail(std::move(trust.error()));
+    keys = std::move(*trust);
+    auto link = OriginLink::open(loop, state, config);
+    if (!link) return fail(std::move(link.error()));
+    origin = std::move(*link);
+    auto server = net::LocalServer::listen(
+        loop, state.node_socket(), 0660,
+        later([](State& self, const std::string& line, const net::LocalServer::Answer& answer) {
+          self.handle(line, answer);
+        }));
+    if (!server) return fail(std::move(server.error()));
+    control = std::move(*server);
+    log::info("node_started",
+              {{"device", config.device},
+               {"origin", config.origin_host + ':' + std::to_string(config.origin_port)}});
+    ask_what_is_applied();
+    return Done{};
+  }
+
+  void ask_what_is_applied() {
+    worker.ask({.kind = WorkerRequest::Kind::status, .parent = {}, .reason = {}},
+               later([](State& self, const Result<WorkerReply>& reply) {
+                 if (reply) return self.start_agent(*reply);
+                 if (!self.worker_error)
+                   log::warning("worker_unreachable", {{"error", reply.error().text()}});
+                 self.worker_error = reply.error();
+                 self.worker_again =
+                     self.loop.after(self.options.worker_retry,
+                                     self.later([](State& me) { me.ask_what_is_applied(); }));
+               }));
+  }
+
+  // When a certificate ends, on the loop's timeline. None: there is none, or it cannot be read.
+  std::optional<Instant> expiry_of(const std::string& path) const {
+    const auto pem = os::read_text(path);
+    if (!pem) return std::nullopt;
+    return expiry_of_pem(*pem);
+  }
+  std::optional<Instant> expiry_of_pem(const std::string& pem) const {
+    const auto facts = net::certificate_facts(pem);
+    if (!facts) return std::nullopt;
+    return loop.now() + Duration{facts->not_after.ns - net::Loop::wall_now().ns};
+  }
+
+  void start_agent(const WorkerReply& applied) {
+    worker_error.reset();
+    Agent::Memory memory{.device = config.device,
+                         .target_key = keys.target,
+                         .target = {},
+                         .applied_sequence = applied.sequence,
+                         .applied = applied.stack,
+                         .swarm_port = options.swarm_port,
+                         .certificate_expires = {},
+                         .swarm_certificate_expires = expiry_of(state.swarm_certificate())};
+    if (auto target = os::read_file(state.records() + "/target", format::kRecordMax))
+      memory.target = std::move(*target);
+    memory.certificate_expires = expiry_of(state.device_certificate()).value_or(loop.now());
+    agent.emplace(options.limits, std::move(memory), LAMINA_VERSION, loop.now());
+    // Nobody writes packs yet: what an interrupted fetch of a former layer left goes too.
+    if (agent->target()) {
+      std::vector<LayerFiles> wanted;
+      for (const LayerId& layer : agent->target()->stack)
+        if (auto files = load_layer(state, layer, keys)) wanted.push_back(std::move(*files));
+      if (wanted.size() == agent->target()->stack.size()) remove_other_layers(wanted, true);
+    }
+    if (os::exists(state.swarm_certificate())) open_swarm();
+    feed(Agent::Tick{});
+  }
+
+  // --- the agent
+
+  void feed(Agent::Event event) {
+    events.push_back(std::move(event));
+    if (is_feeding) return;
+    is_feeding = true;
+    while (!events.empty()) {
+      const Agent::Event next = std::move(events.front());
+      events.pop_front();
+      for (const Agent::Action& action : agent->on(next, loop.now()))
+        std::visit([this](const auto& a) { carry_out(a); }, action);
+    }
+    is_feeding = false;
+    tick.cancel();
+    if (const auto due = agent->next_change())
+      tick = loop.after(std::max<Duration>(*due - loop.now(), 1ms),
+                        later([](State& self) { self.feed(Agent::Tick{}); }));
+  }
+
+  void carry_out(const Agent::Poll& poll) {
+    origin->poll(poll.request,
+                 later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
+                   self.polled(kind, std::move(reply));
+                 }));
+  }
+
+  void polled(Agent::PollKind kind, Result<wire::PollReply> reply) {
+    if (!reply) {
+      // Once, not for every try.
+      if (agent->origin_reachable() || reply.error().kind() != ErrorKind::unavailable)
+        log::warning("poll_failed", {{"error", reply.error().text()}});
+      return feed(Agent::PollFailed{kind, random_number()});
+    }
+    if (!agent->origin_reachable()) log::info("origin_reached");
+    if (reply->status != agent->status())
+      log::info("device_status", {{"status", wire::name_of(reply->status)}});
+    feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
+  }
+
+  void carry_out(const Agent::KeepTarget& keep) {
+    if (auto done = os::write_file(state.records() + "/target", keep.target); !done)
+      log::error("target_not_kept", {{"error", done.error().text()}});
+    log::info("target_received",
+              {{"sequence", agent->target()->sequence}, {"layers", agent->target()->stack.size()}});
+  }
+
+  void carry_out(const Agent::RefuseTarget& refuse) {
+    log::error("target_refused", {{"why", refuse.why}});
+    report("target", now_ms(), Error(ErrorKind::refused, refuse.why), {});
+  }
+
+  // --- layers
+
+  void carry_out(const Agent::FetchRecords& fetch) {
+    if (auto files = load_layer(state, fetch.layer, keys)) return records_ready(std::move(*files));
+    origin->fetch_layer(fetch.layer,
+                        later([layer = fetch.layer](State& self, Result<LayerEnvelopes> got) {
+                          self.take_records(layer, std::move(got));
+                        }));
+  }
+
+  void take_records(const LayerId& layer, Result<LayerEnvelopes> got) {
+    if (!got) return records_failed(layer, std::move(got.error()));
+    auto files = check_layer(layer, *got, keys);
+    if (!files) return records_failed(layer, std::move(files.error()));
+    if (auto done = keep_layer(state, layer, *got); !done)
+      return records_failed(layer, std::move(done.error()));
+    records_ready(std::move(*files));
+  }
+
+  void records_failed(const LayerId& layer, Error error) {
+    log::warning("records_failed", {{"layer", layer}, {"error", error.text()}});
+    if (error.kind() != ErrorKind::unavailable) report("fetch", now_ms(), error, {layer});
+    feed(Agent::RecordsFailed{layer, random_number()});
+  }
+
+  void records_ready(LayerFiles files) {
+    const LayerId layer = files.layer;
+    const Bytes missing = missing_bytes(state, files);
+    const auto space = os::space_of(state.packs());
+    if (!space) return records_failed(layer, space.error());
+    if (missing.count > 0 && space->free < missing + options.space_reserve)
+      return records_failed(
+          layer, {ErrorKind::out_of_space, "layer " + files.name + " needs " +
+                                               to_text(missing + options.space_reserve) +
+                                               " of space in " + state.cache() + ", " +
+                                               to_text(space->free) + " are free: make room"});
+    log::info(
+        "layer_wanted",
+        {{"layer", layer}, {"name", files.name}, {"missing", missing}, {"size", files.size()}});
+    layers[layer] = std::move(files);
+    feed(Agent::RecordsFetched{layer, missing});
+  }
+
+  void carry_out(const Agent::Join& join) {
+    joined.insert(join.layer);
+    share(join.layer);
+  }
+
+  void share(const LayerId& layer) {
+    if (!swarm) return;
+    if (auto done = swarm->join(layers.at(layer)); !done) {
+      log::error("join_failed", {{"layer", layer}, {"error", done.error().text()}});
+      lose(layer);
+    }
+  }
+
+  // Its records or packs proved unusable.
+  void lose(const LayerId& layer) {
+    if (auto done = forget_layer(state, layer); !done)
+      log::error("layer_not_forgotten", {{"error", done.error().text()}});
+    feed(Agent::LayerLost{layer, random_number()});
+  }
+
+  void carry_out(const Agent::Leave& leave) {
+    joined.erase(leave.layer);
+    layers.erase(leave.layer);
+    if (swarm) swarm->leave(leave.layer);
+  }
+
+  void remove_other_layers(const std::vector<LayerFiles>& keep, bool unfinished) const {
+    const auto freed = remove_others(state, keep, unfinished);
+    if (!freed)
+      log::warning("cache_not_cleaned", {{"error", freed.error().text()}});
+    else if (freed->count > 0)
+      log::info("cache_cleaned", {{"freed", *freed}});
+  }
+
+  // --- the swarm
+
+  void open_swarm() {
+    auto certificate = os::read_text(state.swarm_certificate());
+    auto key = os::read_text(state.swarm_key());
+    if (!certificate || !key) return;
+    auto started =
+        start_swarm({*certificate, *key}, later([](State& self, const LayerSwarm::Event& event) {
+                      std::visit([&](const auto& e) { self.heard(e); }, event);
+                    }));
+    if (!started) {
+      log::error("swarm_not_started", {{"error", started.error().text()}});
+      swarm_again = loop.after(kSwarmAgain, later([](State& self) { self.open_swarm(); }));
+      return;
+    }
+    swarm = std::move(*started);
+    meet();
+    const std::set<LayerId> wanted = joined;
+    for (const LayerId& layer : wanted) share(layer);
+    if (lease) lead();
+  }
+
+  void heard(const LayerSwarm::Progress& progress) {
+    feed(Agent::LayerProgress{progress.layer, progress.missing});
+  }
+  void heard(const LayerSwarm::Complete& complete) {
+    const auto layer = layers.find(complete.layer);
+    if (layer == layers.end()) return;
+    const auto sources = swarm->sources();
+    log::info("layer_complete", {{"layer", complete.layer},
+                                 {"name", layer->second.name},
+                                 {"from_lan", sources.lan},
+                                 {"from_origin", sources.origin}});
+    feed(Agent::LayerComplete{complete.layer});
+  }
+  void heard(const LayerSwarm::Trouble& trouble) {
+    log::warning("swarm_trouble", {{"kind", name_of(trouble.kind)}, {"error", trouble.text}});
+    if (trouble.kind == ErrorKind::out_of_space)
+      report("fetch", now_ms(), Error(trouble.kind, trouble.text), {});
+  }
+
+  void carry_out(const Agent::MeetPeers& action) {
+    peers = action.peers;
+    log::info("peers", {{"count", peers.size()}});
+    meet();
+  }
+  void meet() {
+    if (!swarm) return;
+    if (auto done = swarm->meet(peers); !done)
+      log::error("peers_refused", {{"error", done.error().text()}});
+  }
+
+  void carry_out(const Agent::Lead& action) {
+    const bool is_new = !lease || lease->epoch != action.epoch;
+    lease = {action.epoch, action.token, action.expires, action.seeders};
+    if (is_new) log::info("lease_held", {{"epoch", action.epoch}});
+    lead();
+  }
+  void lead() {
+    if (!swarm) return;
+    if (auto done = swarm->lead(*lease); !done)
+      log::error("lease_not_used", {{"error", done.error().text()}});
+  }
+  void carry_out(const Agent::Resign&) {
+    log::info("lease_given_up", {{"epoch", lease ? lease->epoch : 0}});
+    lease.reset();
+    if (swarm) swarm->resign();
+  }
+
+  void carry_out(const Agent::RenewLease& renew) {
+    origin->renew_lease(renew.request, later([](State& self, Result<wire::LeaseReply> reply) {
+                          if (reply) return self.feed(Agent::LeaseRenewed{std::move(*reply)});
+                          if (reply.error().kind() == ErrorKind::refused)
+                            return self.feed(Agent::LeaseLost{});
+                          self.feed(Agent::LeaseFailed{});
+                        }));
+  }
+
+  // --- apply
+
+  void carry_out(const Agent::Apply& apply) {
+    log::info("apply_starts", {{"sequence", apply.sequence}});
+    worker.ask({.kind = WorkerRequest::Kind::apply, .parent = {}, .reason = {}},
+               later([sequence = apply.sequence, started = now_ms()](
+                         State& self, const Result<WorkerReply>& reply) {
+                 if (reply)
+                   self.applied(*reply, started);
+                 else
+                   self.apply_failed(sequence, reply.error(), started);
+               }));
+  }
+
+  void applied(const WorkerReply& reply, std::int64_t started) {
+    const ApplyCounts& counts = reply.counts;
+    log::info("applied", {{"sequence", reply.sequence},
+                          {"created", counts.created},
+                          {"replaced", counts.replaced},
+                          {"metadata", counts.metadata},
+                          {"removed", counts.removed},
+                          {"bytes", counts.bytes}});
+    report("apply", started, std::nullopt, reply.stack,
+           {{"created", static_cast<std::int64_t>(counts.created)},
+            {"replaced", static_cast<std::int64_t>(counts.replaced)},
+            {"metadata", static_cast<std::int64_t>(counts.metadata)},
+            {"removed", static_cast<std::int64_t>(counts.removed)},
+            {"kept", static_cast<std::int64_t>(counts.kept)},
+            {"bytes", static_cast<std::int64_t>(counts.bytes)}});
+    feed(Agent::Applied{reply.sequence});
+    // Nobody of the site is behind this device for long: it needs the new layers, not the old.
+    std::vector<LayerFiles> wanted;
+    for (const auto& [id, files] : layers) wanted.push_back(files);
+    if (agent->target() && wanted.size() == agent->layers().size())
+      remove_other_layers(wanted, false);
+  }
+
+  void apply_failed(std::uint64_t sequence, const Error& error, std::int64_t started) {
+    const bool again = error.kind() != ErrorKind::refused && error.kind() != ErrorKind::invalid;
+    log::error("apply_failed",
+               {{"sequence", sequence}, {"error", error.text()}, {"tried_again", again}});
+    if (error.kind() != ErrorKind::unavailable) report("apply", started, error, {});
+    if (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::not_found)
+      return check_packs(sequence);
+    feed(Agent::ApplyFailed{sequence, again, random_number()});
+  }
+
+  // The worker found bytes that are not what they must be: a disk forgot them. What is damaged is
+  // fetched again.
+  void check_packs(std::uint64_t sequence) {
+    std::vector<LayerFiles> all;
+    for (const auto& [id, files] : layers) all.push_back(files);
+    loop.offload_value(
+        [directory = state, all] {
+          std::vector<LayerId> damaged;
+          for (const LayerFiles& files : all) {
+            const auto broken = forget_damaged_packs(directory, files);
+            if (!broken || *broken > 0) damaged.push_back(files.layer);
+          }
+          return damaged;
+        },
+        later([sequence](State& self, const std::vector<LayerId>& damaged) {
+          for (const LayerId& layer : damaged) {
+            log::warning("layer_damaged", {{"layer", layer}});
+            self.lose(layer);
+          }
+          self.feed(Agent::ApplyFailed{sequence, true, random_number()});
+        }));
+  }
+
+  // --- certificates
+
+  void carry_out(const Agent::Renew& renew) {
+    if (renew.swarm)
+      renew_swarm_certificate();
+    else
+      renew_certificate();
+  }
+
+  void renew_failed(bool of_swarm, const Error& error) {
+    log::warning("certificate_not_renewed",
+                 {{"which", of_swarm ? "swarm" : "api"}, {"error", error.text()}});
+    feed(Agent::RenewFailed{of_swarm, random_number()});
+  }
+
+  void renew_certificate() {
+    auto key = os::read_text(state.device_key());
+    auto csr = key ? net::make_request(*key) : Result<std::string>(fail(key.error()));
+    if (!csr) return renew_failed(false, csr.error());
+    origin->renew_certificate(
+        *csr, later([key = *key](State& self, const Result<wire::RenewReply>& reply) {
+          if (!reply) return self.renew_failed(false, reply.error());
+          const auto expires = self.expiry_of_pem(reply->certificate_pem);
+          if (!expires)
+            return self.renew_failed(false, {ErrorKind::invalid, "the answer is no certificate"});
+          auto done = os::write_file(self.state.device_certificate(),
+                                     as_view(reply->certificate_pem), 0600);
+          if (done) done = self.origin->use_certificate(reply->certificate_pem, key);
+          if (!done) return self.renew_failed(false, done.error());
+          log::info("certificate_renewed", {{"which", "api"}});
+          self.feed(Agent::Renewed{false, *expires});
+        }));
+  }
+
+  void renew_swarm_certificate() {
+    auto made = net::make_key_and_request();
+    if (!made) return renew_failed(true, made.error());
+    origin->fetch_swarm_certificate(
+        made->csr_pem,
+        later([key = made->key_pem](State& self, const Result<wire::SwarmCertificateReply>& reply) {
+          if (!reply) return self.renew_failed(true, reply.error());
+          self.take_swarm_certificate(*reply, key);
+        }));
+  }
+
+  void take_swarm_certificate(const wire::SwarmCertificateReply& reply, const std::string& key) {
+    const auto expires = expiry_of_pem(reply.certificate_pem);
+    if (!expires) return renew_failed(true, {ErrorKind::invalid, "the answer is no certificate"});
+    // The certificate last: without it the pair does not count.
+    static_cast<void>(os::remove_file(state.swarm_certificate()));
+    for (const auto& [path, text] :
+         {std::pair{state.swarm_key(), key}, std::pair{state.swarm_ca(), reply.swarm_ca_pem},
+          std::pair{state.swarm_certificate(), reply.certificate_pem}})
+      if (auto done = os::write_file(path, as_view(text), 0600); !done)
+        return renew_failed(true, done.error());
+    log::info("certificate_renewed", {{"which", "swarm"}});
+    if (swarm)
+      swarm->use_identity({reply.certificate_pem, key});
+    else
+      open_swarm();
+    feed(Agent::Renewed{true, *expires});
+  }
+
+  // --- synchronization
+
+  void carry_out(const Agent::Sync& action) {
+    for (SyncThen& then : sync_asked) sync_waiters.push_back(std::move(then));
+    sync_asked.clear();
+    log::info("sync_starts", {{"reason", action.reason}});
+    sync = std::make_unique<Synchronization>(
+        loop, worker, *origin, state, action.reason, options.sync,
+        later([started = now_ms()](State& self, const Result<SyncFigures>& result) {
+          self.synchronized(result, started);
+        }));
+  }
+
+  void synchronized(const Result<SyncFigures>& result, std::int64_t started) {
+    sync.reset();
+    if (result) {
+      synced_at = net::Loop::wall_now();
+      log::info("snapshot_kept", {{"snapshot", result->snapshot},
+                                  {"files_read", result->files_read},
+                                  {"files_reused", result->files_reused},
+                                  {"packs_sent", result->packs_sent},
+                                  {"bytes_sent", result->bytes_sent},
+                                  {"notes", result->notes}});
+      report("snapshot", started, std::nullopt, {},
+             {{"files_read", static_cast<std::int64_t>(result->files_read)},
+              {"files_reused", static_cast<std::int64_t>(result->files_reused)},
+              {"bytes_read", result->bytes_read.count},
+              {"packs_sent", static_cast<std::int64_t>(result->packs_sent)},
+              {"bytes_sent", result->bytes_sent.count},
+              {"notes", static_cast<std::int64_t>(result->notes)}});
+    } else {
+      log::warning("sync_failed", {{"error", result.error().text()}});
+      if (result.error().kind() != ErrorKind::unavailable)
+        report("snapshot", started, result.error(), {});
+    }
+    for (const SyncThen& then : std::exchange(sync_waiters, {})) then(result);
+    feed(Agent::SyncEnded{});
+  }
+
+  // --- reports
+
+  std::int64_t now_ms() const { return ms_of(net::Loop::wall_now()); }
+
+  void report(std::string operation, std::int64_t started, const std::optional<Error>& error,
+              std::vector<LayerId> stack, std::map<std::string, std::int64_t> counts = {}) {
+    wire::Report message{.operation = std::move(operation),
+                         .layers = std::move(stack),
+                         .target_sequence = agent->target() ? agent->target()->sequence : 0,
+                         .started_ms = started,
+                         .finished_ms = now_ms(),
+                         .ok = !error,
+                         .text = error ? printable(error->text(), 4000) : "",
+                         .bytes_by_source = {},
+                         .counts = std::move(counts)};
+    if (swarm) {
+      const auto sources = swarm->sources();
+      message.bytes_by_source = {{"lan", sources.lan.count}, {"wan", sources.origin.count}};
+    }
+    if (message.layers.size() > 256) message.layers.resize(256);
+    // Lost with the line: the next poll tells the origin what is applied all the same.
+    origin->report(message, [](const Result<Done>& sent) {
+      if (!sent) log::warning("report_lost", {{"error", sent.error().text()}});
+    });
+  }
+
+  // --- run/node.sock
+
+  void handle(const std::string& line, const net::LocalServer::Answer& answer) {
+    const json request = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const std::string what =
+        request.is_object() && request.contains("do") && request["do"].is_string()
+            ? request["do"].get<std::string>()
+            : "";
+    if (what == "status") return answer(status().dump());
+    if (what != "sync" && what != "revert")
+      return answer(to_line(
+          {ErrorKind::invalid, "the node knows no request '" + printable(line, 100) + "'"}));
+    if (!agent)
+      return answer(to_line(worker_error ? *worker_error
+                                         : Error(ErrorKind::unavailable, "the node is starting")));
+    if (what == "sync")
+      synchronize(answer);
+    else
+      revert(answer);
+  }
+
+  void synchronize(const net::LocalServer::Answer& answer) {
+    if (agent->status() != wire::DeviceStatus::assigned)
+      return answer(
+          to_line(agent->origin_reachable()
+                      ? Error(ErrorKind::refused,
+                              "this device is " + std::string(wire::name_of(agent->status())) +
+                                  ": an administrator must place it in a site first")
+                      : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
+    sync_asked.push_back([answer](const Result<SyncFigures>& result) {
+      if (!result) return answer(to_line(result.error()));
+      answer(json{{"ok", true},
+                  {"snapshot", result->snapshot.hex()},
+                  {"files_read", result->files_read},
+                  {"files_reused", result->files_reused},
+                  {"bytes_read", result->bytes_read.count},
+                  {"packs_sent", result->packs_sent},
+                  {"bytes_sent", result->bytes_sent.count},
+                  {"notes", result->notes}}
+                 .dump());
+    });
+    feed(Agent::SyncRequested{});
+  }
+
+  void revert(const net::LocalServer::Answer& answer) {
+    worker.ask({.kind = WorkerRequest::Kind::revert, .parent = {}, .reason = {}},
+               later([answer, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
+                 if (!reply) {
+                   self.report("revert", started, reply.error(), {});
+                   return answer(to_line(reply.error()));
+                 }
+                 log::info("reverted", {{"layers", reply->stack.size()}});
+                 self.report("revert", started, std::nullopt, reply->stack);
+                 self.feed(Agent::Reverted{reply->stack});
+                 json layers = json::array();
+                 for (const LayerId& layer : reply->stack) layers.push_back(layer.hex());
+                 answer(json{{"ok", true}, {"applied", layers}}.dump());
+               }));
+  }
+
+  json status() const {
+    json out{{"ok", true},
+             {"device", config.device.hex()},
+             {"origin", config.origin_host + ':' + std::to_string(config.origin_port)},
+             {"version", LAMINA_VERSION},
+             {"volume", config.volume}};
+    if (!agent) {
+      out["state"] = "starting";
+      if (worker_error) out["problem"] = worker_error->text();
+      return out;
+    }
+    out["state"] = "running";
+    out["status"] = wire::name_of(agent->status());
+    out["origin_reachable"] = agent->origin_reachable();
+    out["target_sequence"] = agent->target() ? agent->target()->sequence : 0;
+    out["applied_sequence"] = agent->applied_sequence();
+    out["holds_lease"] = agent->leads();
+    out["synchronizing"] = sync != nullptr;
+    out["peers"] = peers.size();
+    out["layers"] = json::array();
+    for (const auto& [id, layer] : agent->layers()) {
+      const auto files = layers.find(id);
+      out["layers"].push_back({{"layer", id.hex()},
+                               {"name", files == layers.end() ? "" : files->second.name},
+                               {"phase", name_of_phase(layer.phase)},
+                               {"missing_bytes", layer.missing.count}});
+    }
+    if (swarm) {
+      const auto sources = swarm->sources();
+      out["bytes"] = {{"from_lan", sources.lan.count},
+                      {"from_origin", sources.origin.count},
+                      {"to_lan", sources.sent.count}};
+    }
+    const LastSnapshot last = read_last_snapshot(state);
+    if (!last.id.is_none()) out["snapshot"] = last.id.hex();
+    if (synced_at) out["synchronized_at"] = to_iso8601(*synced_at);
+    return out;
+  }
+};
+
+Service::Service(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Service::~Service() {
+  // Their callbacks hold no reference to the state; what they refer to goes after them.
+  state_->control.reset();
+  state_->sync.reset();
+  state_->swarm.reset();
+}
+
+Result<std::unique_ptr<Service>> Service::start(net::Loop& loop, StateDirectory state,
+                                                Options options, StartSwarm start_swarm) {
+  auto inside = std::make_shared<State>(loop, std::move(state), options, std::move(start_swarm));
+  if (auto done = inside->open(); !done) return fail(std::move(done.error()));
+  return std::unique_ptr<Service>(new Service(std::move(inside)));
+}
+
+Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
+                                Duration timeout) {
+  // A missing enrolment says more than a missing socket.
+  if (auto config = read_config(state); !config) return fail(std::move(config.error()));
+  auto answer = net::local_request(state.node_socket(), json{{"do", what}}.dump(), timeout);
+  if (!answer) return fail(std::move(answer.error()).in("is `lamina-node run` running?"));
+  const json object = json::parse(*answer, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object() || !object.contains("ok"))
+    return fail(ErrorKind::invalid, "the node's answer is not what it must be");
+  if (object["ok"] == true) return answer;
+  const std::string kind = object.value("kind", "");
+  for (const ErrorKind known : {ErrorKind::not_found, ErrorKind::corrupt, ErrorKind::unavailable,
+                                ErrorKind::out_of_space, ErrorKind::invalid, ErrorKind::refused})
+    if (name_of(known) == kind) return fail(known, object.value("text", ""));
+  return fail(ErrorKind::unavailable, object.value("text", ""));
+}
+
+}  // namespace lamina::node

@@ -1,0 +1,48 @@
+// Service: the network process of a device. It carries out what the Agent decides, over the
+// origin's API, the site's swarm and the worker's socket, and answers `lamina-node
+// status|sync|revert`.
+//
+// Runs without root. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "node/net/agent.hpp"
+#include "node/net/layer_swarm.hpp"
+#include "node/net/synchronization.hpp"
+
+namespace lamina::node {
+
+class Service {
+ public:
+  struct Options {
+    std::uint16_t swarm_port = 0;  // What peers are told; 0: this device shares nothing.
+    Agent::Limits limits = {};
+    Synchronization::Options sync = {};
+    Duration worker_retry =
+        std::chrono::seconds{1};  // While the worker does not answer at the start.
+    // Kept free on the cache's disk beyond what a layer needs.
+    Bytes space_reserve = 64_MiB;
+  };
+
+  // Reads the state directory and opens run/node.sock. The Agent starts once the worker has said
+  // what is applied. The loop outlives the service.
+  static Result<std::unique_ptr<Service>> start(net::Loop& loop, StateDirectory state,
+                                                Options options, StartSwarm start_swarm);
+  ~Service();
+
+ private:
+  struct State;
+  explicit Service(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+// Requests and answers on run/node.sock, one line of JSON each:
+//   {"do":"status"}   {"do":"sync"}   {"do":"revert"}
+//   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
+// Blocking; for the command line. The failed side is the answer's error.
+Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
+                                Duration timeout);
+
+}  // namespace lamina::node

@@ -1,0 +1,225 @@
+#include "node/net/synchronization.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "shared/base/log.hpp"
+#include "shared/os/file.hpp"
+#include "shared/os/random.hpp"
+#include "shared/store/pack_files.hpp"
+
+namespace lamina::node {
+namespace {
+
+std::string snapshot_path(const StateDirectory& state) { return state.net() + "/snapshot.json"; }
+
+Result<std::vector<ChunkId>> chunks_of(const std::string& path, const PackId& pack) {
+  auto open = OpenPack::open(path, "pack " + pack.short_hex());
+  if (!open) return fail(std::move(open.error()));
+  std::vector<ChunkId> ids;
+  for (const format::Frame& frame : open->index().frames)
+    for (const format::ChunkRef& chunk : frame.chunks) ids.push_back(chunk.id);
+  return ids;
+}
+
+}  // namespace
+
+LastSnapshot read_last_snapshot(const StateDirectory& state) {
+  const auto text = os::read_text(snapshot_path(state), 4096);
+  if (!text) return {};
+  const auto object = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object() || !object.contains("snapshot") || !object["snapshot"].is_string() ||
+      !object.contains("sequence") || !object["sequence"].is_number_unsigned())
+    return {};
+  const auto id = SnapshotId::parse(object["snapshot"].get<std::string>());
+  if (!id) return {};
+  return {*id, object["sequence"].get<std::uint64_t>()};
+}
+
+Status write_last_snapshot(const StateDirectory& state, const LastSnapshot& last) {
+  const nlohmann::json object = {{"snapshot", last.id.hex()}, {"sequence", last.sequence}};
+  return os::write_file(snapshot_path(state), as_view(object.dump() + '\n'), 0600);
+}
+
+struct Synchronization::State : std::enable_shared_from_this<State> {
+  State(net::Loop& on, WorkerLink& w, OriginLink& o, const StateDirectory& s, std::string why,
+        Options with, Then call)
+      : loop(on),
+        worker(w),
+        origin(o),
+        state(s),
+        reason(std::move(why)),
+        options(with),
+        then(std::move(call)),
+        last(read_last_snapshot(s)) {}
+
+  net::Loop& loop;
+  WorkerLink& worker;
+  OriginLink& origin;
+  const StateDirectory& state;
+  std::string reason;
+  Options options;
+  Then then;
+  LastSnapshot last;
+  SyncFigures figures;
+  bool full = false;
+  bool kept = false;   // The origin has the snapshot.
+  bool again = false;  // The origin lacks something: scan in full once this one has ended.
+  std::optional<Error> failure;  // Why the scan was abandoned.
+  int failures = 0;
+  net::Timer retry;
+
+  template <class Call>
+  auto later(Call call) {
+    return [weak = weak_from_this(), call = std::move(call)](auto... values) {
+      if (const auto self = weak.lock()) call(*self, std::move(values)...);
+    };
+  }
+
+  void scan() {
+    worker.ask({.kind = WorkerRequest::Kind::scan,
+                .sequence = last.sequence + 1,
+                .parent = last.id,
+                .reason = reason,
+                .full = full},
+               later([](State& self, Result<WorkerReply> reply) { self.heard(reply); }));
+  }
+
+  void heard(Result<WorkerReply>& reply) {
+    if (reply && !reply->pack.is_none()) return take_pack(reply->pack);
+    if (reply && !reply->snapshot.is_none() && !kept) return take_snapshot(*reply);
+    // The scan has ended, well or not.
+    if (again) {
+      again = false;
+      failure.reset();
+      full = true;
+      return scan();
+    }
+    if (failure) return finish(fail(std::move(*failure)));
+    if (!reply) return finish(fail(std::move(reply.error())));
+    finish(figures);
+  }
+
+  void finish(Result<SyncFigures> result) {
+    // From the loop, so that the callee may destroy the object.
+    loop.post([call = std::move(then), result = std::move(result)] { call(result); });
+  }
+
+  void abandon(Error error) {
+    failure = std::move(error);
+    worker.answer(WorkerRequest::Kind::abandon);
+  }
+
+  // Tries `call` again when waiting may help, else abandons the scan.
+  template <class Call>
+  void try_again_or_abandon(Error error, Call call) {
+    if (error.kind() != ErrorKind::unavailable || ++failures >= options.failures_max)
+      return abandon(std::move(error));
+    const auto random = os::random_id<ByteId<struct JitterTag, 8>>().prefix();
+    log::info("sync_waits", {{"error", error.text()}, {"failures", failures}});
+    retry = loop.after(policy::retry_after(options.backoff, failures, random),
+                       later([call](State& self) { call(self); }));
+  }
+
+  // --- packs
+
+  std::string path_of(const PackId& pack) const { return state.spool() + "/packs/" + pack.hex(); }
+
+  void take_pack(const PackId& pack) {
+    loop.offload_value([path = path_of(pack), pack] { return chunks_of(path, pack); },
+                       later([pack](State& self, Result<std::vector<ChunkId>> ids) {
+                         if (!ids) return self.abandon(std::move(ids.error()));
+                         self.find_lacking(pack, *ids);
+                       }));
+  }
+
+  // What an interrupted synchronization has sent already is not sent again.
+  void find_lacking(const PackId& pack, const std::vector<ChunkId>& ids) {
+    origin.find_lacking(ids, later([pack, ids](State& self, Result<std::vector<ChunkId>> lacking) {
+                          if (!lacking)
+                            return self.try_again_or_abandon(std::move(lacking.error()),
+                                                             [pack, ids](State& again_self) {
+                                                               again_self.find_lacking(pack, ids);
+                                                             });
+                          self.failures = 0;
+                          if (lacking->empty()) return self.worker.answer(WorkerRequest::Kind::ack);
+                          self.send_pack(pack);
+                        }));
+  }
+
+  void send_pack(const PackId& pack) {
+    origin.send_pack(pack, path_of(pack), later([pack](State& self, Result<Done> sent) {
+                       if (!sent)
+                         return self.try_again_or_abandon(
+                             std::move(sent.error()),
+                             [pack](State& again_self) { again_self.send_pack(pack); });
+                       self.failures = 0;
+                       self.was_sent(pack);
+                     }));
+  }
+
+  void was_sent(const PackId& pack) {
+    ++figures.packs_sent;
+    if (const auto file = os::open_read(path_of(pack)))
+      if (const auto size = os::file_size(file->get(), path_of(pack)))
+        figures.bytes_sent += Bytes{static_cast<std::int64_t>(*size)};
+    worker.answer(WorkerRequest::Kind::ack);
+  }
+
+  // --- the snapshot
+
+  void take_snapshot(const WorkerReply& reply) {
+    figures.snapshot = reply.snapshot;
+    figures.files_read = reply.files_read;
+    figures.files_reused = reply.files_reused;
+    figures.bytes_read = Bytes{static_cast<std::int64_t>(reply.bytes_read)};
+    figures.notes = reply.notes;
+    auto record = os::read_file(state.spool() + "/snapshot", format::kRecordMax);
+    if (!record) return abandon(std::move(record.error()));
+    if (format::snapshot_id(*record) != reply.snapshot)
+      return abandon({ErrorKind::corrupt, "the snapshot in the spool is another one"});
+    commit(std::move(*record));
+  }
+
+  void commit(Buffer record) {
+    origin.commit_snapshot(
+        record, later([record](State& self, Result<std::vector<ChunkId>> lacking) {
+          if (!lacking && lacking.error().kind() == ErrorKind::corrupt && !self.full)
+            return self.start_over("its manifest cannot be read there");
+          if (!lacking)
+            return self.try_again_or_abandon(
+                std::move(lacking.error()),
+                [record](State& again_self) { again_self.commit(record); });
+          if (lacking->empty()) return self.was_kept();
+          const std::string what = std::to_string(lacking->size()) + " chunks are lacking";
+          if (!self.full) return self.start_over(what);
+          self.abandon({ErrorKind::corrupt, "the origin refuses a full snapshot: " + what});
+        }));
+  }
+
+  void start_over(const std::string& why) {
+    log::warning("sync_in_full", {{"why", why}});
+    again = true;
+    worker.answer(WorkerRequest::Kind::abandon);
+  }
+
+  void was_kept() {
+    kept = true;
+    last = {figures.snapshot, last.sequence + 1};
+    // Without it the next snapshot names the wrong parent; its content is right all the same.
+    if (auto done = write_last_snapshot(state, last); !done)
+      log::warning("snapshot_not_noted", {{"error", done.error().text()}});
+    worker.answer(WorkerRequest::Kind::committed);
+  }
+};
+
+Synchronization::Synchronization(net::Loop& loop, WorkerLink& worker, OriginLink& origin,
+                                 const StateDirectory& state, std::string reason, Options options,
+                                 Then then)
+    : state_(std::make_shared<State>(loop, worker, origin, state, std::move(reason), options,
+                                     std::move(then))) {
+  state_->scan();
+}
+
+Synchronization::~Synchronization() = default;
+
+}  // namespace lamina::node

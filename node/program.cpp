@@ -1,0 +1,208 @@
+#include "node/program.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "node/cmd_run.hpp"
+#include "node/net/enrol.hpp"
+#include "node/net/service.hpp"
+#include "node/worker/worker.hpp"
+#include "shared/cli/exit_code.hpp"
+#include "shared/cli/table.hpp"
+
+namespace lamina::node {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+// A first synchronization over a thin line takes hours.
+constexpr Duration kSyncWithin = 24h;
+constexpr Duration kStatusWithin = 10s;
+
+struct CommandLine {
+  std::string state = "/var/lib/lamina-node";
+  bool as_json = false;
+  Enrolment enrolment;
+  std::string token_file;
+  RunOptions run;
+  std::string wan_max;
+  std::string sync_interval;
+};
+
+Bytes bytes_in(const json& object, const char* key) { return {object.value(key, std::int64_t{0})}; }
+
+Status enroll(CommandLine& line, std::ostream& out) {
+  line.enrolment.state = line.state;
+  if (!line.token_file.empty()) {
+    auto text = os::read_text(line.token_file, 4096);
+    if (!text) return fail(std::move(text.error()));
+    line.enrolment.token = text->substr(0, text->find_first_of("\r\n"));
+  }
+  if (line.enrolment.token.empty())
+    return fail(ErrorKind::invalid, "an enrolment token is needed: --token or --token-file");
+  auto config = enrol(line.enrolment);
+  if (!config) return fail(std::move(config.error()));
+  if (line.as_json)
+    out << json{{"device", config->device.hex()}, {"volume", config->volume}}.dump() << '\n';
+  else
+    out << "This device is " << config->device.hex() << " and manages " << config->volume << ".\n"
+        << "Next, as root:\n  lamina-node worker --state " << line.state
+        << "\n  lamina-node run --state " << line.state << '\n';
+  return Done{};
+}
+
+void print_status(const json& status, std::ostream& out) {
+  cli::Rows rows{{"device", status.value("device", "")}, {"origin", status.value("origin", "")}};
+  const auto row = [&](const char* name, const std::string& value) {
+    rows.push_back({name, printable(value, 200)});
+  };
+  row("volume", status.value("volume", ""));
+  if (status.value("state", "") != "running") {
+    row("state", status.value("state", ""));
+    if (status.contains("problem")) row("problem", status.value("problem", ""));
+    return cli::write_table(out, rows);
+  }
+  row("state", status.value("status", "") + (status.value("origin_reachable", false)
+                                                 ? ", origin reachable"
+                                                 : ", origin not reachable"));
+  row("target", std::to_string(status.value("target_sequence", 0)));
+  row("applied", std::to_string(status.value("applied_sequence", 0)));
+  row("peers", std::to_string(status.value("peers", 0)) +
+                   (status.value("holds_lease", false) ? ", fetches for the site" : ""));
+  if (status.contains("bytes"))
+    row("received", to_text(bytes_in(status["bytes"], "from_lan")) + " from the site, " +
+                        to_text(bytes_in(status["bytes"], "from_origin")) + " from the origin");
+  row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
+                      (status.value("synchronizing", false) ? " (synchronizing)" : ""));
+  for (const json& layer : status.value("layers", json::array()))
+    row("layer", layer.value("layer", "").substr(0, 8) + ' ' + layer.value("name", "") + ' ' +
+                     layer.value("phase", "") + ", " + to_text(bytes_in(layer, "missing_bytes")) +
+                     " missing");
+  cli::write_table(out, rows);
+}
+
+Status status(const CommandLine& line, std::ostream& out) {
+  auto answer = ask_service(StateDirectory(line.state), "status", kStatusWithin);
+  if (!answer) return fail(std::move(answer.error()));
+  if (line.as_json)
+    out << *answer << '\n';
+  else
+    print_status(json::parse(*answer), out);
+  return Done{};
+}
+
+Status sync(const CommandLine& line, std::ostream& out) {
+  auto answer = ask_service(StateDirectory(line.state), "sync", kSyncWithin);
+  if (!answer) return fail(std::move(answer.error()));
+  const json done = json::parse(*answer);
+  if (line.as_json)
+    out << *answer << '\n';
+  else
+    out << "Snapshot " << done.value("snapshot", "") << ": " << done.value("files_read", 0)
+        << " files read, " << done.value("files_reused", 0) << " unchanged, "
+        << to_text(bytes_in(done, "bytes_sent")) << " sent.\n";
+  return Done{};
+}
+
+Status revert(const CommandLine& line, std::ostream& out) {
+  auto answer = ask_service(StateDirectory(line.state), "revert", kSyncWithin);
+  if (!answer) return fail(std::move(answer.error()));
+  const json done = json::parse(*answer);
+  if (line.as_json)
+    out << *answer << '\n';
+  else
+    out << "The last apply is undone; " << done.value("applied", json::array()).size()
+        << " layers are applied. A newer target is applied again.\n";
+  return Done{};
+}
+
+Status run(CommandLine& line) {
+  if (!line.wan_max.empty()) {
+    auto rate = parse_bit_rate(line.wan_max);
+    if (!rate) return fail(std::move(rate.error()).in("--wan-max"));
+    line.run.wan_receive_max = *rate;
+  }
+  if (!line.sync_interval.empty()) {
+    auto interval = parse_duration(line.sync_interval);
+    if (!interval) return fail(std::move(interval.error()).in("--sync-interval"));
+    if (*interval < 1min) return fail(ErrorKind::invalid, "--sync-interval: at least one minute");
+    line.run.sync_interval = *interval;
+  }
+  return run_network(StateDirectory(line.state), line.run);
+}
+
+}  // namespace
+
+int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  CLI::App app("lamina-node: a device of the fleet", "lamina-node");
+  app.footer(std::string(cli::exit_code_help()) +
+             "\nExample: lamina-node enroll --origin origin.example:8443 --ca-fingerprint HEX \\\n"
+             "           --token SECRET --volume / --user lamina");
+  app.set_version_flag("--version", LAMINA_VERSION);
+  app.require_subcommand(1);
+  CommandLine line;
+  Status done = Done{};
+  const auto command = [&](const char* name, const char* what, const char* example) {
+    auto* added = app.add_subcommand(name, what);
+    added->footer(std::string("Example: lamina-node ") + example);
+    added->add_option("--state", line.state, "the node's state directory")->capture_default_str();
+    return added;
+  };
+  auto* enroll_command = command("enroll", "make this computer a device of the fleet (as root)",
+                                 "enroll --origin origin.example:8443 --ca-fingerprint HEX "
+                                 "--token SECRET --volume / --user lamina");
+  auto* run_command = command("run", "the network process: layers down, changes up",
+                              "run --state /var/lib/lamina-node --swarm-listen 192.0.2.20:8444");
+  auto* worker_command = command("worker", "the worker: applies and scans (as root, no network)",
+                                 "worker --state /var/lib/lamina-node");
+  auto* status_command = command("status", "what the device is doing", "status --json");
+  auto* sync_command = command("sync", "make a snapshot now and wait for it", "sync");
+  auto* revert_command = command("revert", "undo the last apply", "revert");
+  for (CLI::App* json_command : {enroll_command, status_command, sync_command, revert_command})
+    json_command->add_flag("--json", line.as_json, "print a JSON record");
+
+  Enrolment& enrolment = line.enrolment;
+  enroll_command->add_option("--origin", enrolment.origin, "HOST:PORT of the origin")->required();
+  enroll_command
+      ->add_option("--ca-fingerprint", enrolment.ca_fingerprint,
+                   "SHA-256 of the origin's CA, as `lamina-origin init` printed it")
+      ->required();
+  enroll_command->add_option("--token", enrolment.token, "the enrolment token");
+  enroll_command->add_option("--token-file", line.token_file,
+                             "a file with the token, which then stands in no process list");
+  enroll_command
+      ->add_option("--volume", enrolment.volume, "the directory to manage, as absolute path")
+      ->required();
+  enroll_command->add_option("--hardware-uuid", enrolment.hardware_uuid,
+                             "instead of the firmware's (SMBIOS) UUID");
+  enroll_command->add_option("--user", enrolment.user, "the user of the network process");
+  run_command->add_option("--user", line.run.user, "instead of the user of the enrolment");
+  run_command
+      ->add_option("--swarm-listen", line.run.swarm_listen,
+                   "ADDRESS:PORT where the devices of the site reach this one")
+      ->capture_default_str();
+  run_command->add_option("--wan-max", line.wan_max,
+                          "most that is fetched from the origin, for example '8 Mbit/s'");
+  run_command->add_option("--sync-interval", line.sync_interval,
+                          "between two snapshots (default: 60 min), for example '15 min'");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error, out, err), cli::ok;
+    err << "lamina-node: " << error.what() << "; see lamina-node --help\n";
+    return cli::usage;
+  }
+  if (enroll_command->parsed()) done = enroll(line, out);
+  if (run_command->parsed()) done = run(line);
+  if (worker_command->parsed()) done = run_worker(StateDirectory(line.state));
+  if (status_command->parsed()) done = status(line, out);
+  if (sync_command->parsed()) done = sync(line, out);
+  if (revert_command->parsed()) done = revert(line, out);
+  if (done) return cli::ok;
+  err << "lamina-node: " << done.error().text() << '\n';
+  return cli::exit_code_of(done.error().kind());
+}
+
+}  // namespace lamina::node
