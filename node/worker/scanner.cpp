@@ -70,6 +70,16 @@ void add_ids(const std::string& path, KnownChunks& known) {
   });
 }
 
+// The device's manifest is like its layers' but for what is its own, and cut at the same places.
+void add_packs(const std::vector<std::string>& paths, KnownChunks& known) {
+  for (const std::string& path : paths) {
+    const auto pack = OpenPack::open(path, path);
+    if (!pack) continue;
+    for (const format::Frame& frame : pack->index().frames)
+      for (const format::ChunkRef& chunk : frame.chunks) known.add(chunk.id);
+  }
+}
+
 std::string text_of(const std::vector<Note>& notes) {
   std::string text;
   for (const Note& note : notes) {
@@ -93,6 +103,7 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
   if (!request.full) {
     add_scanned(work_ + "/scan", known);
     add_ids(work_ + "/manifest-ids", known);
+    add_packs(request.manifest_packs, known);
   }
   known.seal();
 

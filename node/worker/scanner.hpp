@@ -26,6 +26,9 @@ struct ScanRequest {
   WallTime started;
   // Ignore what earlier scans left: read everything and send everything but the layers' chunks.
   bool full = false;
+  // Packs of layers of this device that hold manifests: the origin has their chunks too. Packs that
+  // cannot be read are passed over.
+  std::vector<std::string> manifest_packs = {};
 };
 
 struct ScanResult {

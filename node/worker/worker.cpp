@@ -28,22 +28,40 @@ Result<format::LayerRecord> read_layer(const StateDirectory& state, const LayerI
   return format::parse_layer(opened->record);
 }
 
-// Adds the packs of a layer to `set`. What the distribution says is only where to look: every chunk
-// is checked against the layer's own ids.
-Status add_packs(const StateDirectory& state, const LayerId& id, const TrustedKeys& keys,
-                 PackSet& set) {
+Result<format::DistributionRecord> read_distribution(const StateDirectory& state, const LayerId& id,
+                                                     const TrustedKeys& keys) {
   auto envelope = os::read_file(record_path(state, id, "distribution"), format::kRecordMax);
   if (!envelope) return fail(std::move(envelope.error()));
   const std::vector<PublicKey> trusted{keys.target};
   auto opened = format::open_record(format::RecordType::distribution, *envelope, trusted);
   if (!opened) return fail(std::move(opened.error()));
-  auto distribution = format::parse_distribution(opened->record);
+  return format::parse_distribution(opened->record);
+}
+
+// Adds the packs of a layer to `set`. What the distribution says is only where to look: every chunk
+// is checked against the layer's own ids.
+Status add_packs(const StateDirectory& state, const LayerId& id, const TrustedKeys& keys,
+                 PackSet& set) {
+  auto distribution = read_distribution(state, id, keys);
   if (!distribution) return fail(std::move(distribution.error()));
   for (const format::DistributedPack& pack : distribution->packs) {
     auto added = set.add(state.packs() + '/' + pack.id.hex(), "pack " + pack.id.short_hex());
     if (!added) return added;
   }
   return Done{};
+}
+
+// Of the layers that the target in the cache names, as far as they are there.
+std::vector<std::string> manifest_packs(const StateDirectory& state, const NodeConfig& config,
+                                        const TrustedKeys& keys, WallTime now) {
+  std::vector<std::string> paths;
+  const auto verified = read_target(state, config.device, keys, now);
+  if (!verified) return paths;
+  for (const LayerId& id : verified->target.stack)
+    if (const auto distribution = read_distribution(state, id, keys))
+      for (const format::DistributedPack& pack : distribution->packs)
+        if (pack.is_metadata) paths.push_back(state.packs() + '/' + pack.id.hex());
+  return paths;
 }
 
 Status check_platforms(const std::vector<format::LayerRecord>& layers) {
@@ -176,19 +194,21 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
     return fail(ErrorKind::unavailable, "the synchronization was abandoned");
   };
   Scanner scanner(transaction_, state_.work(), state_.spool());
-  auto result = scanner.scan({.device = config_.device,
-                              .sequence = request.sequence,
-                              .parent = request.parent,
-                              .reason = request.reason,
-                              .started = clock_.wall(),
-                              .full = request.full},
-                             [&](const format::PackSummary& pack, bool is_metadata) -> Status {
-                               WorkerReply reply;
-                               reply.pack = pack.id;
-                               reply.pack_size = pack.size;
-                               reply.pack_is_metadata = is_metadata;
-                               return answered(reply, WorkerRequest::Kind::ack);
-                             });
+  auto result =
+      scanner.scan({.device = config_.device,
+                    .sequence = request.sequence,
+                    .parent = request.parent,
+                    .reason = request.reason,
+                    .started = clock_.wall(),
+                    .full = request.full,
+                    .manifest_packs = manifest_packs(state_, config_, keys_, clock_.wall())},
+                   [&](const format::PackSummary& pack, bool is_metadata) -> Status {
+                     WorkerReply reply;
+                     reply.pack = pack.id;
+                     reply.pack_size = pack.size;
+                     reply.pack_is_metadata = is_metadata;
+                     return answered(reply, WorkerRequest::Kind::ack);
+                   });
   Status done = result ? os::write_file(state_.spool() + "/snapshot", result->record)
                        : Status(fail(std::move(result.error())));
   if (done) {

@@ -23,13 +23,15 @@ Result<std::vector<ChunkId>> Catalog::lacks(const DeviceId& id,
   return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
     auto device = load_device(rows, id);
     if (!device) return fail(std::move(device.error()));
-    // Only what the origin assigned: what a device says it has applied must not open a layer.
+    // Only what the origin assigned: what a device says it has applied must not open a layer. Also
+    // what it was assigned before: its snapshots, and what it has applied still, rest on it.
     std::vector<std::string> places{"cvd-chunk/" + id.hex()};
-    for (const std::string& name : device->target) {
-      auto layer = load_layer_named(rows, name);
-      if (!layer) return fail(std::move(layer.error()));
-      places.push_back("layer-chunk/" + layer->id.hex());
-    }
+    const std::string assigned = device_layer_prefix(id);
+    auto scanned = rows.scan(assigned, [&](std::string_view key, std::string_view) {
+      places.push_back("layer-chunk/" + std::string(key.substr(assigned.size())));
+      return true;
+    });
+    if (!scanned) return fail(std::move(scanned.error()));
     Ids lacking;
     for (const ChunkId& chunk : ids) {
       bool found = false;

@@ -134,6 +134,9 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
         return fail(std::move(target.error()).in("signing the target of " + device.id.hex()));
       if (auto put = rows.put("device-target/" + device.id.hex(), as_text(*target)); !put)
         return fail(std::move(put.error()));
+      for (const LayerId& layer : ids)
+        if (auto put = rows.put(device_layer_prefix(device.id) + layer.hex(), ""); !put)
+          return fail(std::move(put.error()));
       if (auto put = store_device(rows, device); !put) return fail(std::move(put.error()));
       if (auto noted = append_audit(
               rows, act, "device.target", "device:" + device.id.hex(),

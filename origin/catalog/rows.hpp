@@ -2,6 +2,7 @@
 //
 //   device/<hex>            DeviceInfo           device-key/<hex>        fingerprint
 //   device-target/<hex>     signed target        site/<name>             SiteInfo
+//   device-layer/<hex>/<hex>  (empty): it was assigned once
 //   epoch/<site>            decimal number       layer/<hex>             LayerInfo
 //   layer-name/<name>:<v>   layer id, hex        layer-chunk/<hex><raw>  (empty)
 //   token/<sha256>          TokenInfo            token-name/<name>       sha256
@@ -75,6 +76,9 @@ inline Status store_device(Rows& rows, const wire::DeviceInfo& device) {
 inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& name) {
   return load(rows, "site/" + name, wire::parse_site_info,
               "there is no site '" + printable(name, 80) + "'; `lamina site add` makes one");
+}
+inline std::string device_layer_prefix(const DeviceId& id) {
+  return "device-layer/" + id.hex() + '/';
 }
 Result<wire::LayerInfo> load_layer_named(const Rows& rows, const std::string& name);
 

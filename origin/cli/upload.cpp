@@ -5,14 +5,22 @@
 #include "origin/cli/session.hpp"
 
 namespace lamina::origin::cli {
+namespace {
+
+// What is small is coded as well as zstd can: m: an update of 768 files is 8 % smaller than at
+// level 9, and takes a second more. The manifest is always small.
+constexpr int kSmallLevel = 19;
+constexpr std::uint64_t kSmallBytes = 16 << 20;
+
+}  // namespace
 
 Upload::Upload(Session& session, os::TemporaryDirectory directory, PackFiles files, int level)
     : session_(session),
       directory_(std::move(directory)),
       files_(std::move(files)),
-      content_(files_, {.level = level},
+      content_(files_, {.level = level, .first_level = kSmallLevel, .first_bytes = kSmallBytes},
                [this](const format::PackSummary& pack) { return send_pack(pack); }),
-      metadata_(files_, {.level = level},
+      metadata_(files_, {.level = kSmallLevel},
                 [this](const format::PackSummary& pack) { return send_pack(pack); }) {}
 
 Result<std::unique_ptr<Upload>> Upload::start(Session& session, int level) {

@@ -55,7 +55,8 @@ PackWriter::PackWriter(const PackFiles& files, Options options, OnPack on_pack)
     : files_(files),
       options_(options),
       on_pack_(std::move(on_pack)),
-      compressors_(std::make_unique<Compressors>(options.level)) {}
+      compressors_(std::make_unique<Compressors>(options.level)),
+      first_compressors_(std::make_unique<Compressors>(options.first_level)) {}
 
 PackWriter::~PackWriter() = default;
 
@@ -81,12 +82,15 @@ Status PackWriter::start_coding(std::size_t content) {
     if (auto done = write_oldest(); !done) return done;
   Gathering gathering = std::exchange(gathering_[content], {});
   const bool as_is = content == static_cast<std::size_t>(ContentClass::compressed);
+  Compressors* const compressors =
+      bytes_coded_ < options_.first_bytes ? first_compressors_.get() : compressors_.get();
+  if (!as_is) bytes_coded_ += gathering.plain.size();
   coding_.push_back(
       {.coded = std::async(std::launch::async,
-                           [this, as_is, plain = std::move(gathering.plain)]() mutable {
+                           [compressors, as_is, plain = std::move(gathering.plain)]() mutable {
                              if (as_is)
                                return format::CodedFrame{format::Coder::raw, std::move(plain)};
-                             return compressors_->encode(plain);
+                             return compressors->encode(plain);
                            }),
        .chunks = std::move(gathering.chunks)});
   return Done{};

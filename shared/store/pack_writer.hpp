@@ -22,7 +22,11 @@ namespace lamina {
 class PackWriter {
  public:
   struct Options {
-    int level = 9;                            // zstd
+    int level = 9;  // zstd
+    // The first `first_bytes` of plain bytes are coded at this level instead: a small update
+    // crosses thin lines to many sites, and a slow level costs it seconds in all.
+    int first_level = 0;
+    std::uint64_t first_bytes = 0;
     std::uint32_t frame_bytes = 1024 * 1024;  // Plain.
     std::uint64_t pack_bytes = 16 * 1024 * 1024;
   };
@@ -69,6 +73,8 @@ class PackWriter {
   Options options_;
   OnPack on_pack_;
   std::unique_ptr<Compressors> compressors_;
+  std::unique_ptr<Compressors> first_compressors_;
+  std::uint64_t bytes_coded_ = 0;
   std::array<Gathering, kContentClasses> gathering_;
   std::deque<Coding> coding_;
   std::unique_ptr<NewPack> pack_;

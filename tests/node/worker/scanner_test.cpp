@@ -1,5 +1,8 @@
 #include "node/worker/scanner.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "shared/image/list_stream.hpp"
 #include "shared/store/pack_set.hpp"
 #include "shared/tree/materialize.hpp"
@@ -23,7 +26,8 @@ struct Device {
     node::ScanResult result;
     std::uint64_t bytes = 0;
   };
-  Sent sync(std::uint64_t sequence, bool full = false) {
+  Sent sync(std::uint64_t sequence, bool full = false,
+            std::vector<std::string> manifest_packs = {}) {
     auto transaction = Transaction::open(scratch / "volume");
     REQUIRE(transaction);
     Scanner scanner(*transaction, scratch / "work", scratch / "spool");
@@ -31,7 +35,8 @@ struct Device {
     auto result = scanner.scan({.sequence = sequence,
                                 .reason = "test",
                                 .started = {std::int64_t{4'000'000'000} * 1'000'000'000},
-                                .full = full},
+                                .full = full,
+                                .manifest_packs = std::move(manifest_packs)},
                                [&](const format::PackSummary& pack, bool) -> Status {
                                  sent.bytes += pack.size;
                                  const std::string from =
@@ -120,6 +125,24 @@ TEST_CASE("scanner: what the applied layers brought is not sent", "[node]") {
   }
   CHECK(device.sync(1).bytes < 64 * 1024);
   CHECK(device.sync(2, true).bytes < 64 * 1024);
+}
+
+TEST_CASE("scanner: of the manifest, only what the layers' manifests have not is sent", "[node]") {
+  Device first, same;
+  for (const Device* device : {&first, &same})
+    for (int i = 0; i < 4000; ++i) {
+      const std::string path = device->scratch / ("volume/f" + std::to_string(i));
+      make_file(path, to_buffer("content " + std::to_string(i)));
+      const timespec times[2] = {{1, 0}, {1, 0}};
+      REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+    }
+  const auto alone = first.sync(1);
+  std::vector<std::string> packs{"no such pack"};
+  const auto names = os::list_directory(first.scratch / "origin").value();
+  for (const std::string& name : names) packs.push_back(first.scratch / ("origin/" + name));
+  // One more file; the first device's packs stand for the layer's.
+  make_file(same.scratch / "volume/one-more", to_buffer("same"));
+  CHECK(same.sync(1, false, packs).bytes < alone.bytes / 10);
 }
 
 TEST_CASE("scanner: an abandoned scan does not count", "[node]") {

@@ -242,6 +242,12 @@ TEST_CASE("cvd: what another device has stays its secret", "[origin]") {
   CHECK(bench.catalog.lacks(kBob, both).value().empty());
   CHECK(bench.catalog.lacks(kAnn, both).value() == both);
 
+  // What a device was assigned before stays its own: its snapshots rest on it.
+  REQUIRE(bench.publish("os", "1.1", "base", 3, {id_of<ChunkId>(3)}));
+  REQUIRE(bench.assign({.devices = {kBob}, .layers = {"os:1.1"}}));
+  CHECK(bench.catalog.lacks(kBob, both).value().empty());
+  CHECK_FALSE(bench.catalog.may_read_layer(kBob, id_of<LayerId>(1)).value());
+
   // Claiming to have applied a layer opens nothing.
   REQUIRE(bench.catalog.note_poll(kAnn, {.applied = {id_of<LayerId>(1)}}));
   CHECK(bench.catalog.lacks(kAnn, both).value() == both);

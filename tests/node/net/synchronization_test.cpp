@@ -1,0 +1,240 @@
+// A synchronization between a worker that follows a script and an origin that answers over TLS.
+#include "node/net/synchronization.hpp"
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "shared/net/certificates.hpp"
+#include "shared/net/https_server.hpp"
+#include "shared/os/local_socket.hpp"
+#include "shared/store/pack_writer.hpp"
+#include "shared/wire/ids.hpp"
+#include "tests/support/content.hpp"
+#include "tests/support/scratch.hpp"
+
+using namespace lamina;
+using namespace lamina::node;
+using namespace std::chrono_literals;
+using Kind = WorkerRequest::Kind;
+
+namespace {
+
+// One pack and one snapshot for every scan.
+class ScriptedWorker {
+ public:
+  ScriptedWorker(const StateDirectory& state, PackId pack, SnapshotId snapshot)
+      : path_(state.worker_socket()),
+        listener_(
+            os::LocalListener::listen(state.worker_socket(), 0600, static_cast<gid_t>(-1)).value()),
+        pack_(pack),
+        snapshot_(snapshot),
+        thread_([this] { serve(); }) {}
+  ~ScriptedWorker() {
+    // A connection without a request ends it.
+    static_cast<void>(os::LocalConnection::connect(path_));
+    thread_.join();
+  }
+  std::vector<WorkerRequest> heard;  // Read it once no synchronization is under way.
+
+ private:
+  void serve() {
+    for (;;) {
+      auto connection = listener_.accept(60s);
+      if (!connection || !scan(*connection)) return;
+    }
+  }
+  bool scan(os::LocalConnection& connection) {
+    const auto hear = [&]() -> std::optional<Kind> {
+      const auto text = connection.receive(60s);
+      if (!text) return std::nullopt;
+      heard.push_back(parse_worker_request(*text).value());
+      return heard.back().kind;
+    };
+    const auto say = [&](const WorkerReply& reply) {
+      static_cast<void>(connection.send(to_json(reply)));
+    };
+    if (!hear()) return false;
+    WorkerReply pack;
+    pack.pack = pack_;
+    say(pack);
+    auto answer = hear();
+    if (answer == Kind::ack) {
+      WorkerReply snapshot;
+      snapshot.snapshot = snapshot_;
+      snapshot.files_read = 7;
+      say(snapshot);
+      answer = hear();
+    }
+    WorkerReply end;
+    if (answer == Kind::abandon) end.error.emplace(ErrorKind::unavailable, "abandoned");
+    say(end);
+    return true;
+  }
+
+  std::string path_;
+  os::LocalListener listener_;
+  PackId pack_;
+  SnapshotId snapshot_;
+  std::thread thread_;
+};
+
+struct Bench {
+  Bench() {
+    REQUIRE(state.prepare({::geteuid(), ::getegid(), ""}));
+    const auto files = PackFiles::open(state.spool(), PackFiles::Access::write).value();
+    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& summary) -> Status {
+      pack = summary.id;
+      return Done{};
+    });
+    for (const Buffer& chunk : {tests::noise(1000, 1), tests::noise(1000, 2)})
+      REQUIRE(writer.add(tests::ref_of(chunk), chunk, ContentClass::data));
+    REQUIRE(writer.finish());
+    const Buffer record = to_buffer("a record");
+    snapshot = format::snapshot_id(record);
+    REQUIRE(os::write_file(state.spool() + "/snapshot", record));
+    start_origin();
+  }
+
+  void start_origin() {
+    const auto request = net::make_key_and_request().value();
+    for (const auto& [path, text] :
+         {std::pair{state.ca(), ca.certificate_pem}, std::pair{state.device_key(), request.key_pem},
+          std::pair{state.device_certificate(),
+                    net::issue_device_certificate(ca, request.csr_pem, {}).value()}})
+      REQUIRE(os::write_file(path, as_view(text)));
+    const auto certificate = net::issue_server_certificate(ca, {"127.0.0.1"}).value();
+    server = net::HttpsServer::listen(
+                 loop,
+                 {.listen_address = "127.0.0.1",
+                  .certificate_pem = certificate.certificate_pem,
+                  .key_pem = certificate.key_pem,
+                  .ca_pem = ca.certificate_pem,
+                  .client_ca_pem = ca.certificate_pem,
+                  .spool_directory = scratch.path()},
+                 [this](net::Request asked, net::Responder responder) { answer(asked, responder); })
+                 .value();
+    link = OriginLink::open(loop, state,
+                            {.origin_host = "127.0.0.1",
+                             .origin_port = server->port(),
+                             .device = {},
+                             .volume = "/",
+                             .user = {}})
+               .value();
+  }
+
+  void answer(const net::Request& asked, const net::Responder& responder) {
+    calls.push_back(asked.path.substr(0, asked.path.find_last_of('/')) == "/v1/node/cvd/packs"
+                        ? "pack"
+                        : asked.path.substr(asked.path.find_last_of('/') + 1));
+    if (broken_calls > 0) {
+      --broken_calls;
+      return responder.reply(net::error_response(Error(ErrorKind::unavailable, "not now")));
+    }
+    if (calls.back() == "lacks")
+      return responder.reply(net::binary_response(has_chunks ? "" : asked.body));
+    if (calls.back() == "snapshots" && incomplete_snapshots > 0) {
+      --incomplete_snapshots;
+      const Buffer lacking = wire::to_bytes({tests::ref_of(tests::noise(5, 5)).id});
+      return responder.reply(net::binary_response(std::string(as_text(lacking)), 409));
+    }
+    responder.reply(net::json_response("{}", 201));
+  }
+
+  Result<SyncFigures> sync() {
+    std::optional<Result<SyncFigures>> result;
+    Synchronization synchronization(
+        loop, worker, *link, state, "test",
+        {.backoff = {.first = 1ms, .longest = 2ms}, .failures_max = 3},
+        [&](Result<SyncFigures> figures) { result = std::move(figures); });
+    loop.run_until([&] { return result.has_value(); });
+    return std::move(*result);
+  }
+
+  tests::Scratch scratch;
+  StateDirectory state{scratch / "state"};
+  net::KeyAndCertificate ca = net::make_ca("test").value();
+  net::Loop loop;
+  WorkerLink worker{loop, state.worker_socket()};
+  std::unique_ptr<net::HttpsServer> server;
+  std::unique_ptr<OriginLink> link;
+  PackId pack;
+  SnapshotId snapshot;
+
+  std::vector<std::string> calls;
+  bool has_chunks = false;
+  int broken_calls = 0;
+  int incomplete_snapshots = 0;
+};
+
+using Calls = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("synchronization: packs first, then the snapshot, which the next one follows", "[node]") {
+  Bench bench;
+  ScriptedWorker worker(bench.state, bench.pack, bench.snapshot);
+  const auto first = bench.sync();
+  REQUIRE(first);
+  CHECK(first->snapshot == bench.snapshot);
+  CHECK(first->files_read == 7);
+  CHECK(first->packs_sent == 1);
+  CHECK(first->bytes_sent.count > 2000);
+  CHECK(bench.calls == Calls{"lacks", "pack", "snapshots"});
+  CHECK(read_last_snapshot(bench.state).sequence == 1);
+  CHECK(worker.heard[0].sequence == 1);
+  CHECK(worker.heard[0].parent.is_none());
+  CHECK(worker.heard[2].kind == Kind::committed);
+
+  bench.has_chunks = true;
+  REQUIRE(bench.sync());
+  CHECK(bench.calls == Calls{"lacks", "pack", "snapshots", "lacks", "snapshots"});
+  CHECK(worker.heard[3].sequence == 2);
+  CHECK(worker.heard[3].parent == bench.snapshot);
+  CHECK_FALSE(worker.heard[3].full);
+}
+
+TEST_CASE("synchronization: when the origin lacks something, everything is scanned once",
+          "[node]") {
+  Bench bench;
+  ScriptedWorker worker(bench.state, bench.pack, bench.snapshot);
+  bench.incomplete_snapshots = 1;
+  SECTION("and then it has it") {
+    REQUIRE(bench.sync());
+    CHECK(worker.heard[2].kind == Kind::abandon);
+    CHECK(worker.heard[3].full);
+    CHECK(worker.heard[5].kind == Kind::committed);
+  }
+  SECTION("and it lacks it still") {
+    bench.incomplete_snapshots = 2;
+    const auto failed = bench.sync();
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().kind() == ErrorKind::corrupt);
+    CHECK(read_last_snapshot(bench.state).sequence == 0);
+  }
+}
+
+TEST_CASE("synchronization: an origin that is away for a moment is asked again", "[node]") {
+  Bench bench;
+  ScriptedWorker worker(bench.state, bench.pack, bench.snapshot);
+  SECTION("a moment") {
+    bench.broken_calls = 2;
+    REQUIRE(bench.sync());
+    CHECK(bench.calls == Calls{"lacks", "lacks", "lacks", "pack", "snapshots"});
+  }
+  SECTION("longer: the scan is abandoned") {
+    bench.broken_calls = 3;
+    const auto failed = bench.sync();
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().kind() == ErrorKind::unavailable);
+    CHECK(worker.heard.back().kind == Kind::abandon);
+  }
+}
+
+TEST_CASE("synchronization: without a worker it fails and says how to start it", "[node]") {
+  Bench bench;
+  const auto failed = bench.sync();
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().kind() == ErrorKind::unavailable);
+  CHECK_THAT(failed.error().text(), Catch::Contains("lamina-node worker"));
+  CHECK(bench.calls.empty());
+}
