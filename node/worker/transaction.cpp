@@ -464,9 +464,10 @@ Status Transaction::check_space(const ApplyCounts& counts) const {
   const auto files = static_cast<std::int64_t>(counts.created + counts.replaced);
   const Bytes needed{static_cast<std::int64_t>(counts.bytes) + files * 4096 + kSpaceReserve};
   if (space->free >= needed) return Done{};
-  return fail(ErrorKind::out_of_space, "the volume " + printable(volume_.path()) + " has " +
-                                           to_text(space->free) + " free and the apply needs " +
-                                           to_text(needed) + ": make room and try again");
+  return fail(ErrorKind::out_of_space, "the volume " + printable(volume_.path()) +
+                                           " has too little space: the apply needs " +
+                                           to_text(needed) + ", " + to_text(space->free) +
+                                           " are free; make room");
 }
 
 Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> target,

@@ -58,7 +58,7 @@ if certificate:
 got, pieces = 0, 0
 try:
     raw = socket.create_connection((host, int(port)), timeout=10)
-    peer = context.wrap_socket(raw, server_hostname=infohash)
+    peer = context.wrap_socket(raw, server_hostname=infohash[:40])
     reserved = bytes([0, 0, 0, 0, 0, 0x10, 0, 0x10])
     peer.sendall(b"\\x13BitTorrent protocol" + reserved + bytes.fromhex(infohash)[:20] + os.urandom(20))
     # Interested, and requests for the first blocks, without a word about a lease.
@@ -112,8 +112,13 @@ def scenario(stage):
         refused = all(status in (0, 401, 403) for status, _ in answers)
         checks.check(f"{name} gets no content", refused, " ".join(str(status) for status, _ in answers))
 
-    # A device's certificate must not pass for a server's.
-    poser = fleet.lab.start("poser", [python, "-c", POSE, pending.address, *pair(pending)], pending.space)
+    # A device's certificate must not pass for a server's, not even with the true CA behind it.
+    chain = os.path.join(fleet.run_dir, "chain.pem")
+    with open(chain, "wb") as out:
+        for path in (pair(pending)[0], ca):
+            with open(path, "rb") as file:
+                out.write(file.read())
+    poser = fleet.lab.start("poser", [python, "-c", POSE, pending.address, chain, pair(pending)[1]], pending.space)
     wait_until(lambda: "listening" in poser.text(), 10, "the posing server")
     victim = fleet.lab.run([fleet.program("node/lamina-node"), "enroll", "--origin", f"{pending.address}:8443",
                             "--ca-fingerprint", fleet.fingerprint, "--token", "whatever", "--state",

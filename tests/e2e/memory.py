@@ -10,6 +10,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import reference  # noqa: E402
 from scenario import BASE, scenario_main  # noqa: E402
 
 GIGABYTES = float(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else 3.0
@@ -32,6 +33,7 @@ def make_tree(tree, size):
                 written = file.tell()
         left -= length
         number += 1
+    reference.name_system(tree)
 
 
 def scenario(stage):

@@ -69,21 +69,24 @@ def small(cache, megabytes=60, seed=1):
     for source, share in (("/etc", 0.05), ("/usr/share/perl5", 0.1), ("/usr/share/zoneinfo", 0.05),
                           ("/usr/lib/python3", 0.2), ("/usr/bin", 0.6)):
         left -= _copy_some(source, tree + source, min(left, int(megabytes * 1_000_000 * share)))
-    # What says which system this is.
-    os.makedirs(os.path.join(tree, "usr/lib"), exist_ok=True)
-    shutil.copy("/etc/os-release", os.path.join(tree, "usr/lib/os-release"))
-    with contextlib.suppress(FileExistsError):
-        os.symlink("../usr/lib/os-release", os.path.join(tree, "etc/os-release"))
-    shutil.copy2("/bin/sh", os.path.join(tree, "usr/bin/dash"))
-    for name, target in (("bin", "usr/bin"), ("usr/bin/sh", "dash")):
-        with contextlib.suppress(FileExistsError):
-            os.symlink(target, os.path.join(tree, name))
+    name_system(tree)
     with open(os.path.join(tree, "var/log/apt/history.log"), "w", encoding="ascii") as file:
         file.write("what a log says is not part of a layer\n")
     with open(os.path.join(tree, "etc/fstab"), "w", encoding="ascii") as file:
         file.write("UUID=reference / ext4 defaults 0 1\n")
     add_specimens(tree)
     return tree
+
+
+def name_system(tree):
+    """Makes the tree say which system it is: a release file and a shell, this machine's own."""
+    for folder in ("etc", "usr/lib", "usr/bin"):
+        os.makedirs(os.path.join(tree, folder), exist_ok=True)
+    shutil.copy("/etc/os-release", os.path.join(tree, "usr/lib/os-release"))
+    shutil.copy2("/bin/sh", os.path.join(tree, "usr/bin/dash"))
+    for name, target in (("etc/os-release", "../usr/lib/os-release"), ("bin", "usr/bin"), ("usr/bin/sh", "dash")):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, os.path.join(tree, name))
 
 
 def _copy_some(source, target, budget):
