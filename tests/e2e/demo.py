@@ -41,11 +41,16 @@ class Progress:
             return
         out = []
         for device in self.fleet.devices:
-            record = records.get(device.id, {})
-            done = not record.get("missing_bytes") and record.get("target") == record.get("applied")
-            share = 1.0 if done else 1 - min(1.0, record.get("missing_bytes", self.total) / max(1, self.total))
+            record, status = records.get(device.id, {}), device.status()
+            done = record.get("applied") and record.get("target") == record.get("applied")
+            layers = status.get("layers", [])
+            missing = sum(layer["missing_bytes"] for layer in layers)
+            known = layers and all(layer["phase"] != "records" for layer in layers)
+            share = 1.0 if done else 1 - min(1.0, missing / max(1, self.total)) if known else 0.0
+            doing = "applied" if done else "applies" if known and not missing else \
+                "fetches for the site" if status.get("holds_lease") else ""
             bar = "#" * int(share * 30)
-            out.append(f"  device {device.number:<3} [{bar:<30}] {share:4.0%} {'applied' if done else ''}")
+            out.append(f"  device {device.number:<3} [{bar:<30}] {share:4.0%} {doing}")
         now, counters = time.monotonic(), self.fleet.net.counters()
         moved = counters - self.last[1]
         rate = moved.down_bytes * 8 / max(0.001, now - self.last[0])

@@ -200,8 +200,12 @@ class Fleet:
     def capture(self, layer, version, tree, kind="base", seconds=900):
         """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
         before = self.layer_packs()
+        # A tree of any other files does not say which system it is.
+        named = any(os.path.exists(os.path.join(tree, path)) for path in ("usr/lib/os-release", "etc/os-release"))
+        platform = [] if named else ["--os-family", "linux", "--distribution", "any", "--release", "1",
+                                     "--architecture", os.uname().machine]
         done = self.cli("layer", "capture", "--name", layer, "--version", version, "--kind", kind, "--tree", tree,
-                        "--key", os.path.join(self.data, "keys/publisher.key"), seconds=seconds, name="lamina-capture")
+                        "--key", os.path.join(self.data, "keys/publisher.key"), *platform, seconds=seconds, name="lamina-capture")
         new = {name: size for name, size in self.layer_packs().items() if name not in before}
         return done.seconds, new, done
 

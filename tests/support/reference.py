@@ -63,7 +63,7 @@ def small(cache, megabytes=60, seed=1):
     """About `megabytes` of this machine's own files, with a root's shape. Quick to make, so made anew."""
     tree = os.path.join(cache, "small")
     shutil.rmtree(tree, ignore_errors=True)
-    for name in ("etc", "usr", "var/log/apt", "var/lib", "proc", "sys", "dev", "run", "tmp", "home", "root"):
+    for name in ("etc", "usr", "var/log/apt", "var/lib", "proc", "sys", "dev", "run", "tmp", "home", "root", "srv"):
         os.makedirs(os.path.join(tree, name), exist_ok=True)
     left = megabytes * 1_000_000
     for source, share in (("/etc", 0.05), ("/usr/share/perl5", 0.1), ("/usr/share/zoneinfo", 0.05),
