@@ -1,5 +1,7 @@
 #include "node/worker/worker.hpp"
 
+#include <unistd.h>
+
 #include "shared/base/log.hpp"
 #include "shared/image/merge.hpp"
 #include "shared/store/pack_set.hpp"
@@ -261,7 +263,9 @@ void Worker::serve(os::LocalConnection& connection) {
 Status run_worker(const StateDirectory& state) {
   auto config = read_config(state);
   if (!config) return fail(std::move(config.error()));
-  auto user = os::find_user(config->user);
+  // Without one, both processes are the caller's: a trial without root.
+  auto user = config->user.empty() ? Result<os::User>(os::User{::geteuid(), ::getegid(), ""})
+                                   : os::find_user(config->user);
   if (!user) return fail(std::move(user.error()));
   auto listener = os::LocalListener::listen(state.worker_socket(), 0660, user->gid);
   if (!listener) return fail(std::move(listener.error()));
