@@ -4,6 +4,7 @@ device, a rejected one, a device that poses as a server, a swarm peer without a 
 
 import os
 import re
+import shutil
 import sys
 
 sys.dont_write_bytecode = True
@@ -146,6 +147,33 @@ def scenario(stage):
     said = fleet.lab.run([python, "-c", PEER, stage.net.ORIGIN, SWARM_PORT, *member, infohash], pending.space,
                          seconds=40).out.strip()
     checks.check("the seeder gives nothing to a member without lease", said.endswith("blocks 0"), said)
+
+    # A device that was away for longer than its certificate lives.
+    fleet.lab.stop(pending.node)
+    expire(fleet, pending)
+    answers = [ask(pending.space, *pair(pending), *call)[0]
+               for call in [*content[:4], ("POST", "/v1/node/poll"), ("POST", "/v1/node/lease")]]
+    checks.check("an expired certificate opens nothing", all(status in (401, 403) for status in answers),
+                 " ".join(map(str, answers)))
+    pending.start_node()
+    wait_until(lambda: any(fields.get("which") == "api" for _, fields in pending.events("certificate_renewed")) and
+               pending.events("origin_reached"), 60, "the renewal of an expired certificate")
+    checks.check("but the enrolled device renews it by itself", True, "and polls again")
+
+
+def expire(fleet, device):
+    """Replaces the device's certificate by one for the same key that the API's CA issued, and that has run out."""
+    keys, net = os.path.join(fleet.data, "keys"), os.path.join(device.state, "net")
+    usage, request = os.path.join(fleet.run_dir, "usage"), os.path.join(fleet.run_dir, "expired.csr")
+    with open(usage, "w", encoding="ascii") as file:
+        file.write("extendedKeyUsage = clientAuth\n")
+    fleet.lab.run(["openssl", "req", "-new", "-key", net + "/device.key", "-subj", "/CN=" + device.id, "-out", request])
+    fleet.lab.run(["openssl", "x509", "-req", "-in", request, "-CA", keys + "/api-ca.pem", "-CAkey", keys + "/api-ca.key",
+                   "-set_serial", "4711", "-days", "-1", "-extfile", usage, "-out", net + "/device.pem"])
+    shutil.chown(net + "/device.pem", fleet.user)
+    # Its first second must be over: until then it is not expired but not valid yet.
+    wait_until(lambda: fleet.lab.run(["openssl", "verify", "-CAfile", keys + "/api-ca.pem", net + "/device.pem"],
+                                     check=False).err.find("expired") >= 0, 10, "the end of a certificate")
 
 
 if __name__ == "__main__":
