@@ -181,9 +181,9 @@ TEST_CASE("swarm: a client that is no libtorrent gets no byte either", "[swarm]"
 
 TEST_CASE("swarm: the seeder drops a holder when its lease runs out, unless it is renewed",
           "[swarm]") {
-  Site site(BitRate{16'000'000});  // The whole takes three seconds.
+  Site site(BitRate{8'000'000});  // The whole takes six seconds.
   auto ticket = std::make_shared<LeaseTicket>();
-  ticket->set(token("north", 1, 1s));
+  ticket->set(token("north", 1, 3s));
   const auto session = site.wan("holder", ticket, site.ca);
   SECTION("it runs out") {
     CHECK(site.turned_away(*session));
@@ -208,7 +208,7 @@ TEST_CASE("swarm: the seeder drops a holder when its lease runs out, unless it i
         [&] {
           if (os::system_clock().now() - renewed < 200ms) return;
           renewed = os::system_clock().now();
-          ticket->set(token("north", 1, 2s));
+          ticket->set(token("north", 1, 4s));
         }));
     CHECK_FALSE(was_dropped);
   }
