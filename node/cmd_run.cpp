@@ -25,7 +25,9 @@ class ReflectorSwarm : public LayerSwarm {
     return reflector_->lead({.epoch = lease.epoch,
                              .token = lease.token,
                              .expires = lease.expires,
-                             .seeders = lease.seeders});
+                             .seeders = lease.seeders,
+                             .by_budget = lease.by_budget,
+                             .most = lease.most});
   }
   void resign() override { reflector_->resign(); }
   void use_identity(const Identity& identity) override {

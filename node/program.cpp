@@ -77,7 +77,7 @@ void print_status(const json& status, std::ostream& out) {
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
   for (const json& layer : status.value("layers", json::array()))
     row("layer", layer.value("layer", "").substr(0, 8) + ' ' + layer.value("name", "") + ' ' +
-                     layer.value("phase", "") + ", " + to_text(bytes_in(layer, "missing_bytes")) +
+                     layer.value("reason", "") + ", " + to_text(bytes_in(layer, "missing_bytes")) +
                      " missing");
   cli::write_table(out, rows);
 }

@@ -97,6 +97,8 @@ struct Reflector::State : std::enable_shared_from_this<State> {
   std::vector<std::string> seeders;
   std::unique_ptr<swarm::Session> wan;  // While the lease is open.
   std::map<TorrentId, swarm::PieceMap> wan_wants;
+  bool by_budget = false;
+  std::optional<Bytes> wan_most;         // What may still be asked for.
   std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
   bool wan_stale = false;                // What is missing changed: choose anew.
 
@@ -259,7 +261,8 @@ struct Reflector::State : std::enable_shared_from_this<State> {
       if (!of_torrent.empty()) offered.merge(lan->offered(torrent));
       missing.merge(std::move(of_torrent));
     }
-    const swarm::PieceMap chosen = wan_choice.choose(missing, offered, loop.now());
+    swarm::PieceMap chosen = wan_choice.choose(missing, offered, loop.now());
+    if (wan_most) keep_within(*wan_most, chosen);
     for (const auto& [torrent, bytes] : torrents) {
       if (!wan->has(torrent)) continue;
       swarm::PieceMap wants;
@@ -271,8 +274,44 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     }
   }
 
+  // Leaves as many pieces as `most` bytes pay for, the last one perhaps in part. What is on its way
+  // stays, so that nothing is begun twice.
+  void keep_within(Bytes most, swarm::PieceMap& chosen) const {
+    constexpr std::int64_t piece_size = swarm::kPieceSize;
+    std::int64_t left = std::max<std::int64_t>(0, (most.count + piece_size - 1) / piece_size);
+    const auto is_wanted = [&](const PackId& pack, std::size_t piece) {
+      return std::ranges::any_of(wan_wants, [&](const auto& entry) {
+        const auto found = entry.second.find(pack);
+        return found != entry.second.end() && piece < found->second.size() && found->second[piece];
+      });
+    };
+    swarm::PieceMap kept;
+    for (const bool begun : {true, false})
+      for (const auto& [pack, pieces] : chosen)
+        for (std::size_t piece = 0; piece < pieces.size() && left > 0; ++piece) {
+          const bool waits = handed_over_has(pack, piece);  // It is here, and paid for.
+          if (!pieces[piece] || waits || is_wanted(pack, piece) != begun) continue;
+          kept.try_emplace(pack, pieces.size(), false).first->second[piece] = true;
+          --left;
+        }
+    chosen = std::move(kept);
+  }
+
+  Bytes size_of_piece(const PackId& pack, std::uint32_t piece) const {
+    const std::uint64_t start = std::uint64_t{piece} * swarm::kPieceSize;
+    return {static_cast<std::int64_t>(
+        std::min<std::uint64_t>(swarm::kPieceSize, holdings.size_of(pack) - start))};
+  }
+
+  bool handed_over_has(const PackId& pack, std::size_t piece) const {
+    return std::ranges::any_of(handed_over, [&](const auto& entry) {
+      return entry.first.pack == pack && entry.first.number == piece;
+    });
+  }
+
   void on_wan(swarm::Event& event) {
     if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
+      if (wan_most) *wan_most = *wan_most - size_of_piece(verified->pack, verified->piece);
       if (holdings.holds(verified->pack, verified->piece)) return;
       handed_over[{verified->torrent, verified->pack, verified->piece}] = loop.now();
       wan->read_piece(verified->torrent, verified->pack, verified->piece);
@@ -572,6 +611,13 @@ Status Reflector::lead(const Lease& lease) {
   if (lease.token.empty() || lease.token.size() > swarm::kTokenMax)
     return fail(ErrorKind::invalid, "the lease has no token of 1 to 4096 bytes");
   const Instant now = state.loop.now();
+  if (lease.by_budget != state.by_budget) {
+    // Another kind of lease: another session, and epochs of its own.
+    state.carry_out(state.lease.on(policy::LeaseHolder::Resigned{}, now));
+    state.lease = policy::LeaseHolder();
+    state.by_budget = lease.by_budget;
+  }
+  if (!state.lease.is_open() || !lease.most) state.wan_most = lease.most;
   if (lease.expires > now && lease.epoch >= state.lease.epoch()) {
     state.ticket->set(lease.token);
     state.seeders = lease.seeders;

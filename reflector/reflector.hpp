@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -63,6 +64,10 @@ class Reflector {
     Buffer token;
     Instant expires;                   // Of the loop's clock.
     std::vector<std::string> seeders;  // "10.9.0.1:8444"
+    // Of the device's own WAN budget, whose epochs are not those of the site's leases.
+    bool by_budget = false;
+    // Payload over the WAN from now on, up to this and less than one piece more; none: no bound.
+    std::optional<Bytes> most = std::nullopt;
   };
 
   // What the layers cost so far, since the start.

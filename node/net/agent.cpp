@@ -19,7 +19,10 @@ Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now
                         .ahead = limits_.swarm_renew_ahead};
   if (memory_.target.empty()) return;
   if (auto known = verify(memory_.target)) {
+    const Bytes spent = memory_.budget_spent;
     follow(*known);
+    memory_.budget_spent = spent;
+    target_issued_ = now - memory_.target_age;
     actions_.clear();  // Nothing is joined yet that could be left.
   }
 }
@@ -68,6 +71,10 @@ void Agent::apply(const Polled& polled, Instant now) {
       peers_ = reply.site->peers;
       actions_.push_back(MeetPeers{peers_});
     }
+    appoint_ = reply.site->appoint.value_or(true);
+    const bool held = reply.lease && reply.lease->holder != memory_.device;
+    if (held != site_has_holder_) wanting_since_ = now;
+    site_has_holder_ = held;
     take_lease(reply.lease, now);
   }
   // A pending device is answered at once by some origins; do not ask again in a spin.
@@ -111,6 +118,12 @@ void Agent::follow(const format::DeviceTarget& target) {
   });
   for (const LayerId& layer : stack) layers_.try_emplace(layer);
   target_ = target;
+  target_issued_ = last_now_;
+  wanting_since_ = last_now_;
+  memory_.budget_spent = {};
+  budget_failures_ = 0;
+  budget_again_ = last_now_;
+  if (lease_ && lease_->by_budget) drop_lease();  // It was the old target's.
   held_back_ = false;
   apply_failures_ = 0;
   apply_again_ = last_now_;
@@ -163,14 +176,78 @@ void Agent::apply(const LayerLost& lost, Instant now) {
 void Agent::take_lease(const std::optional<wire::LeaseView>& lease, Instant now) {
   const bool mine = lease && lease->holder == memory_.device && !lease->token.empty();
   if (!mine) return;  // One that ran out, or was lost, ends by itself.
+  // The site's lease takes the place of one on the budget.
+  if (lease_ && lease_->by_budget) drop_lease();
   if (lease_ && lease->epoch < lease_->epoch) return;
-  const Instant expires = now + std::chrono::milliseconds{lease->expires_in_ms};
+  hold(*lease, false, now);
+}
+
+void Agent::hold(const wire::LeaseView& lease, bool by_budget, Instant now) {
+  const Instant expires = now + std::chrono::milliseconds{lease.expires_in_ms};
   if (expires <= now) return;
-  lease_ = Lease{.epoch = lease->epoch,
+  lease_ = Lease{.epoch = lease.epoch,
                  .expires = expires,
                  .renew_at = now + limits_.lease_renewal,
-                 .renewing = lease_ && lease_->renewing && lease_->epoch == lease->epoch};
-  actions_.push_back(Lead{lease->token, lease->epoch, expires, lease->seeders});
+                 .renewing = lease_ && lease_->renewing && lease_->epoch == lease.epoch,
+                 .by_budget = by_budget};
+  Lead lead{lease.token, lease.epoch, expires, lease.seeders, by_budget, std::nullopt};
+  if (by_budget && target_->budget == format::WanBudget::up_to)
+    lead.most = Bytes{static_cast<std::int64_t>(target_->budget_value)} - memory_.budget_spent;
+  actions_.push_back(std::move(lead));
+}
+
+std::optional<Instant> Agent::budget_due() const {
+  if (!target_ || status_ != wire::DeviceStatus::assigned || wants().empty()) return std::nullopt;
+  switch (target_->budget) {
+    case format::WanBudget::never: return std::nullopt;
+    case format::WanBudget::after:
+      return target_issued_ + std::chrono::seconds{target_->budget_value};
+    case format::WanBudget::up_to:
+      if (site_has_holder_ ||
+          memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
+        return std::nullopt;
+      return wanting_since_ + limits_.budget_patience;
+  }
+  return std::nullopt;
+}
+
+void Agent::apply(const BudgetGranted& granted, Instant now) {
+  asking_budget_ = false;
+  budget_failures_ = 0;
+  // Meanwhile the site's lease may have come, or the need have gone.
+  if (lease_ && !lease_->by_budget) return;
+  const auto& lease = granted.reply.lease;
+  if (!lease || lease->holder != memory_.device || !budget_due() ||
+      lease->epoch != target_->sequence)
+    return;
+  hold(*lease, true, now);
+  lease_->renewing = false;
+}
+
+void Agent::apply(const BudgetFailed& failed, Instant now) {
+  asking_budget_ = false;
+  if (lease_ && lease_->by_budget) {
+    lease_->renewing = false;
+    lease_->renew_at = now + limits_.lease_renewal;
+  }
+  budget_again_ = now + policy::retry_after(limits_.backoff, ++budget_failures_, failed.random);
+}
+
+void Agent::apply(const BudgetSpent& spent, Instant) {
+  memory_.budget_spent = std::max(memory_.budget_spent, spent.spent);
+}
+
+std::string_view Agent::reason(const LayerId& layer) const {
+  const auto found = layers_.find(layer);
+  if (found == layers_.end() || found->second.phase == Layer::Phase::records)
+    return "waiting-for-records";
+  if (found->second.phase == Layer::Phase::complete) return "local-cache";
+  if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
+  if (site_has_holder_) return "lan-peer";
+  if (target_ && target_->budget == format::WanBudget::up_to &&
+      memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
+    return "waiting-for-budget";
+  return appoint_ ? "waiting-for-lease" : "waiting-for-reflector";
 }
 
 void Agent::drop_lease() {
@@ -180,7 +257,7 @@ void Agent::drop_lease() {
 }
 
 void Agent::apply(const LeaseRenewed& renewed, Instant now) {
-  if (!lease_) return;  // It ran out while the answer was under way.
+  if (!lease_ || lease_->by_budget) return;  // It ran out while the answer was under way.
   lease_->renewing = false;
   if (renewed.reply.lease)
     take_lease(renewed.reply.lease, now);
@@ -189,11 +266,11 @@ void Agent::apply(const LeaseRenewed& renewed, Instant now) {
 }
 
 void Agent::apply(const LeaseLost&, Instant) {
-  if (lease_) drop_lease();
+  if (lease_ && !lease_->by_budget) drop_lease();
 }
 
 void Agent::apply(const LeaseFailed&, Instant now) {
-  if (!lease_) return;
+  if (!lease_ || lease_->by_budget) return;
   lease_->renewing = false;
   lease_->renew_at = now + limits_.lease_renewal;
 }
@@ -299,9 +376,20 @@ void Agent::advance(Instant now) {
     layer.asked = true;
     actions_.push_back(FetchRecords{id});
   }
+  if (lease_ && lease_->by_budget && !budget_due()) drop_lease();  // Used up, or not needed.
   if (lease_ && !lease_->renewing && now >= lease_->renew_at) {
     lease_->renewing = true;
-    actions_.push_back(RenewLease{{.epoch = lease_->epoch, .wants = wants()}});
+    if (lease_->by_budget) {
+      asking_budget_ = true;
+      actions_.push_back(AskBudget{{.target_sequence = target_->sequence}});
+    } else {
+      actions_.push_back(RenewLease{{.epoch = lease_->epoch, .wants = wants()}});
+    }
+  }
+  if (const auto due = budget_due();
+      due && !lease_ && !asking_budget_ && now >= std::max(*due, budget_again_)) {
+    asking_budget_ = true;
+    actions_.push_back(AskBudget{{.target_sequence = target_->sequence}});
   }
   // A scan and an apply never run beside each other: the scan would see half of it.
   if (syncing_ || applying_) return;
@@ -331,6 +419,8 @@ std::optional<Instant> Agent::next_change() const {
   if (status_ != wire::DeviceStatus::assigned) return next;
 
   certificate(swarm_certificate_);
+  if (const auto due = budget_due(); due && !lease_ && !asking_budget_)
+    at(std::max(*due, budget_again_));
   for (const auto& [id, layer] : layers_)
     if (layer.phase == Layer::Phase::records && !layer.asked) at(layer.again);
   if (syncing_ || applying_) return next;

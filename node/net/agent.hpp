@@ -32,6 +32,9 @@ class Agent {
     Duration renew_ahead = std::chrono::hours{4 * 24};
     Duration swarm_renew_ahead = std::chrono::hours{10 * 24};
     Duration sync_interval = std::chrono::minutes{60};
+    // A budget of bytes is used when the site has had no holder of its lease for so long: longer
+    // than a lease takes to move (5 s and a poll).
+    Duration budget_patience = std::chrono::seconds{10};
     policy::Backoff backoff = {};
   };
 
@@ -45,6 +48,8 @@ class Agent {
     std::uint16_t swarm_port = 0;
     Instant certificate_expires;  // On the loop's timeline.
     std::optional<Instant> swarm_certificate_expires;
+    Duration target_age{};  // Since the origin issued the target.
+    Bytes budget_spent;     // Of the target's WAN budget.
   };
 
   // What happened.
@@ -83,6 +88,15 @@ class Agent {
   };
   struct LeaseLost {};    // Refused by the origin.
   struct LeaseFailed {};  // No answer: the lease runs on until it ends by itself.
+  struct BudgetGranted {
+    wire::LeaseReply reply;
+  };
+  struct BudgetFailed {  // No answer, or a refusal: asked again after a while.
+    std::uint64_t random = 0;
+  };
+  struct BudgetSpent {  // Payload over the line on the budget of the target.
+    Bytes spent;
+  };
   struct Applied {
     std::uint64_t sequence = 0;
   };
@@ -105,10 +119,10 @@ class Agent {
   struct SyncRequested {};
   struct SyncEnded {};
   struct Tick {};  // Time passed: call at next_change(), and once at the start.
-  using Event =
-      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
-                   LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, Applied, ApplyFailed, Reverted,
-                   Renewed, RenewFailed, SyncRequested, SyncEnded, Tick>;
+  using Event = std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress,
+                             LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed,
+                             BudgetGranted, BudgetFailed, BudgetSpent, Applied, ApplyFailed,
+                             Reverted, Renewed, RenewFailed, SyncRequested, SyncEnded, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -138,10 +152,15 @@ class Agent {
     std::uint64_t epoch = 0;
     Instant expires;
     std::vector<std::string> seeders;
+    bool by_budget = false;     // On the target's WAN budget, not the site's lease.
+    std::optional<Bytes> most;  // Of payload from now on; none: no bound.
   };
   struct Resign {};  // Drop the WAN session now.
   struct RenewLease {
     wire::LeaseRequest request;
+  };
+  struct AskBudget {  // For the lease of the WAN budget, or its renewal.
+    wire::BudgetRequest request;
   };
   struct Apply {
     Buffer target;
@@ -154,7 +173,7 @@ class Agent {
     std::string reason;  // "interval", "request" or "before-apply".
   };
   using Action = std::variant<Poll, KeepTarget, RefuseTarget, FetchRecords, Join, Leave, MeetPeers,
-                              Lead, Resign, RenewLease, Apply, Renew, Sync>;
+                              Lead, Resign, RenewLease, AskBudget, Apply, Renew, Sync>;
 
   // A remembered target that does not verify is treated as none.
   Agent(Limits limits, Memory memory, std::string node_version, Instant now);
@@ -169,7 +188,11 @@ class Agent {
   wire::DeviceStatus status() const { return status_; }
   const std::optional<format::DeviceTarget>& target() const { return target_; }
   std::uint64_t applied_sequence() const { return memory_.applied_sequence; }
-  bool leads() const { return lease_.has_value(); }
+  bool leads() const { return lease_ && !lease_->by_budget; }
+  // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
+  // "origin-by-lease", "origin-by-budget", "waiting-for-records", "waiting-for-lease",
+  // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up).
+  std::string_view reason(const LayerId& layer) const;
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
   struct Layer {
     enum class Phase { records, fetching, complete };
@@ -187,6 +210,7 @@ class Agent {
     Instant expires;
     Instant renew_at;
     bool renewing = false;
+    bool by_budget = false;
   };
   struct Certificate {
     std::optional<Instant> expires;
@@ -206,6 +230,9 @@ class Agent {
   void apply(const LeaseRenewed& renewed, Instant now);
   void apply(const LeaseLost&, Instant now);
   void apply(const LeaseFailed&, Instant now);
+  void apply(const BudgetGranted& granted, Instant now);
+  void apply(const BudgetFailed& failed, Instant now);
+  void apply(const BudgetSpent& spent, Instant now);
   void apply(const Applied& applied, Instant now);
   void apply(const ApplyFailed& failed, Instant now);
   void apply(const Reverted& reverted, Instant now);
@@ -219,7 +246,9 @@ class Agent {
   void take_target(const Buffer& bytes);
   void follow(const format::DeviceTarget& target);
   void take_lease(const std::optional<wire::LeaseView>& lease, Instant now);
+  void hold(const wire::LeaseView& lease, bool by_budget, Instant now);
   void drop_lease();
+  std::optional<Instant> budget_due() const;  // None: the target has no budget left.
   bool is_complete() const;
   bool is_apply_wanted() const;
   std::vector<wire::Want> wants() const;
@@ -247,6 +276,13 @@ class Agent {
   Instant poll_again_{};
 
   std::optional<Lease> lease_;
+  bool site_has_holder_ = false;  // Another device.
+  bool appoint_ = true;
+  Instant wanting_since_{};  // Nobody of the site fetches what this device lacks.
+  Instant target_issued_{};  // Of the target, on this timeline.
+  bool asking_budget_ = false;
+  int budget_failures_ = 0;
+  Instant budget_again_{};
   bool applying_ = false;
   bool held_back_ = false;  // Reverted or failed for good: wait for a newer target.
   int apply_failures_ = 0;

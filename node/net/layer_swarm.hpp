@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,6 +37,8 @@ class LayerSwarm {
     Buffer token;
     Instant expires;
     std::vector<std::string> seeders;  // "ADDRESS:PORT"
+    bool by_budget = false;            // Of the device's WAN budget, not of its site.
+    std::optional<Bytes> most;         // Of payload over the line from now on; none: no bound.
   };
   // Payload since the start.
   struct Sources {

@@ -77,6 +77,14 @@ void OriginLink::renew_lease(const wire::LeaseRequest& request, Then<wire::Lease
                 }));
 }
 
+void OriginLink::ask_budget(const wire::BudgetRequest& request, Then<wire::LeaseReply> then) {
+  net::Call call = post_json("/v1/node/wan-budget", wire::to_json(request));
+  call.timeout = 4s;
+  client_->send(std::move(call), parsed(std::move(then), [](const std::string& body) {
+                  return wire::parse_lease_reply(body);
+                }));
+}
+
 void OriginLink::fetch_layer(const LayerId& layer, Then<LayerEnvelopes> then) {
   struct Fetch {
     LayerEnvelopes envelopes;

@@ -26,6 +26,7 @@ class OriginLink {
   void poll(const wire::PollRequest& request, Then<wire::PollReply> then);
   // Answered within four seconds or failed: a lease lives five.
   void renew_lease(const wire::LeaseRequest& request, Then<wire::LeaseReply> then);
+  void ask_budget(const wire::BudgetRequest& request, Then<wire::LeaseReply> then);
   void fetch_layer(const LayerId& layer, Then<LayerEnvelopes> then);
   void renew_certificate(const std::string& csr_pem, Then<wire::RenewReply> then);
   void fetch_swarm_certificate(const std::string& csr_pem, Then<wire::SwarmCertificateReply> then);

@@ -70,6 +70,8 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::optional<LayerSwarm::Lease> lease;
   std::unique_ptr<LayerSwarm> swarm;
   net::Timer swarm_again;
+  Bytes spent_before;   // Of the target's WAN budget, before the lease on it...
+  Bytes origin_before;  // ...when so much had come from the origin.
 
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
@@ -147,6 +149,12 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (auto target = os::read_file(state.records() + "/target", format::kRecordMax))
       memory.target = std::move(*target);
     memory.certificate_expires = expiry_of(state.device_certificate()).value_or(loop.now());
+    if (auto opened = format::open_record(format::RecordType::target, memory.target,
+                                          std::span(&keys.target, 1)))
+      if (const auto target = format::parse_target(opened->record)) {
+        memory.target_age = Duration{net::Loop::wall_now().ns - target->issued.ns};
+        memory.budget_spent = read_spent(target->sequence);
+      }
     agent.emplace(options.limits, std::move(memory), LAMINA_VERSION, loop.now());
     // Nobody writes packs yet: what an interrupted fetch of a former layer left goes too.
     if (agent->target()) {
@@ -340,9 +348,12 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void carry_out(const Agent::Lead& action) {
-    const bool is_new = !lease || lease->epoch != action.epoch;
-    lease = {action.epoch, action.token, action.expires, action.seeders};
-    if (is_new) log::info("lease_held", {{"epoch", action.epoch}});
+    const bool is_new =
+        !lease || lease->epoch != action.epoch || lease->by_budget != action.by_budget;
+    if (is_new && action.by_budget) begin_spending();
+    lease = {action.epoch,   action.token,     action.expires,
+             action.seeders, action.by_budget, action.most};
+    if (is_new) log::info("lease_held", {{"epoch", action.epoch}, {"by_budget", action.by_budget}});
     lead();
   }
   void lead() {
@@ -352,8 +363,47 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
   void carry_out(const Agent::Resign&) {
     log::info("lease_given_up", {{"epoch", lease ? lease->epoch : 0}});
+    const bool by_budget = lease && lease->by_budget;
     lease.reset();
     if (swarm) swarm->resign();
+    if (by_budget) note_spending();
+  }
+
+  // --- the WAN budget
+
+  std::string budget_path() const { return state.net() + "/budget.json"; }
+
+  // What was spent of the budget of target `sequence` before.
+  Bytes read_spent(std::uint64_t sequence) const {
+    const auto text = os::read_text(budget_path(), 4096);
+    if (!text) return {};
+    const auto object = json::parse(*text, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object() || object.value("sequence", std::uint64_t{0}) != sequence) return {};
+    return {object.value("spent", std::int64_t{0})};
+  }
+
+  void begin_spending() {
+    spent_before = read_spent(agent->target()->sequence);
+    origin_before = swarm ? swarm->sources().origin : Bytes{};
+  }
+
+  // Each second while a budget is used: after a kill, at most a second of it is not counted.
+  void note_spending() {
+    if (!swarm || !agent->target()) return;
+    const Bytes spent = spent_before + (swarm->sources().origin - origin_before);
+    const json object = {{"sequence", agent->target()->sequence}, {"spent", spent.count}};
+    if (auto done = os::write_file(budget_path(), as_view(object.dump() + '\n'), 0600); !done)
+      log::error("budget_not_noted", {{"error", done.error().text()}});
+    feed(Agent::BudgetSpent{spent});
+  }
+
+  void carry_out(const Agent::AskBudget& ask) {
+    if (lease && lease->by_budget) note_spending();
+    origin->ask_budget(ask.request, later([](State& self, Result<wire::LeaseReply> reply) {
+                         if (reply) return self.feed(Agent::BudgetGranted{std::move(*reply)});
+                         log::info("budget_not_granted", {{"why", reply.error().text()}});
+                         self.feed(Agent::BudgetFailed{random_number()});
+                       }));
   }
 
   void carry_out(const Agent::RenewLease& renew) {
@@ -648,6 +698,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       out["layers"].push_back({{"layer", id.hex()},
                                {"name", files == layers.end() ? "" : files->second.name},
                                {"phase", name_of_phase(layer.phase)},
+                               {"reason", agent->reason(id)},
                                {"missing_bytes", layer.missing.count}});
     }
     if (swarm) {

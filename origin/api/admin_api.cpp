@@ -1,6 +1,6 @@
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
-#include "shared/format/record.hpp"
+#include "shared/format/wan_budget.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
@@ -80,6 +80,13 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return as_list<wire::CvdList>(catalog_.cvds());
     }
   }
+  if (noun == "sites" && parts.size() == 4 && parts[3] == "appoint" && post) {
+    auto message = wire::parse_appoint_request(request.body);
+    if (!message) return fail(std::move(message.error()));
+    auto done = catalog_.set_appoint(act, parts[2], message->appoint);
+    if (done) done = sites_.set_appoint(parts[2], message->appoint, moment);
+    return as_done(std::move(done));
+  }
   if (noun == "tokens" && parts.size() == 3 && request.method == "DELETE")
     return as_done(catalog_.revoke_token(act, parts[2]));
   if (noun == "layers" && parts.size() == 3 && get) {
@@ -124,13 +131,21 @@ Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {
 Api::Answer Api::assign(const Act& act, const net::Request& request) {
   auto message = wire::parse_assignment_request(request.body);
   if (!message) return fail(std::move(message.error()));
+  format::BudgetRule budget;
+  if (message->wan_budget) {
+    auto rule = format::parse_wan_budget(*message->wan_budget);
+    if (!rule) return fail(std::move(rule.error()));
+    budget = *rule;
+  }
   const auto sign = [&](const DeviceId& device, std::uint64_t sequence,
                         const std::vector<LayerId>& stack) -> Result<Buffer> {
     const format::DeviceTarget target{.device = device,
                                       .sequence = sequence,
                                       .issued = act.now,
                                       .expires = WallTime{act.now.ns + kTargetLifetime.count()},
-                                      .stack = stack};
+                                      .stack = stack,
+                                      .budget = budget.kind,
+                                      .budget_value = budget.value};
     return format::sign_record(format::RecordType::target, format::encode(target), keys_.target);
   };
   return as_json(catalog_.assign(act, *message, sign));

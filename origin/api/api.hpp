@@ -74,6 +74,7 @@ class Api {
   Answer poll(const wire::DeviceInfo& device, const net::Request& request, const Reply& reply,
               Moment moment, bool& later);
   Answer renew(const wire::DeviceInfo& device, const net::Request& request, Moment moment);
+  Answer wan_budget(const wire::DeviceInfo& device, const net::Request& request, Moment moment);
   Answer swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,
                            Moment moment);
   // The answer to a poll; none while there is nothing new.
@@ -106,7 +107,8 @@ class Api {
   Content* content_ = nullptr;
   Offload offload_;
   std::list<Waiting> waiting_;
-  std::map<DeviceId, std::int64_t> seen_ms_;  // The last poll of each device since the start.
+  std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
+  std::map<DeviceId, std::int64_t> seen_ms_;   // The last poll of each device since the start.
 };
 
 }  // namespace lamina::origin

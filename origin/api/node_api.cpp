@@ -77,6 +77,7 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
     if (!lease) return fail(std::move(lease.error()));
     return net::json_response(wire::to_json(*lease));
   }
+  if (post && request.path == "/v1/node/wan-budget") return wan_budget(*device, request, moment);
   if (post && request.path == "/v1/node/swarm-certificate")
     return swarm_certificate(*device, request, moment);
   if (post && request.path == "/v1/node/report") {
@@ -110,6 +111,41 @@ Api::Answer Api::renew(const wire::DeviceInfo& device, const net::Request& reque
       !noted)
     return fail(std::move(noted.error()));
   return net::json_response(wire::to_json(wire::RenewReply{*certificate}));
+}
+
+Api::Answer Api::wan_budget(const wire::DeviceInfo& device, const net::Request& request,
+                            Moment moment) {
+  auto message = wire::parse_budget_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto envelope = catalog_.target(device.id);
+  if (!envelope) return fail(std::move(envelope.error()));
+  const PublicKey key = keys_.target.public_key();
+  auto opened = format::open_record(format::RecordType::target, *envelope, std::span(&key, 1));
+  if (!opened) return fail(std::move(opened.error()));
+  auto target = format::parse_target(opened->record);
+  if (!target) return fail(std::move(target.error()));
+  if (target->sequence != message->target_sequence)
+    return fail(ErrorKind::refused, "the newest target of device " + device.id.hex() + " is " +
+                                        std::to_string(target->sequence) + "; poll for it");
+  if (target->budget == format::WanBudget::never)
+    return fail(ErrorKind::refused, "target " + std::to_string(target->sequence) +
+                                        " has no WAN budget: wait for the site's reflector");
+  const std::int64_t since = (moment.wall.ns - target->issued.ns) / 1'000'000'000;
+  if (target->budget == format::WanBudget::after &&
+      since < static_cast<std::int64_t>(target->budget_value))
+    return fail(ErrorKind::refused,
+                "the WAN budget begins in " +
+                    std::to_string(static_cast<std::int64_t>(target->budget_value) - since) + " s");
+  if (auto& known = budgets_[device.id]; known != target->sequence) {
+    const Act act{"device:" + device.id.hex(), moment.wall};
+    if (auto noted = catalog_.audit(act, "wan.budget", act.actor,
+                                    "target=" + std::to_string(target->sequence));
+        !noted)
+      return fail(std::move(noted.error()));
+    known = target->sequence;
+  }
+  return net::json_response(
+      wire::to_json(wire::LeaseReply{sites_.budget_lease(device.id, target->sequence, moment)}));
 }
 
 Api::Answer Api::swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,

@@ -57,6 +57,8 @@ class Catalog {
   // --- sites ---
   Status add_site(const Act& act, const wire::SiteRequest& request);
   Result<std::vector<wire::SiteInfo>> sites() const;
+  Result<wire::SiteInfo> site(const std::string& name) const;
+  Status set_appoint(const Act& act, const std::string& site, bool appoint);
   // The newest epoch that was ever granted to the site; 0: none. It survives a restart, so that an
   // old holder's token stays old.
   Result<std::uint64_t> lease_epoch(const std::string& site) const;

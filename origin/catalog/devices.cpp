@@ -193,6 +193,20 @@ Result<std::vector<wire::SiteInfo>> Catalog::sites() const {
       });
 }
 
+Result<wire::SiteInfo> Catalog::site(const std::string& name) const {
+  return reading<wire::SiteInfo>(table_, [&](const Rows& rows) { return load_site(rows, name); });
+}
+
+Status Catalog::set_appoint(const Act& act, const std::string& name, bool appoint) {
+  return table_.write([&](Rows& rows) -> Status {
+    auto site = load_site(rows, name);
+    if (!site) return fail(std::move(site.error()));
+    site->appoint = appoint;
+    if (auto put = rows.put("site/" + name, wire::to_json(*site)); !put) return put;
+    return append_audit(rows, act, "site.appoint", name, appoint ? "on" : "off");
+  });
+}
+
 Result<std::uint64_t> Catalog::lease_epoch(const std::string& site) const {
   return reading<std::uint64_t>(table_, [&](const Rows& rows) { return load_epoch(rows, site); });
 }

@@ -19,16 +19,35 @@ void add_site(CLI::App& app, Run& run) {
       return Done{};
     };
   });
+  auto name = std::make_shared<std::string>(), word = std::make_shared<std::string>();
+  auto* appoint = site->add_subcommand(
+      "appoint", "whether a device of the site fetches for it without being told to");
+  appoint->footer("Example: lamina site appoint north off");
+  appoint->add_option("name", *name, "the site")->required();
+  appoint->add_option("appoint", *word, "on or off")
+      ->required()
+      ->check(CLI::IsMember({"on", "off"}));
+  appoint->callback([&run, name, word] {
+    run = [name, word](Session& s) -> Status {
+      const wire::AppointRequest appoint_request{*word == "on"};
+      auto body = s.call("POST", "/v1/sites/" + encoded(*name) + "/appoint",
+                         wire::to_json(appoint_request));
+      if (!body) return fail(std::move(body.error()));
+      *s.out << (s.json ? *body + "\n" : "site " + *name + ": appointment " + *word + "\n");
+      return Done{};
+    };
+  });
   site->add_subcommand("ls", "list the sites")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/sites");
       if (!body) return fail(std::move(body.error()));
       auto list = wire::parse_site_list(*body);
       if (!list) return fail(std::move(list.error()));
-      Session::Rows rows{{"SITE", "SUBNET", "DEVICES", "LEASE"}};
+      Session::Rows rows{{"SITE", "SUBNET", "DEVICES", "APPOINT", "LEASE"}};
       for (const auto& i : list->sites) {
         if (s.json) *s.out << wire::to_json(i) << '\n';
         rows.push_back({i.name, i.subnet, std::to_string(i.devices),
+                        i.appoint.value_or(true) ? "on" : "off",
                         i.lease_holder ? i.lease_holder->short_hex() : "-"});
       }
       if (!s.json) s.table(rows);

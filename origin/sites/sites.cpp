@@ -39,7 +39,12 @@ Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
   // Versions count on from the wall clock, so that after a restart none equals one that a device
   // remembers from before.
   const auto start = static_cast<std::uint64_t>(std::max<std::int64_t>(1, wall.ns / 1'000'000));
-  Site site{.lease = SiteLease(options_.lease, *epoch + 1), .version = start};
+  auto info = catalog_.site(name);
+  if (!info && info.error().kind() != ErrorKind::not_found)
+    return fail(std::move(info.error()).in("opening site " + name));
+  Site site{.lease = SiteLease(options_.lease, *epoch + 1),
+            .version = start,
+            .appoint = !info || info->appoint.value_or(true)};
   return &sites_.emplace(name, std::move(site)).first->second;
 }
 
@@ -96,7 +101,40 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
     changed(name, site);
   member = {poll.lan_address, poll.swarm_port, moment.now};
-  return carry_out(name, site, SiteLease::Reported{device, missing_of(poll.wants)}, moment);
+  // Without appointment nobody is a candidate.
+  const Bytes missing = site.appoint ? missing_of(poll.wants) : Bytes{};
+  return carry_out(name, site, SiteLease::Reported{device, missing}, moment);
+}
+
+Status Sites::set_appoint(const std::string& name, bool appoint, Moment moment) {
+  auto opened = open(name, moment.wall);
+  if (!opened) return fail(std::move(opened.error()));
+  Site& site = **opened;
+  site.appoint = appoint;
+  changed(name, site);
+  if (appoint) return Done{};
+  // Every member: the candidates would follow the holder one by one.
+  Status status = Done{};
+  for (const auto& [device, member] : site.members)
+    if (auto done = carry_out(name, site, SiteLease::Left{device}, moment); !done)
+      status = std::move(done);
+  return status;
+}
+
+wire::LeaseView Sites::budget_lease(const DeviceId& device, std::uint64_t sequence,
+                                    Moment moment) const {
+  const Duration lasts = options_.lease.lease;
+  // A name of its own, so that the epochs of its site and of its budget never meet.
+  const format::LeaseToken token{.site = "device+" + device.hex(),
+                                 .device = device,
+                                 .epoch = sequence,
+                                 .expires = WallTime{moment.wall.ns + lasts.count()}};
+  return {
+      .holder = device,
+      .epoch = sequence,
+      .token = format::sign_record(format::RecordType::lease, format::encode(token), lease_key_),
+      .expires_in_ms = lasts.count() / 1'000'000,
+      .seeders = options_.seeders};
 }
 
 Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId& device,
@@ -177,6 +215,7 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   if (at == sites_.end()) return view;
   const Site& site = at->second;
   view.site.version = site.version;
+  if (!site.appoint) view.site.appoint = false;
   for (const auto& [other, member] : site.members)
     if (other != device && !member.address.empty() && member.port != 0)
       view.site.peers.push_back({other, member.address, member.port});

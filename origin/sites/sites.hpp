@@ -44,6 +44,10 @@ class Sites {
   // does not hold the site's lease in that epoch.
   Result<wire::LeaseReply> renewed(const std::string& site, const DeviceId& device,
                                    const wire::LeaseRequest& request, Moment moment);
+  // Whether a device of the site gets its lease by itself. Off: the holder loses it now.
+  Status set_appoint(const std::string& site, bool appoint, Moment moment);
+  // A lease of the device's own, apart from its site's, for the WAN budget of target `sequence`.
+  wire::LeaseView budget_lease(const DeviceId& device, std::uint64_t sequence, Moment moment) const;
   // The device was moved or rejected.
   Status left(const DeviceId& device, Moment moment);
 
@@ -71,6 +75,7 @@ class Sites {
   struct Site {
     policy::SiteLease lease;
     std::uint64_t version = 0;
+    bool appoint = true;
     std::uint64_t recorded_epoch = 0;  // Granted and in the catalogue: its token may be shown.
     std::map<DeviceId, Member> members;
   };

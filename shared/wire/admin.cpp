@@ -37,6 +37,7 @@ void fields(A& a, SiteInfo& m) {
   a("subnet", m.subnet, 64);
   a("devices", m.devices);
   a("lease_holder", m.lease_holder);
+  a("appoint", m.appoint);
 }
 template <class A>
 void fields(A& a, SiteList& m) {
@@ -46,6 +47,10 @@ template <class A>
 void fields(A& a, SiteRequest& m) {
   a("name", m.name, 128);
   a("subnet", m.subnet, 64);
+}
+template <class A>
+void fields(A& a, AppointRequest& m) {
+  a("appoint", m.appoint);
 }
 template <class A>
 void fields(A& a, DeviceInfo& m) {
@@ -80,6 +85,7 @@ void fields(A& a, AssignmentRequest& m) {
   a("site", m.site, 128);
   a("devices", m.devices, 10'000);
   a("layers", m.layers, 256);
+  a("wan_budget", m.wan_budget, 64);
 }
 template <class A>
 void fields(A& a, AssignmentReply& m) {
@@ -165,6 +171,7 @@ std::string to_json(const PublishReply& message) { return write_message(message)
 std::string to_json(const SiteInfo& message) { return write_message(message); }
 std::string to_json(const SiteList& message) { return write_message(message); }
 std::string to_json(const SiteRequest& message) { return write_message(message); }
+std::string to_json(const AppointRequest& message) { return write_message(message); }
 std::string to_json(const DeviceInfo& message) { return write_message(message); }
 std::string to_json(const DeviceList& message) { return write_message(message); }
 std::string to_json(const PlaceRequest& message) { return write_message(message); }
@@ -198,6 +205,9 @@ Result<SiteList> parse_site_list(std::string_view text) {
 }
 Result<SiteRequest> parse_site_request(std::string_view text) {
   return read_message<SiteRequest>(text, "site request");
+}
+Result<AppointRequest> parse_appoint_request(std::string_view text) {
+  return read_message<AppointRequest>(text, "appoint request");
 }
 Result<DeviceInfo> parse_device_info(std::string_view text) {
   return read_message<DeviceInfo>(text, "device info");

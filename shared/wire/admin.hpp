@@ -47,6 +47,8 @@ struct SiteInfo {
   std::string subnet;  // CIDR, or empty.
   std::int64_t devices = 0;
   std::optional<DeviceId> lease_holder;
+  // false: no device is made the site's reflector by itself. Absent: true.
+  std::optional<bool> appoint;
 };
 struct SiteList {
   std::vector<SiteInfo> sites;
@@ -54,6 +56,10 @@ struct SiteList {
 struct SiteRequest {  // POST /v1/sites
   std::string name;
   std::string subnet;
+};
+
+struct AppointRequest {  // POST /v1/sites/{name}/appoint
+  bool appoint = true;
 };
 
 struct DeviceInfo {
@@ -88,6 +94,9 @@ struct AssignmentRequest {
   std::string site;
   std::vector<DeviceId> devices;
   std::vector<std::string> layers;
+  // When a device that does not hold its site's lease may use the line: shared/format/wan_budget.
+  // Absent: never.
+  std::optional<std::string> wan_budget;
 };
 struct AssignmentReply {
   std::vector<DeviceId> devices;  // Those that got a new target.
@@ -166,6 +175,7 @@ std::string to_json(const PublishReply& message);
 std::string to_json(const SiteInfo& message);
 std::string to_json(const SiteList& message);
 std::string to_json(const SiteRequest& message);
+std::string to_json(const AppointRequest& message);
 std::string to_json(const DeviceInfo& message);
 std::string to_json(const DeviceList& message);
 std::string to_json(const PlaceRequest& message);
@@ -188,6 +198,7 @@ Result<PublishReply> parse_publish_reply(std::string_view text);
 Result<SiteInfo> parse_site_info(std::string_view text);
 Result<SiteList> parse_site_list(std::string_view text);
 Result<SiteRequest> parse_site_request(std::string_view text);
+Result<AppointRequest> parse_appoint_request(std::string_view text);
 Result<DeviceInfo> parse_device_info(std::string_view text);
 Result<DeviceList> parse_device_list(std::string_view text);
 Result<PlaceRequest> parse_place_request(std::string_view text);

@@ -42,6 +42,11 @@ void fields(A& a, SiteView& m) {
   a("name", m.name, 128);
   a("version", m.version);
   a("peers", m.peers, 10'000);
+  a("appoint", m.appoint);
+}
+template <class A>
+void fields(A& a, BudgetRequest& m) {
+  a("target_sequence", m.target_sequence);
 }
 template <class A>
 void fields(A& a, LeaseView& m) {
@@ -78,6 +83,7 @@ std::string to_json(const PollRequest& message) { return write_message(message);
 std::string to_json(const PollReply& message) { return write_message(message); }
 std::string to_json(const LeaseRequest& message) { return write_message(message); }
 std::string to_json(const LeaseReply& message) { return write_message(message); }
+std::string to_json(const BudgetRequest& message) { return write_message(message); }
 std::string to_json(const Report& message) { return write_message(message); }
 std::string to_json(const SnapshotReply& message) { return write_message(message); }
 
@@ -92,6 +98,9 @@ Result<LeaseRequest> parse_lease_request(std::string_view text) {
 }
 Result<LeaseReply> parse_lease_reply(std::string_view text) {
   return read_message<LeaseReply>(text, "lease reply");
+}
+Result<BudgetRequest> parse_budget_request(std::string_view text) {
+  return read_message<BudgetRequest>(text, "budget request");
 }
 Result<Report> parse_report(std::string_view text) { return read_message<Report>(text, "report"); }
 Result<SnapshotReply> parse_snapshot_reply(std::string_view text) {

@@ -50,6 +50,8 @@ struct SiteView {
   std::string name;
   std::uint64_t version = 0;  // Grows with every change of members, addresses or lease.
   std::vector<Peer> peers;    // The other members that listen; never the asking device.
+  // false: no device gets the site's lease by itself. Absent: true.
+  std::optional<bool> appoint = std::nullopt;
 };
 
 // Who may fetch over the WAN for the site. Token, expiry and seeders are for the holder only.
@@ -79,6 +81,13 @@ struct LeaseReply {
   std::optional<LeaseView> lease;  // None when it was given back.
 };
 
+// POST /v1/node/wan-budget, each second while it lasts: a device that does not hold its site's
+// lease uses the budget of its newest target. Answered with a LeaseReply whose lease is the
+// device's own, or `refused` with the reason (403).
+struct BudgetRequest {
+  std::uint64_t target_sequence = 0;
+};
+
 // POST /v1/node/report: one transaction on the device and its counts.
 struct Report {
   std::string operation;  // "fetch", "apply", "revert", "snapshot"
@@ -101,6 +110,7 @@ std::string to_json(const PollRequest& message);
 std::string to_json(const PollReply& message);
 std::string to_json(const LeaseRequest& message);
 std::string to_json(const LeaseReply& message);
+std::string to_json(const BudgetRequest& message);
 std::string to_json(const Report& message);
 std::string to_json(const SnapshotReply& message);
 
@@ -108,6 +118,7 @@ Result<PollRequest> parse_poll_request(std::string_view text);
 Result<PollReply> parse_poll_reply(std::string_view text);
 Result<LeaseRequest> parse_lease_request(std::string_view text);
 Result<LeaseReply> parse_lease_reply(std::string_view text);
+Result<BudgetRequest> parse_budget_request(std::string_view text);
 Result<Report> parse_report(std::string_view text);
 Result<SnapshotReply> parse_snapshot_reply(std::string_view text);
 

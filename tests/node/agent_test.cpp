@@ -40,13 +40,17 @@ struct Bench {
     return found;
   }
 
-  Buffer target(std::uint64_t sequence, std::vector<LayerId> stack, DeviceId device = me) const {
+  Buffer target(std::uint64_t sequence, std::vector<LayerId> stack, DeviceId device = me,
+                format::WanBudget budget = format::WanBudget::never,
+                std::uint64_t budget_value = 0) const {
     format::DeviceTarget record;
     record.device = device;
     record.sequence = sequence;
     record.issued = WallTime{1};
     record.expires = WallTime{std::int64_t{1} << 60};
     record.stack = std::move(stack);
+    record.budget = budget;
+    record.budget_value = budget_value;
     return format::sign_record(format::RecordType::target, format::encode(record), key);
   }
   static Agent::Polled assigned(std::optional<Buffer> target = std::nullopt) {
@@ -73,6 +77,18 @@ struct Bench {
     at(2s, Agent::RecordsFetched{base, 100_MiB});
   }
 
+  // As far as a layer being fetched under a target with a WAN budget.
+  void fetching_with(format::WanBudget budget, std::uint64_t value) {
+    at(0s, Agent::Tick{});
+    at(1s, assigned(target(1, {base}, me, budget, value)));
+    at(1s, Agent::RecordsFetched{base, 100_MiB});
+  }
+  Agent::BudgetGranted granted(std::uint64_t sequence) const {
+    Agent::BudgetGranted event;
+    event.reply.lease = wire::LeaseView{
+        .holder = me, .epoch = sequence, .token = to_buffer("token"), .expires_in_ms = 5000};
+    return event;
+  }
   // As far as an apply under way.
   void applying() {
     fetching();
@@ -304,4 +320,102 @@ TEST_CASE("agent: after a restart it goes on with the target it had", "[node]") 
   CHECK(bench.all<Agent::Poll>()[0].request.target_sequence == 3);
   bench.at(1s, Bench::assigned());
   CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+}
+
+TEST_CASE("agent: without a budget the line is left to the site's holder", "[node]") {
+  Bench bench;
+  bench.fetching_with(format::WanBudget::never, 0);
+  bench.at(24h, Agent::Tick{});
+  CHECK(bench.all<Agent::AskBudget>().empty());
+  CHECK(bench.agent->reason(base) == "waiting-for-lease");
+  auto polled = Bench::leased(1, other);
+  bench.at(24h, polled);
+  CHECK(bench.agent->reason(base) == "lan-peer");
+  polled.reply.lease.reset();
+  polled.reply.site->version = 2;
+  polled.reply.site->appoint = false;
+  bench.at(24h, polled);
+  CHECK(bench.agent->reason(base) == "waiting-for-reflector");
+}
+
+TEST_CASE("agent: a budget of time is used when its time has come", "[node]") {
+  Bench bench;
+  bench.fetching_with(format::WanBudget::after, 60);
+  CHECK(bench.agent->next_change() == Instant{61s});
+  bench.at(60s, Agent::Tick{});
+  CHECK(bench.all<Agent::AskBudget>().empty());
+  bench.at(61s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::AskBudget>().size() == 1);
+  CHECK(bench.all<Agent::AskBudget>()[0].request.target_sequence == 1);
+  bench.at(62s, bench.granted(1));
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+  CHECK(bench.all<Agent::Lead>()[0].by_budget);
+  CHECK_FALSE(bench.all<Agent::Lead>()[0].most);
+  CHECK(bench.agent->reason(base) == "origin-by-budget");
+  CHECK_FALSE(bench.agent->leads());
+  bench.at(63s, Agent::Tick{});
+  CHECK(bench.all<Agent::AskBudget>().size() == 1);  // Renewed each second.
+
+  SECTION("until the layer is there") {
+    bench.at(63s, Agent::LayerComplete{base});
+    CHECK(bench.all<Agent::Resign>().size() == 1);
+    bench.at(64s, bench.granted(1));  // It was under way.
+    CHECK(bench.all<Agent::Lead>().empty());
+  }
+  SECTION("until the site's lease comes, whatever its epoch") {
+    bench.at(63s, Bench::leased(1));
+    CHECK(bench.all<Agent::Resign>().size() == 1);
+    REQUIRE(bench.all<Agent::Lead>().size() == 1);
+    CHECK_FALSE(bench.all<Agent::Lead>()[0].by_budget);
+    bench.at(63s, bench.granted(1));
+    CHECK(bench.all<Agent::Lead>().empty());
+  }
+  SECTION("until the origin is silent for longer than it lasts") {
+    bench.at(64s, Agent::BudgetFailed{0});
+    bench.at(70s, Agent::Tick{});
+    CHECK(bench.all<Agent::Resign>().size() == 1);
+  }
+}
+
+TEST_CASE("agent: a budget of bytes is used when the site has no holder, and no further",
+          "[node]") {
+  Bench bench;
+  bench.fetching_with(format::WanBudget::up_to, 10'000'000);
+  bench.at(10s, Agent::Tick{});
+  CHECK(bench.all<Agent::AskBudget>().empty());
+  SECTION("a holder comes in time") {
+    bench.at(10s, Bench::leased(1, other));
+    bench.at(1h, Agent::Tick{});
+    CHECK(bench.all<Agent::AskBudget>().empty());
+  }
+  SECTION("none comes") {
+    bench.at(11s, Agent::Tick{});
+    REQUIRE(bench.all<Agent::AskBudget>().size() == 1);
+    bench.at(11s, bench.granted(1));
+    REQUIRE(bench.all<Agent::Lead>().size() == 1);
+    CHECK(bench.all<Agent::Lead>()[0].most == Bytes{10'000'000});
+    bench.at(12s, Agent::BudgetSpent{Bytes{4'000'000}});
+    bench.at(12s, bench.granted(1));
+    CHECK(bench.all<Agent::Lead>()[0].most == Bytes{6'000'000});
+    bench.at(13s, Agent::BudgetSpent{Bytes{10'100'000}});
+    CHECK(bench.all<Agent::Resign>().size() == 1);
+    CHECK(bench.agent->reason(base) == "waiting-for-budget");
+    bench.at(2h, Agent::Tick{});
+    CHECK(bench.all<Agent::AskBudget>().empty());
+    // A new target brings a new budget.
+    bench.at(2h, Bench::assigned(bench.target(2, {base}, me, format::WanBudget::up_to, 1000)));
+    bench.at(2h + 10s, Agent::Tick{});
+    CHECK(bench.all<Agent::AskBudget>().size() == 1);
+  }
+}
+
+TEST_CASE("agent: a refused budget is asked for again, ever more rarely", "[node]") {
+  Bench bench;
+  bench.fetching_with(format::WanBudget::after, 1);
+  bench.at(2s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::AskBudget>().size() == 1);
+  bench.at(3s, Agent::BudgetFailed{0});
+  CHECK(bench.all<Agent::AskBudget>().empty());
+  bench.at(10s, Agent::Tick{});
+  CHECK(bench.all<Agent::AskBudget>().size() == 1);
 }

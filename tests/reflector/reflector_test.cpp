@@ -399,3 +399,29 @@ TEST_CASE("reflector: a full disk is said, and tried again", "[reflector]") {
   REQUIRE(bench.until([&] { return bench.all_complete(); }));
   bench.check_bytes(1);
 }
+
+TEST_CASE("reflector: a budget of bytes is kept to the piece", "[reflector]") {
+  Bench bench;
+  bench.start_all(1);
+  const Bytes most{2'000'000};
+  const auto lead = [&](std::uint64_t epoch, bool by_budget, std::optional<Bytes> bound) {
+    REQUIRE(bench.devices.at(1).reflector->lead(
+        {.epoch = epoch,
+         .token = tests::token(by_budget ? "device" : "north", epoch, 60s),
+         .expires = bench.loop.now() + 60s,
+         .seeders = {"127.0.0.1:" + std::to_string(bench.seeder.port())},
+         .by_budget = by_budget,
+         .most = bound}));
+  };
+  lead(7, true, most);
+  const auto fetched = [&] { return bench.devices.at(1).reflector->sources().origin; };
+  REQUIRE(bench.until([&] { return fetched() >= most; }));
+  lead(7, true, Bytes{});  // Renewed: what is left does not begin again.
+  CHECK_FALSE(bench.until([&] { return fetched() > most + Bytes{swarm::kPieceSize}; }, 3s));
+
+  // The site's lease is of another kind: a lower epoch is none that was seen.
+  lead(1, false, std::nullopt);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  bench.check_bytes(1);
+  CHECK(bench.sent() <= 1.06);
+}

@@ -233,3 +233,70 @@ TEST_CASE("api: another protocol is answered 426", "[origin]") {
   request.headers.add(std::string(wire::kProtocolHeader), "99");
   CHECK(bench.ask(1, request).status == 426);
 }
+
+TEST_CASE("api: the WAN budget of a target opens the line for its device, from its time on",
+          "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);
+  const DeviceId id = bench.enrol("shop");
+  bench.publish_base();
+  const auto assign = [&](const std::string& budget, int t) {
+    return bench
+        .admin("POST", "/v1/assignments",
+               wire::to_json(wire::AssignmentRequest{
+                   .site = "shop", .devices = {}, .layers = {"os:1.0"}, .wan_budget = budget}),
+               t)
+        .status;
+  };
+  const auto ask = [&](std::uint64_t sequence, int t) {
+    return bench.ask(
+        t, bench.as(id, "/v1/node/wan-budget", wire::to_json(wire::BudgetRequest{sequence})));
+  };
+  CHECK(assign("as much as you like", 2) == 400);
+  REQUIRE(assign("never", 2) == 200);
+  CHECK(ask(1, 1000).status == 403);
+  REQUIRE(assign("after 60 s", 10) == 200);
+  CHECK(ask(1, 100).status == 403);  // Of another target.
+  CHECK(ask(2, 69).status == 403);
+  const auto granted = ask(2, 70);
+  REQUIRE(granted.status == 200);
+  const auto lease = wire::parse_lease_reply(granted.body).value().lease.value();
+  CHECK(lease.holder == id);
+  CHECK(lease.epoch == 2);
+  const PublicKey key = bench.key.public_key();
+  const auto opened =
+      format::open_record(format::RecordType::lease, lease.token, std::span(&key, 1));
+  REQUIRE(opened);
+  const auto token = format::parse_lease(opened->record).value();
+  CHECK(token.device == id);
+  CHECK(token.site != "shop");
+  CHECK(token.expires == Bench::at(75).wall);
+
+  REQUIRE(assign("up to 10 MB", 80) == 200);
+  CHECK(ask(3, 80).status == 200);
+  REQUIRE(bench.catalog.reject_device({"test", Bench::at(90).wall}, id));
+  CHECK(ask(3, 91).status == 403);
+}
+
+TEST_CASE("api: without appointment nobody gets the site's lease", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);
+  const DeviceId id = bench.enrol("shop");
+  const auto poll = [&](int t) {
+    const wire::PollRequest request{.wants = {{LayerId{}, 1000}}};
+    return wire::parse_poll_reply(
+               bench.ask(t, bench.as(id, "/v1/node/poll", wire::to_json(request))).body)
+        .value();
+  };
+  CHECK(poll(2).lease);
+  REQUIRE(bench.admin("POST", "/v1/sites/shop/appoint", R"({"appoint":false})", 3).status == 200);
+  const auto off = poll(4);
+  CHECK_FALSE(off.lease);
+  CHECK(off.site->appoint == false);
+  CHECK(bench.catalog.site("shop")->appoint == false);
+  REQUIRE(bench.admin("POST", "/v1/sites/shop/appoint", R"({"appoint":true})", 5).status == 200);
+  const auto on = poll(6);
+  CHECK(on.lease);
+  CHECK_FALSE(on.site->appoint);
+  CHECK(bench.admin("POST", "/v1/sites/none/appoint", R"({"appoint":true})", 7).status == 404);
+}
