@@ -347,7 +347,7 @@ class Branch:
 
     def _default_route(self, name_space, gateway):
         # The machine's default may be bbr: a measurement names its congestion control.
-        ip("-n", name_space, "route", "add", "default", "via", gateway, "congctl", self.congestion)
+        ip("-n", name_space, "route", "replace", "default", "via", gateway, "congctl", self.congestion)
 
     def add_device(self):
         """One more namespace on the LAN; returns its number, counted from 1."""
