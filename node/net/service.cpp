@@ -152,6 +152,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (auto opened = format::open_record(format::RecordType::target, memory.target,
                                           std::span(&keys.target, 1)))
       if (const auto target = format::parse_target(opened->record)) {
+        // The origin signs it anew when it is asked.
+        if (target->expires < net::Loop::wall_now()) memory.target.clear();
         memory.target_age = Duration{net::Loop::wall_now().ns - target->issued.ns};
         memory.budget_spent = read_spent(target->sequence);
       }

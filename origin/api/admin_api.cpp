@@ -6,8 +6,6 @@
 namespace lamina::origin {
 namespace {
 
-// A node that hears nothing for so long must not take an old target for a current one.
-constexpr Duration kTargetLifetime = 90 * net::kDay;
 constexpr std::size_t kAuditMax = 1000;
 
 template <class Message>

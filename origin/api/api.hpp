@@ -27,6 +27,9 @@ struct ApiKeys {
   std::vector<PublicKey> publishers;
 };
 
+// A node that hears nothing for so long must not take an old target for a current one.
+inline constexpr Duration kTargetLifetime = 90 * net::kDay;
+
 class Api {
  public:
   // Called exactly once for each request, during handle() or later from wake().
@@ -81,6 +84,9 @@ class Api {
   Result<std::optional<wire::PollReply>> news(const DeviceId& device, const wire::PollRequest& poll,
                                               wire::DeviceStatus known, bool now_or_never,
                                               Moment moment) const;
+
+  // The device's target; signed anew, with the same sequence, when it would not last long.
+  Result<Buffer> lasting_target(const DeviceId& device, WallTime now) const;
 
   // origin/api/admin_api.cpp
   Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);

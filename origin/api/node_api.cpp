@@ -189,6 +189,20 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   return net::Response{};
 }
 
+Result<Buffer> Api::lasting_target(const DeviceId& id, WallTime now) const {
+  auto envelope = catalog_.target(id);
+  if (!envelope) return envelope;
+  const PublicKey key = keys_.target.public_key();
+  auto opened = format::open_record(format::RecordType::target, *envelope, std::span(&key, 1));
+  if (!opened) return fail(std::move(opened.error()));
+  auto target = format::parse_target(opened->record);
+  if (!target) return fail(std::move(target.error()));
+  const WallTime wanted{now.ns + kTargetLifetime.count()};
+  if (target->expires.ns - now.ns > kTargetLifetime.count() / 2) return envelope;
+  target->expires = wanted;
+  return format::sign_record(format::RecordType::target, format::encode(*target), keys_.target);
+}
+
 Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire::PollRequest& poll,
                                                  DeviceStatus known, bool now_or_never,
                                                  Moment moment) const {
@@ -207,7 +221,7 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
     reply.site = std::move(view.site);
     reply.lease = std::move(view.lease);
     if (device->target_sequence > poll.target_sequence) {
-      auto target = catalog_.target(id);
+      auto target = lasting_target(id, moment.wall);
       if (!target) return fail(std::move(target.error()));
       reply.target = std::move(*target);
       anything = true;

@@ -300,3 +300,29 @@ TEST_CASE("api: without appointment nobody gets the site's lease", "[origin]") {
   CHECK_FALSE(on.site->appoint);
   CHECK(bench.admin("POST", "/v1/sites/none/appoint", R"({"appoint":true})", 7).status == 404);
 }
+
+TEST_CASE("api: a target that is about to end is signed anew for who asks", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);
+  const DeviceId id = bench.enrol("shop");
+  bench.publish_base();
+  REQUIRE(bench
+              .admin("POST", "/v1/assignments",
+                     R"({"site":"shop","devices":[],"layers":["os:1.0"]})", 2)
+              .status == 200);
+  const auto target = [&](int t) {
+    const auto reply =
+        wire::parse_poll_reply(bench.ask(t, bench.as(id, "/v1/node/poll", bench.poll(0, 0))).body);
+    const PublicKey key = bench.key.public_key();
+    const auto opened =
+        format::open_record(format::RecordType::target, reply->target.value(), std::span(&key, 1));
+    return format::parse_target(opened.value().record).value();
+  };
+  const auto first = target(3);
+  CHECK(target(4) == first);
+  const int late = 80 * 24 * 3600;
+  const auto renewed = target(late);
+  CHECK(renewed.sequence == first.sequence);
+  CHECK(renewed.issued == first.issued);
+  CHECK(renewed.expires.ns == Bench::at(late).wall.ns + kTargetLifetime.count());
+}
