@@ -346,7 +346,15 @@ wire::PollRequest Agent::poll_request(PollKind kind) const {
           .lan_address = lan_address_,
           .swarm_port = memory_.swarm_port,
           .wait_ms = kind == PollKind::waiting && heard_ ? wait_ms_ : 0,
-          .node_version = node_version_};
+          .node_version = node_version_,
+          .layers = layer_states()};
+}
+
+std::vector<wire::LayerState> Agent::layer_states() const {
+  std::vector<wire::LayerState> states;
+  for (const auto& [id, layer] : layers_)
+    states.push_back({id, std::string(reason(id)), layer.missing.count});
+  return states;
 }
 
 void Agent::advance(Instant now) {

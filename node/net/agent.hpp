@@ -253,6 +253,7 @@ class Agent {
   bool is_apply_wanted() const;
   std::vector<wire::Want> wants() const;
   wire::PollRequest poll_request(PollKind kind) const;
+  std::vector<wire::LayerState> layer_states() const;
   void advance(Instant now);  // Everything that is due.
   void check_invariants(Instant now) const;
 

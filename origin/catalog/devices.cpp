@@ -147,6 +147,7 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll) {
     after.node_version = poll.node_version;
     after.lan_address = poll.lan_address;
     after.missing_bytes = missing;
+    after.layers = poll.layers;
     after.applied.clear();
     for (const LayerId& layer : poll.applied) {
       auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");

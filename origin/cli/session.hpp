@@ -48,6 +48,7 @@ using Run = std::function<Status(Session&)>;
 void add_assign(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);
+void add_explain(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_layer_capture(CLI::App& layer, Run& run);
 void add_layer_show(CLI::App& layer, Run& run);

@@ -70,6 +70,7 @@ void fields(A& a, DeviceInfo& m) {
   a("target", m.target, 256);
   a("applied", m.applied, 256);
   a("missing_bytes", m.missing_bytes);
+  a("layers", m.layers, 256);
   a("last_report", m.last_report);
 }
 template <class A>

@@ -79,6 +79,7 @@ struct DeviceInfo {
   std::vector<std::string> target;  // "name:version", base first.
   std::vector<std::string> applied;
   std::int64_t missing_bytes = 0;
+  std::optional<std::vector<LayerState>> layers;  // As it said in its last poll.
   std::optional<Report> last_report;
 };
 struct DeviceList {

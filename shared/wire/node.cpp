@@ -21,6 +21,7 @@ void fields(A& a, Want& m) {
 }
 template <class A>
 void fields(A& a, PollRequest& m) {
+  a("layers", m.layers, 256);
   a("target_sequence", m.target_sequence);
   a("applied_sequence", m.applied_sequence);
   a("site_version", m.site_version);
@@ -79,6 +80,7 @@ void fields(A& a, SnapshotReply& m) {
   a("snapshot", m.snapshot);
 }
 
+std::string to_json(const LayerState& message) { return write_message(message); }
 std::string to_json(const PollRequest& message) { return write_message(message); }
 std::string to_json(const PollReply& message) { return write_message(message); }
 std::string to_json(const LeaseRequest& message) { return write_message(message); }

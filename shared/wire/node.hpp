@@ -25,6 +25,15 @@ struct Want {
   bool operator==(const Want&) const = default;
 };
 
+// How a layer of the device's target stands: `reason` says where its bytes come from or what it
+// waits for, as in docs/operator.md, "Who may use the line".
+struct LayerState {
+  LayerId layer;
+  std::string reason;
+  std::int64_t missing_bytes = 0;
+  bool operator==(const LayerState&) const = default;
+};
+
 // POST /v1/node/poll. Answered at once when something differs from what the device knows, else
 // when it changes, else after wait_ms.
 struct PollRequest {
@@ -37,6 +46,7 @@ struct PollRequest {
   std::uint16_t swarm_port = 0;  // 0: not listening.
   std::int64_t wait_ms = 0;      // 0: answer at once; at most kPollWaitMaxMs.
   std::string node_version;
+  std::optional<std::vector<LayerState>> layers = std::nullopt;  // Of the target. Absent: not said.
 };
 
 struct Peer {
@@ -106,6 +116,7 @@ struct SnapshotReply {
   SnapshotId snapshot;
 };
 
+std::string to_json(const LayerState& message);
 std::string to_json(const PollRequest& message);
 std::string to_json(const PollReply& message);
 std::string to_json(const LeaseRequest& message);

@@ -1,10 +1,17 @@
-// The fields of a Report, which is a message of its own and part of a device's listing; for the
-// .cpp files of this folder only.
+// The fields of a Report, which is a message of its own and part of a device's listing, and of a
+// LayerState, which is part of a poll and of the listing; for the .cpp files of this folder only.
 #pragma once
 
 #include "shared/wire/json_fields.hpp"
 
 namespace lamina::wire {
+
+template <class A>
+void fields(A& a, LayerState& m) {
+  a("layer", m.layer);
+  a("reason", m.reason, 64);
+  a("missing_bytes", m.missing_bytes);
+}
 
 template <class A>
 void fields(A& a, Report& m) {

@@ -36,6 +36,10 @@ def scenario(stage):
                  f"{from_origin()} bytes of payload; {line.down_bytes} bytes in all on the line (records, polls)")
     checks.check("a device says why it waits", reasons() == ["waiting-for-reflector"] * len(devices), reasons()[0])
 
+    explained = fleet.cli("explain", "--device", devices[0].id).out
+    checks.check("so does the origin", "waiting-for-reflector" in explained and f"{BASE}:1.0" in explained,
+                 explained.splitlines()[-1][:100] if explained else "")
+
     most = 3_000_000
     fleet.cli("assign", "--device", devices[0].id, "--layers", f"{BASE}:1.0", "--wan-budget", "up to 3 MB")
     wait_until(lambda: "waiting-for-budget" in reasons(), 60, "a used-up budget")

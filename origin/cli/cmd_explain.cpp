@@ -1,0 +1,83 @@
+#include <map>
+
+#include "origin/cli/session.hpp"
+#include "shared/wire/admin.hpp"
+
+namespace lamina::origin::cli {
+namespace {
+
+// What a device's reason means, for people. docs/operator.md has the same table.
+std::string_view meaning_of(const std::string& reason) {
+  static const std::map<std::string, std::string_view, std::less<>> meanings{
+      {"local-cache", "complete on the device"},
+      {"lan-peer", "comes from the devices of its site, one of which fetches over the line"},
+      {"origin-by-lease", "this device fetches over the line, for its site"},
+      {"origin-by-budget", "this device fetches over the line, on its WAN budget"},
+      {"waiting-for-records", "fetches the layer's records first"},
+      {"waiting-for-lease", "waits until a device of its site holds the lease"},
+      {"waiting-for-reflector", "waits: its site appoints no reflector, and it has no WAN budget"},
+      {"waiting-for-budget", "waits: its WAN budget is used up, and nobody fetches for its site"}};
+  const auto found = meanings.find(reason);
+  return found == meanings.end() ? "unknown to this program" : found->second;
+}
+
+Status explain(Session& s, const std::string& device_id, const std::string& wanted) {
+  auto body = s.get("/v1/devices/" + encoded(device_id));
+  if (!body) return fail(std::move(body.error()));
+  auto device = wire::parse_device_info(*body);
+  if (!device) return fail(std::move(device.error()));
+  auto list_body = s.get("/v1/layers");
+  if (!list_body) return fail(std::move(list_body.error()));
+  auto list = wire::parse_layer_list(*list_body);
+  if (!list) return fail(std::move(list.error()));
+  std::map<LayerId, std::string> names;
+  for (const wire::LayerInfo& layer : list->layers)
+    names[layer.id] = layer.name + ':' + layer.version;
+
+  Session::Rows rows{{"LAYER", "MISSING", "REASON", ""}};
+  bool found = wanted.empty();
+  for (const wire::LayerState& state : device->layers.value_or(std::vector<wire::LayerState>{})) {
+    const auto name = names.find(state.layer);
+    const std::string text = name == names.end() ? state.layer.hex() : name->second;
+    if (!wanted.empty() && text != wanted) continue;
+    found = true;
+    if (s.json) *s.out << wire::to_json(state) << '\n';
+    rows.push_back({text, to_text(Bytes{state.missing_bytes}), printable(state.reason, 64),
+                    std::string(meaning_of(state.reason))});
+  }
+  if (!found)
+    return fail(ErrorKind::not_found, "layer " + wanted + " is not in the target of device " +
+                                          device->id.hex() + ", as far as it has said");
+  if (s.json) return Done{};
+  *s.out << "device " << device->id.hex() << " of site " << device->site << ", target "
+         << device->target_sequence << ", applied " << device->applied_sequence << '\n';
+  if (rows.size() == 1)
+    *s.out << "It has said nothing of its layers yet.\n";
+  else
+    s.table(rows);
+  if (device->last_report) {
+    *s.out << "last report: " << printable(device->last_report->operation, 64)
+           << (device->last_report->ok ? " ok" : " failed: ")
+           << printable(device->last_report->text, 400) << '\n';
+    for (const auto& [source, bytes] : device->last_report->bytes_by_source)
+      *s.out << "  " << to_text(Bytes{bytes}) << " by " << printable(source, 64)
+             << " since the node started\n";
+  }
+  return Done{};
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand(
+      "explain", "where a device's layers come from, or what they wait for, and why");
+  command->footer("Example: lamina explain --device 00112233445566778899aabbccddeeff");
+  auto device = std::make_shared<std::string>(), layer = std::make_shared<std::string>();
+  command->add_option("--device", *device, "32 hex digits")->required();
+  command->add_option("--layer", *layer, "NAME:VERSION; without it, every layer of its target");
+  command->callback([&run, device, layer] {
+    run = [device, layer](Session& s) { return explain(s, *device, *layer); };
+  });
+}
+
+}  // namespace lamina::origin::cli
