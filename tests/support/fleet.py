@@ -16,6 +16,14 @@ API_PORT, SWARM_PORT = 8443, 8444
 HARDWARE_UUID = "11111111-2222-3333-4444-555555555555"  # One machine, so all devices share it.
 
 
+def worker_capabilities():
+    """The CapabilityBoundingSet of the worker's unit, as setpriv(1) writes capabilities."""
+    unit = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../node/systemd/lamina-node-worker.service")
+    with open(unit, encoding="utf-8") as file:
+        match = re.search(r"^CapabilityBoundingSet=(.+)$", file.read(), re.M)
+    return [word.removeprefix("CAP_").lower() for word in match.group(1).split()]
+
+
 def run_directory(build, name):
     """An empty directory that every user can reach: below the build directory where that is so."""
     path = os.path.join(os.path.abspath(build), "lab", name)
@@ -85,9 +93,13 @@ class Device:
         self.start_node()
 
     def start_worker(self):
+        words = [self.fleet.program("node/lamina-node"), "worker", "--state", self.state]
+        if os.geteuid() == 0:
+            # With what the systemd unit leaves to it, and no more.
+            words = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=" + ",".join(
+                ["-all", *("+" + capability for capability in worker_capabilities())]), *words]
         # No network at all for the process that runs as root.
-        self.worker = self.fleet.lab.start(f"worker-{self.number}", [
-            self.fleet.program("node/lamina-node"), "worker", "--state", self.state], None)
+        self.worker = self.fleet.lab.start(f"worker-{self.number}", words, None)
 
     def start_node(self):
         words = [self.fleet.program("node/lamina-node"), "run", "--state", self.state, "--swarm-listen",

@@ -101,7 +101,7 @@ class Process:
                 text = file.read()
             name = re.search(r"^Name:\s*(.*)$", text, re.M)
             peak = re.search(r"^VmHWM:\s*(\d+) kB", text, re.M)
-            if peak and name and name.group(1) not in ("ip", "unshare", "python3", "nsenter"):
+            if peak and name and name.group(1) not in ("ip", "unshare", "python3", "nsenter", "setpriv"):
                 self.peak_rss = max(self.peak_rss, int(peak.group(1)) * 1024)
         except OSError:
             pass
