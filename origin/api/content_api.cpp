@@ -210,10 +210,13 @@ bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
              true;
     offload_([this, refs = std::move(refs), reply]() -> std::function<void()> {
       auto path = content_->gather(refs);
-      Result<Buffer> pack =
-          path ? os::read_file(*path, format::kPackSizeMax) : Result<Buffer>(fail(path.error()));
-      if (path) const SentFile gone(*path);
-      return [pack = std::move(pack), reply] { reply(answer(pack)); };
+      if (!path) return [reply, error = path.error()] { reply(net::error_response(error)); };
+      return [reply, sent = std::make_shared<SentFile>(*path)] {
+        net::Response response;
+        response.content_type = wire::kBinary;
+        response.file = net::FileBody{.path = sent->path};
+        reply(std::move(response));  // It is open when this returns; its name may go.
+      };
     });
     return true;
   }

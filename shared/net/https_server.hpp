@@ -17,6 +17,7 @@ namespace lamina::net {
 // When the last copy goes without a reply, the peer gets a 500. Loop thread only.
 class Responder {
  public:
+  // A file body is open when this returns: its name may be removed then.
   void reply(Response response) const;
   bool answered() const;
   // The peer left before the answer. At most one callback; never called after reply().

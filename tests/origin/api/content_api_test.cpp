@@ -27,8 +27,14 @@ struct Bench {
   net::Response ask(net::Request request) {
     request.headers.add(std::string(wire::kProtocolHeader), "1");
     std::optional<net::Response> answer;
-    api.handle(request, [&](net::Response response) { answer = std::move(response); },
-               {Instant{std::chrono::seconds{1}}, {1'000'000'000}});
+    const auto reply = [&](net::Response response) {
+      // A server opens the file before the reply returns: it may be gone afterwards.
+      if (response.file)
+        response.body =
+            std::string(as_text(os::read_file(response.file->path, format::kPackSizeMax).value()));
+      answer = std::move(response);
+    };
+    api.handle(request, reply, {Instant{std::chrono::seconds{1}}, {1'000'000'000}});
     REQUIRE(answer);
     return std::move(*answer);
   }
