@@ -83,7 +83,7 @@ Result<HostPort> parse_endpoint(const std::string& text) {
   return endpoint;
 }
 
-// The reasons of the numbers are measurements with libtorrent 2.0.8: docs/architecture.md, "Swarm".
+// The numbers come from measurements with libtorrent 2.0.8; what each is for stands beside it.
 lt::settings_pack settings_of(const Session::Config& config) {
   using S = lt::settings_pack;
   S settings;
