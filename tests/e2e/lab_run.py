@@ -264,6 +264,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="keep volumes, states and logs")
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     known = {os.path.basename(path)[:-5]: path for path in sorted(glob.glob(FOLDER + "/*.toml"))}
     try:
         if options.list:
