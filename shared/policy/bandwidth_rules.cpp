@@ -1,0 +1,402 @@
+#include "shared/policy/bandwidth_rules.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <tuple>
+
+#include "shared/base/assert.hpp"
+#include "shared/base/bytes.hpp"
+
+namespace lamina::policy {
+namespace {
+
+constexpr std::array<std::string_view, 7> kColumns = {
+    "subnet", "site", "download KB/s", "upload KB/s", "start", "end", "days"};
+constexpr std::array<std::string_view, 7> kDays = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
+constexpr std::uint8_t kEveryDay = 0x7f;
+constexpr std::size_t kSiteNameMax = 64;
+constexpr std::int64_t kBitsPerKilobyte = 8000;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // Spreadsheets write one.
+
+std::string quoted(std::string_view text) { return '\'' + printable(text, 80) + '\''; }
+
+tl::unexpected<Error> wrong(std::string text) { return fail(ErrorKind::invalid, std::move(text)); }
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Digits only, at most `max`.
+std::optional<std::int64_t> number_of(std::string_view text, std::int64_t max) {
+  std::int64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || !is_digit(text.front()) || error != std::errc{} ||
+      stop != text.data() + text.size() || value > max)
+    return std::nullopt;
+  return value;
+}
+
+// --- subnets
+
+std::optional<Subnet> address_of(std::string_view text) {
+  // A NUL would hide what follows it.
+  if (text.size() > 64 || text.find('\0') != text.npos) return std::nullopt;
+  const std::string terminated(text);
+  Subnet found;
+  if (inet_pton(AF_INET, terminated.c_str(), found.address.data()) == 1) {
+    found.prefix = 32;
+    return found;
+  }
+  if (inet_pton(AF_INET6, terminated.c_str(), found.address.data()) != 1) return std::nullopt;
+  found.v6 = true;
+  found.prefix = 128;
+  return found;
+}
+
+// The address with the bits after `prefix` cleared.
+std::array<std::uint8_t, 16> masked(std::array<std::uint8_t, 16> address, int prefix) {
+  for (int i = 0; i < 16; ++i) {
+    const int kept = std::clamp(prefix - 8 * i, 0, 8);
+    address[static_cast<std::size_t>(i)] &= static_cast<std::uint8_t>(0xff00 >> kept);
+  }
+  return address;
+}
+
+std::string text_of(const Subnet& subnet) {
+  char text[INET6_ADDRSTRLEN] = {};
+  LAMINA_ASSERT(inet_ntop(subnet.v6 ? AF_INET6 : AF_INET, subnet.address.data(), text,
+                          sizeof text) != nullptr);
+  return subnet.prefix == (subnet.v6 ? 128 : 32) ? text
+                                                 : text + ('/' + std::to_string(subnet.prefix));
+}
+
+Result<std::optional<Subnet>> parse_subnet(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  const auto slash = text.find('/');
+  auto found = address_of(text.substr(0, slash));
+  if (!found) return wrong(quoted(text) + " is no subnet like 10.1.4.0/24");
+  if (slash == text.npos) return found;
+  const auto prefix = number_of(text.substr(slash + 1), found->prefix);
+  if (!prefix)
+    return wrong(quoted(text) + " needs a prefix of 0 to " + std::to_string(found->prefix) +
+                 " bits");
+  const Subnet subnet{found->v6, masked(found->address, static_cast<int>(*prefix)),
+                      static_cast<int>(*prefix)};
+  if (subnet.address != found->address)
+    return wrong(quoted(text) + " has bits after its prefix; write " + text_of(subnet));
+  return subnet;
+}
+
+bool contains(const Subnet& subnet, const Subnet& address) {
+  return subnet.v6 == address.v6 && masked(address.address, subnet.prefix) == subnet.address;
+}
+
+// --- the other fields
+
+Result<std::string> parse_site(std::string_view text) {
+  // As the origin names sites.
+  const auto is_allowed = [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("._+-~").find(c) != std::string_view::npos;
+  };
+  if (text.size() > kSiteNameMax || !std::ranges::all_of(text, is_allowed))
+    return wrong(quoted(text) + " is no name of a site");
+  return std::string(text);
+}
+
+Result<std::optional<std::int64_t>> parse_kilobytes(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  const auto value = number_of(text, kKilobytesMax);
+  if (!value)
+    return wrong(quoted(text) + " is no whole number of KB/s up to " +
+                 std::to_string(kKilobytesMax) + ", nor empty (no limit)");
+  return value;
+}
+
+Result<int> parse_time(std::string_view text, int latest) {
+  const auto colon = text.find(':');
+  if (colon == 1 || colon == 2) {
+    const auto hours = number_of(text.substr(0, colon), 24);
+    const auto minutes = number_of(text.substr(colon + 1), 59);
+    if (hours && minutes && text.size() - colon == 3 && *hours * 60 + *minutes <= latest)
+      return static_cast<int>(*hours * 60 + *minutes);
+  }
+  return wrong(quoted(text) + " is no time like 08:30");
+}
+
+std::string text_of_time(int minute) {
+  const auto two = [](int n) { return std::string{char('0' + n / 10), char('0' + n % 10)}; };
+  return two(minute / 60) + ':' + two(minute % 60);
+}
+
+Result<std::uint8_t> parse_days(std::string_view text) {
+  if (text == "*") return kEveryDay;
+  const auto wrong_days = [&] {
+    return wrong(quoted(text) + " is no list of days like mon-fri, \"sat,sun\" or *");
+  };
+  const auto day_of = [](std::string_view name) -> std::size_t {
+    return static_cast<std::size_t>(std::ranges::find(kDays, lower(trimmed(name))) - kDays.begin());
+  };
+  unsigned days = 0;
+  for (std::string_view rest = text;;) {
+    const auto comma = rest.find(',');
+    const std::string_view range = rest.substr(0, comma);
+    const auto dash = range.find('-');
+    const std::size_t first = day_of(range.substr(0, dash));
+    const std::size_t last = dash == range.npos ? first : day_of(range.substr(dash + 1));
+    if (first == kDays.size() || last == kDays.size()) return wrong_days();
+    // "fri-mon" goes over Sunday.
+    for (std::size_t day = first;; day = (day + 1) % kDays.size()) {
+      days |= 1U << day;
+      if (day == last) break;
+    }
+    if (comma == rest.npos) return static_cast<std::uint8_t>(days);
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+bool has_day(const BandwidthRule& rule, int day) { return (rule.days >> day & 1) != 0; }
+
+std::string text_of_days(const BandwidthRule& rule) {
+  if (rule.days == kEveryDay) return "*";
+  std::string text;
+  for (int day = 0; day < 7;) {
+    if (!has_day(rule, day)) {
+      ++day;
+      continue;
+    }
+    int last = day;
+    while (last + 1 < 7 && has_day(rule, last + 1)) ++last;
+    if (last == day + 1) last = day;  // Two days read better as two names.
+    if (!text.empty()) text += ',';
+    text += kDays[static_cast<std::size_t>(day)];
+    if (last > day) text.append("-").append(kDays[static_cast<std::size_t>(last)]);
+    day = last + 1;
+  }
+  return text.find(',') == text.npos ? text : '"' + text + '"';
+}
+
+// --- lines
+
+using Fields = std::vector<std::string>;
+
+Result<Fields> split_line(std::string_view line) {
+  Fields fields;
+  for (;;) {
+    line = trimmed(line);
+    std::string field;
+    if (line.starts_with('"')) {
+      line.remove_prefix(1);
+      for (;;) {
+        const auto quote = line.find('"');
+        if (quote == line.npos) return wrong("a quote is not closed");
+        field += line.substr(0, quote);
+        line.remove_prefix(quote + 1);
+        if (!line.starts_with('"')) break;
+        field += '"';  // Doubled: one of them.
+        line.remove_prefix(1);
+      }
+      line = trimmed(line);
+      if (!line.empty() && line.front() != ',') return wrong("text follows a closing quote");
+    } else {
+      const auto comma = std::min(line.find(','), line.size());
+      field = line.substr(0, comma);
+      line.remove_prefix(comma);
+    }
+    fields.emplace_back(trimmed(field));
+    if (line.empty()) break;
+    line.remove_prefix(1);
+  }
+  if (fields.size() != kColumns.size())
+    return wrong("it has " + std::to_string(fields.size()) + " fields instead of 7: subnet,site," +
+                 "download KB/s,upload KB/s,start,end,days");
+  return fields;
+}
+
+// The header names the columns in their order. Another unit there would be another limit.
+Status check_header(const Fields& fields) {
+  for (std::size_t i = 0; i < kColumns.size(); ++i)
+    if (lower(fields[i]) != lower(kColumns[i]))
+      return wrong("the header has " + quoted(fields[i]) + " where '" + std::string(kColumns[i]) +
+                   "' belongs");
+  return Done{};
+}
+
+Result<BandwidthRule> rule_of(const Fields& fields) {
+  BandwidthRule rule;
+  std::optional<Error> error;
+  const auto take = [&](std::size_t column, auto parsed, auto& into) {
+    if (parsed)
+      into = std::move(*parsed);
+    else if (!error)
+      error = std::move(parsed.error()).in("field '" + std::string(kColumns[column]) + "'");
+  };
+  take(0, parse_subnet(fields[0]), rule.subnet);
+  take(1, parse_site(fields[1]), rule.site);
+  take(2, parse_kilobytes(fields[2]), rule.download_kb);
+  take(3, parse_kilobytes(fields[3]), rule.upload_kb);
+  take(4, parse_time(fields[4], kMinutesPerDay - 1), rule.start);
+  take(5, parse_time(fields[5], kMinutesPerDay), rule.end);
+  take(6, parse_days(fields[6]), rule.days);
+  if (error) return fail(std::move(*error));
+  if (rule.start == rule.end)
+    return wrong(
+        "field 'end': a rule that ends when it starts is none; the whole day is 00:00 to "
+        "24:00");
+  return rule;
+}
+
+// --- which rule counts
+
+bool is_of_site(const BandwidthRule& rule, std::string_view site) {
+  return rule.site.empty() || rule.site == site;
+}
+
+bool is_in_force(const BandwidthRule& rule, int minute) {
+  const int day = minute / kMinutesPerDay;
+  const int time = minute % kMinutesPerDay;
+  if (rule.start < rule.end) return has_day(rule, day) && rule.start <= time && time < rule.end;
+  return (has_day(rule, day) && time >= rule.start) ||
+         (has_day(rule, (day + 6) % 7) && time < rule.end);
+}
+
+// The larger, the more specific.
+auto rank_of(const BandwidthRule& rule) {
+  return std::tuple(rule.subnet.has_value(), rule.subnet && !rule.site.empty(),
+                    rule.subnet ? rule.subnet->prefix : 0, !rule.site.empty());
+}
+
+using Applicable = std::vector<const BandwidthRule*>;
+
+Applicable applicable(const BandwidthRules& rules, std::string_view site,
+                      std::string_view address) {
+  const auto place = address_of(address);
+  Applicable found;
+  for (const BandwidthRule& rule : rules)
+    if (is_of_site(rule, site) && (!rule.subnet || (place && contains(*rule.subnet, *place))))
+      found.push_back(&rule);
+  return found;
+}
+
+std::optional<std::int64_t> lower_of(std::optional<std::int64_t> a, std::optional<std::int64_t> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+BandwidthLimits limits_among(const Applicable& rules, int minute) {
+  const BandwidthRule* first = nullptr;
+  std::optional<std::int64_t> download, upload;
+  for (const BandwidthRule* rule : rules) {
+    if (!is_in_force(*rule, minute)) continue;
+    const bool is_better = first == nullptr || rank_of(*rule) > rank_of(*first);
+    if (!is_better && rank_of(*rule) < rank_of(*first)) continue;
+    download = is_better ? rule->download_kb : lower_of(download, rule->download_kb);
+    upload = is_better ? rule->upload_kb : lower_of(upload, rule->upload_kb);
+    first = is_better ? rule : first;
+  }
+  const auto rate = [](std::optional<std::int64_t> kb) -> std::optional<BitRate> {
+    if (!kb) return std::nullopt;
+    return BitRate{*kb * kBitsPerKilobyte};
+  };
+  return {rate(download), rate(upload)};
+}
+
+}  // namespace
+
+Result<BandwidthRules> parse_bandwidth_rules(std::string_view csv) {
+  if (csv.size() > static_cast<std::size_t>(kRulesTextMax.count))
+    return wrong("the bandwidth rules have more than " + lamina::to_text(kRulesTextMax));
+  if (csv.starts_with(kByteOrderMark)) csv.remove_prefix(kByteOrderMark.size());
+  BandwidthRules rules;
+  bool is_first = true;
+  for (std::size_t number = 1; !csv.empty(); ++number) {
+    const auto end = std::min(csv.find('\n'), csv.size());
+    std::string_view line = csv.substr(0, end);
+    csv.remove_prefix(std::min(end + 1, csv.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (trimmed(line).empty()) continue;
+    const auto at_line = [&](Error error) {
+      return fail(std::move(error).in("line " + std::to_string(number)));
+    };
+    auto fields = split_line(line);
+    if (!fields) return at_line(std::move(fields.error()));
+    if (std::exchange(is_first, false) && lower(fields->front()) == kColumns.front()) {
+      if (auto good = check_header(*fields); !good) return at_line(std::move(good.error()));
+      continue;
+    }
+    auto rule = rule_of(*fields);
+    if (!rule) return at_line(std::move(rule.error()));
+    if (rules.size() == kRulesMax)
+      return at_line(
+          {ErrorKind::invalid, "there are more than " + std::to_string(kRulesMax) + " rules"});
+    rules.push_back(std::move(*rule));
+  }
+  return rules;
+}
+
+std::string to_csv(const BandwidthRule& rule) {
+  const auto text = [](std::optional<std::int64_t> kb) { return kb ? std::to_string(*kb) : ""; };
+  return (rule.subnet ? text_of(*rule.subnet) : "") + ',' + rule.site + ',' +
+         text(rule.download_kb) + ',' + text(rule.upload_kb) + ',' + text_of_time(rule.start) +
+         ',' + text_of_time(rule.end) + ',' + text_of_days(rule);
+}
+
+std::string to_csv(const BandwidthRules& rules) {
+  std::string csv;
+  for (const std::string_view column : kColumns) {
+    if (!csv.empty()) csv += ',';
+    csv += column;
+  }
+  csv += '\n';
+  for (const BandwidthRule& rule : rules) csv += to_csv(rule) + '\n';
+  return csv;
+}
+
+BandwidthRules rules_of_site(const BandwidthRules& rules, std::string_view site) {
+  BandwidthRules found;
+  std::ranges::copy_if(rules, std::back_inserter(found),
+                       [&](const BandwidthRule& rule) { return is_of_site(rule, site); });
+  return found;
+}
+
+BandwidthLimits limits_at(const BandwidthRules& rules, std::string_view site,
+                          std::string_view address, int minute) {
+  LAMINA_ASSERT(minute >= 0 && minute < kMinutesPerWeek);
+  return limits_among(applicable(rules, site, address), minute);
+}
+
+std::optional<int> next_change(const BandwidthRules& rules, std::string_view site,
+                               std::string_view address, int minute) {
+  LAMINA_ASSERT(minute >= 0 && minute < kMinutesPerWeek);
+  const Applicable here = applicable(rules, site, address);
+  // Limits change only where a rule starts or ends.
+  std::set<int> waits;
+  for (const BandwidthRule* rule : here)
+    for (int day = 0; day < 7; ++day) {
+      if (!has_day(*rule, day)) continue;
+      const int midnight = day * kMinutesPerDay;
+      const int over = rule->start < rule->end ? 0 : kMinutesPerDay;
+      for (const int edge : {midnight + rule->start, midnight + over + rule->end})
+        waits.insert((edge - minute + 2 * kMinutesPerWeek) % kMinutesPerWeek);
+    }
+  const BandwidthLimits now = limits_among(here, minute);
+  for (const int wait : waits)
+    if (limits_among(here, (minute + wait) % kMinutesPerWeek) != now) return wait;
+  return std::nullopt;
+}
+
+}  // namespace lamina::policy
