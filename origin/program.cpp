@@ -70,6 +70,11 @@ Status run_serve(const DataDirectory& data, const std::string& listen) {
   KvTable table(**kv);
   Catalog catalog(table);
   Sites sites(catalog, keys->lease, {.seeders = config->seeders(), .lease = {}});
+  auto csv = catalog.bandwidth_rules();
+  auto rules = csv ? policy::parse_bandwidth_rules(*csv)
+                   : Result<policy::BandwidthRules>(fail(std::move(csv.error())));
+  if (!rules) return fail(std::move(rules.error()).in("the catalogue's bandwidth rules"));
+  sites.set_bandwidth_rules(std::move(*rules));
   Api api(catalog, sites, {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers});
   net::Loop loop;
   api.serve_content(**content, [&loop](std::function<std::function<void()>()> work) {

@@ -63,6 +63,12 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
         for (wire::DeviceInfo& device : *devices) device = *complete(std::move(device));
       return as_list<wire::DeviceList>(std::move(devices));
     }
+    if (noun == "rules" && get) {
+      auto csv = catalog_.bandwidth_rules();
+      if (!csv) return fail(std::move(csv.error()));
+      return net::json_response(wire::to_json(wire::RuleSet{std::move(*csv)}));
+    }
+    if (noun == "rules" && request.method == "PUT") return set_rules(act, request);
     if (noun == "layers" && get) return as_list<wire::LayerList>(catalog_.layers());
     if (noun == "tokens" && get) return as_list<wire::TokenList>(catalog_.tokens());
     if (noun == "tokens" && post) {
@@ -124,6 +130,17 @@ Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {
     if (const auto seen = seen_ms_.find(device->id); seen != seen_ms_.end())
       device->seen_ms = seen->second;
   return device;
+}
+
+Api::Answer Api::set_rules(const Act& act, const net::Request& request) {
+  auto message = wire::parse_rule_set(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto rules = policy::parse_bandwidth_rules(message->csv);
+  if (!rules) return fail(std::move(rules.error()));
+  if (auto kept = catalog_.set_bandwidth_rules(act, message->csv); !kept)
+    return fail(std::move(kept.error()));
+  sites_.set_bandwidth_rules(std::move(*rules));
+  return net::json_response("{}");
 }
 
 Api::Answer Api::assign(const Act& act, const net::Request& request) {

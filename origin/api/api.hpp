@@ -91,6 +91,7 @@ class Api {
   // origin/api/admin_api.cpp
   Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);
   Answer assign(const Act& act, const net::Request& request);
+  Answer set_rules(const Act& act, const net::Request& request);
   // Adds what only this process knows.
   Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
 

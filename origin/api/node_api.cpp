@@ -218,6 +218,9 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
   if (device->status == DeviceStatus::assigned) {
     auto view = sites_.view(device->site, id, moment);
     anything = anything || view.site.version != poll.site_version;
+    const auto rules = view.site.rules_version;
+    if (rules && rules != poll.rules_version)
+      view.site.rules = sites_.bandwidth_rules(device->site);
     reply.site = std::move(view.site);
     reply.lease = std::move(view.lease);
     if (device->target_sequence > poll.target_sequence) {

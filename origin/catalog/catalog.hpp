@@ -59,6 +59,15 @@ class Catalog {
   Result<std::vector<wire::SiteInfo>> sites() const;
   Result<wire::SiteInfo> site(const std::string& name) const;
   Status set_appoint(const Act& act, const std::string& site, bool appoint);
+
+  // --- bandwidth rules ---
+  // As CSV, in its one form. Empty rules: the header line alone.
+  Result<std::string> bandwidth_rules() const;
+  // Takes the place of all rules. `invalid` names line and field; `not_found` a site that a rule
+  // names and that does not exist; `refused` when the rules of one site exceed wire::kSiteRulesMax.
+  Status set_bandwidth_rules(const Act& act, std::string_view csv);
+
+  // --- leases ---
   // The newest epoch that was ever granted to the site; 0: none. It survives a restart, so that an
   // old holder's token stays old.
   Result<std::uint64_t> lease_epoch(const std::string& site) const;

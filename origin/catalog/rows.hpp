@@ -5,6 +5,7 @@
 //   device-layer/<hex>/<hex>  (empty): it was assigned once
 //   epoch/<site>            decimal number       layer/<hex>             LayerInfo
 //   layer-name/<name>:<v>   layer id, hex        layer-chunk/<hex><raw>  (empty)
+//   bandwidth-rules         CSV, all of them
 //   token/<sha256>          TokenInfo            token-name/<name>       sha256
 //   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
 //   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry

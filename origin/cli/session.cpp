@@ -54,7 +54,7 @@ Result<net::Reply> Session::send(net::Call call) {
 Result<std::string> Session::call(const std::string& method, const std::string& path,
                                   const std::string& json_body) {
   net::Call request{.method = method, .target = path};
-  if (method == "POST") {
+  if (method == "POST" || method == "PUT") {
     request.content_type = "application/json";
     request.body = json_body;
   }
@@ -104,7 +104,7 @@ int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostrea
   app.fallthrough();
   Run run;
   add_assign(app, run), add_cvd(app, run), add_device(app, run), add_explain(app, run);
-  add_layer(app, run), add_site(app, run), add_token(app, run);
+  add_layer(app, run), add_rule(app, run), add_site(app, run), add_token(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -4,6 +4,7 @@
 
 #include "shared/base/log.hpp"
 #include "shared/format/record.hpp"
+#include "shared/hash/xxh3.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -45,6 +46,7 @@ Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
   Site site{.lease = SiteLease(options_.lease, *epoch + 1),
             .version = start,
             .appoint = !info || info->appoint.value_or(true)};
+  take_rules(name, site);
   return &sites_.emplace(name, std::move(site)).first->second;
 }
 
@@ -119,6 +121,28 @@ Status Sites::set_appoint(const std::string& name, bool appoint, Moment moment) 
     if (auto done = carry_out(name, site, SiteLease::Left{device}, moment); !done)
       status = std::move(done);
   return status;
+}
+
+bool Sites::take_rules(const std::string& name, Site& site) const {
+  const auto rules = policy::rules_of_site(rules_, name);
+  std::string csv = rules.empty() ? "" : policy::to_csv(rules);
+  if (csv == site.rules) return false;
+  site.rules = std::move(csv);
+  // Named by their content: the same after a restart, and for every site that has the same.
+  site.rules_version =
+      site.rules.empty() ? 0 : std::max<std::uint64_t>(1, xxh3(as_view(site.rules)));
+  return true;
+}
+
+void Sites::set_bandwidth_rules(policy::BandwidthRules rules) {
+  rules_ = std::move(rules);
+  for (auto& [name, site] : sites_)
+    if (take_rules(name, site)) changed(name, site);
+}
+
+std::string Sites::bandwidth_rules(const std::string& name) const {
+  const auto at = sites_.find(name);
+  return at == sites_.end() ? "" : at->second.rules;
 }
 
 wire::LeaseView Sites::budget_lease(const DeviceId& device, std::uint64_t sequence,
@@ -216,6 +240,7 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   const Site& site = at->second;
   view.site.version = site.version;
   if (!site.appoint) view.site.appoint = false;
+  if (site.rules_version != 0) view.site.rules_version = site.rules_version;
   for (const auto& [other, member] : site.members)
     if (other != device && !member.address.empty() && member.port != 0)
       view.site.peers.push_back({other, member.address, member.port});

@@ -15,6 +15,7 @@
 
 #include "origin/catalog/catalog.hpp"
 #include "shared/hash/ed25519.hpp"
+#include "shared/policy/bandwidth_rules.hpp"
 #include "shared/policy/site_lease.hpp"
 
 namespace lamina::origin {
@@ -46,6 +47,11 @@ class Sites {
                                    const wire::LeaseRequest& request, Moment moment);
   // Whether a device of the site gets its lease by itself. Off: the holder loses it now.
   Status set_appoint(const std::string& site, bool appoint, Moment moment);
+  // The bandwidth rules of all sites from now on. Versions grow where the rules differ.
+  void set_bandwidth_rules(policy::BandwidthRules rules);
+  // Those of one site as CSV, for a device that holds others than the view's rules_version; empty:
+  // there are none.
+  std::string bandwidth_rules(const std::string& site) const;
   // A lease of the device's own, apart from its site's, for the WAN budget of target `sequence`.
   wire::LeaseView budget_lease(const DeviceId& device, std::uint64_t sequence, Moment moment) const;
   // The device was moved or rejected.
@@ -55,7 +61,8 @@ class Sites {
   Status tick(Moment moment);
   std::optional<Instant> next_change() const;
 
-  // What `device` may know of its site; the token and the seeders only if it holds the lease.
+  // What `device` may know of its site, without the text of its rules; the token and the seeders
+  // only if it holds the lease.
   struct View {
     wire::SiteView site;
     std::optional<wire::LeaseView> lease;
@@ -76,12 +83,16 @@ class Sites {
     policy::SiteLease lease;
     std::uint64_t version = 0;
     bool appoint = true;
+    std::string rules;                 // CSV; empty: none.
+    std::uint64_t rules_version = 0;   // 0: none.
     std::uint64_t recorded_epoch = 0;  // Granted and in the catalogue: its token may be shown.
     std::map<DeviceId, Member> members;
   };
 
   Result<Site*> open(const std::string& name, WallTime wall);
   void changed(const std::string& name, Site& site);
+  // Whether they differ from those that the site had.
+  bool take_rules(const std::string& name, Site& site) const;
   Status carry_out(const std::string& name, Site& site, const policy::SiteLease::Event& event,
                    Moment moment);
   std::optional<wire::LeaseView> lease_view(const std::string& name, const Site& site,
@@ -90,6 +101,7 @@ class Sites {
   Catalog& catalog_;
   PrivateKey lease_key_;
   Options options_;
+  policy::BandwidthRules rules_;
   std::map<std::string, Site> sites_;
   std::map<DeviceId, std::string> places_;
   std::set<std::string> changed_;

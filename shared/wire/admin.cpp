@@ -53,6 +53,10 @@ void fields(A& a, AppointRequest& m) {
   a("appoint", m.appoint);
 }
 template <class A>
+void fields(A& a, RuleSet& m) {
+  a("csv", m.csv, static_cast<std::size_t>(kMessageMax.count));
+}
+template <class A>
 void fields(A& a, DeviceInfo& m) {
   a("id", m.id);
   a("status", m.status);
@@ -173,6 +177,7 @@ std::string to_json(const SiteInfo& message) { return write_message(message); }
 std::string to_json(const SiteList& message) { return write_message(message); }
 std::string to_json(const SiteRequest& message) { return write_message(message); }
 std::string to_json(const AppointRequest& message) { return write_message(message); }
+std::string to_json(const RuleSet& message) { return write_message(message); }
 std::string to_json(const DeviceInfo& message) { return write_message(message); }
 std::string to_json(const DeviceList& message) { return write_message(message); }
 std::string to_json(const PlaceRequest& message) { return write_message(message); }
@@ -209,6 +214,9 @@ Result<SiteRequest> parse_site_request(std::string_view text) {
 }
 Result<AppointRequest> parse_appoint_request(std::string_view text) {
   return read_message<AppointRequest>(text, "appoint request");
+}
+Result<RuleSet> parse_rule_set(std::string_view text) {
+  return read_message<RuleSet>(text, "rule set");
 }
 Result<DeviceInfo> parse_device_info(std::string_view text) {
   return read_message<DeviceInfo>(text, "device info");

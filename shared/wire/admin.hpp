@@ -62,6 +62,11 @@ struct AppointRequest {  // POST /v1/sites/{name}/appoint
   bool appoint = true;
 };
 
+// GET and PUT /v1/rules: all bandwidth rules, as shared/policy/bandwidth_rules.hpp describes them.
+struct RuleSet {
+  std::string csv;  // At most kMessageMax here; the rules' own bounds are tighter.
+};
+
 struct DeviceInfo {
   DeviceId id;
   DeviceStatus status = DeviceStatus::pending;
@@ -177,6 +182,7 @@ std::string to_json(const SiteInfo& message);
 std::string to_json(const SiteList& message);
 std::string to_json(const SiteRequest& message);
 std::string to_json(const AppointRequest& message);
+std::string to_json(const RuleSet& message);
 std::string to_json(const DeviceInfo& message);
 std::string to_json(const DeviceList& message);
 std::string to_json(const PlaceRequest& message);
@@ -200,6 +206,7 @@ Result<SiteInfo> parse_site_info(std::string_view text);
 Result<SiteList> parse_site_list(std::string_view text);
 Result<SiteRequest> parse_site_request(std::string_view text);
 Result<AppointRequest> parse_appoint_request(std::string_view text);
+Result<RuleSet> parse_rule_set(std::string_view text);
 Result<DeviceInfo> parse_device_info(std::string_view text);
 Result<DeviceList> parse_device_list(std::string_view text);
 Result<PlaceRequest> parse_place_request(std::string_view text);

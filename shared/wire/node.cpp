@@ -31,6 +31,7 @@ void fields(A& a, PollRequest& m) {
   a("swarm_port", m.swarm_port);
   a("wait_ms", m.wait_ms);
   a("node_version", m.node_version, 64);
+  a("rules_version", m.rules_version);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -44,6 +45,8 @@ void fields(A& a, SiteView& m) {
   a("version", m.version);
   a("peers", m.peers, 10'000);
   a("appoint", m.appoint);
+  a("rules_version", m.rules_version);
+  a("rules", m.rules, static_cast<std::size_t>(kSiteRulesMax.count));
 }
 template <class A>
 void fields(A& a, BudgetRequest& m) {

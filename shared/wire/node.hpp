@@ -47,6 +47,7 @@ struct PollRequest {
   std::int64_t wait_ms = 0;      // 0: answer at once; at most kPollWaitMaxMs.
   std::string node_version;
   std::optional<std::vector<LayerState>> layers = std::nullopt;  // Of the target. Absent: not said.
+  std::optional<std::uint64_t> rules_version = std::nullopt;     // It holds. Absent: none.
 };
 
 struct Peer {
@@ -62,6 +63,12 @@ struct SiteView {
   std::vector<Peer> peers;    // The other members that listen; never the asking device.
   // false: no device gets the site's lease by itself. Absent: true.
   std::optional<bool> appoint = std::nullopt;
+  // Names the bandwidth rules of the site; a change of them is a change of `version` too. Absent:
+  // there are none.
+  std::optional<std::uint64_t> rules_version = std::nullopt;
+  // The rules as CSV (shared/policy/bandwidth_rules.hpp), at most kSiteRulesMax; only when the
+  // device said that it holds others.
+  std::optional<std::string> rules = std::nullopt;
 };
 
 // Who may fetch over the WAN for the site. Token, expiry and seeders are for the holder only.

@@ -18,9 +18,10 @@ inline constexpr std::string_view kBinary = "application/octet-stream";
 
 // Limits of one body. Messages and id lists are held in memory; packs are spooled to files.
 inline constexpr Bytes kMessageMax = 1_MiB;
-inline constexpr Bytes kIdListMax = 4_MiB;   // 131,072 ids; callers split longer lists.
-inline constexpr Bytes kPackMax = 32_MiB;    // Packs are cut at 16 MiB; one chunk may exceed.
-inline constexpr Bytes kRecordMax = 16_MiB;  // A signed layer or snapshot record.
+inline constexpr Bytes kIdListMax = 4_MiB;      // 131,072 ids; callers split longer lists.
+inline constexpr Bytes kPackMax = 32_MiB;       // Packs are cut at 16 MiB; one chunk may exceed.
+inline constexpr Bytes kSiteRulesMax = 64_KiB;  // Bandwidth rules of one site, in a poll's answer.
+inline constexpr Bytes kRecordMax = 16_MiB;     // A signed layer or snapshot record.
 
 // A poll waits no longer, so that it ends before the 60 s after which middleboxes forget.
 inline constexpr std::int64_t kPollWaitMaxMs = 55'000;

@@ -301,6 +301,41 @@ TEST_CASE("api: without appointment nobody gets the site's lease", "[origin]") {
   CHECK(bench.admin("POST", "/v1/sites/none/appoint", R"({"appoint":true})", 7).status == 404);
 }
 
+TEST_CASE("api: new bandwidth rules wake the devices of their site, and are sent once",
+          "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);
+  const DeviceId id = bench.enrol("shop");
+  const auto parse = [](const net::Response& r) { return wire::parse_poll_reply(r.body).value(); };
+  const auto send = [&](int t, const wire::PollRequest& request) {
+    return bench.send(t, bench.as(id, "/v1/node/poll", wire::to_json(request)));
+  };
+  const auto first = parse(send(2, {})->response.value());
+  const auto waiting = send(2, {.site_version = first.site->version, .wait_ms = 50'000});
+  CHECK_FALSE(waiting->response);
+
+  const std::string csv = ",shop,250,,08:00,18:00,*\n";
+  const auto put = [&](int t, const std::string& text) {
+    return bench.admin("PUT", "/v1/rules", wire::to_json(wire::RuleSet{text}), t).status;
+  };
+  REQUIRE(put(3, csv) == 200);
+  REQUIRE(waiting->response);
+  const auto told = parse(*waiting->response);
+  REQUIRE(told.site->rules);
+  CHECK(told.site->rules->ends_with(csv));
+  const auto again = parse(send(4, {.rules_version = told.site->rules_version})->response.value());
+  CHECK(again.site->rules_version == told.site->rules_version);
+  CHECK_FALSE(again.site->rules);
+
+  CHECK(put(5, ",shop,x,,08:00,18:00,*\n") == 400);
+  CHECK(put(5, ",depot,1,,08:00,18:00,*\n") == 404);
+  const auto listed = wire::parse_rule_set(bench.admin("GET", "/v1/rules", "", 5).body).value();
+  CHECK(listed.csv == *told.site->rules);
+  CHECK(put(6, "") == 200);
+  CHECK_FALSE(parse(send(7, {.rules_version = 1})->response.value()).site->rules_version);
+  CHECK(bench.ask(8, {.method = "GET", .path = "/v1/rules"}).status == 401);
+}
+
 TEST_CASE("api: a target that is about to end is signed anew for who asks", "[origin]") {
   Bench bench;
   REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);

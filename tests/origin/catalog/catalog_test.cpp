@@ -281,6 +281,38 @@ TEST_CASE("leases: epochs outlive the process", "[origin]") {
   CHECK(log->entries[0].detail == "device=" + kAnn.hex() + " epoch=7");
 }
 
+TEST_CASE("bandwidth rules: kept in their one form, or not at all", "[origin]") {
+  const std::string header = "subnet,site,download KB/s,upload KB/s,start,end,days\n";
+  Bench bench;
+  bench.site("shop");
+  CHECK(bench.catalog.bandwidth_rules().value() == header);
+  REQUIRE(bench.catalog.set_bandwidth_rules(Bench::at(1), ", shop ,250,,8:00,18:00,MON-FRI\r\n"));
+  const std::string kept = header + ",shop,250,,08:00,18:00,mon-fri\n";
+  CHECK(bench.catalog.bandwidth_rules().value() == kept);
+  const auto entry = bench.catalog.audit_log(1)->entries.at(0);
+  CHECK(entry.action == "rules.set");
+  CHECK(entry.detail == "1 rules, sha256=" + sha256_hex(kept));
+
+  const auto set = [&](const std::string& csv) {
+    const auto done = bench.catalog.set_bandwidth_rules(Bench::at(2), csv);
+    REQUIRE_FALSE(done);
+    CHECK(bench.catalog.bandwidth_rules().value() == kept);
+    return done.error();
+  };
+  CHECK(set(",shop,250,,8:00,25:00,*\n").text().find("line 1: field 'end'") != std::string::npos);
+  CHECK(set(",depot,250,,8:00,18:00,*\n").kind() == ErrorKind::not_found);
+  // One site's devices take 64 KiB: some of it for all sites, some of their own.
+  std::string much;
+  for (int i = 0; i < 1500; ++i) much += "10.0.0.0/8,,250,,08:00,18:00,*\n";
+  CHECK(bench.catalog.set_bandwidth_rules(Bench::at(2), much));
+  REQUIRE(bench.catalog.set_bandwidth_rules(Bench::at(2), kept));
+  for (int i = 0; i < 700; ++i) much += ",shop,250,,08:00,18:00,mon-fri\n";
+  const auto refused = set(much);
+  CHECK(refused.kind() == ErrorKind::refused);
+  CHECK(refused.text().find("'shop'") != std::string::npos);
+  CHECK(bench.catalog.audit_log(100)->entries.size() == 4);
+}
+
 TEST_CASE("audit: every change leaves an entry, a refused one leaves none", "[origin]") {
   Bench bench;
   bench.site("shop");

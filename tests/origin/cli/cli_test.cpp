@@ -17,7 +17,7 @@ int run(std::vector<const char*> args, std::string& out, std::string& err) {
 
 TEST_CASE("lamina: every noun has help with an example", "[cli]") {
   std::string out, err;
-  for (const char* noun : {"assign", "cvd", "device", "layer", "site", "token"}) {
+  for (const char* noun : {"assign", "cvd", "device", "layer", "rule", "site", "token"}) {
     CAPTURE(noun);
     CHECK(run({noun, "--help"}, out, err) == ok);
     CHECK(out.find("Example: lamina") != std::string::npos);

@@ -150,6 +150,40 @@ TEST_CASE("sites: a poll that says nothing new wakes nobody", "[origin]") {
   CHECK_FALSE(bench.sites.take_changed().empty());
 }
 
+TEST_CASE("sites: a change of rules reaches the sites that it concerns", "[origin]") {
+  Bench bench;
+  for (const char* name : {"shop", "depot"})
+    REQUIRE(bench.catalog.add_site({"test", WallTime{1}}, {.name = name}));
+  const auto set = [&](const std::string& csv) {
+    bench.sites.take_changed();
+    bench.sites.set_bandwidth_rules(policy::parse_bandwidth_rules(csv).value());
+    return bench.sites.take_changed();
+  };
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  REQUIRE(bench.poll(0s, kBob, 0, "depot"));
+  const auto before = bench.view(0s, kAnn).site;
+  CHECK_FALSE(before.rules_version);
+
+  const std::string shops = ",shop,250,,08:00,18:00,*\n";
+  CHECK(set(shops) == std::set<std::string>{"shop"});
+  const auto limited = bench.view(1s, kAnn).site;
+  REQUIRE(limited.rules_version);
+  CHECK(limited.version > before.version);
+  CHECK_FALSE(limited.rules);
+  CHECK(bench.sites.bandwidth_rules("shop").ends_with("\n" + shops));
+  CHECK(bench.sites.bandwidth_rules("depot").empty());
+
+  // Also after a restart they have the same name, and a site that opens later has them.
+  Sites restarted = bench.make();
+  restarted.set_bandwidth_rules(policy::parse_bandwidth_rules(shops).value());
+  REQUIRE(restarted.reported("shop", kAnn, {}, Bench::at(2s)));
+  CHECK(restarted.view("shop", kAnn, Bench::at(2s)).site.rules_version == limited.rules_version);
+
+  CHECK(set(shops + ",depot,0,,08:00,18:00,*\n") == std::set<std::string>{"depot"});
+  CHECK(set("") == std::set<std::string>{"depot", "shop"});
+  CHECK_FALSE(bench.view(3s, kAnn).site.rules_version);
+}
+
 TEST_CASE("sites: a moved device and a silent one leave the site", "[origin]") {
   Bench bench;
   REQUIRE(bench.poll(0s, kAnn, 10));

@@ -56,6 +56,23 @@ TEST_CASE("wire: absent options stay absent", "[wire]") {
   CHECK_FALSE(back->lease);
 }
 
+TEST_CASE("wire: a site's bandwidth rules travel with their name, within their bound", "[wire]") {
+  PollReply reply;
+  reply.site = SiteView{"shop", 7, {}};
+  reply.site->rules_version = ~std::uint64_t{0};
+  reply.site->rules = std::string(static_cast<std::size_t>(kSiteRulesMax.count), 'x');
+  const auto back = parse_poll_reply(to_json(reply));
+  REQUIRE(back);
+  CHECK(back->site->rules_version == reply.site->rules_version);
+  CHECK(back->site->rules == reply.site->rules);
+  *reply.site->rules += 'x';
+  CHECK_FALSE(parse_poll_reply(to_json(reply)));
+  const auto poll = parse_poll_request(with(kPoll, "}", R"(,"rules_version":5})"));
+  REQUIRE(poll);
+  CHECK(poll->rules_version == 5);
+  CHECK_FALSE(parse_poll_request(kPoll)->rules_version);
+}
+
 TEST_CASE("wire: a wrong field is refused by name", "[wire]") {
   REQUIRE(parse_poll_request(kPoll));
   const auto [from, to, names] = GENERATE(table<const char*, const char*, const char*>({
