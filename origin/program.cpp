@@ -7,16 +7,12 @@
 #include "origin/catalog/kv_table.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
+#include "origin/seeding/seeding.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
-#include "shared/swarm/seeder.hpp"
 
 namespace lamina::origin {
 namespace {
-
-// A seeder looks for new torrents this often; assignments come long after a publication.
-constexpr Duration kRescanEvery = std::chrono::seconds{1};
-constexpr Duration kReportEvery = std::chrono::seconds{60};
 
 struct Address {
   std::string host;
@@ -100,63 +96,14 @@ Status run_serve(const DataDirectory& data, const std::string& listen) {
   return Done{};
 }
 
-Status run_seed(const DataDirectory& data, const std::string& listen) {
+Status run_seed(const DataDirectory& data, const std::string& listen, SeedingOptions options) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   auto address = parse_listen(listen, config->swarm_port);
   if (!address) return fail(std::move(address.error()));
-  constexpr std::size_t kMost = 1 << 20;
-  auto key = os::read_text(data.seed("seed.key"), kMost);
-  if (!key) return fail(std::move(key.error()));
-  auto certificate = os::read_text(data.seed("seed.pem"), kMost);
-  if (!certificate) return fail(std::move(certificate.error()));
-  auto lease_text = os::read_text(data.seed("lease.pub"), kMost);
-  if (!lease_text) return fail(std::move(lease_text.error()));
-  auto lease_key = PublicKey::parse(std::string_view(*lease_text).substr(0, 64));
-  if (!lease_key) return fail(std::move(lease_key.error()).in(data.seed("lease.pub")));
-
-  const auto check =
-      [trusted = std::vector<PublicKey>{*lease_key}](ByteView token) -> Result<swarm::LeaseFacts> {
-    auto opened = format::open_record(format::RecordType::lease, token, trusted);
-    if (!opened) return fail(std::move(opened.error()));
-    auto lease = format::parse_lease(opened->record);
-    if (!lease) return fail(std::move(lease.error()));
-    return swarm::LeaseFacts{lease->site, lease->epoch, lease->expires};
-  };
-  net::Loop loop;
-  std::optional<swarm::Seeder> seeder;
-  auto started =
-      swarm::Seeder::start({.layers = data.layers(),
-                            .torrents = data.torrents(),
-                            .listen = address->host + ':' + std::to_string(address->port),
-                            .identity = {*certificate, *key},
-                            .check_lease = check,
-                            .clock = &os::system_clock()},
-                           [&loop, &seeder] {
-                             loop.post([&seeder] {
-                               if (seeder) seeder->step();
-                             });
-                           });
-  if (!started) return fail(std::move(started.error()));
-  seeder.emplace(std::move(*started));
-  log::info("seeding", {{"address", address->host}, {"port", seeder->port()}});
-  net::Timer rescan;
-  net::Timer report;
-  std::function<void()> look = [&] {
-    if (auto done = seeder->rescan(); !done)
-      log::error("rescan_failed", {{"error", done.error().text()}});
-    rescan = loop.after(kRescanEvery, look);
-  };
-  std::function<void()> tell = [&] {
-    log::info("seeded", {{"torrents", seeder->torrents()}, {"sent", seeder->sent()}});
-    report = loop.after(kReportEvery, tell);
-  };
-  look();
-  report = loop.after(kReportEvery, tell);
-  loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
-  loop.run();
-  log::info("stopped", {{"sent", seeder->sent()}});
-  return Done{};
+  options.host = address->host;
+  options.port = address->port;
+  return run_seeding(data, options);
 }
 
 }  // namespace
@@ -173,6 +120,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string listen;
   std::string names;
   OriginConfig config;
+  SeedingOptions seeding;
   auto* init = app.add_subcommand("init", "make a new origin's data directory, keys and CAs");
   auto* serve = app.add_subcommand("serve", "answer the API: devices and administrators");
   auto* seed = app.add_subcommand("seed", "serve packs to the reflectors that hold a lease");
@@ -181,6 +129,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
                         "ADDRESS:PORT instead of all addresses and the configured port");
+  seed->add_flag("!--no-give-way", seeding.give_way,
+                 "share lines with other traffic as an equal, for lines of its own");
   init->add_option("--name", names, "host name and addresses of the origin, with commas")
       ->required();
   init->add_option("--api-port", config.api_port, "TCP port of the API")->capture_default_str();
@@ -197,7 +147,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   const DataDirectory directory(data);
   const Status done = init->parsed()    ? run_init(directory, config, out)
                       : serve->parsed() ? run_serve(directory, listen)
-                                        : run_seed(directory, listen);
+                                        : run_seed(directory, listen, std::move(seeding));
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

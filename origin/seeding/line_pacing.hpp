@@ -1,0 +1,58 @@
+// LinePacing keeps what a seeder sends over each line out of other traffic's way.
+//
+// All connections from one address share a line, and one decision (policy::WanPacing); those that
+// send share its rate. Congestion control is cubic, and bbr on a line that loses packets without a
+// queue, where the system has it; where it has not, the system's own stays, which is said once in
+// the log. One thread; call step() about ten times a second.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "shared/os/tcp_flows.hpp"
+#include "shared/policy/wan_pacing.hpp"
+
+namespace lamina::origin {
+
+class LinePacing {
+ public:
+  struct Options {
+    std::uint16_t port = 0;  // The seeder's own.
+    bool give_way = true;    // Else other traffic is an equal.
+  };
+
+  explicit LinePacing(Options options) : options_(std::move(options)), flows_(options_.port) {}
+
+  void step(Instant now);
+  std::size_t lines() const { return lines_.size(); }
+
+ private:
+  struct Flow {
+    std::string congestion_control;  // That was set; empty: none.
+    std::int64_t lost = 0;
+    Bytes acked;
+    Instant moved;  // The last time that more was acknowledged.
+  };
+  struct Line {
+    policy::WanPacing pacing;
+    Bytes acked;  // Of all its connections, also of those that are gone.
+    std::int64_t lost = 0;
+    std::map<std::uint64_t, Flow> flows;
+    bool gives_way = false;  // As it was last logged.
+    bool is_lossy = false;
+  };
+
+  void look(Instant now);
+  void decide(const std::string& peer, Line& line, Instant now);
+  void use(const std::string& congestion_control, std::uint64_t id, Flow& flow);
+  void begin_anew(std::uint64_t id, Flow& flow);
+
+  Options options_;
+  std::set<std::string> refused_;  // Congestion controls that the system does not give.
+  os::TcpFlows flows_;
+  Instant looked_{};
+  std::map<std::string, Line> lines_;  // By the peer's address.
+};
+
+}  // namespace lamina::origin

@@ -1,0 +1,89 @@
+// WanPacing decides how fast a seeder may send over one line, so that a layer takes what others
+// leave: it keeps the queue before the line short, and gives way when somebody else fills it.
+//
+// A less-than-best-effort rate control in the manner of LEDBAT (RFC 6817), at the sender of an
+// ordinary TCP connection: the kernel's round-trip times show the queue (what they grew above the
+// smallest seen), its acknowledged bytes the rate that the line gives. The next rate is that rate,
+// a little more while the queue is shorter than the target and a little less while it is longer.
+// Basing it on what was delivered, not on what was allowed before, is what keeps it from swinging.
+// Loss says nothing about the rate. But a line that loses packets while its queue is short needs a
+// congestion control that does not take them for a full queue (bbr instead of cubic: 1.1 instead of
+// 1.55 times the ideal time at 0.1 % m), which in turn costs every other line 2 % m.
+//
+// Deterministic; no clock, no I/O. Not thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "shared/base/units.hpp"
+
+namespace lamina::policy {
+
+class WanPacing {
+ public:
+  struct Limits {
+    // Of the queue. Below the buffers of ordinary routers, and below what one bulk TCP flow leaves
+    // standing in them, which is how its presence is noticed (m: 20 to 60 ms at 20 Mbit/s).
+    Duration target = std::chrono::milliseconds{20};
+    BitRate floor = {128'000};
+    // How long a smallest round trip is believed; then a new route may have a longer one.
+    Duration base_window = std::chrono::minutes{10};
+    // Between two decisions at least, and a round trip.
+    Duration interval = std::chrono::milliseconds{100};
+    // So many packets lost without a queue, each within `lossy_window` of the one before, are no
+    // chance.
+    int lossy_after = 4;
+    Duration lossy_window = std::chrono::seconds{10};
+  };
+  // All connections over the line together.
+  struct Seen {
+    Duration rtt{};         // Of those that send; the smallest.
+    Duration rtt_min{};     // The smallest ever of any.
+    Bytes acked;            // Since the line was first seen; never less than before.
+    std::int64_t lost = 0;  // Packets sent again, likewise.
+  };
+  struct Decision {
+    std::optional<BitRate> rate;  // For all together; nothing: as fast as TCP likes.
+    // The line is free again after it was not: a congestion control that remembers a slower line
+    // had better begin anew.
+    bool begin_anew = false;
+    bool is_lossy = false;  // It loses packets without a queue.
+    bool operator==(const Decision&) const = default;
+  };
+
+  WanPacing() : WanPacing(Limits()) {}
+  explicit WanPacing(Limits limits) : limits_(limits) {}
+
+  // The rate from now on. `now` must not be earlier than in the previous call; ten times a second
+  // is often enough.
+  Decision on(const Seen& seen, Instant now);
+
+  // What round trips are longer than the smallest known by. For logs.
+  Duration queue() const { return queue_; }
+
+ private:
+  void note_base(Duration rtt_min, Instant now);
+  void note_losses(std::int64_t lost, Duration queue, Instant now);
+  double delivered_lately(double delivered);
+
+  Limits limits_;
+  // The smallest round trips of this window and of the one before.
+  std::optional<Duration> base_;
+  std::optional<Duration> base_before_;
+  Instant window_began_{};
+  Duration queue_{};
+  std::optional<Instant> decided_;
+  Bytes acked_;
+  std::array<double, 4> deliveries_{};  // Of the last decisions.
+  std::size_t next_delivery_ = 0;
+  std::int64_t lost_ = 0;
+  int lost_without_queue_ = 0;
+  std::optional<Instant> lost_at_;
+  bool is_lossy_ = false;
+  std::optional<double> rate_;    // Bits per second.
+  std::optional<double> lowest_;  // Since it began to give way.
+};
+
+}  // namespace lamina::policy

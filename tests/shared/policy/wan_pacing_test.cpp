@@ -1,0 +1,185 @@
+#include "shared/policy/wan_pacing.hpp"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <deque>
+#include <vector>
+
+using namespace lamina;
+using namespace std::chrono_literals;
+using policy::WanPacing;
+
+namespace {
+
+// A line as a fluid: a rate, a round trip, a tail-drop queue. Ours sends what it is allowed to;
+// others are a bulk TCP flow in the manner of cubic: it fills the queue, and at a drop goes back to
+// 0.7 of its window. What ours sees is a round trip old.
+struct Line {
+  double rate = 20e6;         // Bits per second.
+  double round_trip = 0.040;  // Seconds.
+  double queue_most = 0.060;  // Seconds of the rate.
+  double loss = 0;            // Of ours, without a queue.
+  WanPacing pacing{};
+
+  double queue = 0;  // Seconds.
+  double now = 0;
+  double acked = 0;           // Bytes.
+  double window = 0;          // Of the others, bits; 0: there are none.
+  double ours_delivered = 0;  // Bits since reset().
+  double others_delivered = 0;
+  double queue_longest = 0;
+  int anew = 0;
+  std::deque<std::pair<double, double>> seen;  // When, queue.
+  std::optional<BitRate> allowed;
+
+  void run(double seconds) {
+    constexpr double step = 0.001;
+    for (const double end = now + seconds; now < end; now += step) {
+      const double ours = allowed ? static_cast<double>(allowed->bits_per_second) : 2 * rate;
+      const double others = window / (round_trip + queue);
+      const double sum = ours + others;
+      const double carried = queue > 0 || sum > rate ? rate : sum;
+      const double share = sum > 0 ? ours / sum : 0;
+      ours_delivered += carried * share * step;
+      others_delivered += carried * (1 - share) * step;
+      acked += carried * share * step / 8 * (1 - loss);
+      queue = std::max(0.0, queue + (sum / rate - 1) * step);
+      if (queue > queue_most) {
+        queue = queue_most;
+        window *= 0.7;
+      } else if (window > 0) {
+        window += 12'000 * step / (round_trip + queue) * 3;  // A few segments a round trip.
+      }
+      queue_longest = std::max(queue_longest, queue);
+      seen.emplace_back(now, queue);
+      while (seen.front().first < now - round_trip) seen.pop_front();
+      if (std::fmod(now, 0.05) < step) decide();
+    }
+  }
+
+  void decide() {
+    const double rtt = round_trip + seen.front().second;
+    const auto decision =
+        pacing.on({.rtt = Duration{static_cast<std::int64_t>(rtt * 1e9)},
+                   .rtt_min = Duration{static_cast<std::int64_t>(round_trip * 1e9)},
+                   .acked = {static_cast<std::int64_t>(acked)}},
+                  Instant{Duration{static_cast<std::int64_t>(now * 1e9)}});
+    allowed = decision.rate;
+    anew += decision.begin_anew;
+  }
+
+  void reset() { ours_delivered = others_delivered = queue_longest = 0; }
+};
+
+double share(double bits, const Line& line, double seconds) { return bits / (line.rate * seconds); }
+
+}  // namespace
+
+TEST_CASE("wan pacing: alone it fills the line, with a short queue", "[wan_pacing]") {
+  const double rate = GENERATE(2e6, 20e6, 200e6);
+  const double round_trip = GENERATE(0.005, 0.040, 0.150);
+  Line line{.rate = rate, .round_trip = round_trip};
+  line.run(6);
+  line.reset();
+  line.run(20);
+  CAPTURE(rate, round_trip);
+  CHECK(share(line.ours_delivered, line, 20) > 0.97);
+  CHECK(line.queue_longest < (round_trip > 0.1 ? 0.060 : 0.045));  // It swings where it sees late.
+}
+
+TEST_CASE("wan pacing: it gives way to a bulk flow, and takes the line back", "[wan_pacing]") {
+  const double queue_most = GENERATE(0.060, 0.200);
+  Line line{.queue_most = queue_most};
+  line.run(5);
+  line.window = 120'000;
+  line.run(2);
+  line.reset();
+  line.run(10);
+  CAPTURE(queue_most);
+  CHECK(share(line.others_delivered, line, 10) > 0.85);
+  CHECK(line.anew == 0);
+  line.window = 0;
+  line.run(4);
+  line.reset();
+  line.run(1);
+  CHECK(share(line.ours_delivered, line, 1) > 0.9);
+  CHECK(line.anew == 1);
+}
+
+TEST_CASE("wan pacing: never slower than the floor", "[wan_pacing]") {
+  WanPacing pacing;
+  Instant now{1s};
+  for (int i = 0; i < 100; ++i) pacing.on({.rtt = 500ms, .rtt_min = 40ms, .acked = {i}}, now += 1s);
+  CHECK(pacing.on({.rtt = 500ms, .rtt_min = 40ms, .acked = {100}}, now += 1s).rate ==
+        BitRate{128'000});
+}
+
+TEST_CASE("wan pacing: a sender that waits for something else keeps its rate", "[wan_pacing]") {
+  Line line{};
+  line.run(5);
+  const auto before = line.allowed;
+  REQUIRE(before);
+  // Nothing is asked for: the queue is empty and next to nothing is acknowledged.
+  Instant now{Duration{static_cast<std::int64_t>(line.now * 1e9)}};
+  std::int64_t acked = static_cast<std::int64_t>(line.acked);
+  for (int i = 0; i < 50; ++i)
+    line.allowed =
+        line.pacing.on({.rtt = 40ms, .rtt_min = 40ms, .acked = {acked += 100}}, now += 100ms).rate;
+  CHECK(line.allowed == before);
+}
+
+TEST_CASE("wan pacing: a longer route is learned within two windows", "[wan_pacing]") {
+  WanPacing pacing;
+  Instant now{1s};
+  std::int64_t acked = 0;
+  const auto run = [&](Duration rtt, int seconds) {
+    for (int i = 0; i < seconds; ++i)
+      pacing.on({.rtt = rtt, .rtt_min = rtt, .acked = {acked += 1'000'000}}, now += 1s);
+  };
+  run(20ms, 60);
+  CHECK(pacing.queue() == 0ms);
+  run(80ms, 300);
+  CHECK(pacing.queue() == 60ms);
+  run(80ms, 1300);
+  CHECK(pacing.queue() == 0ms);
+}
+
+TEST_CASE("wan pacing: nothing measured, nothing decided", "[wan_pacing]") {
+  WanPacing pacing;
+  CHECK(pacing.on({}, Instant{1s}) == WanPacing::Decision{});
+  CHECK(pacing.on({.rtt = 40ms, .rtt_min = 40ms, .acked = {}}, Instant{2s}) ==
+        WanPacing::Decision{});
+}
+
+TEST_CASE("wan pacing: a line that loses packets without a queue is lossy", "[wan_pacing]") {
+  WanPacing pacing;
+  Instant now{1s};
+  std::int64_t acked = 0;
+  std::int64_t lost = 0;
+  const auto step = [&](Duration rtt, std::int64_t more, Duration later = 200ms) {
+    return pacing
+        .on({.rtt = rtt, .rtt_min = 40ms, .acked = {acked += 100'000}, .lost = lost += more},
+            now += later)
+        .is_lossy;
+  };
+  step(40ms, 0);
+  SECTION("four in a row") {
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(step(45ms, 1));
+    CHECK(step(45ms, 1));
+    CHECK(step(45ms, 0));
+    // Until there was none for long.
+    CHECK_FALSE(step(45ms, 0, 601s));
+  }
+  SECTION("several at once are one") {
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(step(45ms, 50));
+  }
+  SECTION("far apart they are chance") {
+    for (int i = 0; i < 20; ++i) CHECK_FALSE(step(45ms, 1, 11s));
+  }
+  SECTION("with a queue, before or after, it is the queue's end") {
+    for (int i = 0; i < 20; ++i) {
+      CHECK_FALSE(step(100ms, 1));
+      CHECK_FALSE(step(45ms, 1));
+    }
+  }
+}
