@@ -37,6 +37,12 @@ class ReflectorSwarm : public LayerSwarm {
     const auto sources = reflector_->sources();
     return {sources.lan, sources.origin, sources.sent};
   }
+  std::vector<PeerBytes> lan_peers() const override {
+    std::vector<PeerBytes> list;
+    for (auto& peer : reflector_->lan_peers())
+      list.push_back({std::move(peer.connection), std::move(peer.address), peer.received});
+    return list;
+  }
 
  private:
   std::unique_ptr<reflector::Reflector> reflector_;

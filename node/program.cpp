@@ -5,10 +5,12 @@
 
 #include "node/cmd_run.hpp"
 #include "node/net/enrol.hpp"
+#include "node/net/node_metrics.hpp"
 #include "node/net/service.hpp"
 #include "node/worker/worker.hpp"
 #include "shared/cli/exit_code.hpp"
 #include "shared/cli/table.hpp"
+#include "shared/os/file.hpp"
 
 namespace lamina::node {
 namespace {
@@ -26,6 +28,7 @@ struct CommandLine {
   Enrolment enrolment;
   std::string token_file;
   RunOptions run;
+  std::string to;
   std::string wan_max;
   std::string sync_interval;
 };
@@ -89,6 +92,19 @@ Status status(const CommandLine& line, std::ostream& out) {
     out << *answer << '\n';
   else
     print_status(json::parse(*answer), out);
+  return Done{};
+}
+
+// A device that does not answer has figures too: that it is down. The failure says why.
+Status print_metrics(const CommandLine& line, std::ostream& out) {
+  auto answer = ask_service(StateDirectory(line.state), "metrics", kStatusWithin);
+  const std::string text =
+      answer ? json::parse(*answer).value("text", "") : metrics_text_of_stopped();
+  if (line.to.empty())
+    out << text;
+  else if (auto done = os::write_file(line.to, as_view(text)); !done)
+    return done;
+  if (!answer) return fail(std::move(answer.error()));
   return Done{};
 }
 
@@ -157,6 +173,10 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   auto* worker_command = command("worker", "the worker: applies and scans (as root, no network)",
                                  "worker --state /var/lib/lamina-node");
   auto* status_command = command("status", "what the device is doing", "status --json");
+  auto* metrics_command = command("metrics", "the device's figures as text for Prometheus",
+                                  "metrics --to /var/lib/node_exporter/lamina.prom");
+  metrics_command->add_option("--to", line.to,
+                              "a file that is replaced in one step, instead of stdout");
   auto* sync_command = command("sync", "make a snapshot now and wait for it", "sync");
   auto* revert_command = command("revert", "undo the last apply", "revert");
   for (CLI::App* json_command : {enroll_command, status_command, sync_command, revert_command})
@@ -198,6 +218,7 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   if (run_command->parsed()) done = run(line);
   if (worker_command->parsed()) done = run_worker(StateDirectory(line.state));
   if (status_command->parsed()) done = status(line, out);
+  if (metrics_command->parsed()) done = print_metrics(line, out);
   if (sync_command->parsed()) done = sync(line, out);
   if (revert_command->parsed()) done = revert(line, out);
   if (done) return cli::ok;

@@ -51,6 +51,22 @@ Status run_init(const DataDirectory& data, const OriginConfig& config, std::ostr
   return Done{};
 }
 
+// The seeder's is of another process, and not to be read by every installation's API.
+Result<std::map<std::string, WallTime>> certificate_ends(const DataDirectory& data,
+                                                         const OriginKeys& keys) {
+  std::map<std::string, std::string> pems{{"api-ca", keys.api_ca.certificate_pem},
+                                          {"server", keys.server.certificate_pem},
+                                          {"swarm-ca", keys.swarm_ca.certificate_pem}};
+  if (auto seeder = os::read_text(data.seed("seed.pem"))) pems["seeder"] = std::move(*seeder);
+  std::map<std::string, WallTime> ends;
+  for (const auto& [name, pem] : pems) {
+    auto facts = net::certificate_facts(pem);
+    if (!facts) return fail(std::move(facts.error()).in("the certificate of " + name));
+    ends[name] = facts->not_after;
+  }
+  return ends;
+}
+
 Status run_serve(const DataDirectory& data, const std::string& listen) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
@@ -72,6 +88,17 @@ Status run_serve(const DataDirectory& data, const std::string& listen) {
   if (!rules) return fail(std::move(rules.error()).in("the catalogue's bandwidth rules"));
   sites.set_bandwidth_rules(std::move(*rules));
   Api api(catalog, sites, {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers});
+  auto certificates = certificate_ends(data, *keys);
+  if (!certificates) return fail(std::move(certificates.error()));
+  Monitor monitor(catalog, sites,
+                  {.certificates = std::move(*certificates),
+                   .disk = [root = data.root()]() -> Result<wire::DiskSpace> {
+                     const auto space = os::space_of(root);
+                     if (!space) return fail(space.error());
+                     return wire::DiskSpace{space->free.count, space->total.count};
+                   }},
+                  net::Loop::wall_now());
+  api.serve_metrics(monitor);
   net::Loop loop;
   api.serve_content(**content, [&loop](std::function<std::function<void()>()> work) {
     loop.offload_value(std::move(work), [](const std::function<void()>& then) { then(); });

@@ -658,6 +658,15 @@ Reflector::Sources Reflector::sources() const {
   return sources;
 }
 
+std::vector<Reflector::LanPeer> Reflector::lan_peers() const {
+  std::vector<LanPeer> list;
+  for (const auto& [torrent, bytes] : state_->torrents)
+    for (const swarm::PeerTraffic& peer : state_->lan->peers(torrent))
+      list.push_back({torrent.hex() + ' ' + peer.peer, peer.peer.substr(0, peer.peer.rfind(':')),
+                      peer.received});
+  return list;
+}
+
 std::uint16_t Reflector::port() const { return state_->lan->port(); }
 
 }  // namespace lamina::reflector

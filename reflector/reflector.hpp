@@ -77,6 +77,13 @@ class Reflector {
     Bytes sent;    // Payload to peers of the site.
   };
 
+  // Payload of one connection with a peer of the site, since it was made.
+  struct LanPeer {
+    std::string connection;  // A name of its own: torrent and "address:port".
+    std::string address;     // IP address.
+    Bytes received;
+  };
+
   // `unavailable` when the address cannot be listened at; the kinds of os::make_directories().
   // The loop outlives the reflector.
   static Result<std::unique_ptr<Reflector>> start(net::Loop& loop, Config config,
@@ -107,7 +114,8 @@ class Reflector {
 
   Bytes missing(const LayerId& layer) const;  // 0 when not joined.
   Sources sources() const;
-  std::uint16_t port() const;  // For tests that listened at port 0.
+  std::vector<LanPeer> lan_peers() const;  // Every connection of now.
+  std::uint16_t port() const;              // For tests that listened at port 0.
 
  private:
   struct State;

@@ -1,5 +1,7 @@
 #include "node/net/layer_files.hpp"
 
+#include <sys/stat.h>
+
 #include "shared/os/file.hpp"
 #include "shared/swarm/piece_map.hpp"
 #include "shared/swarm/torrent_file.hpp"
@@ -120,6 +122,19 @@ Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer) {
     if (!swarm::is_whole(state.cache(), pack.id, pack.size))
       missing += Bytes{static_cast<std::int64_t>(pack.size)};
   return missing;
+}
+
+Result<Bytes> cache_size(const StateDirectory& state) {
+  auto names = os::list_directory(state.packs());
+  if (!names) return fail(std::move(names.error()));
+  Bytes size;
+  for (const std::string& name : *names) {
+    struct stat facts {};
+    // One that was removed since takes nothing.
+    if (::stat((state.packs() + '/' + name).c_str(), &facts) == 0)
+      size += Bytes{std::int64_t{facts.st_blocks} * 512};
+  }
+  return size;
 }
 
 Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer) {

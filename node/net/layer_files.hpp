@@ -48,6 +48,9 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer);
 // Of the layer's packs, what is not on disk whole.
 Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer);
 
+// What the packs take of the disk.
+Result<Bytes> cache_size(const StateDirectory& state);
+
 // Reads back every pack of the layer that counts as whole; the ones that are damaged count as
 // missing afterwards. How many these are.
 Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer);

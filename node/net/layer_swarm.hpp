@@ -46,6 +46,12 @@ class LayerSwarm {
     Bytes origin;
     Bytes sent;
   };
+  // Payload of one connection with a peer of the site, since it was made.
+  struct PeerBytes {
+    std::string connection;  // A name of its own.
+    std::string address;     // IP address of the peer.
+    Bytes received;
+  };
   struct Identity {
     std::string certificate_pem;
     std::string key_pem;
@@ -60,6 +66,8 @@ class LayerSwarm {
   virtual void resign() = 0;
   virtual void use_identity(const Identity& identity) = 0;
   virtual Sources sources() const = 0;
+  // Every connection of now.
+  virtual std::vector<PeerBytes> lan_peers() const = 0;
 };
 
 // Called once the device has a certificate of the swarm.

@@ -3,6 +3,8 @@
 #include <deque>
 #include <nlohmann/json.hpp>
 
+#include "node/net/byte_ledger.hpp"
+#include "node/net/node_metrics.hpp"
 #include "shared/base/log.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/local_socket.hpp"
@@ -16,6 +18,7 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 
 constexpr Duration kSwarmAgain = 10s;  // After the swarm's port could not be opened.
+constexpr Duration kCountEvery = 5s;   // Bytes by source: a kill forgets at most so much.
 
 std::uint64_t random_number() { return os::random_id<ByteId<struct JitterTag, 8>>().prefix(); }
 
@@ -45,7 +48,8 @@ struct Service::State : std::enable_shared_from_this<State> {
         state(std::move(directory)),
         options(with),
         start_swarm(std::move(how)),
-        worker(on, state.worker_socket()) {}
+        worker(on, state.worker_socket()),
+        ledger(state, net::Loop::wall_now()) {}
 
   net::Loop& loop;
   StateDirectory state;
@@ -72,6 +76,10 @@ struct Service::State : std::enable_shared_from_this<State> {
   net::Timer swarm_again;
   Bytes spent_before;   // Of the target's WAN budget, before the lease on it...
   Bytes origin_before;  // ...when so much had come from the origin.
+
+  LedgerFile ledger;
+  std::string reflector;  // The address of the device that holds the site's lease.
+  net::Timer count_again;
 
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
@@ -189,8 +197,11 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void carry_out(const Agent::Poll& poll) {
-    origin->poll(poll.request,
-                 later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
+    count_bytes();
+    wire::PollRequest request = poll.request;
+    request.bytes = ledger.totals();
+    request.disk = disk();
+    origin->poll(request, later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
                    self.polled(kind, std::move(reply));
                  }));
   }
@@ -205,6 +216,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!agent->origin_reachable()) log::info("origin_reached");
     if (reply->status != agent->status())
       log::info("device_status", {{"status", wire::name_of(reply->status)}});
+    note_reflector(*reply);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
   }
 
@@ -218,6 +230,30 @@ struct Service::State : std::enable_shared_from_this<State> {
   void carry_out(const Agent::RefuseTarget& refuse) {
     log::error("target_refused", {{"why", refuse.why}});
     report("target", now_ms(), Error(ErrorKind::refused, refuse.why), {});
+  }
+
+  // --- bytes by source
+
+  void count_bytes() {
+    if (swarm) ledger.count(*swarm, reflector, lease && lease->by_budget);
+  }
+  void count_now_and_then() {
+    count_bytes();
+    count_again = loop.after(kCountEvery, later([](State& self) { self.count_now_and_then(); }));
+  }
+  void note_reflector(const wire::PollReply& reply) {
+    std::string address;
+    if (reply.site && reply.lease)
+      for (const wire::Peer& peer : reply.site->peers)
+        if (peer.device == reply.lease->holder) address = peer.address;
+    if (address == reflector) return;
+    count_bytes();  // What came until now came from the one before.
+    reflector = address;
+  }
+  std::optional<wire::DiskSpace> disk() const {
+    const auto space = os::space_of(state.cache());
+    if (!space) return std::nullopt;
+    return wire::DiskSpace{space->free.count, space->total.count};
   }
 
   // --- layers
@@ -313,6 +349,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       return;
     }
     swarm = std::move(*started);
+    count_now_and_then();
     meet();
     const std::set<LayerId> wanted = joined;
     for (const LayerId& layer : wanted) share(layer);
@@ -366,8 +403,9 @@ struct Service::State : std::enable_shared_from_this<State> {
   void carry_out(const Agent::Resign&) {
     log::info("lease_given_up", {{"epoch", lease ? lease->epoch : 0}});
     const bool by_budget = lease && lease->by_budget;
-    lease.reset();
     if (swarm) swarm->resign();
+    count_bytes();
+    lease.reset();
     if (by_budget) note_spending();
   }
 
@@ -439,19 +477,31 @@ struct Service::State : std::enable_shared_from_this<State> {
                           {"metadata", counts.metadata},
                           {"removed", counts.removed},
                           {"bytes", counts.bytes}});
+    count_bytes();
     report("apply", started, std::nullopt, reply.stack,
            {{"created", static_cast<std::int64_t>(counts.created)},
             {"replaced", static_cast<std::int64_t>(counts.replaced)},
             {"metadata", static_cast<std::int64_t>(counts.metadata)},
             {"removed", static_cast<std::int64_t>(counts.removed)},
             {"kept", static_cast<std::int64_t>(counts.kept)},
-            {"bytes", static_cast<std::int64_t>(counts.bytes)}});
+            {"bytes", static_cast<std::int64_t>(counts.bytes)}},
+           ledger.close_transaction(stored_size(reply.stack)));
     feed(Agent::Applied{reply.sequence});
     // Nobody of the site is behind this device for long: it needs the new layers, not the old.
     std::vector<LayerFiles> wanted;
     for (const auto& [id, files] : layers) wanted.push_back(files);
     if (agent->target() && wanted.size() == agent->layers().size())
       remove_other_layers(wanted, false);
+  }
+
+  Bytes stored_size(const std::vector<LayerId>& stack) const {
+    std::map<PackId, std::uint64_t> packs;  // Layers may share them.
+    for (const LayerId& layer : stack)
+      if (const auto files = layers.find(layer); files != layers.end())
+        for (const auto& pack : files->second.packs) packs[pack.id] = pack.size;
+    Bytes size;
+    for (const auto& [pack, bytes] : packs) size += Bytes{static_cast<std::int64_t>(bytes)};
+    return size;
   }
 
   void apply_failed(std::uint64_t sequence, const Error& error, std::int64_t started) {
@@ -594,7 +644,8 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::int64_t now_ms() const { return ms_of(net::Loop::wall_now()); }
 
   void report(std::string operation, std::int64_t started, const std::optional<Error>& error,
-              std::vector<LayerId> stack, std::map<std::string, std::int64_t> counts = {}) {
+              std::vector<LayerId> stack, std::map<std::string, std::int64_t> counts = {},
+              std::map<std::string, std::int64_t> bytes_by_source = {}) {
     wire::Report message{.operation = std::move(operation),
                          .layers = std::move(stack),
                          .target_sequence = agent->target() ? agent->target()->sequence : 0,
@@ -602,12 +653,8 @@ struct Service::State : std::enable_shared_from_this<State> {
                          .finished_ms = now_ms(),
                          .ok = !error,
                          .text = error ? printable(error->text(), 4000) : "",
-                         .bytes_by_source = {},
+                         .bytes_by_source = std::move(bytes_by_source),
                          .counts = std::move(counts)};
-    if (swarm) {
-      const auto sources = swarm->sources();
-      message.bytes_by_source = {{"lan", sources.lan.count}, {"wan", sources.origin.count}};
-    }
     if (message.layers.size() > 256) message.layers.resize(256);
     // Lost with the line: the next poll tells the origin what is applied all the same.
     origin->report(message, [](const Result<Done>& sent) {
@@ -624,6 +671,8 @@ struct Service::State : std::enable_shared_from_this<State> {
             ? request["do"].get<std::string>()
             : "";
     if (what == "status") return answer(status().dump());
+    if (what == "metrics")
+      return answer(json{{"ok", true}, {"text", metrics_text(figures())}}.dump());
     if (what != "sync" && what != "revert")
       return answer(to_line(
           {ErrorKind::invalid, "the node knows no request '" + printable(line, 100) + "'"}));
@@ -709,10 +758,42 @@ struct Service::State : std::enable_shared_from_this<State> {
                       {"from_origin", sources.origin.count},
                       {"to_lan", sources.sent.count}};
     }
+    out["bytes_by_source"] = ledger.totals().by_source;
     const LastSnapshot last = read_last_snapshot(state);
     if (!last.id.is_none()) out["snapshot"] = last.id.hex();
     if (synced_at) out["synchronized_at"] = to_iso8601(*synced_at);
     return out;
+  }
+
+  NodeFigures figures() {
+    count_bytes();
+    const WallTime now = net::Loop::wall_now();
+    NodeFigures figures{.is_running = agent.has_value(), .received = ledger.totals()};
+    if (const auto size = cache_size(state)) figures.cache = *size;
+    figures.disk = disk();
+    if (const LastSnapshot last = read_last_snapshot(state); last.kept_ms > 0)
+      figures.sync_age = std::chrono::milliseconds{ms_of(now) - last.kept_ms};
+    for (const auto& [name, path] : {std::pair{"device", state.device_certificate()},
+                                     std::pair{"swarm", state.swarm_certificate()}})
+      if (const auto expires = expiry_of(path))
+        figures.certificates_left[name] = *expires - loop.now();
+    if (!agent) return figures;
+    figures.is_origin_reachable = agent->origin_reachable();
+    figures.holds_lease = agent->leads();
+    figures.peers_known = static_cast<std::int64_t>(peers.size());
+    Bytes missing;
+    for (const auto& [id, layer] : agent->layers()) missing += layer.missing;
+    figures.missing = missing;
+    if (const auto& target = agent->target()) {
+      figures.is_target_applied = target->sequence == agent->applied_sequence();
+      figures.target_age = Duration{now.ns - target->issued.ns};
+    }
+    if (!swarm) return figures;
+    figures.sent = swarm->sources().sent;
+    std::set<std::string> connected;
+    for (const LayerSwarm::PeerBytes& peer : swarm->lan_peers()) connected.insert(peer.address);
+    figures.peers_connected = static_cast<std::int64_t>(connected.size());
+    return figures;
   }
 };
 

@@ -1,6 +1,6 @@
 // Service: the network process of a device. It carries out what the Agent decides, over the
 // origin's API, the site's swarm and the worker's socket, and answers `lamina-node
-// status|sync|revert`.
+// status|metrics|sync|revert`.
 //
 // Runs without root. Loop thread only.
 #pragma once
@@ -39,7 +39,7 @@ class Service {
 };
 
 // Requests and answers on run/node.sock, one line of JSON each:
-//   {"do":"status"}   {"do":"sync"}   {"do":"revert"}
+//   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"revert"}
 //   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
 // Blocking; for the command line. The failed side is the answer's error.
 Result<std::string> ask_service(const StateDirectory& state, const std::string& what,

@@ -32,11 +32,14 @@ LastSnapshot read_last_snapshot(const StateDirectory& state) {
     return {};
   const auto id = SnapshotId::parse(object["snapshot"].get<std::string>());
   if (!id) return {};
-  return {*id, object["sequence"].get<std::uint64_t>()};
+  const auto kept = object.find("kept_ms");
+  return {*id, object["sequence"].get<std::uint64_t>(),
+          kept != object.end() && kept->is_number_unsigned() ? kept->get<std::int64_t>() : 0};
 }
 
 Status write_last_snapshot(const StateDirectory& state, const LastSnapshot& last) {
-  const nlohmann::json object = {{"snapshot", last.id.hex()}, {"sequence", last.sequence}};
+  const nlohmann::json object = {
+      {"snapshot", last.id.hex()}, {"sequence", last.sequence}, {"kept_ms", last.kept_ms}};
   return os::write_file(snapshot_path(state), as_view(object.dump() + '\n'), 0600);
 }
 
@@ -204,7 +207,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
 
   void was_kept() {
     kept = true;
-    last = {figures.snapshot, last.sequence + 1};
+    last = {figures.snapshot, last.sequence + 1, net::Loop::wall_now().ns / 1'000'000};
     // Without it the next snapshot names the wrong parent; its content is right all the same.
     if (auto done = write_last_snapshot(state, last); !done)
       log::warning("snapshot_not_noted", {{"error", done.error().text()}});

@@ -19,6 +19,7 @@ namespace lamina::node {
 struct LastSnapshot {
   SnapshotId id;
   std::uint64_t sequence = 0;
+  std::int64_t kept_ms = 0;  // When the origin said that it keeps it, since 1970; 0: not known.
 };
 // net/snapshot.json. A missing or broken file is "none": the next scan is as good as the first.
 LastSnapshot read_last_snapshot(const StateDirectory& state);

@@ -69,6 +69,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return net::json_response(wire::to_json(wire::RuleSet{std::move(*csv)}));
     }
     if (noun == "rules" && request.method == "PUT") return set_rules(act, request);
+    if (noun == "savings" && get) return as_list<wire::SavingsList>(catalog_.savings(moment.wall));
     if (noun == "layers" && get) return as_list<wire::LayerList>(catalog_.layers());
     if (noun == "tokens" && get) return as_list<wire::TokenList>(catalog_.tokens());
     if (noun == "tokens" && post) {
@@ -127,8 +128,10 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
 
 Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {
   if (device)
-    if (const auto seen = seen_ms_.find(device->id); seen != seen_ms_.end())
-      device->seen_ms = seen->second;
+    if (const auto seen = seen_.find(device->id); seen != seen_.end()) {
+      device->seen_ms = seen->second.ms;
+      device->disk = seen->second.disk;
+    }
   return device;
 }
 

@@ -5,7 +5,13 @@
 
 namespace lamina::origin {
 
-void Api::handle(const net::Request& request, const Reply& reply, Moment moment) {
+void Api::handle(const net::Request& request, const Reply& answered, Moment moment) {
+  const Reply reply = monitor_ == nullptr
+                          ? answered
+                          : [this, path = request.path, answered](net::Response response) {
+                              monitor_->answered(path, response.status);
+                              answered(std::move(response));
+                            };
   bool later = false;
   Answer answer = route(request, reply, moment, later);
   if (!later) reply(answer ? std::move(*answer) : net::error_response(answer.error()));
@@ -13,6 +19,9 @@ void Api::handle(const net::Request& request, const Reply& reply, Moment moment)
 
 Api::Answer Api::route(const net::Request& request, const Reply& reply, Moment moment,
                        bool& later) {
+  // A monitoring system does not speak our protocol's version.
+  if (request.path == "/metrics" && request.method == "GET" && monitor_ != nullptr)
+    return metrics(request, moment);
   if (auto other = net::check_protocol(request)) return std::move(*other);
   if (request.path == "/health" && request.method == "GET")
     return net::json_response(
@@ -20,6 +29,17 @@ Api::Answer Api::route(const net::Request& request, const Reply& reply, Moment m
   if (request.path == "/v1/enroll" && request.method == "POST") return enrol(request, moment);
   if (request.path.starts_with("/v1/node/")) return node(request, reply, moment, later);
   return admin(request, reply, moment, later);
+}
+
+Api::Answer Api::metrics(const net::Request& request, Moment moment) const {
+  if (auto name = catalog_.check_metrics(request.bearer(), moment.wall); !name) {
+    if (name.error().kind() != ErrorKind::refused) return fail(std::move(name.error()));
+    return net::error_response(401, name.error());
+  }
+  auto text = monitor_->metrics(moment.wall, waiting_.size());
+  if (!text) return fail(std::move(text.error()));
+  return net::Response{.content_type = std::string(metrics::kContentType),
+                       .body = std::move(*text)};
 }
 
 void Api::wake(Moment moment) {

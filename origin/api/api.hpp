@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "origin/content/content.hpp"
+#include "origin/monitor/monitor.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/http.hpp"
@@ -49,6 +50,8 @@ class Api {
     content_ = &content;
     offload_ = std::move(offload);
   }
+  // Without a monitor there is no /metrics. It outlives this.
+  void serve_metrics(Monitor& monitor) { monitor_ = &monitor; }
   // The largest body that a request with this head may have, or why it may have none: known callers
   // only may send packs.
   Result<Bytes> admit(const net::Request& head, WallTime now) const;
@@ -70,6 +73,8 @@ class Api {
   using Answer = Result<net::Response>;
 
   Answer route(const net::Request& request, const Reply& reply, Moment moment, bool& later);
+
+  Answer metrics(const net::Request& request, Moment moment) const;
 
   // origin/api/node_api.cpp
   Answer enrol(const net::Request& request, Moment moment);
@@ -113,9 +118,14 @@ class Api {
   ApiKeys keys_;
   Content* content_ = nullptr;
   Offload offload_;
+  Monitor* monitor_ = nullptr;
   std::list<Waiting> waiting_;
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
-  std::map<DeviceId, std::int64_t> seen_ms_;   // The last poll of each device since the start.
+  struct Seen {
+    std::int64_t ms = 0;
+    std::optional<wire::DiskSpace> disk;
+  };
+  std::map<DeviceId, Seen> seen_;  // The last poll of each device since the start.
 };
 
 }  // namespace lamina::origin

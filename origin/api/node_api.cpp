@@ -170,9 +170,9 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   if (!message->lan_address.empty() && !is_ip_address(message->lan_address))
     return fail(ErrorKind::invalid, "lan_address must be an IP address or empty, not '" +
                                         printable(message->lan_address, 64) + "'");
-  if (auto noted = catalog_.note_poll(device.id, *message); !noted)
+  if (auto noted = catalog_.note_poll(device.id, *message, moment.wall); !noted)
     return fail(std::move(noted.error()));
-  seen_ms_[device.id] = moment.wall.ns / 1'000'000;
+  seen_[device.id] = {moment.wall.ns / 1'000'000, message->disk};
   if (device.status == DeviceStatus::assigned)
     if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
       return fail(std::move(taken.error()));

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct Act {
   WallTime now;
 };
 
+// Keys of wire::kByteSources, or "other".
+using BytesBySource = std::map<std::string, std::int64_t>;
+
 class Catalog {
  public:
   explicit Catalog(Table& table) : table_(table) {}
@@ -37,6 +41,9 @@ class Catalog {
   // The name of the administrator token. `refused` alike for unknown, expired and enrol tokens, so
   // that an answer tells a guesser nothing.
   Result<std::string> check_admin(std::string_view secret, WallTime now) const;
+
+  // Likewise of a token that opens the metrics: an administrator's or one of kind "metrics".
+  Result<std::string> check_metrics(std::string_view secret, WallTime now) const;
 
   // --- devices ---
   // Spends one use of the token and registers the device in the same transaction: pending, or
@@ -50,14 +57,20 @@ class Catalog {
   // Also takes the device's target away; only a new enrolment brings the machine back.
   Status reject_device(const Act& act, const DeviceId& id);
   Status certificate_issued(const Act& act, const DeviceId& id, std::int64_t expires_ms);
-  // What a poll says about the device; written only when it differs. Not audited.
-  Status note_poll(const DeviceId& id, const wire::PollRequest& poll);
+  // What a poll says about the device; written only when it differs, or when the last poll that was
+  // written is an hour old. Bytes that the device has not said before are added to its site's. Not
+  // audited.
+  Status note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now);
   Status add_report(const Act& act, const DeviceId& id, const wire::Report& report);
 
   // --- sites ---
   Status add_site(const Act& act, const wire::SiteRequest& request);
   Result<std::vector<wire::SiteInfo>> sites() const;
   Result<wire::SiteInfo> site(const std::string& name) const;
+  // What each site received since its first device said so; no number ever shrinks.
+  Result<std::map<std::string, BytesBySource>> site_bytes() const;
+  // Of every site, for each of 7 and 28 days (UTC).
+  Result<std::vector<wire::SiteSavings>> savings(WallTime now) const;
   Status set_appoint(const Act& act, const std::string& site, bool appoint);
 
   // --- bandwidth rules ---

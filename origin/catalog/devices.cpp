@@ -1,12 +1,15 @@
 #include "origin/catalog/rows.hpp"
 #include "origin/catalog/rules.hpp"
 #include "origin/catalog/secret.hpp"
+#include "origin/catalog/traffic.hpp"
 
 namespace lamina::origin {
 namespace {
 
 using wire::DeviceInfo;
 using wire::DeviceStatus;
+
+constexpr std::int64_t kSeenEveryMs = std::int64_t{3600} * 1000;
 
 // Takes one use off the enrolment token; gives back what it says about the device.
 Result<wire::TokenInfo> spend_token(Rows& rows, const std::string& secret, std::int64_t now_ms) {
@@ -130,7 +133,7 @@ Status Catalog::certificate_issued(const Act& act, const DeviceId& id, std::int6
                        });
 }
 
-Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll) {
+Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now) {
   const auto missing = [&] {
     std::int64_t bytes = 0;
     for (const wire::Want& want : poll.wants)
@@ -139,6 +142,7 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll) {
   }();
   // Told apart by reading first: an idle fleet polls all day and must not write all day.
   std::optional<DeviceInfo> changed;
+  BytesBySource received;
   auto looked = table_.read([&](const Rows& rows) -> Status {
     auto before = load_device(rows, id);
     if (!before) return fail(std::move(before.error()));
@@ -153,11 +157,16 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll) {
       auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");
       after.applied.push_back(info ? full_name(*info) : layer.hex());
     }
+    if (std::abs(ms(now) - after.seen_ms) >= kSeenEveryMs) after.seen_ms = ms(now);
+    if (poll.bytes && !after.site.empty()) received = take_new(after.bytes, *poll.bytes);
     if (wire::to_json(after) != wire::to_json(*before)) changed = std::move(after);
     return Done{};
   });
   if (!looked || !changed) return looked;
-  return table_.write([&](Rows& rows) { return store_device(rows, *changed); });
+  return table_.write([&](Rows& rows) -> Status {
+    if (auto done = add_site_bytes(rows, now, changed->site, received); !done) return done;
+    return store_device(rows, *changed);
+  });
 }
 
 Status Catalog::add_report(const Act& act, const DeviceId& id, const wire::Report& report) {

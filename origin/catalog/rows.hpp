@@ -7,6 +7,7 @@
 //   layer-name/<name>:<v>   layer id, hex        layer-chunk/<hex><raw>  (empty)
 //   bandwidth-rules         CSV, all of them
 //   token/<sha256>          TokenInfo            token-name/<name>       sha256
+//   site-bytes/<site>       ByteCounts           site-day/<site>/<day>   ByteCounts
 //   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
 //   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry
 //

@@ -12,9 +12,9 @@ constexpr std::int64_t kUsesMax = 100'000;
 
 Status check_request(const wire::TokenRequest& request) {
   if (auto name = check_name("the token's name", request.name); !name) return name;
-  if (request.kind != "admin" && request.kind != "enrol")
-    return fail(ErrorKind::invalid,
-                "a token is of kind 'admin' or 'enrol', not '" + printable(request.kind, 40) + "'");
+  if (request.kind != "admin" && request.kind != "enrol" && request.kind != "metrics")
+    return fail(ErrorKind::invalid, "a token is of kind 'admin', 'enrol' or 'metrics', not '" +
+                                        printable(request.kind, 40) + "'");
   if (request.ttl_ms <= 0 || request.ttl_ms > kTtlMaxMs)
     return fail(ErrorKind::invalid, "a token must expire within 366 days; give --ttl, as in 30d");
   const bool enrol = request.kind == "enrol";
@@ -24,6 +24,29 @@ Status check_request(const wire::TokenRequest& request) {
   if (!enrol && (request.uses != 0 || !request.site.empty()))
     return fail(ErrorKind::invalid, "uses and site belong to enrolment tokens only");
   return Done{};
+}
+
+// The name of the token if `is_good` likes its kind; else `refused` with `why`, alike for all.
+Result<std::string> check_token(const Table& table, std::string_view secret, WallTime now,
+                                const std::function<bool(const std::string& kind)>& is_good,
+                                const std::string& why) {
+  const std::string hash = sha256_hex(secret);
+  return reading<std::string>(table, [&](const Rows& rows) -> Result<std::string> {
+    // Looked up by hash: a guesser cannot steer a SHA-256 towards a stored one byte by byte. The
+    // comparison that decides takes constant time all the same.
+    auto info = load(rows, "token/" + hash, wire::parse_token_info, "unknown token");
+    if (!info && info.error().kind() != ErrorKind::not_found) return fail(std::move(info.error()));
+    std::optional<std::string> named;
+    if (info) {
+      auto found = rows.get("token-name/" + info->name);
+      if (!found) return fail(std::move(found.error()));
+      named = std::move(*found);
+    }
+    if (!info || !named || !same_secret(*named, hash) || !is_good(info->kind) ||
+        info->expires_ms <= ms(now))
+      return fail(ErrorKind::refused, why);
+    return info->name;
+  });
 }
 
 }  // namespace
@@ -79,25 +102,18 @@ Status Catalog::revoke_token(const Act& act, const std::string& name) {
 }
 
 Result<std::string> Catalog::check_admin(std::string_view secret, WallTime now) const {
-  const std::string hash = sha256_hex(secret);
-  return reading<std::string>(table_, [&](const Rows& rows) -> Result<std::string> {
-    // Looked up by hash: a guesser cannot steer a SHA-256 towards a stored one byte by byte. The
-    // comparison that decides takes constant time all the same.
-    auto info = load(rows, "token/" + hash, wire::parse_token_info, "unknown token");
-    if (!info && info.error().kind() != ErrorKind::not_found) return fail(std::move(info.error()));
-    std::optional<std::string> named;
-    if (info) {
-      auto found = rows.get("token-name/" + info->name);
-      if (!found) return fail(std::move(found.error()));
-      named = std::move(*found);
-    }
-    if (!info || !named || !same_secret(*named, hash) || info->kind != "admin" ||
-        info->expires_ms <= ms(now))
-      return fail(ErrorKind::refused,
-                  "the administrator token is unknown, revoked or expired; make one with `lamina "
-                  "token create --kind admin`");
-    return info->name;
-  });
+  return check_token(
+      table_, secret, now, [](const std::string& kind) { return kind == "admin"; },
+      "the administrator token is unknown, revoked or expired; make one with `lamina token create "
+      "--kind admin`");
+}
+
+Result<std::string> Catalog::check_metrics(std::string_view secret, WallTime now) const {
+  return check_token(
+      table_, secret, now,
+      [](const std::string& kind) { return kind == "admin" || kind == "metrics"; },
+      "the token is unknown, revoked, expired or not for metrics; make one with `lamina token "
+      "create --kind metrics`");
 }
 
 }  // namespace lamina::origin

@@ -62,7 +62,12 @@ Status explain(Session& s, const std::string& device_id, const std::string& want
            << printable(device->last_report->text, 400) << '\n';
     for (const auto& [source, bytes] : device->last_report->bytes_by_source)
       *s.out << "  " << to_text(Bytes{bytes}) << " by " << printable(source, 64)
-             << " since the node started\n";
+             << '\n';
+  }
+  if (device->bytes) {
+    *s.out << "in all since " << to_iso8601(WallTime{device->bytes->since_ms * 1'000'000}) << '\n';
+    for (const auto& [source, bytes] : device->bytes->by_source)
+      *s.out << "  " << to_text(Bytes{bytes}) << " by " << printable(source, 64) << '\n';
   }
   return Done{};
 }

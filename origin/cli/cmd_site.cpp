@@ -2,6 +2,31 @@
 #include "shared/wire/admin.hpp"
 
 namespace lamina::origin::cli {
+namespace {
+
+std::string share_of(std::int64_t part, std::int64_t rest) {
+  if (part <= 0) return "0 %";
+  const double share =
+      static_cast<double>(part) / (static_cast<double>(part) + static_cast<double>(rest));
+  return std::to_string(static_cast<int>(share * 100)) + " %";
+}
+
+Status show_savings(Session& s) {
+  auto body = s.get("/v1/savings");
+  if (!body) return fail(std::move(body.error()));
+  auto list = wire::parse_savings_list(*body);
+  if (!list) return fail(std::move(list.error()));
+  Session::Rows rows{{"SITE", "DAYS", "LAN", "WAN", "SAVED"}};
+  for (const wire::SiteSavings& i : list->savings) {
+    if (s.json) *s.out << wire::to_json(i) << '\n';
+    rows.push_back({i.site, std::to_string(i.days), to_text(Bytes{i.lan_bytes}),
+                    to_text(Bytes{i.wan_bytes}), share_of(i.lan_bytes, i.wan_bytes)});
+  }
+  if (!s.json) s.table(rows);
+  return Done{};
+}
+
+}  // namespace
 
 void add_site(CLI::App& app, Run& run) {
   auto* site = app.add_subcommand("site", "branches and their subnets");
@@ -37,6 +62,13 @@ void add_site(CLI::App& app, Run& run) {
       return Done{};
     };
   });
+  auto* savings = site->add_subcommand(
+      "savings", "bytes that devices had from each other instead of over the line");
+  savings->footer(
+      "The last 7 and 28 days (UTC), today included. LAN: from devices of the site; WAN: over the\n"
+      "line; SAVED: the share that did not cross the line.\n"
+      "Example: lamina site savings --json");
+  savings->callback([&run] { run = show_savings; });
   site->add_subcommand("ls", "list the sites")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/sites");

@@ -13,9 +13,9 @@ void add_token(CLI::App& app, Run& run) {
   request->uses = 1;
   auto* create = token->add_subcommand("create", "make a token and print its secret once");
   create->add_option("--name", request->name, "its name")->required();
-  create->add_option("--kind", request->kind, "admin or enrol")
+  create->add_option("--kind", request->kind, "admin, enrol, or metrics: GET /metrics only")
       ->required()
-      ->check(CLI::IsMember({"admin", "enrol"}));
+      ->check(CLI::IsMember({"admin", "enrol", "metrics"}));
   create->add_option("--uses", request->uses, "enrolments it is good for")
       ->check(CLI::PositiveNumber);
   create->add_option("--ttl", *ttl, "how long it lives; 30d unless given");
@@ -25,7 +25,7 @@ void add_token(CLI::App& app, Run& run) {
       auto life = parse_duration(*ttl);
       if (!life) return fail(std::move(life.error()).in("--ttl"));
       request->ttl_ms = std::chrono::duration_cast<std::chrono::milliseconds>(*life).count();
-      if (request->kind == "admin") request->uses = 0;
+      if (request->kind != "enrol") request->uses = 0;
       auto body = s.call("POST", "/v1/tokens", wire::to_json(*request));
       if (!body) return fail(std::move(body.error()));
       auto made = wire::parse_token_reply(*body);

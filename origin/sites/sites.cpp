@@ -60,6 +60,11 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
   Status status = Done{};
   for (const SiteLease::Action& action : site.lease.on(event, moment.now)) {
     if (const auto* ended = std::get_if<SiteLease::Ended>(&action)) {
+      switch (ended->reason) {
+        case SiteLease::EndReason::done: ++tally_.done; break;
+        case SiteLease::EndReason::lapsed: ++tally_.lapsed; break;
+        case SiteLease::EndReason::left: ++tally_.left; break;
+      }
       log::info("lease_ended", {{"site", name},
                                 {"device", ended->device},
                                 {"epoch", ended->epoch},
@@ -76,6 +81,7 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
         continue;
       }
       site.recorded_epoch = granted->epoch;
+      ++tally_.granted;
       log::info("lease_granted",
                 {{"site", name}, {"device", granted->device}, {"epoch", granted->epoch}});
     } else if (const auto* refused = std::get_if<SiteLease::Refused>(&action)) {
@@ -102,7 +108,7 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   Member& member = at->second;
   if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
     changed(name, site);
-  member = {poll.lan_address, poll.swarm_port, moment.now};
+  member = {poll.lan_address, poll.swarm_port, moment.now, missing_of(poll.wants)};
   // Without appointment nobody is a candidate.
   const Bytes missing = site.appoint ? missing_of(poll.wants) : Bytes{};
   return carry_out(name, site, SiteLease::Reported{device, missing}, moment);
@@ -166,8 +172,10 @@ Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId&
   auto opened = open(name, moment.wall);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
-  if (const auto member = site.members.find(device); member != site.members.end())
+  if (const auto member = site.members.find(device); member != site.members.end()) {
     member->second.seen = moment.now;
+    member->second.missing = missing_of(request.wants);
+  }
   const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants)};
   if (auto done = carry_out(name, site, event, moment); !done) return fail(std::move(done.error()));
   wire::LeaseReply reply;
@@ -246,6 +254,21 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
       view.site.peers.push_back({other, member.address, member.port});
   view.lease = lease_view(name, site, device, moment);
   return view;
+}
+
+std::vector<Sites::Standing> Sites::standings() const {
+  std::vector<Standing> list;
+  for (const auto& [name, site] : sites_) {
+    Standing standing{.site = name,
+                      .members = static_cast<std::int64_t>(site.members.size()),
+                      .missing = {},
+                      .appoint = site.appoint,
+                      .has_holder = site.lease.holder().has_value()};
+    for (const auto& [device, member] : site.members)
+      standing.missing = std::max(standing.missing, member.missing);
+    list.push_back(std::move(standing));
+  }
+  return list;
 }
 
 std::set<std::string> Sites::take_changed() { return std::exchange(changed_, {}); }

@@ -69,6 +69,24 @@ class Sites {
   };
   View view(const std::string& site, const DeviceId& device, Moment moment) const;
 
+  // How every site that was heard of since the start stands.
+  struct Standing {
+    std::string site;
+    std::int64_t members = 0;  // Devices that polled lately.
+    Bytes missing;             // The most that one of them said it lacks.
+    bool appoint = true;
+    bool has_holder = false;
+  };
+  std::vector<Standing> standings() const;
+  // Leases since the start, of all sites.
+  struct Tally {
+    std::int64_t granted = 0;
+    std::int64_t done = 0;    // Given back.
+    std::int64_t lapsed = 0;  // Not renewed in time.
+    std::int64_t left = 0;    // Their holder was moved, rejected or silent.
+  };
+  const Tally& tally() const { return tally_; }
+
   // The sites whose version grew since the last call: their waiting polls are to be answered.
   std::set<std::string> take_changed();
   std::optional<DeviceId> lease_holder(const std::string& site) const;
@@ -78,6 +96,7 @@ class Sites {
     std::string address;
     std::uint16_t port = 0;
     Instant seen;
+    Bytes missing;
   };
   struct Site {
     policy::SiteLease lease;
@@ -105,6 +124,7 @@ class Sites {
   std::map<std::string, Site> sites_;
   std::map<DeviceId, std::string> places_;
   std::set<std::string> changed_;
+  Tally tally_;
 };
 
 }  // namespace lamina::origin

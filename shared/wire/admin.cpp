@@ -49,6 +49,28 @@ void fields(A& a, SiteRequest& m) {
   a("subnet", m.subnet, 64);
 }
 template <class A>
+void fields(A& a, SiteSavings& m) {
+  a("site", m.site, 128);
+  a("days", m.days);
+  a("lan_bytes", m.lan_bytes);
+  a("wan_bytes", m.wan_bytes);
+}
+template <class A>
+void fields(A& a, SavingsList& m) {
+  a("savings", m.savings);
+}
+template <class A>
+void fields(A& a, AlertInfo& m) {
+  a("kind", m.kind, 64);
+  a("object", m.object, 256);
+  a("since_ms", m.since_ms);
+  a("text", m.text, 1024);
+}
+template <class A>
+void fields(A& a, AlertList& m) {
+  a("alerts", m.alerts);
+}
+template <class A>
 void fields(A& a, AppointRequest& m) {
   a("appoint", m.appoint);
 }
@@ -76,6 +98,12 @@ void fields(A& a, DeviceInfo& m) {
   a("missing_bytes", m.missing_bytes);
   a("layers", m.layers, 256);
   a("last_report", m.last_report);
+  a("bytes", m.bytes);
+  a("disk", m.disk);
+}
+template <class A>
+void fields(A& a, TransactionList& m) {
+  a("transactions", m.transactions, kTransactionsMax);
 }
 template <class A>
 void fields(A& a, DeviceList& m) {
@@ -175,6 +203,11 @@ std::string to_json(const LayerList& message) { return write_message(message); }
 std::string to_json(const PublishReply& message) { return write_message(message); }
 std::string to_json(const SiteInfo& message) { return write_message(message); }
 std::string to_json(const SiteList& message) { return write_message(message); }
+std::string to_json(const SiteSavings& message) { return write_message(message); }
+std::string to_json(const SavingsList& message) { return write_message(message); }
+std::string to_json(const AlertInfo& message) { return write_message(message); }
+std::string to_json(const AlertList& message) { return write_message(message); }
+std::string to_json(const TransactionList& message) { return write_message(message); }
 std::string to_json(const SiteRequest& message) { return write_message(message); }
 std::string to_json(const AppointRequest& message) { return write_message(message); }
 std::string to_json(const RuleSet& message) { return write_message(message); }
@@ -208,6 +241,18 @@ Result<SiteInfo> parse_site_info(std::string_view text) {
 }
 Result<SiteList> parse_site_list(std::string_view text) {
   return read_message<SiteList>(text, "site list");
+}
+Result<SavingsList> parse_savings_list(std::string_view text) {
+  return read_message<SavingsList>(text, "savings list");
+}
+Result<AlertInfo> parse_alert_info(std::string_view text) {
+  return read_message<AlertInfo>(text, "alert");
+}
+Result<AlertList> parse_alert_list(std::string_view text) {
+  return read_message<AlertList>(text, "alert list");
+}
+Result<TransactionList> parse_transaction_list(std::string_view text) {
+  return read_message<TransactionList>(text, "transaction list");
 }
 Result<SiteRequest> parse_site_request(std::string_view text) {
   return read_message<SiteRequest>(text, "site request");

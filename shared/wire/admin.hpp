@@ -58,6 +58,29 @@ struct SiteRequest {  // POST /v1/sites
   std::string subnet;
 };
 
+// What a site received within the last `days` days, today (UTC) included: `lan_bytes` from its own
+// devices, each of which would have crossed the line without them, and `wan_bytes` over the line.
+struct SiteSavings {
+  std::string site;
+  std::int64_t days = 0;
+  std::int64_t lan_bytes = 0;
+  std::int64_t wan_bytes = 0;
+};
+struct SavingsList {  // GET /v1/savings: 7 and 28 days of every site.
+  std::vector<SiteSavings> savings;
+};
+
+// Something that an operator should look at, as long as it lasts.
+struct AlertInfo {
+  std::string kind;    // "certificate-expiring", "disk-low", "device-stale", "reflector-down"
+  std::string object;  // "origin", "certificate:NAME", "device:HEX", "site:NAME"
+  std::int64_t since_ms = 0;
+  std::string text;
+};
+struct AlertList {  // GET /v1/alerts
+  std::vector<AlertInfo> alerts;
+};
+
 struct AppointRequest {  // POST /v1/sites/{name}/appoint
   bool appoint = true;
 };
@@ -77,7 +100,8 @@ struct DeviceInfo {
   std::string lan_address;
   std::map<std::string, std::string> attributes;
   std::int64_t enrolled_ms = 0;
-  std::int64_t seen_ms = 0;  // Since the origin started; 0: not yet.
+  // Of the last poll; 0: not yet. After a restart of the origin up to an hour too old.
+  std::int64_t seen_ms = 0;
   std::int64_t certificate_expires_ms = 0;
   std::uint64_t target_sequence = 0;
   std::uint64_t applied_sequence = 0;
@@ -86,9 +110,17 @@ struct DeviceInfo {
   std::int64_t missing_bytes = 0;
   std::optional<std::vector<LayerState>> layers;  // As it said in its last poll.
   std::optional<Report> last_report;
+  std::optional<ByteCounts> bytes;  // As it said in its last poll; no number ever shrinks.
+  std::optional<DiskSpace> disk;    // As it said in a poll since the origin started.
 };
 struct DeviceList {
   std::vector<DeviceInfo> devices;
+};
+// GET /v1/devices/{id}/transactions: what the device reported, oldest first, at most the newest
+// kTransactionsMax.
+inline constexpr std::size_t kTransactionsMax = 200;
+struct TransactionList {
+  std::vector<Report> transactions;
 };
 struct PlaceRequest {  // POST /v1/devices/{id}/assign
   std::string site;
@@ -111,7 +143,7 @@ struct AssignmentReply {
 
 struct TokenRequest {  // POST /v1/tokens
   std::string name;
-  std::string kind;       // "admin" or "enrol"
+  std::string kind;       // "admin", "enrol", or "metrics": opens GET /metrics only.
   std::int64_t uses = 0;  // Enrolments it is good for (enrol only, at least 1).
   std::int64_t ttl_ms = 0;
   std::string site;  // Enrol only: devices are placed there at once. Empty: pending.
@@ -180,11 +212,16 @@ std::string to_json(const LayerList& message);
 std::string to_json(const PublishReply& message);
 std::string to_json(const SiteInfo& message);
 std::string to_json(const SiteList& message);
+std::string to_json(const SiteSavings& message);
+std::string to_json(const SavingsList& message);
+std::string to_json(const AlertInfo& message);
+std::string to_json(const AlertList& message);
 std::string to_json(const SiteRequest& message);
 std::string to_json(const AppointRequest& message);
 std::string to_json(const RuleSet& message);
 std::string to_json(const DeviceInfo& message);
 std::string to_json(const DeviceList& message);
+std::string to_json(const TransactionList& message);
 std::string to_json(const PlaceRequest& message);
 std::string to_json(const AssignmentRequest& message);
 std::string to_json(const AssignmentReply& message);
@@ -204,11 +241,15 @@ Result<LayerList> parse_layer_list(std::string_view text);
 Result<PublishReply> parse_publish_reply(std::string_view text);
 Result<SiteInfo> parse_site_info(std::string_view text);
 Result<SiteList> parse_site_list(std::string_view text);
+Result<SavingsList> parse_savings_list(std::string_view text);
+Result<AlertInfo> parse_alert_info(std::string_view text);
+Result<AlertList> parse_alert_list(std::string_view text);
 Result<SiteRequest> parse_site_request(std::string_view text);
 Result<AppointRequest> parse_appoint_request(std::string_view text);
 Result<RuleSet> parse_rule_set(std::string_view text);
 Result<DeviceInfo> parse_device_info(std::string_view text);
 Result<DeviceList> parse_device_list(std::string_view text);
+Result<TransactionList> parse_transaction_list(std::string_view text);
 Result<PlaceRequest> parse_place_request(std::string_view text);
 Result<AssignmentRequest> parse_assignment_request(std::string_view text);
 Result<AssignmentReply> parse_assignment_reply(std::string_view text);

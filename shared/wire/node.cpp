@@ -22,6 +22,8 @@ void fields(A& a, Want& m) {
 template <class A>
 void fields(A& a, PollRequest& m) {
   a("layers", m.layers, 256);
+  a("bytes", m.bytes);
+  a("disk", m.disk);
   a("target_sequence", m.target_sequence);
   a("applied_sequence", m.applied_sequence);
   a("site_version", m.site_version);
@@ -84,6 +86,7 @@ void fields(A& a, SnapshotReply& m) {
 }
 
 std::string to_json(const LayerState& message) { return write_message(message); }
+std::string to_json(const ByteCounts& message) { return write_message(message); }
 std::string to_json(const PollRequest& message) { return write_message(message); }
 std::string to_json(const PollReply& message) { return write_message(message); }
 std::string to_json(const LeaseRequest& message) { return write_message(message); }
@@ -92,6 +95,9 @@ std::string to_json(const BudgetRequest& message) { return write_message(message
 std::string to_json(const Report& message) { return write_message(message); }
 std::string to_json(const SnapshotReply& message) { return write_message(message); }
 
+Result<ByteCounts> parse_byte_counts(std::string_view text) {
+  return read_message<ByteCounts>(text, "byte counts");
+}
 Result<PollRequest> parse_poll_request(std::string_view text) {
   return read_message<PollRequest>(text, "poll request");
 }

@@ -34,6 +34,28 @@ struct LayerState {
   bool operator==(const LayerState&) const = default;
 };
 
+// The sources that bytes of layers are counted under: from the other devices of the site, from the
+// one of them that holds its lease, from the origin's seeders on the site's lease and on the
+// device's WAN budget, from the API's port instead of a seeder, and those that the device had.
+inline constexpr std::string_view kByteSources[] = {"lan-peer",        "reflector",
+                                                    "origin-by-lease", "origin-by-budget",
+                                                    "origin-by-https", "local-cache"};
+
+// What a device received by source since `since_ms`, when it began to count. Each number only
+// grows, and what is said here is on the device's disk: a restart takes nothing back.
+struct ByteCounts {
+  std::int64_t since_ms = 0;
+  std::map<std::string, std::int64_t> by_source;  // Keys of kByteSources; at most 16.
+  bool operator==(const ByteCounts&) const = default;
+};
+
+// Of the file system that holds the device's cache.
+struct DiskSpace {
+  std::int64_t free_bytes = 0;
+  std::int64_t total_bytes = 0;
+  bool operator==(const DiskSpace&) const = default;
+};
+
 // POST /v1/node/poll. Answered at once when something differs from what the device knows, else
 // when it changes, else after wait_ms.
 struct PollRequest {
@@ -48,6 +70,8 @@ struct PollRequest {
   std::string node_version;
   std::optional<std::vector<LayerState>> layers = std::nullopt;  // Of the target. Absent: not said.
   std::optional<std::uint64_t> rules_version = std::nullopt;     // It holds. Absent: none.
+  std::optional<ByteCounts> bytes = std::nullopt;                // Absent: not said.
+  std::optional<DiskSpace> disk = std::nullopt;                  // Absent: not said.
 };
 
 struct Peer {
@@ -113,9 +137,11 @@ struct Report {
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
   bool ok = false;
-  std::string text;                                     // The error when not ok; at most 4 KiB.
-  std::map<std::string, std::int64_t> bytes_by_source;  // "wan", "lan", "cache"...; at most 16.
-  std::map<std::string, std::int64_t> counts;           // "files", "verified"...; at most 32.
+  std::string text;  // The error when not ok; at most 4 KiB.
+  // Of an apply: what the device received since the one before it, by kByteSources, and in
+  // "local-cache" what it had of the stack already. At most 16.
+  std::map<std::string, std::int64_t> bytes_by_source;
+  std::map<std::string, std::int64_t> counts;  // "files", "verified"...; at most 32.
 };
 
 // POST /v1/node/cvd/snapshots answers 201 with this, or 409 with the missing ids (binary).
@@ -124,6 +150,7 @@ struct SnapshotReply {
 };
 
 std::string to_json(const LayerState& message);
+std::string to_json(const ByteCounts& message);
 std::string to_json(const PollRequest& message);
 std::string to_json(const PollReply& message);
 std::string to_json(const LeaseRequest& message);
@@ -132,6 +159,7 @@ std::string to_json(const BudgetRequest& message);
 std::string to_json(const Report& message);
 std::string to_json(const SnapshotReply& message);
 
+Result<ByteCounts> parse_byte_counts(std::string_view text);
 Result<PollRequest> parse_poll_request(std::string_view text);
 Result<PollReply> parse_poll_reply(std::string_view text);
 Result<LeaseRequest> parse_lease_request(std::string_view text);

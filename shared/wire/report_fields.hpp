@@ -1,5 +1,5 @@
-// The fields of a Report, which is a message of its own and part of a device's listing, and of a
-// LayerState, which is part of a poll and of the listing; for the .cpp files of this folder only.
+// The fields of a Report, which is a message of its own and part of a device's listing, and of what
+// is part of a poll and of the listing; for the .cpp files of this folder only.
 #pragma once
 
 #include "shared/wire/json_fields.hpp"
@@ -11,6 +11,18 @@ void fields(A& a, LayerState& m) {
   a("layer", m.layer);
   a("reason", m.reason, 64);
   a("missing_bytes", m.missing_bytes);
+}
+
+template <class A>
+void fields(A& a, ByteCounts& m) {
+  a("since_ms", m.since_ms);
+  a("by_source", m.by_source, 16);
+}
+
+template <class A>
+void fields(A& a, DiskSpace& m) {
+  a("free_bytes", m.free_bytes);
+  a("total_bytes", m.total_bytes);
 }
 
 template <class A>

@@ -12,7 +12,7 @@ import sys
 
 # What each folder may include directly; what those may include comes with them.
 SHARED = ("base", "hash", "codec", "chunk", "format", "image", "policy", "wire", "os", "cli", "store",
-          "tree", "net", "swarm")
+          "tree", "net", "swarm", "metrics")
 MAY_INCLUDE = {
     "shared/base": (),
     "shared/hash": ("shared/base",),
@@ -25,6 +25,7 @@ MAY_INCLUDE = {
     "shared/wire": ("shared/format",),
     "shared/os": ("shared/base",),
     "shared/cli": ("shared/base",),
+    "shared/metrics": ("shared/base",),
     "shared/store": ("shared/format", "shared/os"),
     "shared/tree": ("shared/store", "shared/chunk", "shared/image", "shared/os"),
     "shared/net": ("shared/wire", "shared/os"),

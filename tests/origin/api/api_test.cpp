@@ -4,6 +4,7 @@
 
 #include "shared/format/record.hpp"
 #include "shared/wire/protocol.hpp"
+#include "tests/support/exposition_check.hpp"
 #include "tests/support/memory_table.hpp"
 
 using namespace lamina;
@@ -360,4 +361,70 @@ TEST_CASE("api: a target that is about to end is signed anew for who asks", "[or
   CHECK(renewed.sequence == first.sequence);
   CHECK(renewed.issued == first.issued);
   CHECK(renewed.expires.ns == Bench::at(late).wall.ns + kTargetLifetime.count());
+}
+
+TEST_CASE("api: the metrics are for an administrator's token or one of their own", "[origin]") {
+  Bench bench;
+  const auto get = [&](const std::string& token, int t = 1) {
+    net::Request request{.method = "GET", .path = "/metrics"};
+    if (!token.empty()) request.headers.add("Authorization", "Bearer " + token);
+    std::optional<net::Response> response;
+    // Without the protocol's header: a monitoring system sends none.
+    bench.api.handle(
+        request, [&](net::Response r) { response = std::move(r); }, Bench::at(t));
+    return response.value();
+  };
+  CHECK(get(bench.token).status == 426);  // There is no monitor, so this is a call like others.
+  Monitor monitor(bench.catalog, bench.sites,
+                  {.certificates = {},
+                   .disk = []() -> Result<wire::DiskSpace> {
+                     return wire::DiskSpace{1, 2};
+                   }},
+                  Bench::at(0).wall);
+  bench.api.serve_metrics(monitor);
+  const auto secret = bench.create_token({.name = "prom", .kind = "metrics", .ttl_ms = 1'000'000});
+  const auto enrol = bench.create_token(
+      {.name = "batch", .kind = "enrol", .uses = 1, .ttl_ms = 1'000'000, .site = ""});
+  CHECK(get("").status == 401);
+  CHECK(get(enrol).status == 401);
+  CHECK(get(std::string(64, '0')).status == 401);
+  CHECK(get(secret, 2000).status == 401);  // Expired.
+  CHECK(get(bench.token).status == 200);
+  const auto answer = get(secret);
+  CHECK(answer.status == 200);
+  CHECK(answer.content_type == "text/plain; version=0.0.4; charset=utf-8");
+  const auto checked = check_exposition(answer.body);
+  CHECK(checked.findings == std::vector<std::string>{});
+  CHECK(checked.samples.at("lamina_requests_total{class=\"metrics\",status=\"4xx\"}") == 4);
+  // It opens nothing else.
+  for (const char* path : {"/v1/devices", "/v1/tokens", "/v1/audit", "/v1/savings"}) {
+    net::Request request{.method = "GET", .path = path};
+    request.headers.add("Authorization", "Bearer " + secret);
+    CHECK(bench.ask(1, std::move(request)).status == 401);
+  }
+}
+
+TEST_CASE("api: bytes that devices say in polls are the site's savings", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"north","subnet":""})").status == 201);
+  const DeviceId id = bench.enrol("north");
+  for (int i = 0; i < 2; ++i)
+    CHECK(bench
+              .ask(1, bench.as(
+                          id, "/v1/node/poll",
+                          wire::to_json(wire::PollRequest{
+                              .bytes =
+                                  wire::ByteCounts{1, {{"reflector", 60}, {"origin-by-lease", 20}}},
+                              .disk = wire::DiskSpace{5, 9}})))
+              .status == 200);
+  const auto list = wire::parse_savings_list(bench.admin("GET", "/v1/savings").body);
+  REQUIRE(list);
+  REQUIRE(list->savings.size() == 2);
+  CHECK(list->savings[0].days == 7);
+  CHECK(list->savings[1].lan_bytes == 60);
+  CHECK(list->savings[1].wan_bytes == 20);
+  const auto device = wire::parse_device_info(bench.admin("GET", "/v1/devices/" + id.hex()).body);
+  REQUIRE(device);
+  CHECK(device->disk == wire::DiskSpace{5, 9});
+  CHECK(device->bytes->by_source.at("reflector") == 60);
 }

@@ -166,10 +166,10 @@ TEST_CASE("devices: a poll that says nothing new writes nothing", "[origin]") {
   Bench bench;
   REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
   const wire::PollRequest poll{.applied_sequence = 2, .lan_address = "10.0.0.1"};
-  REQUIRE(bench.catalog.note_poll(kAnn, poll));
+  REQUIRE(bench.catalog.note_poll(kAnn, poll, Bench::at(10).now));
   CHECK(bench.catalog.device(kAnn)->applied_sequence == 2);
   bench.table.fail_commit = true;
-  CHECK(bench.catalog.note_poll(kAnn, poll));
+  CHECK(bench.catalog.note_poll(kAnn, poll, Bench::at(10).now));
 }
 
 TEST_CASE("layers: versions only go up", "[origin]") {
@@ -249,7 +249,7 @@ TEST_CASE("cvd: what another device has stays its secret", "[origin]") {
   CHECK_FALSE(bench.catalog.may_read_layer(kBob, id_of<LayerId>(1)).value());
 
   // Claiming to have applied a layer opens nothing.
-  REQUIRE(bench.catalog.note_poll(kAnn, {.applied = {id_of<LayerId>(1)}}));
+  REQUIRE(bench.catalog.note_poll(kAnn, {.applied = {id_of<LayerId>(1)}}, Bench::at(10).now));
   CHECK(bench.catalog.lacks(kAnn, both).value() == both);
 }
 

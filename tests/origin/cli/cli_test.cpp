@@ -29,7 +29,8 @@ TEST_CASE("lamina: help of every command that transfers shows how to call it", "
   for (const auto& args : std::vector<std::vector<const char*>>{{"layer", "capture", "--help"},
                                                                 {"layer", "show", "--help"},
                                                                 {"layer", "verify", "--help"},
-                                                                {"cvd", "restore", "--help"}}) {
+                                                                {"cvd", "restore", "--help"},
+                                                                {"site", "savings", "--help"}}) {
     CHECK(run(args, out, err) == ok);
     CHECK(out.find("Example: lamina") != std::string::npos);
   }

@@ -73,6 +73,21 @@ TEST_CASE("wire: a site's bandwidth rules travel with their name, within their b
   CHECK_FALSE(parse_poll_request(kPoll)->rules_version);
 }
 
+TEST_CASE("wire: bytes by source and disk of a poll read back, and are bounded", "[wire]") {
+  auto poll = parse_poll_request(kPoll);
+  REQUIRE(poll);
+  CHECK_FALSE(poll->bytes);
+  poll->bytes = ByteCounts{7, {{"lan-peer", 5}, {"origin-by-lease", 0}}};
+  poll->disk = DiskSpace{1, 2};
+  const auto back = parse_poll_request(to_json(*poll));
+  REQUIRE(back);
+  CHECK(back->bytes == poll->bytes);
+  CHECK(back->disk == poll->disk);
+  for (int i = 0; i < 17; ++i) poll->bytes->by_source[std::to_string(i)] = i;
+  CHECK_FALSE(parse_poll_request(to_json(*poll)));
+  CHECK_FALSE(parse_byte_counts(R"({"since_ms":1,"by_source":{"lan-peer":-1}})"));
+}
+
 TEST_CASE("wire: a wrong field is refused by name", "[wire]") {
   REQUIRE(parse_poll_request(kPoll));
   const auto [from, to, names] = GENERATE(table<const char*, const char*, const char*>({

@@ -1,0 +1,122 @@
+#include "origin/monitor/monitor.hpp"
+
+#include "shared/base/log.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using metrics::Samples;
+
+// Callers choose paths, so only these become labels.
+std::string class_of(std::string_view path) {
+  if (path == "/health") return "health";
+  if (path == "/metrics") return "metrics";
+  if (path == "/v1/enroll") return "enroll";
+  if (path == "/v1/node/poll") return "poll";
+  if (path == "/v1/node/lease" || path == "/v1/node/wan-budget") return "lease";
+  if (path.starts_with("/v1/node/")) return "node";
+  return "administrator";
+}
+
+std::string class_of(int status) {
+  return status >= 100 && status < 600 ? std::to_string(status / 100) + "xx" : "other";
+}
+
+}  // namespace
+
+void Monitor::answered(std::string_view path, int status) {
+  requests_[{{"class", class_of(path)}, {"status", class_of(status)}}].add();
+}
+
+Result<std::string> Monitor::metrics(WallTime now, std::size_t waiting) const {
+  metrics::Exposition out;
+  if (auto done = add_catalogue(out); !done) return fail(std::move(done.error()));
+  add_sites(out);
+  add_own(out, now, waiting);
+  return out.text();
+}
+
+Status Monitor::add_catalogue(metrics::Exposition& out) const {
+  auto bytes = catalog_.site_bytes();
+  if (!bytes) return fail(std::move(bytes.error()));
+  Samples by_source;
+  for (const auto& [site, sources] : *bytes) {
+    for (const std::string_view source : wire::kByteSources)
+      by_source[{{"site", site}, {"source", std::string(source)}}] = 0;
+    for (const auto& [source, count] : sources)
+      by_source[{{"site", site}, {"source", source}}] = count;
+  }
+  out.counter("lamina_site_bytes_total",
+              "Bytes of layers that the devices of a site received, by where they came from.",
+              std::move(by_source));
+
+  auto devices = catalog_.devices();
+  if (!devices) return fail(std::move(devices.error()));
+  Samples by_status, by_site;
+  for (const auto status :
+       {wire::DeviceStatus::pending, wire::DeviceStatus::assigned, wire::DeviceStatus::rejected})
+    by_status[{{"status", std::string(wire::name_of(status))}}] = 0;
+  for (const auto& [site, sources] : *bytes) by_site[{{"site", site}}] = 0;
+  std::int64_t behind = 0;
+  for (const wire::DeviceInfo& device : *devices) {
+    ++by_status[{{"status", std::string(wire::name_of(device.status))}}];
+    if (device.status != wire::DeviceStatus::assigned) continue;
+    ++by_site[{{"site", device.site}}];
+    behind += device.applied_sequence < device.target_sequence;
+  }
+  out.gauge("lamina_devices", "Registered devices by status.", std::move(by_status));
+  out.gauge("lamina_site_devices", "Devices that are placed in a site.", std::move(by_site));
+  out.gauge("lamina_devices_behind", "Devices that have not applied their newest target.",
+            {{{}, behind}});
+  return Done{};
+}
+
+void Monitor::add_sites(metrics::Exposition& out) const {
+  Samples up, held, missing;
+  for (const Sites::Standing& site : sites_.standings()) {
+    up[{{"site", site.site}}] = site.members;
+    held[{{"site", site.site}}] = site.has_holder;
+    missing[{{"site", site.site}}] = site.missing.count;
+  }
+  out.gauge("lamina_site_devices_up", "Devices of a site that polled lately.", std::move(up));
+  out.gauge("lamina_site_lease_held", "1 while a device may fetch for its site.", std::move(held));
+  out.gauge("lamina_site_missing_bytes", "The most that a device of the site lacks.",
+            std::move(missing));
+  const Sites::Tally& tally = sites_.tally();
+  out.counter("lamina_leases_granted_total", "Leases granted since the start.",
+              {{{}, tally.granted}});
+  out.counter("lamina_leases_ended_total", "Leases that ended since the start, by reason.",
+              {{{{"reason", "done"}}, tally.done},
+               {{{"reason", "lapsed"}}, tally.lapsed},
+               {{{"reason", "left"}}, tally.left}});
+}
+
+void Monitor::add_own(metrics::Exposition& out, WallTime now, std::size_t waiting) const {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  out.gauge("lamina_build_info", "The version that runs.",
+            {{{{"program", "lamina-origin"}, {"version", LAMINA_VERSION}}, 1}});
+  out.gauge("lamina_start_time_seconds", "When the API started, since 1970.",
+            {{{}, started_.ns / kSecond}});
+  out.gauge("lamina_polls_waiting", "Polls that wait for news.",
+            {{{}, static_cast<std::int64_t>(waiting)}});
+  Samples requests, certificates;
+  for (const auto& [labels, counter] : requests_) requests[labels] = counter.value();
+  out.counter("lamina_requests_total", "Requests by class and status since the start.",
+              std::move(requests));
+  for (const auto& [name, ends] : options_.certificates)
+    certificates[{{"certificate", name}}] = (ends.ns - now.ns) / kSecond;
+  out.gauge("lamina_certificate_seconds_left", "Until a certificate ends; negative: since.",
+            std::move(certificates));
+  Samples free, size;
+  const auto disk = options_.disk();
+  if (disk) {
+    free[{}] = disk->free_bytes;
+    size[{}] = disk->total_bytes;
+  } else {
+    log::warning("disk_unknown", {{"error", disk.error().text()}});
+  }
+  out.gauge("lamina_disk_free_bytes", "Free space of the data directory.", std::move(free));
+  out.gauge("lamina_disk_size_bytes", "Size of the data directory's file system.", std::move(size));
+}
+
+}  // namespace lamina::origin

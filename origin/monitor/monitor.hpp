@@ -1,0 +1,47 @@
+// Monitor: what an operator's monitoring asks of the origin. It counts what passes the API, and
+// gathers the figures of catalogue and sites when it is asked.
+//
+// Loop thread only. No socket and no clock: the caller tells the time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "origin/sites/sites.hpp"
+#include "shared/metrics/exposition.hpp"
+#include "shared/wire/node.hpp"
+
+namespace lamina::origin {
+
+class Monitor {
+ public:
+  struct Options {
+    std::map<std::string, WallTime> certificates;   // The origin's own: when each ends.
+    std::function<Result<wire::DiskSpace>()> disk;  // Of the data directory.
+  };
+
+  // `catalog` and `sites` outlive this.
+  Monitor(Catalog& catalog, const Sites& sites, Options options, WallTime started)
+      : catalog_(catalog), sites_(sites), options_(std::move(options)), started_(started) {}
+
+  // A request for `path` was answered with `status`.
+  void answered(std::string_view path, int status);
+
+  // All figures as text for Prometheus. `waiting`: polls that wait for news. Fails with the
+  // catalogue's errors.
+  Result<std::string> metrics(WallTime now, std::size_t waiting) const;
+
+ private:
+  Status add_catalogue(metrics::Exposition& out) const;
+  void add_sites(metrics::Exposition& out) const;
+  void add_own(metrics::Exposition& out, WallTime now, std::size_t waiting) const;
+
+  Catalog& catalog_;
+  const Sites& sites_;
+  Options options_;
+  WallTime started_;
+  std::map<metrics::Labels, metrics::Counter> requests_;
+};
+
+}  // namespace lamina::origin

@@ -1,0 +1,128 @@
+#include "node/net/byte_ledger.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "shared/os/file.hpp"
+#include "tests/support/scratch.hpp"
+
+using namespace lamina;
+using namespace lamina::node;
+
+namespace {
+
+using BySource = std::map<std::string, std::int64_t>;
+constexpr WallTime kBegin{5'000'000'000};
+
+LayerSwarm::Sources sources(std::int64_t lan, std::int64_t origin) {
+  return {.lan = {lan}, .origin = {origin}, .sent = {}};
+}
+
+// Says what the test sets.
+struct FakeSwarm : LayerSwarm {
+  Status join(const LayerFiles&) override { return Done{}; }
+  void leave(const LayerId&) override {}
+  Status meet(const std::vector<wire::Peer>&) override { return Done{}; }
+  Status lead(const Lease&) override { return Done{}; }
+  void resign() override {}
+  void use_identity(const Identity&) override {}
+  Sources sources() const override { return now; }
+  std::vector<PeerBytes> lan_peers() const override { return {}; }
+  Sources now;
+};
+
+}  // namespace
+
+TEST_CASE("ledger: bytes are divided by who gave them and on what", "[node]") {
+  ByteLedger ledger(kBegin);
+  ledger.count(sources(100, 0), {{"a", "10.0.0.1", {60}}, {"b", "10.0.0.2", {40}}}, "10.0.0.1",
+               false);
+  CHECK(ledger.totals().by_source == BySource{{"reflector", 60}, {"lan-peer", 40}});
+  // The next holder is the other one; what came before stays where it was counted.
+  ledger.count(sources(150, 0), {{"a", "10.0.0.1", {70}}, {"b", "10.0.0.2", {80}}}, "10.0.0.2",
+               false);
+  CHECK(ledger.totals().by_source == BySource{{"reflector", 100}, {"lan-peer", 50}});
+  // Now this device holds a lease, then uses its budget.
+  ledger.count(sources(150, 7), {}, "", false);
+  ledger.count(sources(150, 12), {}, "", true);
+  CHECK(ledger.totals().by_source ==
+        BySource{
+            {"reflector", 100}, {"lan-peer", 50}, {"origin-by-lease", 7}, {"origin-by-budget", 5}});
+  CHECK(ledger.totals().since_ms == 5000);
+}
+
+TEST_CASE("ledger: the same figures again, and a connection made anew, count once", "[node]") {
+  ByteLedger ledger(kBegin);
+  const std::vector<LayerSwarm::PeerBytes> peers{{"a", "10.0.0.1", {60}}};
+  for (int i = 0; i < 3; ++i) ledger.count(sources(100, 9), peers, "10.0.0.1", false);
+  const BySource once{{"reflector", 60}, {"lan-peer", 40}, {"origin-by-lease", 9}};
+  CHECK(ledger.totals().by_source == once);
+  // It begins at 0 again; 20 of the 30 that came are its.
+  ledger.count(sources(130, 9), {{"a", "10.0.0.1", {20}}}, "10.0.0.1", false);
+  CHECK(ledger.totals().by_source.at("reflector") == 80);
+  CHECK(ledger.totals().by_source.at("lan-peer") == 50);
+  // Never more than what came in all.
+  ledger.count(sources(131, 9), {{"c", "10.0.0.1", {500}}}, "10.0.0.1", false);
+  CHECK(ledger.totals().by_source.at("reflector") == 81);
+}
+
+TEST_CASE("ledger: a transaction costs what came since the last one", "[node]") {
+  ByteLedger ledger(kBegin);
+  ledger.count(sources(70, 30), {}, "", false);
+  CHECK(ledger.close_transaction({100}) == BySource{{"lan-peer", 70}, {"origin-by-lease", 30}});
+  ledger.count(sources(90, 30), {}, "", false);
+  // The stack is 120 now: 100 of it were here.
+  CHECK(ledger.close_transaction({120}) == BySource{{"lan-peer", 20}, {"local-cache", 100}});
+  CHECK(ledger.close_transaction({120}) == BySource{{"local-cache", 120}});
+  CHECK(ledger.totals().by_source.at("local-cache") == 220);
+}
+
+TEST_CASE("ledger: totals go on after a restart, and nothing is counted twice", "[node]") {
+  const tests::Scratch scratch;
+  const StateDirectory state(scratch.path());
+  REQUIRE(os::make_directories(state.net()));
+  FakeSwarm swarm;
+  {
+    LedgerFile file(state, kBegin);
+    swarm.now = sources(40, 10);
+    file.count(swarm, "", false);
+    CHECK(file.close_transaction({50}).at("lan-peer") == 40);
+    swarm.now = sources(45, 10);
+    file.count(swarm, "", false);
+  }
+  // The process was killed: the swarm begins at 0.
+  swarm.now = sources(3, 0);
+  LedgerFile file(state, {9'000'000'000});
+  CHECK(file.totals().by_source.at("lan-peer") == 45);
+  file.count(swarm, "", false);
+  CHECK(file.totals().by_source == BySource{{"lan-peer", 48}, {"origin-by-lease", 10}});
+  CHECK(file.totals().since_ms == 5000);
+  CHECK(file.close_transaction({50}) == BySource{{"lan-peer", 8}, {"local-cache", 42}});
+}
+
+TEST_CASE("ledger: only what is on disk is told", "[node]") {
+  const tests::Scratch scratch;
+  const StateDirectory state(scratch.path() + "/gone");
+  FakeSwarm swarm;
+  LedgerFile file(state, kBegin);
+  swarm.now = sources(40, 10);
+  file.count(swarm, "", false);
+  CHECK(file.totals().by_source.empty());
+  REQUIRE(os::make_directories(state.net()));
+  file.count(swarm, "", false);
+  CHECK(file.totals().by_source.at("lan-peer") == 40);
+}
+
+TEST_CASE("ledger: a file that is none begins anew, with a later beginning", "[node]") {
+  for (const std::string text :
+       {"", "{}", "[]", R"({"since_ms":1,"by_source":{"a":-1},"at_last_apply":{}})",
+        R"({"since_ms":1,"by_source":[],"at_last_apply":{}})",
+        R"({"since_ms":-1,"by_source":{},"at_last_apply":{}})"}) {
+    INFO(text);
+    CHECK_FALSE(ByteLedger::parse(text));
+    const tests::Scratch scratch;
+    const StateDirectory state(scratch.path());
+    REQUIRE(os::make_directories(state.net()));
+    REQUIRE(os::write_file(state.net() + "/bytes.json", as_view(text)));
+    CHECK(LedgerFile(state, kBegin).totals() == wire::ByteCounts{.since_ms = 5000});
+  }
+}
