@@ -30,6 +30,7 @@ class ReflectorSwarm : public LayerSwarm {
                              .most = lease.most});
   }
   void resign() override { reflector_->resign(); }
+  void limit_wan(BitRate most) override { reflector_->limit_wan(most); }
   void use_identity(const Identity& identity) override {
     reflector_->use_identity({identity.certificate_pem, identity.key_pem});
   }

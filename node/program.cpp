@@ -55,6 +55,24 @@ Status enroll(CommandLine& line, std::ostream& out) {
   return Done{};
 }
 
+// "download 500 KB/s, upload nothing (waiting-for-rule), until 2026-11-23 18:00"
+std::string line_text(const json& line) {
+  std::string text;
+  for (const char* direction : {"download", "upload"}) {
+    if (!text.empty()) text += ", ";
+    text += direction;
+    if (!line.contains(direction)) {
+      text += " without limit";
+    } else if (const auto kb = line[direction].value("limit_kb", std::int64_t{0}); kb > 0) {
+      text += ' ' + std::to_string(kb) + " KB/s";
+    } else {
+      text += " nothing (" + line[direction].value("reason", "") + ')';
+    }
+  }
+  const std::string until = line.value("changes_at_local", "");
+  return until.empty() ? text : text + ", until " + until;
+}
+
 void print_status(const json& status, std::ostream& out) {
   cli::Rows rows{{"device", status.value("device", "")}, {"origin", status.value("origin", "")}};
   const auto row = [&](const char* name, const std::string& value) {
@@ -76,6 +94,7 @@ void print_status(const json& status, std::ostream& out) {
   if (status.contains("bytes"))
     row("received", to_text(bytes_in(status["bytes"], "from_lan")) + " from the site, " +
                         to_text(bytes_in(status["bytes"], "from_origin")) + " from the origin");
+  row("line", line_text(status.value("line", json::object())));
   row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
   for (const json& layer : status.value("layers", json::array()))

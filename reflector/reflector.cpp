@@ -98,6 +98,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
   std::unique_ptr<swarm::Session> wan;  // While the lease is open.
   std::map<TorrentId, swarm::PieceMap> wan_wants;
   bool by_budget = false;
+  BitRate wan_limit;                     // Beside the configured one; 0: none.
   std::optional<Bytes> wan_most;         // What may still be asked for.
   std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
   bool wan_stale = false;                // What is missing changed: choose anew.
@@ -209,12 +210,18 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     close_wan();
   }
 
+  BitRate wan_max() const {
+    const BitRate configured = config.wan_receive_max;
+    const bool both = wan_limit.bits_per_second > 0 && configured.bits_per_second > 0;
+    return both ? std::min(wan_limit, configured) : std::max(wan_limit, configured);
+  }
+
   void open_wan() {
     wan_again.reset();
     auto session = swarm::Session::start({.kind = swarm::Session::Kind::wan,
                                           .directory = config.cache,
                                           .identity = config.identity,
-                                          .receive_max = config.wan_receive_max,
+                                          .receive_max = wan_max(),
                                           .ticket = ticket},
                                          ringer());
     if (!session) {
@@ -632,6 +639,11 @@ Status Reflector::lead(const Lease& lease) {
 void Reflector::resign() {
   State& state = *state_;
   state.carry_out(state.lease.on(policy::LeaseHolder::Resigned{}, state.loop.now()));
+}
+
+void Reflector::limit_wan(BitRate most) {
+  state_->wan_limit = most;
+  if (state_->wan) state_->wan->limit_receive(state_->wan_max());
 }
 
 bool Reflector::leads() const { return state_->wan != nullptr; }

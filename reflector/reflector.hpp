@@ -108,6 +108,9 @@ class Reflector {
   // Lost, or given back: the WAN session is cut off now.
   void resign();
   bool leads() const;
+  // The most that is fetched over the WAN from now on, whatever the lease: takes effect within a
+  // second, and the configured most still holds. 0: no limit but that.
+  void limit_wan(BitRate most);
 
   // A renewed certificate, for connections from now on.
   void use_identity(const swarm::SwarmIdentity& identity);

@@ -175,7 +175,8 @@ void Agent::apply(const LayerLost& lost, Instant now) {
 
 void Agent::take_lease(const std::optional<wire::LeaseView>& lease, Instant now) {
   const bool mine = lease && lease->holder == memory_.device && !lease->token.empty();
-  if (!mine) return;  // One that ran out, or was lost, ends by itself.
+  if (rule_.no_download) return;  // The next poll gives it back.
+  if (!mine) return;              // One that ran out, or was lost, ends by itself.
   // The site's lease takes the place of one on the budget.
   if (lease_ && lease_->by_budget) drop_lease();
   if (lease_ && lease->epoch < lease_->epoch) return;
@@ -244,6 +245,7 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (found->second.phase == Layer::Phase::complete) return "local-cache";
   if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
   if (site_has_holder_) return "lan-peer";
+  if (rule_.no_download) return "waiting-for-rule";
   if (target_ && target_->budget == format::WanBudget::up_to &&
       memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
     return "waiting-for-budget";
@@ -273,6 +275,15 @@ void Agent::apply(const LeaseFailed&, Instant now) {
   if (!lease_ || lease_->by_budget) return;
   lease_->renewing = false;
   lease_->renew_at = now + limits_.lease_renewal;
+}
+
+void Agent::apply(const RuleChanged& rule, Instant now) {
+  if (rule.no_download != rule_.no_download) {
+    news_ = true;          // A device that may fetch nothing is no candidate for the lease.
+    wanting_since_ = now;  // Nor does it wait for one.
+  }
+  rule_ = rule;
+  if (rule_.no_download && lease_) drop_lease();
 }
 
 void Agent::apply(const Applied& applied, Instant) {
@@ -317,7 +328,8 @@ void Agent::apply(const SyncRequested&, Instant) { sync_requested_ = true; }
 
 void Agent::apply(const SyncEnded&, Instant now) {
   syncing_ = false;
-  sync_at_ = now + limits_.sync_interval;
+  // What a rule cut short goes on as soon as there is none.
+  sync_at_ = rule_.no_upload ? now : now + limits_.sync_interval;
 }
 
 bool Agent::is_complete() const {
@@ -332,6 +344,7 @@ bool Agent::is_apply_wanted() const {
 
 std::vector<wire::Want> Agent::wants() const {
   std::vector<wire::Want> list;
+  if (rule_.no_download) return list;
   for (const auto& [id, layer] : layers_)
     if (layer.phase == Layer::Phase::fetching) list.push_back({id, layer.missing.count});
   return list;
@@ -403,7 +416,7 @@ void Agent::advance(Instant now) {
   if (syncing_ || applying_) return;
   const bool apply_due = is_apply_wanted() && now >= apply_again_;
   const bool protect = apply_due && protected_sequence_ != target_->sequence;
-  if (protect || sync_requested_ || now >= sync_at_) {
+  if (!rule_.no_upload && (protect || sync_requested_ || now >= sync_at_)) {
     actions_.push_back(Sync{protect ? "before-apply" : sync_requested_ ? "request" : "interval"});
     syncing_ = true;
     sync_requested_ = false;
@@ -433,12 +446,12 @@ std::optional<Instant> Agent::next_change() const {
     if (layer.phase == Layer::Phase::records && !layer.asked) at(layer.again);
   if (syncing_ || applying_) return next;
   if (is_apply_wanted()) at(apply_again_);
-  at(sync_at_);
+  if (!rule_.no_upload) at(sync_at_);
   return next;
 }
 
 void Agent::check_invariants(Instant now) const {
-  LAMINA_ASSERT(!lease_ || lease_->expires > now);
+  LAMINA_ASSERT(!lease_ || (lease_->expires > now && !rule_.no_download));
   LAMINA_ASSERT(!applying_ || target_);
 }
 

@@ -7,7 +7,8 @@
 // Invariants, checked after every event:
 //   - at most one long and one quick poll are under way;
 //   - an apply is asked for only when every layer of the target is complete, one at a time;
-//   - nothing is led (fetched over the WAN) without a lease that has not run out.
+//   - nothing is led (fetched over the WAN) without a lease that has not run out, nor while a
+//     bandwidth rule forbids it.
 // Not thread-safe; all calls come from one event loop.
 #pragma once
 
@@ -97,6 +98,11 @@ class Agent {
   struct BudgetSpent {  // Payload over the line on the budget of the target.
     Bytes spent;
   };
+  struct RuleChanged {  // What a bandwidth rule forbids from now on; its limits are not the
+                        // Agent's.
+    bool no_download = false;
+    bool no_upload = false;
+  };
   struct Applied {
     std::uint64_t sequence = 0;
   };
@@ -119,10 +125,11 @@ class Agent {
   struct SyncRequested {};
   struct SyncEnded {};
   struct Tick {};  // Time passed: call at next_change(), and once at the start.
-  using Event = std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress,
-                             LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed,
-                             BudgetGranted, BudgetFailed, BudgetSpent, Applied, ApplyFailed,
-                             Reverted, Renewed, RenewFailed, SyncRequested, SyncEnded, Tick>;
+  using Event =
+      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
+                   LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
+                   BudgetSpent, RuleChanged, Applied, ApplyFailed, Reverted, Renewed, RenewFailed,
+                   SyncRequested, SyncEnded, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -191,7 +198,8 @@ class Agent {
   bool leads() const { return lease_ && !lease_->by_budget; }
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
   // "origin-by-lease", "origin-by-budget", "waiting-for-records", "waiting-for-lease",
-  // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up).
+  // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
+  // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now).
   std::string_view reason(const LayerId& layer) const;
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
   struct Layer {
@@ -233,6 +241,7 @@ class Agent {
   void apply(const BudgetGranted& granted, Instant now);
   void apply(const BudgetFailed& failed, Instant now);
   void apply(const BudgetSpent& spent, Instant now);
+  void apply(const RuleChanged& rule, Instant now);
   void apply(const Applied& applied, Instant now);
   void apply(const ApplyFailed& failed, Instant now);
   void apply(const Reverted& reverted, Instant now);
@@ -279,6 +288,7 @@ class Agent {
   std::optional<Lease> lease_;
   bool site_has_holder_ = false;  // Another device.
   bool appoint_ = true;
+  RuleChanged rule_;         // In force.
   Instant wanting_since_{};  // Nobody of the site fetches what this device lacks.
   Instant target_issued_{};  // Of the target, on this timeline.
   bool asking_budget_ = false;

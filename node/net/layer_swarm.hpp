@@ -64,6 +64,8 @@ class LayerSwarm {
   virtual Status meet(const std::vector<wire::Peer>& peers) = 0;
   virtual Status lead(const Lease& lease) = 0;
   virtual void resign() = 0;
+  // The most that is fetched over the WAN from now on; 0: no limit.
+  virtual void limit_wan(BitRate most) = 0;
   virtual void use_identity(const Identity& identity) = 0;
   virtual Sources sources() const = 0;
   // Every connection of now.

@@ -145,7 +145,8 @@ void OriginLink::send_pack(const PackId& pack, const std::string& path, Then<Don
   net::Call call{.method = "PUT",
                  .target = "/v1/node/cvd/packs/" + pack.hex(),
                  .content_type = std::string(wire::kBinary),
-                 .upload_file = path};
+                 .upload_file = path,
+                 .pace = upload_pace_};
   client_->send(std::move(call),
                 parsed(std::move(then), [](const std::string&) { return Status(Done{}); }));
 }

@@ -34,6 +34,9 @@ class OriginLink {
 
   // Which of these chunks the device's CVD and layers do not have. At most 131,072 ids.
   void find_lacking(const std::vector<ChunkId>& ids, Then<std::vector<ChunkId>> then);
+  // How fast packs are sent from now on, those under way too: see net::Pace. While it is stopped
+  // send_pack() is `unavailable`.
+  net::Pace& upload_pace() { return *upload_pace_; }
   void send_pack(const PackId& pack, const std::string& path, Then<Done> then);
   // The chunks that the origin lacks for it; none: the snapshot is kept.
   void commit_snapshot(const Buffer& record, Then<std::vector<ChunkId>> then);
@@ -46,6 +49,7 @@ class OriginLink {
   explicit OriginLink(std::unique_ptr<net::HttpsClient> client) : client_(std::move(client)) {}
 
   std::unique_ptr<net::HttpsClient> client_;
+  std::shared_ptr<net::Pace> upload_pace_ = std::make_shared<net::Pace>();
 };
 
 }  // namespace lamina::node

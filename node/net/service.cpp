@@ -49,7 +49,9 @@ struct Service::State : std::enable_shared_from_this<State> {
         options(with),
         start_swarm(std::move(how)),
         worker(on, state.worker_socket()),
-        ledger(state, net::Loop::wall_now()) {}
+        ledger(state, net::Loop::wall_now()),
+        line(on, state.bandwidth_rules(), options.calendar,
+             [this](const policy::BandwidthLimits& limits) { keep_to(limits); }) {}
 
   net::Loop& loop;
   StateDirectory state;
@@ -80,6 +82,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   LedgerFile ledger;
   std::string reflector;  // The address of the device that holds the site's lease.
   net::Timer count_again;
+  LineLimits line;
 
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
@@ -105,6 +108,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto link = OriginLink::open(loop, state, config);
     if (!link) return fail(std::move(link.error()));
     origin = std::move(*link);
+    keep_to(line.limits());
     auto server = net::LocalServer::listen(
         loop, state.node_socket(), 0660,
         later([](State& self, const std::string& line, const net::LocalServer::Answer& answer) {
@@ -174,6 +178,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       if (wanted.size() == agent->target()->stack.size()) remove_other_layers(wanted, true);
     }
     if (os::exists(state.swarm_certificate())) open_swarm();
+    keep_to(line.limits());
     feed(Agent::Tick{});
   }
 
@@ -201,6 +206,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     wire::PollRequest request = poll.request;
     request.bytes = ledger.totals();
     request.disk = disk();
+    request.rules_version = line.version();
     origin->poll(request, later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
                    self.polled(kind, std::move(reply));
                  }));
@@ -217,7 +223,18 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (reply->status != agent->status())
       log::info("device_status", {{"status", wire::name_of(reply->status)}});
     note_reflector(*reply);
+    // Before the Agent acts on a lease.
+    if (reply->site) line.heard(*reply->site, origin->local_address());
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
+  }
+
+  // --- bandwidth rules
+
+  void keep_to(const policy::BandwidthLimits& limits) {
+    origin->upload_pace().set(limits.upload);
+    // Where nothing may be fetched the Agent gives the lease up; no limit is as low as that.
+    if (swarm && !line.no_download()) swarm->limit_wan(limits.download.value_or(BitRate{}));
+    if (agent) feed(Agent::RuleChanged{line.no_download(), line.no_upload()});
   }
 
   void carry_out(const Agent::KeepTarget& keep) {
@@ -350,6 +367,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     }
     swarm = std::move(*started);
     count_now_and_then();
+    swarm->limit_wan(line.limits().download.value_or(BitRate{}));
     meet();
     const std::set<LayerId> wanted = joined;
     for (const LayerId& layer : wanted) share(layer);
@@ -693,6 +711,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                               "this device is " + std::string(wire::name_of(agent->status())) +
                                   ": an administrator must place it in a site first")
                       : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
+    if (line.no_upload()) return answer(to_line(line.upload_forbidden()));
     sync_asked.push_back([answer](const Result<SyncFigures>& result) {
       if (!result) return answer(to_line(result.error()));
       answer(json{{"ok", true},
@@ -722,6 +741,23 @@ struct Service::State : std::enable_shared_from_this<State> {
                  for (const LayerId& layer : reply->stack) layers.push_back(layer.hex());
                  answer(json{{"ok", true}, {"applied", layers}}.dump());
                }));
+  }
+
+  // The limits in force, in KB/s as the rules have them; absent: none.
+  json line_status() const {
+    json out = json::object();
+    const auto put = [&](const char* direction, const std::optional<BitRate>& rate) {
+      if (!rate) return;
+      out[direction] = {{"limit_kb", rate->bits_per_second / 8000}};
+      if (rate == BitRate{}) out[direction]["reason"] = "waiting-for-rule";
+    };
+    put("download", line.limits().download);
+    put("upload", line.limits().upload);
+    if (const auto until = line.until()) {
+      out["changes_at"] = to_iso8601(*until);
+      out["changes_at_local"] = line.until_local();
+    }
+    return out;
   }
 
   json status() const {
@@ -759,6 +795,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                       {"to_lan", sources.sent.count}};
     }
     out["bytes_by_source"] = ledger.totals().by_source;
+    out["line"] = line_status();
     const LastSnapshot last = read_last_snapshot(state);
     if (!last.id.is_none()) out["snapshot"] = last.id.hex();
     if (synced_at) out["synchronized_at"] = to_iso8601(*synced_at);

@@ -10,6 +10,7 @@
 
 #include "node/net/agent.hpp"
 #include "node/net/layer_swarm.hpp"
+#include "node/net/line_limits.hpp"
 #include "node/net/synchronization.hpp"
 
 namespace lamina::node {
@@ -24,6 +25,7 @@ class Service {
         std::chrono::seconds{1};  // While the worker does not answer at the start.
     // Kept free on the cache's disk beyond what a layer needs.
     Bytes space_reserve = 64_MiB;
+    LineLimits::Calendar calendar = LineLimits::Calendar::of_device();  // For bandwidth rules.
   };
 
   // Reads the state directory and opens run/node.sock. The Agent starts once the worker has said

@@ -112,9 +112,14 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
     worker.answer(WorkerRequest::Kind::abandon);
   }
 
+  static Error stopped() {
+    return {ErrorKind::unavailable, "a bandwidth rule lets this device send nothing now"};
+  }
+
   // Tries `call` again when waiting may help, else abandons the scan.
   template <class Call>
   void try_again_or_abandon(Error error, Call call) {
+    if (origin.upload_pace().is_stopped()) return abandon(stopped());
     if (error.kind() != ErrorKind::unavailable || ++failures >= options.failures_max)
       return abandon(std::move(error));
     const auto random = os::random_id<ByteId<struct JitterTag, 8>>().prefix();
@@ -128,6 +133,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
   std::string path_of(const PackId& pack) const { return state.spool() + "/packs/" + pack.hex(); }
 
   void take_pack(const PackId& pack) {
+    if (origin.upload_pace().is_stopped()) return abandon(stopped());
     loop.offload_value([path = path_of(pack), pack] { return chunks_of(path, pack); },
                        later([pack](State& self, Result<std::vector<ChunkId>> ids) {
                          if (!ids) return self.abandon(std::move(ids.error()));

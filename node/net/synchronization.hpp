@@ -3,6 +3,9 @@
 //   scan -> for each pack: which of its chunks are lacking -> send it -> go on
 //        -> the record -> the origin keeps the snapshot, or names what it lacks: once more, in full
 //
+// It ends with `unavailable` as soon as the origin link's upload pace is stopped; what was sent
+// stays there and is not sent again by the next one.
+//
 // Lives on the loop's thread. Destroying it abandons the scan.
 #pragma once
 

@@ -103,6 +103,7 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
     closed_ = true;
     deadline_.cancel();
     total_.cancel();
+    pause_.cancel();
     if (stream_) stream_->close();
   }
 
@@ -191,8 +192,15 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
   }
 
   void write_upload() {
-    out_.resize(static_cast<std::size_t>(
-        std::min<std::int64_t>(upload_left_, static_cast<std::int64_t>(kStep))));
+    Bytes step{std::min<std::int64_t>(upload_left_, static_cast<std::int64_t>(kStep))};
+    if (Pace* const pace = job_->call.pace.get()) {
+      if (pace->is_stopped())
+        return lost(Error(ErrorKind::unavailable, "uploads are stopped; try again later"), false);
+      if (const Duration wait = pace->wait(loop_.now()); wait > Duration{}) return pause(wait);
+      step = pace->step(step);
+      pace->spend(step, loop_.now());
+    }
+    out_.resize(static_cast<std::size_t>(step.count));
     const auto count = ::read(upload_.descriptor, out_.data(), out_.size());
     if (count <= 0) return local_failure(file_error(job_->call.upload_file, "reading"));
     out_.resize(static_cast<std::size_t>(count));
@@ -200,6 +208,13 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
     uploaded_ += count;
     if (job_->call.progress) job_->call.progress(Bytes{uploaded_});
     write();
+  }
+
+  void pause(Duration wait) {
+    pause_ = loop_.after(wait, [weak = weak_from_this(), job = job_number_] {
+      const auto self = weak.lock();
+      if (self && !self->closed_ && job == self->job_number_) self->write_upload();
+    });
   }
 
   void read() {
@@ -340,6 +355,7 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
   std::uint64_t job_number_ = 0;
   Timer deadline_;
   Timer total_;
+  Timer pause_;  // Of an upload, by its pace.
   bool closed_ = false;
   bool reading_ = false;
   bool writing_ = false;

@@ -14,6 +14,7 @@
 
 #include "shared/net/http.hpp"
 #include "shared/net/loop.hpp"
+#include "shared/net/pace.hpp"
 
 namespace lamina::net {
 
@@ -37,6 +38,8 @@ struct Call {
   std::string content_type = {};
   std::string body = {};
   std::filesystem::path upload_file = {};  // Instead of body.
+  // Of the uploaded file; none: as fast as the line allows. Stopped: the call is `unavailable`.
+  std::shared_ptr<Pace> pace = nullptr;
   // A 2xx body goes to this file (created or truncated) instead of memory.
   std::filesystem::path download_to = {};
   Bytes reply_max = 16_MiB;                        // In memory or in the file; more is `invalid`.

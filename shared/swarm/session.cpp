@@ -83,6 +83,31 @@ Result<HostPort> parse_endpoint(const std::string& text) {
   return endpoint;
 }
 
+constexpr int kBlock = 16 * 1024;
+
+// As libtorrent counts limits; 0 is none.
+int bytes_per_second(BitRate rate) {
+  return static_cast<int>(std::min<std::int64_t>(rate.bits_per_second / 8, INT_MAX));
+}
+
+// What depends on the caps, which may change while the session runs.
+void set_for_caps(lt::settings_pack& settings, const Session::Config& config) {
+  using S = lt::settings_pack;
+  const int receive_max = bytes_per_second(config.receive_max);
+  // A cap holds within 1 % and smoothly; with the default of 100 ms it comes in bursts (m).
+  const bool is_capped = receive_max > 0 || config.send_max.bits_per_second > 0;
+  settings.set_int(S::tick_interval, is_capped ? 20 : 100);
+  // How long a block may take: longer than the cap makes it.
+  const int block_time = receive_max > 0 ? kBlock / receive_max : 0;
+  settings.set_int(S::request_timeout, std::max(8, 4 * block_time));
+  settings.set_int(S::piece_timeout, std::max(5, 3 * block_time));
+  // A process that hangs must not let its kernel swallow megabytes of the line, and under a slow
+  // cap what the kernel takes in ahead comes in bursts (m: 128 KiB hold 1 MB/s).
+  if (config.kind == Session::Kind::wan)
+    settings.set_int(S::recv_socket_buffer_size,
+                     receive_max > 0 && receive_max <= 1'000'000 ? 128 * 1024 : 256 * 1024);
+}
+
 // The numbers come from measurements with libtorrent 2.0.8; what each is for stands beside it.
 lt::settings_pack settings_of(const Session::Config& config) {
   using S = lt::settings_pack;
@@ -98,8 +123,6 @@ lt::settings_pack settings_of(const Session::Config& config) {
   // default costs the last device a second.
   settings.set_bool(S::close_redundant_connections, false);
   settings.set_int(S::peer_timeout, 10);
-  settings.set_int(S::request_timeout, 8);
-  settings.set_int(S::piece_timeout, 5);
   settings.set_int(S::inactivity_timeout, 20);
   settings.set_int(S::handshake_timeout, 3);
   settings.set_int(S::min_reconnect_time, 1);
@@ -114,16 +137,12 @@ lt::settings_pack settings_of(const Session::Config& config) {
   settings.set_int(S::alert_mask, lt::alert_category::error | lt::alert_category::status |
                                       lt::alert_category::storage | lt::alert_category::connect |
                                       lt::alert_category::piece_progress);
-  if (config.receive_max.bits_per_second > 0 || config.send_max.bits_per_second > 0)
-    // A cap holds within 1 % and smoothly; with the default of 100 ms it comes in bursts (m).
-    settings.set_int(S::tick_interval, 20);
+  set_for_caps(settings, config);
   settings.set_str(S::user_agent, "lamina/" LAMINA_VERSION);
   settings.set_str(S::peer_fingerprint, "-LM0100-");
   if (config.kind == Session::Kind::wan) {
     settings.set_bool(S::enable_incoming_tcp, false);
     settings.set_str(S::listen_interfaces, "");
-    // A process that hangs must not let its kernel swallow megabytes of the line.
-    settings.set_int(S::recv_socket_buffer_size, 256 * 1024);
     settings.set_int(S::request_queue_time, 1);
   } else {
     settings.set_str(S::listen_interfaces, config.listen + "s");  // "s": SSL only.
@@ -142,11 +161,6 @@ lt::ip_filter everywhere(std::uint32_t flags) {
   filter.add_rule(lt::make_address("::"),
                   lt::make_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), flags);
   return filter;
-}
-
-// As libtorrent counts limits; 0 is none.
-int bytes_per_second(BitRate rate) {
-  return static_cast<int>(std::min<std::int64_t>(rate.bits_per_second / 8, INT_MAX));
 }
 
 std::string to_text(const lt::tcp::endpoint& endpoint) {
@@ -194,6 +208,14 @@ struct Session::State {
   std::map<TorrentId, Torrent> torrents;
   std::shared_ptr<LeaseGuard> guard;
   std::string dh;
+  lt::peer_class_t peers{};  // All of them.
+
+  void set_caps() {
+    lt::peer_class_info limits = session->get_peer_class(peers);
+    limits.download_limit = bytes_per_second(config.receive_max);
+    limits.upload_limit = bytes_per_second(config.send_max);
+    session->set_peer_class(peers, limits);
+  }
 
   const Torrent* find(const TorrentId& id) const {
     const auto found = torrents.find(id);
@@ -228,13 +250,10 @@ Result<std::unique_ptr<Session>> Session::start(Config config, std::function<voi
   params.disk_io_constructor = lt::posix_disk_io_constructor;
   state->session = std::make_unique<lt::session>(std::move(params));
   // All peers in one class: the default "local" class would escape the caps.
-  const auto any = state->session->create_peer_class("peers");
-  lt::peer_class_info limits = state->session->get_peer_class(any);
-  limits.download_limit = bytes_per_second(config.receive_max);
-  limits.upload_limit = bytes_per_second(config.send_max);
-  state->session->set_peer_class(any, limits);
-  state->session->set_peer_class_filter(everywhere(1U << static_cast<std::uint32_t>(any)));
+  state->peers = state->session->create_peer_class("peers");
+  state->session->set_peer_class_filter(everywhere(1U << static_cast<std::uint32_t>(state->peers)));
   state->config = std::move(config);
+  state->set_caps();
   auto session = std::unique_ptr<Session>(new Session(std::move(state)));
   if (session->state_->config.kind == Kind::lan)
     if (auto done = session->allow_only({}); !done) return fail(std::move(done.error()));
@@ -484,6 +503,15 @@ void Session::use_identity(SwarmIdentity identity) {
   for (auto& [id, torrent] : state_->torrents)
     torrent.handle.set_ssl_certificate_buffer(state_->config.identity.certificate_pem,
                                               state_->config.identity.key_pem, state_->dh);
+}
+
+void Session::limit_receive(BitRate most) {
+  if (most == state_->config.receive_max) return;
+  state_->config.receive_max = most;
+  lt::settings_pack settings;
+  set_for_caps(settings, state_->config);
+  state_->session->apply_settings(std::move(settings));
+  state_->set_caps();
 }
 
 std::function<void()> Session::close(std::unique_ptr<Session> session) {

@@ -114,6 +114,8 @@ class Session {
   std::vector<Event> take_events();
   Traffic traffic(const TorrentId& torrent) const;
   std::vector<PeerTraffic> peers(const TorrentId& torrent) const;
+  // Another receive_max, from now on and for connections that there are too.
+  void limit_receive(BitRate most);
   // A renewed certificate, for connections from now on.
   void use_identity(SwarmIdentity identity);
   // Ends the session: every connection is cut now; what is returned waits for libtorrent's threads

@@ -419,3 +419,87 @@ TEST_CASE("agent: a refused budget is asked for again, ever more rarely", "[node
   bench.at(10s, Agent::Tick{});
   CHECK(bench.all<Agent::AskBudget>().size() == 1);
 }
+
+TEST_CASE("agent: what a rule forbids is not fetched over the line, and said so", "[node]") {
+  Bench bench;
+  bench.fetching();
+  const auto quickly = [](Agent::Polled polled) {
+    polled.kind = Agent::PollKind::quick;
+    return polled;
+  };
+  bench.at(3s, quickly(Bench::leased(1)));
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+
+  bench.at(4s, Agent::RuleChanged{.no_download = true});
+  CHECK(bench.all<Agent::Resign>().size() == 1);
+  CHECK(bench.agent->reason(base) == "waiting-for-rule");
+  // The origin hears at once that it may lease to another device, and what this one lacks all the
+  // same.
+  const auto told = bench.all<Agent::Poll>();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].request.wants.empty());
+  CHECK(told[0].request.layers->at(0).reason == "waiting-for-rule");
+  CHECK(told[0].request.layers->at(0).missing_bytes == (100_MiB).count);
+
+  bench.at(5s, quickly(Bench::leased(1)));  // Sent before the origin heard it.
+  CHECK(bench.all<Agent::Lead>().empty());
+  CHECK_FALSE(bench.agent->leads());
+  bench.at(6s, Bench::leased(2, other));
+  CHECK(bench.agent->reason(base) == "lan-peer");
+
+  bench.at(7s, Agent::RuleChanged{});
+  const auto again = bench.all<Agent::Poll>();
+  REQUIRE_FALSE(again.empty());
+  CHECK(again[0].request.wants == std::vector<wire::Want>{{base, (100_MiB).count}});
+  bench.at(8s, Bench::leased(3));
+  CHECK(bench.all<Agent::Lead>().size() == 1);
+}
+
+TEST_CASE("agent: a rule goes before a WAN budget", "[node]") {
+  Bench bench;
+  bench.fetching_with(format::WanBudget::up_to, 1'000'000);
+  bench.at(11s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::AskBudget>().size() == 1);
+  bench.at(12s, Agent::RuleChanged{.no_download = true});
+  bench.at(13s, bench.granted(1));  // Asked for before.
+  CHECK(bench.all<Agent::Lead>().empty());
+  bench.at(60s, Agent::Tick{});
+  CHECK(bench.all<Agent::AskBudget>().empty());
+  CHECK(bench.agent->reason(base) == "waiting-for-rule");
+
+  // The site has its ten seconds to find a holder, as ever.
+  bench.at(61s, Agent::RuleChanged{});
+  CHECK(bench.all<Agent::AskBudget>().empty());
+  bench.at(71s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::AskBudget>().size() == 1);
+  bench.at(72s, bench.granted(1));
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+  bench.at(73s, Agent::RuleChanged{.no_download = true});
+  CHECK(bench.all<Agent::Resign>().size() == 1);
+}
+
+TEST_CASE("agent: while a rule lets nothing be sent, snapshots wait and an apply does not",
+          "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::RuleChanged{.no_upload = true});
+  bench.at(1s, Bench::assigned(bench.target(1, {base})));
+  bench.at(2s, Agent::RecordsFetched{base, 100_MiB});
+  bench.at(3s, Agent::LayerComplete{base});
+  CHECK(bench.all<Agent::Sync>().empty());
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+  bench.at(4s, Agent::Applied{1});
+
+  bench.at(2h, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  CHECK(bench.agent->next_change() > Instant{2h});  // Nobody spins for it.
+  bench.at(3h, Agent::RuleChanged{});
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "interval");
+
+  // One that the rule cuts short is made up for when the rule ends, not an hour later.
+  bench.at(3h + 1s, Agent::RuleChanged{.no_upload = true});
+  bench.at(3h + 2s, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(3h + 10min, Agent::RuleChanged{});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+}

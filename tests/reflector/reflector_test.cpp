@@ -425,3 +425,27 @@ TEST_CASE("reflector: a budget of bytes is kept to the piece", "[reflector]") {
   bench.check_bytes(1);
   CHECK(bench.sent() <= 1.06);
 }
+
+TEST_CASE("reflector: a limit of the line holds from the moment on which it is set",
+          "[reflector]") {
+  Bench bench;
+  bench.start_all(1);
+  Reflector& reflector = *bench.devices.at(1).reflector;
+  // The time that the next `bytes` take.
+  const auto time_of = [&](std::int64_t bytes) {
+    const std::int64_t goal = bench.missing(1) - bytes;
+    const Instant start = bench.loop.now();
+    CHECK(bench.until([&] { return bench.missing(1) <= goal; }));
+    return bench.loop.now() - start;
+  };
+  reflector.limit_wan(BitRate{8'000'000});
+  bench.lead(1, 1);
+  time_of(500'000);  // Connected, and in full swing.
+  CHECK(time_of(1'500'000) > 1200ms);
+  reflector.limit_wan(BitRate{4'000'000});
+  time_of(250'000);  // What was under way.
+  CHECK(time_of(1'000'000) > 1600ms);
+  reflector.limit_wan(BitRate{});
+  CHECK(bench.until([&] { return bench.all_complete(); }, 4s));
+  bench.check_bytes(1);
+}

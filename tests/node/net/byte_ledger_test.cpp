@@ -24,6 +24,7 @@ struct FakeSwarm : LayerSwarm {
   Status meet(const std::vector<wire::Peer>&) override { return Done{}; }
   Status lead(const Lease&) override { return Done{}; }
   void resign() override {}
+  void limit_wan(BitRate) override {}
   void use_identity(const Identity&) override {}
   Sources sources() const override { return now; }
   std::vector<PeerBytes> lan_peers() const override { return {}; }

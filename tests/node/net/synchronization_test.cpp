@@ -238,3 +238,28 @@ TEST_CASE("synchronization: without a worker it fails and says how to start it",
   CHECK_THAT(failed.error().text(), Catch::Contains("lamina-node worker"));
   CHECK(bench.calls.empty());
 }
+
+TEST_CASE("synchronization: it ends when a rule stops uploads, and sends no more", "[node]") {
+  Bench bench;
+  ScriptedWorker worker(bench.state, bench.pack, bench.snapshot);
+  const auto is_stopped = [](const Result<SyncFigures>& done) {
+    return !done && done.error().kind() == ErrorKind::unavailable &&
+           done.error().text().find("bandwidth rule") != std::string::npos;
+  };
+  SECTION("before the pack") {
+    bench.link->upload_pace().set(BitRate{0});
+    CHECK(is_stopped(bench.sync()));
+    CHECK(bench.calls.empty());
+  }
+  SECTION("in the middle of it") {
+    bench.link->upload_pace().set(BitRate{8'000});  // The pack has more than 2000 bytes.
+    const auto stop = bench.loop.after(100ms, [&] { bench.link->upload_pace().set(BitRate{0}); });
+    CHECK(is_stopped(bench.sync()));
+    CHECK(bench.calls == Calls{"lacks"});
+  }
+  CHECK(worker.heard.back().kind == Kind::abandon);
+  bench.calls.clear();
+  bench.link->upload_pace().set(std::nullopt);
+  CHECK(bench.sync());
+  CHECK(bench.calls == Calls{"lacks", "pack", "snapshots"});
+}

@@ -264,6 +264,46 @@ TEST_CASE("https: a large body goes through a file, both ways, unchanged", "[net
   CHECK(files == 2);
 }
 
+TEST_CASE("https: an upload keeps to its pace, and ends when it is stopped", "[net]") {
+  Bench bench;
+  const std::string bytes = pattern(500'000);
+  const auto up = bench.directory / "up";
+  std::ofstream(up, std::ios::binary) << bytes;
+  int whole = 0;
+  bench.serve([&](Request request, Responder responder) {
+    whole += contents(request.body_file) == bytes;
+    responder.reply(json_response("{}"));
+  });
+  bench.connect(bench.as_device());
+  const auto pace = std::make_shared<Pace>();
+  const auto put = [&](std::function<void(Bytes)> progress) {
+    const Instant start = bench.loop.now();
+    const auto reply = bench.ask({.method = "PUT",
+                                  .target = "/pack",
+                                  .upload_file = up,
+                                  .pace = pace,
+                                  .progress = std::move(progress)});
+    return std::pair(reply, bench.loop.now() - start);
+  };
+  pace->set(BitRate{8'000'000});
+  const auto [paced, took] = put({});
+  CHECK(paced);
+  CHECK(took > 400ms);
+
+  const auto [stopped, until_then] = put([&](Bytes sent) {
+    if (sent.count > 200'000) pace->set(BitRate{0});
+  });
+  REQUIRE_FALSE(stopped);
+  CHECK(stopped.error().kind() == ErrorKind::unavailable);
+  CHECK(until_then > 150ms);
+  CHECK_FALSE(put({}).first);
+  CHECK(whole == 1);
+
+  pace->set(std::nullopt);
+  CHECK(put({}).first);
+  CHECK(whole == 2);
+}
+
 TEST_CASE("https: ranges and HEAD of a file", "[net]") {
   Bench bench;
   std::ofstream(bench.directory / "f") << "0123456789";
