@@ -94,9 +94,10 @@ int bytes_per_second(BitRate rate) {
 void set_for_caps(lt::settings_pack& settings, const Session::Config& config) {
   using S = lt::settings_pack;
   const int receive_max = bytes_per_second(config.receive_max);
-  // A cap holds within 1 % and smoothly; with the default of 100 ms it comes in bursts (m).
+  // A cap holds within 1 % and smoothly; with 100 ms and more it comes in bursts (m).
   const bool is_capped = receive_max > 0 || config.send_max.bits_per_second > 0;
-  settings.set_int(S::tick_interval, is_capped ? 20 : 100);
+  settings.set_int(S::tick_interval,
+                   is_capped ? 20 : lt::default_settings().get_int(S::tick_interval));
   // How long a block may take: longer than the cap makes it.
   const int block_time = receive_max > 0 ? kBlock / receive_max : 0;
   settings.set_int(S::request_timeout, std::max(8, 4 * block_time));
