@@ -72,6 +72,9 @@ void Agent::apply(const Polled& polled, Instant now) {
       actions_.push_back(MeetPeers{peers_});
     }
     appoint_ = reply.site->appoint.value_or(true);
+    withheld_.clear();
+    if (reply.site->withheld)
+      withheld_.insert(reply.site->withheld->begin(), reply.site->withheld->end());
     const bool held = reply.lease && reply.lease->holder != memory_.device;
     if (held != site_has_holder_) wanting_since_ = now;
     site_has_holder_ = held;
@@ -110,13 +113,16 @@ void Agent::take_target(const Buffer& bytes) {
 }
 
 void Agent::follow(const format::DeviceTarget& target) {
-  const std::set<LayerId> stack(target.stack.begin(), target.stack.end());
+  std::set<LayerId> stack(target.stack.begin(), target.stack.end());
+  stack.insert(target.stage.begin(), target.stage.end());
   std::erase_if(layers_, [&](const auto& entry) {
     if (stack.contains(entry.first)) return false;
     if (entry.second.phase != Layer::Phase::records) actions_.push_back(Leave{entry.first});
     return true;
   });
   for (const LayerId& layer : stack) layers_.try_emplace(layer);
+  // A target that only stages layers does not undo a decision about the stack.
+  const bool same_stack = target_ && !target.stage.empty() && target_->stack == target.stack;
   target_ = target;
   target_issued_ = last_now_;
   wanting_since_ = last_now_;
@@ -124,9 +130,11 @@ void Agent::follow(const format::DeviceTarget& target) {
   budget_failures_ = 0;
   budget_again_ = last_now_;
   if (lease_ && lease_->by_budget) drop_lease();  // It was the old target's.
-  held_back_ = false;
-  apply_failures_ = 0;
-  apply_again_ = last_now_;
+  if (!same_stack) {
+    held_back_ = false;
+    apply_failures_ = 0;
+    apply_again_ = last_now_;
+  }
   news_ = true;
 }
 
@@ -246,6 +254,7 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
   if (site_has_holder_) return "lan-peer";
   if (rule_.no_download) return "waiting-for-rule";
+  if (withheld_.contains(layer)) return "waiting-for-admission";
   if (target_ && target_->budget == format::WanBudget::up_to &&
       memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
     return "waiting-for-budget";
@@ -333,13 +342,17 @@ void Agent::apply(const SyncEnded&, Instant now) {
 }
 
 bool Agent::is_complete() const {
-  return std::ranges::all_of(
-      layers_, [](const auto& entry) { return entry.second.phase == Layer::Phase::complete; });
+  return std::ranges::all_of(target_->stack, [this](const LayerId& layer) {
+    return layers_.at(layer).phase == Layer::Phase::complete;
+  });
 }
 
 bool Agent::is_apply_wanted() const {
-  return target_ && !applying_ && !held_back_ && target_->sequence > memory_.applied_sequence &&
-         is_complete();
+  if (!target_ || applying_ || held_back_ || target_->sequence <= memory_.applied_sequence)
+    return false;
+  // Staging leaves the volume, and what can be undone there, alone.
+  if (!target_->stage.empty() && target_->stack == memory_.applied) return false;
+  return is_complete();
 }
 
 std::vector<wire::Want> Agent::wants() const {

@@ -6,7 +6,7 @@
 //
 // Invariants, checked after every event:
 //   - at most one long and one quick poll are under way;
-//   - an apply is asked for only when every layer of the target is complete, one at a time;
+//   - an apply is asked for only when every layer of the target's stack is complete, one at a time;
 //   - nothing is led (fetched over the WAN) without a lease that has not run out, nor while a
 //     bandwidth rule forbids it.
 // Not thread-safe; all calls come from one event loop.
@@ -199,7 +199,8 @@ class Agent {
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
   // "origin-by-lease", "origin-by-budget", "waiting-for-records", "waiting-for-lease",
   // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
-  // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now).
+  // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
+  // "waiting-for-admission" (other sites of the layer's rollout come first).
   std::string_view reason(const LayerId& layer) const;
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
   struct Layer {
@@ -210,7 +211,7 @@ class Agent {
     bool asked = false;  // Its records are being fetched.
     Instant again{};
   };
-  const std::map<LayerId, Layer>& layers() const { return layers_; }
+  const std::map<LayerId, Layer>& layers() const { return layers_; }  // Staged ones too.
 
  private:
   struct Lease {
@@ -258,7 +259,7 @@ class Agent {
   void hold(const wire::LeaseView& lease, bool by_budget, Instant now);
   void drop_lease();
   std::optional<Instant> budget_due() const;  // None: the target has no budget left.
-  bool is_complete() const;
+  bool is_complete() const;  // The stack, not what is staged.
   bool is_apply_wanted() const;
   std::vector<wire::Want> wants() const;
   wire::PollRequest poll_request(PollKind kind) const;
@@ -273,7 +274,7 @@ class Agent {
   wire::DeviceStatus status_ = wire::DeviceStatus::pending;
   bool heard_ = false;
   std::optional<format::DeviceTarget> target_;
-  std::map<LayerId, Layer> layers_;  // Of the target's stack. Ordered: order is behaviour.
+  std::map<LayerId, Layer> layers_;  // Of the target's stack and stage. Ordered: order is behaviour.
   std::uint64_t site_version_ = 0;
   std::vector<wire::Peer> peers_;
   std::string lan_address_;
@@ -289,6 +290,7 @@ class Agent {
   bool site_has_holder_ = false;  // Another device.
   bool appoint_ = true;
   RuleChanged rule_;         // In force.
+  std::set<LayerId> withheld_;
   Instant wanting_since_{};  // Nobody of the site fetches what this device lacks.
   Instant target_issued_{};  // Of the target, on this timeline.
   bool asking_budget_ = false;

@@ -173,9 +173,9 @@ struct Service::State : std::enable_shared_from_this<State> {
     // Nobody writes packs yet: what an interrupted fetch of a former layer left goes too.
     if (agent->target()) {
       std::vector<LayerFiles> wanted;
-      for (const LayerId& layer : agent->target()->stack)
+      for (const auto& [layer, progress] : agent->layers())
         if (auto files = load_layer(state, layer, keys)) wanted.push_back(std::move(*files));
-      if (wanted.size() == agent->target()->stack.size()) remove_other_layers(wanted, true);
+      if (wanted.size() == agent->layers().size()) remove_other_layers(wanted, true);
     }
     if (os::exists(state.swarm_certificate())) open_swarm();
     keep_to(line.limits());

@@ -85,6 +85,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return as_list<wire::CvdList>(catalog_.cvds());
     }
   }
+  if (noun == "rollouts") return rollouts(act, parts, request, moment);
   if (noun == "sites" && parts.size() == 4 && parts[3] == "appoint" && post) {
     auto message = wire::parse_appoint_request(request.body);
     if (!message) return fail(std::move(message.error()));
@@ -113,6 +114,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "devices" && verb == "reject" && post) {
       auto done = catalog_.reject_device(act, *id);
       if (done) done = sites_.left(*id, moment);
+      if (done)
+        tell_rollouts([&](Rollouts& rollouts) { return rollouts.rejected(*id, moment); }, moment);
       return as_done(std::move(done));
     }
     if (noun == "cvds" && verb == "snapshots" && get) {
@@ -146,27 +149,35 @@ Api::Answer Api::set_rules(const Act& act, const net::Request& request) {
   return net::json_response("{}");
 }
 
-Api::Answer Api::assign(const Act& act, const net::Request& request) {
-  auto message = wire::parse_assignment_request(request.body);
-  if (!message) return fail(std::move(message.error()));
+Result<Catalog::SignTarget> Api::signer(WallTime now,
+                                        const std::optional<std::string>& wan_budget) const {
   format::BudgetRule budget;
-  if (message->wan_budget) {
-    auto rule = format::parse_wan_budget(*message->wan_budget);
+  if (wan_budget) {
+    auto rule = format::parse_wan_budget(*wan_budget);
     if (!rule) return fail(std::move(rule.error()));
     budget = *rule;
   }
-  const auto sign = [&](const DeviceId& device, std::uint64_t sequence,
-                        const std::vector<LayerId>& stack) -> Result<Buffer> {
+  return [this, now, budget](const DeviceId& device, std::uint64_t sequence,
+                             const std::vector<LayerId>& stack,
+                             const std::vector<LayerId>& stage) -> Result<Buffer> {
     const format::DeviceTarget target{.device = device,
                                       .sequence = sequence,
-                                      .issued = act.now,
-                                      .expires = WallTime{act.now.ns + kTargetLifetime.count()},
+                                      .issued = now,
+                                      .expires = WallTime{now.ns + kTargetLifetime.count()},
                                       .stack = stack,
                                       .budget = budget.kind,
-                                      .budget_value = budget.value};
+                                      .budget_value = budget.value,
+                                      .stage = stage};
     return format::sign_record(format::RecordType::target, format::encode(target), keys_.target);
   };
-  return as_json(catalog_.assign(act, *message, sign));
+}
+
+Api::Answer Api::assign(const Act& act, const net::Request& request) {
+  auto message = wire::parse_assignment_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto sign = signer(act.now, message->wan_budget);
+  if (!sign) return fail(std::move(sign.error()));
+  return as_json(catalog_.assign(act, *message, *sign));
 }
 
 }  // namespace lamina::origin

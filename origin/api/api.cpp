@@ -43,6 +43,7 @@ Api::Answer Api::metrics(const net::Request& request, Moment moment) const {
 }
 
 void Api::wake(Moment moment) {
+  tell_rollouts([&](Rollouts& rollouts) { return rollouts.tick(moment); }, moment);
   if (auto done = sites_.tick(moment); !done)
     log::error("lease_failed", {{"error", done.error().text()}});
   sites_.take_changed();
@@ -63,6 +64,8 @@ void Api::wake(Moment moment) {
 
 std::optional<Instant> Api::next_change() const {
   std::optional<Instant> next = sites_.next_change();
+  if (const auto rollouts = rollouts_.next_change())
+    next = next ? std::min(*next, *rollouts) : rollouts;
   for (const Waiting& waiting : waiting_)
     next = next ? std::min(*next, waiting.deadline) : waiting.deadline;
   return next;

@@ -15,6 +15,7 @@
 
 #include "origin/content/content.hpp"
 #include "origin/monitor/monitor.hpp"
+#include "origin/rollouts/rollouts.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/http.hpp"
@@ -44,7 +45,14 @@ class Api {
 
   // `catalog` and `sites` outlive this. Without content it answers for the registry only.
   Api(Catalog& catalog, Sites& sites, ApiKeys keys)
-      : catalog_(catalog), sites_(sites), keys_(std::move(keys)) {}
+      : catalog_(catalog),
+        sites_(sites),
+        keys_(std::move(keys)),
+        rollouts_(catalog, sites, [this](WallTime now, const std::optional<std::string>& budget) {
+          return signer(now, budget);
+        }) {}
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
   // `content` outlives this and all offloaded work.
   void serve_content(Content& content, Offload offload) {
     content_ = &content;
@@ -96,9 +104,19 @@ class Api {
   // origin/api/admin_api.cpp
   Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);
   Answer assign(const Act& act, const net::Request& request);
+  // Signs targets issued now. `invalid` when the budget is none.
+  Result<Catalog::SignTarget> signer(WallTime now,
+                                     const std::optional<std::string>& wan_budget) const;
   Answer set_rules(const Act& act, const net::Request& request);
   // Adds what only this process knows.
   Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
+
+  // origin/api/rollout_api.cpp: `parts` begin with "v1", "rollouts".
+  Answer rollouts(const Act& act, const std::vector<std::string>& parts,
+                  const net::Request& request, Moment moment);
+  // What a device says, for the rollouts that it takes part in. A failure is logged: it must not
+  // keep the device from its answer.
+  void tell_rollouts(const std::function<Status(Rollouts&)>& tell, Moment moment);
 
   // origin/api/content_api.cpp: answers later, or not at all when the path is none of its own.
   bool layer_content(const Act& act, const std::vector<std::string>& parts,
@@ -116,6 +134,7 @@ class Api {
   Catalog& catalog_;
   Sites& sites_;
   ApiKeys keys_;
+  Rollouts rollouts_;
   Content* content_ = nullptr;
   Offload offload_;
   Monitor* monitor_ = nullptr;

@@ -73,6 +73,9 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
   if (post && request.path == "/v1/node/lease") {
     auto message = wire::parse_lease_request(request.body);
     if (!message) return fail(std::move(message.error()));
+    tell_rollouts(
+        [&](Rollouts& rollouts) { return rollouts.fetching(*device, message->wants, moment); },
+        moment);
     auto lease = sites_.renewed(device->site, device->id, *message, moment);
     if (!lease) return fail(std::move(lease.error()));
     return net::json_response(wire::to_json(*lease));
@@ -86,6 +89,9 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
     const Act act{"device:" + device->id.hex(), moment.wall};
     if (auto done = catalog_.add_report(act, device->id, *message); !done)
       return fail(std::move(done.error()));
+    tell_rollouts(
+        [&](Rollouts& rollouts) { return rollouts.reported(device->id, *message, moment); },
+        moment);
     return net::json_response("{}", 201);
   }
   return fail(no_such(request));
@@ -173,9 +179,12 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   if (auto noted = catalog_.note_poll(device.id, *message, moment.wall); !noted)
     return fail(std::move(noted.error()));
   seen_[device.id] = {moment.wall.ns / 1'000'000, message->disk};
-  if (device.status == DeviceStatus::assigned)
+  if (device.status == DeviceStatus::assigned) {
+    tell_rollouts([&](Rollouts& rollouts) { return rollouts.polled(device, *message, moment); },
+                  moment);
     if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
       return fail(std::move(taken.error()));
+  }
   auto at_once = news(device.id, *message, device.status, message->wait_ms == 0, moment);
   if (!at_once) return fail(std::move(at_once.error()));
   if (*at_once) return net::json_response(wire::to_json(**at_once));

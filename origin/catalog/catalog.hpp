@@ -18,6 +18,7 @@
 #include "shared/base/units.hpp"
 #include "shared/wire/admin.hpp"
 #include "shared/wire/enrol.hpp"
+#include "shared/wire/rollout.hpp"
 
 namespace lamina::origin {
 
@@ -102,16 +103,35 @@ class Catalog {
   // --- assignments ---
   // Signs the target of one device; called inside the transaction.
   using SignTarget = std::function<Result<Buffer>(const DeviceId& device, std::uint64_t sequence,
-                                                  const std::vector<LayerId>& stack)>;
+                                                  const std::vector<LayerId>& stack,
+                                                  const std::vector<LayerId>& stage)>;
   // Every device gets its next target sequence; all of them or none. `refused` for a stack that
   // does not fit together, a pending or rejected device, an empty site.
   Result<wire::AssignmentReply> assign(const Act& act, const wire::AssignmentRequest& request,
                                        const SignTarget& sign);
   // The signed target bytes; `not_found` when nothing was ever assigned.
   Result<Buffer> target(const DeviceId& id) const;
-  // May this device read this layer? Only if its target names it: what it
+  // May this device read this layer? Only if its target names or stages it: what it
   // says it has applied opens nothing.
   Result<bool> may_read_layer(const DeviceId& id, const LayerId& layer) const;
+
+  // --- rollouts ---
+  // A planned one. `refused` when there is one of that name or its layers do not fit together;
+  // `not_found` names a layer, site or device that does not exist.
+  Status add_rollout(const Act& act, const wire::RolloutInfo& rollout);
+  Result<std::vector<wire::RolloutInfo>> rollouts() const;
+  Result<std::vector<wire::RolloutDevice>> rollout_devices(const std::string& name) const;
+  // Keeps what became of it, and audits `action` unless that is empty.
+  Status note_rollout(const Act& act, const wire::RolloutInfo& rollout, const std::string& action,
+                      const std::string& detail);
+  // Not audited: the device's reports are.
+  Status note_rollout_device(const std::string& rollout, const wire::RolloutDevice& device);
+  // New targets for devices of a wave, their rows and the rollout's, in one transaction. Begun: the
+  // rollout's layers become the stack; staged: they are for the cache. Sets the devices'
+  // target_sequence. Fails as assign() does.
+  enum class WaveStep { staged, begun };
+  Status assign_wave(const Act& act, const wire::RolloutInfo& rollout, WaveStep step,
+                     std::vector<wire::RolloutDevice>& devices, const SignTarget& sign);
 
   // --- CVDs ---
   // Which of `ids` neither the device's own CVD nor its own layers hold. What other devices

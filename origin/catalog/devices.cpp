@@ -121,6 +121,7 @@ Status Catalog::reject_device(const Act& act, const DeviceId& id) {
                          device.status = DeviceStatus::rejected;
                          device.site.clear();
                          device.target.clear();
+                         device.staged.reset();
                          return rows.erase("device-target/" + id.hex());
                        });
 }
@@ -152,6 +153,7 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, Wal
     after.lan_address = poll.lan_address;
     after.missing_bytes = missing;
     after.layers = poll.layers;
+    after.unfit = poll.unfit;
     after.applied.clear();
     for (const LayerId& layer : poll.applied) {
       auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");

@@ -21,11 +21,10 @@ Status check_newer(const Rows& rows, const std::string& name, const std::string&
 }
 
 // The devices that a request names: a whole site's or those listed.
-Result<std::vector<wire::DeviceInfo>> addressed(const Rows& rows,
-                                                const wire::AssignmentRequest& request) {
+Result<std::vector<DeviceId>> addressed(const Rows& rows, const wire::AssignmentRequest& request) {
   if (request.site.empty() == request.devices.empty())
     return fail(ErrorKind::invalid, "an assignment names either a site or devices");
-  std::vector<wire::DeviceInfo> devices;
+  std::vector<DeviceId> devices;
   for (const DeviceId& id : request.devices) {
     auto device = load_device(rows, id);
     if (!device) return fail(std::move(device.error()));
@@ -33,18 +32,59 @@ Result<std::vector<wire::DeviceInfo>> addressed(const Rows& rows,
       return fail(ErrorKind::refused, "device " + id.hex() + " is " +
                                           std::string(wire::name_of(device->status)) +
                                           "; place it with `lamina device assign` first");
-    devices.push_back(std::move(*device));
+    devices.push_back(id);
   }
   if (request.site.empty()) return devices;
   if (auto site = load_site(rows, request.site); !site) return fail(std::move(site.error()));
   auto all = load_all(rows, "device/", wire::parse_device_info);
-  if (!all) return all;
-  for (wire::DeviceInfo& device : *all)
-    if (device.site == request.site) devices.push_back(std::move(device));
+  if (!all) return fail(std::move(all.error()));
+  for (const wire::DeviceInfo& device : *all)
+    if (device.site == request.site) devices.push_back(device.id);
   if (devices.empty())
     return fail(ErrorKind::refused,
                 "site " + request.site + " has no devices; place some with `lamina device assign`");
   return devices;
+}
+
+Result<std::vector<LayerInfo>> load_layers(const Rows& rows,
+                                           const std::vector<std::string>& names) {
+  std::vector<LayerInfo> layers;
+  for (const std::string& name : names) {
+    auto layer = load_layer_named(rows, name);
+    if (!layer) return fail(std::move(layer.error()));
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
+
+std::vector<LayerId> ids_of(const std::vector<LayerInfo>& layers) {
+  std::vector<LayerId> ids;
+  for (const LayerInfo& layer : layers) ids.push_back(layer.id);
+  return ids;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+// Gives a device its next target. What it shall have and stage stands in `device`, by name.
+Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
+                  const std::vector<LayerId>& stack, const std::vector<LayerId>& stage,
+                  const Catalog::SignTarget& sign) {
+  ++device.target_sequence;
+  auto target = sign(device.id, device.target_sequence, stack, stage);
+  if (!target)
+    return fail(std::move(target.error()).in("signing the target of " + device.id.hex()));
+  if (auto put = rows.put("device-target/" + device.id.hex(), as_text(*target)); !put) return put;
+  for (const LayerId& layer : stack)
+    if (auto put = rows.put(device_layer_prefix(device.id) + layer.hex(), ""); !put) return put;
+  if (auto put = store_device(rows, device); !put) return put;
+  return append_audit(rows, act, "device.target", "device:" + device.id.hex(),
+                      "sequence=" + std::to_string(device.target_sequence) +
+                          " layers=" + joined(device.target) +
+                          (device.staged ? " staged=" + joined(*device.staged) : ""));
 }
 
 bool holds(const std::vector<std::string>& stack, const std::string& name) {
@@ -107,45 +147,52 @@ Result<LayerInfo> Catalog::layer(const std::string& name_and_version) const {
       table_, [&](const Rows& rows) { return load_layer_named(rows, name_and_version); });
 }
 
+Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
+                    const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
+                    std::vector<wire::DeviceInfo>& assigned) {
+  auto stack = load_layers(rows, layers);
+  if (!stack) return fail(std::move(stack.error()));
+  if (auto fits = check_stack(*stack); !fits) return fits;
+  for (const DeviceId& id : devices) {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    device->target = layers;
+    device->staged.reset();
+    if (auto put = put_target(rows, act, *device, ids_of(*stack), {}, sign); !put) return put;
+    assigned.push_back(std::move(*device));
+  }
+  return Done{};
+}
+
+Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
+                    const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
+                    std::vector<wire::DeviceInfo>& assigned) {
+  auto stage = load_layers(rows, layers);
+  if (!stage) return fail(std::move(stage.error()));
+  if (auto fits = check_stack(*stage); !fits) return fits;
+  for (const DeviceId& id : devices) {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    auto stack = load_layers(rows, device->target);
+    if (!stack) return fail(std::move(stack.error()));
+    device->staged = layers;
+    if (auto put = put_target(rows, act, *device, ids_of(*stack), ids_of(*stage), sign); !put)
+      return put;
+    assigned.push_back(std::move(*device));
+  }
+  return Done{};
+}
+
 Result<wire::AssignmentReply> Catalog::assign(const Act& act,
                                               const wire::AssignmentRequest& request,
                                               const SignTarget& sign) {
   return writing<wire::AssignmentReply>(table_, [&](Rows& rows) -> Result<wire::AssignmentReply> {
-    std::vector<LayerInfo> stack;
-    std::vector<LayerId> ids;
-    std::string text;
-    for (const std::string& name : request.layers) {
-      auto layer = load_layer_named(rows, name);
-      if (!layer) return fail(std::move(layer.error()));
-      ids.push_back(layer->id);
-      stack.push_back(std::move(*layer));
-      text += (text.empty() ? "" : ",") + name;
-    }
-    if (auto fits = check_stack(stack); !fits) return fail(std::move(fits.error()));
     auto devices = addressed(rows, request);
     if (!devices) return fail(std::move(devices.error()));
-
-    wire::AssignmentReply reply{.devices = {}, .accepted_ms = ms(act.now)};
-    for (wire::DeviceInfo& device : *devices) {
-      ++device.target_sequence;
-      device.target = request.layers;
-      auto target = sign(device.id, device.target_sequence, ids);
-      if (!target)
-        return fail(std::move(target.error()).in("signing the target of " + device.id.hex()));
-      if (auto put = rows.put("device-target/" + device.id.hex(), as_text(*target)); !put)
-        return fail(std::move(put.error()));
-      for (const LayerId& layer : ids)
-        if (auto put = rows.put(device_layer_prefix(device.id) + layer.hex(), ""); !put)
-          return fail(std::move(put.error()));
-      if (auto put = store_device(rows, device); !put) return fail(std::move(put.error()));
-      if (auto noted = append_audit(
-              rows, act, "device.target", "device:" + device.id.hex(),
-              "sequence=" + std::to_string(device.target_sequence) + " layers=" + text);
-          !noted)
-        return fail(std::move(noted.error()));
-      reply.devices.push_back(device.id);
-    }
-    return reply;
+    std::vector<wire::DeviceInfo> assigned;
+    if (auto done = assign_stack(rows, act, *devices, request.layers, sign, assigned); !done)
+      return fail(std::move(done.error()));
+    return wire::AssignmentReply{.devices = std::move(*devices), .accepted_ms = ms(act.now)};
   });
 }
 
@@ -167,7 +214,8 @@ Result<bool> Catalog::may_read_layer(const DeviceId& id, const LayerId& layer) c
       if (info.error().kind() == ErrorKind::not_found) return false;
       return fail(std::move(info.error()));
     }
-    return holds(device->target, full_name(*info));
+    const std::string name = full_name(*info);
+    return holds(device->target, name) || (device->staged && holds(*device->staged, name));
   });
 }
 

@@ -10,6 +10,7 @@
 //   site-bytes/<site>       ByteCounts           site-day/<site>/<day>   ByteCounts
 //   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
 //   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry
+//   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.
@@ -83,6 +84,16 @@ inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }
 Result<wire::LayerInfo> load_layer_named(const Rows& rows, const std::string& name);
+
+// New targets, within the caller's transaction; the changed devices are appended to `assigned`.
+// With the stack `layers`, which must fit together (`refused`).
+Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
+                    const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
+                    std::vector<wire::DeviceInfo>& assigned);
+// With the stack that each device has, and `layers` for its cache.
+Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
+                    const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
+                    std::vector<wire::DeviceInfo>& assigned);
 
 // Appends to the audit chain within the caller's transaction.
 Status append_audit(Rows& rows, const Act& act, const std::string& action,

@@ -17,6 +17,7 @@ std::string_view meaning_of(const std::string& reason) {
       {"waiting-for-lease", "waits until a device of its site holds the lease"},
       {"waiting-for-reflector", "waits: its site appoints no reflector, and it has no WAN budget"},
       {"waiting-for-budget", "waits: its WAN budget is used up, and nobody fetches for its site"},
+      {"waiting-for-admission", "waits: other sites of its rollout fetch first"},
       {"waiting-for-rule", "waits: a bandwidth rule lets it fetch nothing over the line now"}};
   const auto found = meanings.find(reason);
   return found == meanings.end() ? "unknown to this program" : found->second;

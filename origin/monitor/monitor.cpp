@@ -88,7 +88,8 @@ void Monitor::add_sites(metrics::Exposition& out) const {
   out.counter("lamina_leases_ended_total", "Leases that ended since the start, by reason.",
               {{{{"reason", "done"}}, tally.done},
                {{{"reason", "lapsed"}}, tally.lapsed},
-               {{{"reason", "left"}}, tally.left}});
+               {{{"reason", "left"}}, tally.left},
+               {{{"reason", "unfit"}}, tally.unfit}});
 }
 
 void Monitor::add_own(metrics::Exposition& out, WallTime now, std::size_t waiting) const {

@@ -11,11 +11,13 @@ namespace {
 
 using policy::SiteLease;
 
-Bytes missing_of(const std::vector<wire::Want>& wants) {
+// Of all wants but the withheld ones.
+Bytes missing_of(const std::vector<wire::Want>& wants, const std::set<LayerId>& withheld) {
   constexpr auto max = std::numeric_limits<std::int64_t>::max();
   std::int64_t sum = 0;
   for (const wire::Want& want : wants)
-    sum = want.missing_bytes > max - sum ? max : sum + want.missing_bytes;
+    if (!withheld.contains(want.layer))
+      sum = want.missing_bytes > max - sum ? max : sum + want.missing_bytes;
   return {sum};
 }
 
@@ -24,6 +26,7 @@ std::string_view name_of(SiteLease::EndReason reason) {
     case SiteLease::EndReason::done: return "done";
     case SiteLease::EndReason::lapsed: return "lapsed";
     case SiteLease::EndReason::left: return "left";
+    case SiteLease::EndReason::unfit: return "unfit";
   }
   return "unknown";
 }
@@ -64,6 +67,7 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
         case SiteLease::EndReason::done: ++tally_.done; break;
         case SiteLease::EndReason::lapsed: ++tally_.lapsed; break;
         case SiteLease::EndReason::left: ++tally_.left; break;
+        case SiteLease::EndReason::unfit: ++tally_.unfit; break;
       }
       log::info("lease_ended", {{"site", name},
                                 {"device", ended->device},
@@ -108,10 +112,34 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   Member& member = at->second;
   if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
     changed(name, site);
-  member = {poll.lan_address, poll.swarm_port, moment.now, missing_of(poll.wants)};
+  member = {poll.lan_address, poll.swarm_port, moment.now, poll.wants, poll.unfit.has_value()};
+  return carry_out(name, site, report_of(site, device, member), moment);
+}
+
+SiteLease::Reported Sites::report_of(const Site& site, const DeviceId& device,
+                                     const Member& member) {
   // Without appointment nobody is a candidate.
-  const Bytes missing = site.appoint ? missing_of(poll.wants) : Bytes{};
-  return carry_out(name, site, SiteLease::Reported{device, missing}, moment);
+  const Bytes missing = site.appoint ? missing_of(member.wants, site.withheld) : Bytes{};
+  return {device, missing, member.unfit};
+}
+
+Status Sites::withhold(const std::string& name, std::set<LayerId> layers, Moment moment) {
+  auto opened = open(name, moment.wall);
+  if (!opened) return fail(std::move(opened.error()));
+  Site& site = **opened;
+  if (site.withheld == layers) return Done{};
+  site.withheld = std::move(layers);
+  changed(name, site);
+  Status status = Done{};
+  for (const auto& [device, member] : site.members)
+    if (auto done = carry_out(name, site, report_of(site, device, member), moment); !done)
+      status = std::move(done);
+  return status;
+}
+
+bool Sites::is_up(const std::string& name) const {
+  const auto at = sites_.find(name);
+  return at != sites_.end() && !at->second.members.empty();
 }
 
 Status Sites::set_appoint(const std::string& name, bool appoint, Moment moment) {
@@ -172,11 +200,9 @@ Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId&
   auto opened = open(name, moment.wall);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
-  if (const auto member = site.members.find(device); member != site.members.end()) {
-    member->second.seen = moment.now;
-    member->second.missing = missing_of(request.wants);
-  }
-  const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants)};
+  if (const auto member = site.members.find(device); member != site.members.end())
+    member->second.seen = moment.now, member->second.wants = request.wants;
+  const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants, site.withheld)};
   if (auto done = carry_out(name, site, event, moment); !done) return fail(std::move(done.error()));
   wire::LeaseReply reply;
   const auto& holder = site.lease.holder();
@@ -248,6 +274,8 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   const Site& site = at->second;
   view.site.version = site.version;
   if (!site.appoint) view.site.appoint = false;
+  if (!site.withheld.empty())
+    view.site.withheld.emplace(site.withheld.begin(), site.withheld.end());
   if (site.rules_version != 0) view.site.rules_version = site.rules_version;
   for (const auto& [other, member] : site.members)
     if (other != device && !member.address.empty() && member.port != 0)
@@ -265,7 +293,7 @@ std::vector<Sites::Standing> Sites::standings() const {
                       .appoint = site.appoint,
                       .has_holder = site.lease.holder().has_value()};
     for (const auto& [device, member] : site.members)
-      standing.missing = std::max(standing.missing, member.missing);
+      standing.missing = std::max(standing.missing, missing_of(member.wants, {}));
     list.push_back(std::move(standing));
   }
   return list;

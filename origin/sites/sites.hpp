@@ -45,6 +45,11 @@ class Sites {
   // does not hold the site's lease in that epoch.
   Result<wire::LeaseReply> renewed(const std::string& site, const DeviceId& device,
                                    const wire::LeaseRequest& request, Moment moment);
+  // Layers that the site may not fetch over its line for now; they replace those of the last call.
+  // A device that lacks nothing else is no candidate for the lease, and gives it back.
+  Status withhold(const std::string& site, std::set<LayerId> layers, Moment moment);
+  // Whether any device of the site was heard of lately.
+  bool is_up(const std::string& site) const;
   // Whether a device of the site gets its lease by itself. Off: the holder loses it now.
   Status set_appoint(const std::string& site, bool appoint, Moment moment);
   // The bandwidth rules of all sites from now on. Versions grow where the rules differ.
@@ -84,6 +89,7 @@ class Sites {
     std::int64_t done = 0;    // Given back.
     std::int64_t lapsed = 0;  // Not renewed in time.
     std::int64_t left = 0;    // Their holder was moved, rejected or silent.
+    std::int64_t unfit = 0;   // Their holder should not serve any more.
   };
   const Tally& tally() const { return tally_; }
 
@@ -96,7 +102,8 @@ class Sites {
     std::string address;
     std::uint16_t port = 0;
     Instant seen;
-    Bytes missing;
+    std::vector<wire::Want> wants;
+    bool unfit = false;
   };
   struct Site {
     policy::SiteLease lease;
@@ -106,8 +113,12 @@ class Sites {
     std::uint64_t rules_version = 0;   // 0: none.
     std::uint64_t recorded_epoch = 0;  // Granted and in the catalogue: its token may be shown.
     std::map<DeviceId, Member> members;
+    std::set<LayerId> withheld;
   };
 
+  // What makes a member of the site a candidate.
+  static policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
+                                               const Member& member);
   Result<Site*> open(const std::string& name, WallTime wall);
   void changed(const std::string& name, Site& site);
   // Whether they differ from those that the site had.

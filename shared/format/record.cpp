@@ -218,6 +218,7 @@ Buffer encode(const DeviceTarget& record) {
   write_stack(record.stack, out);
   out.u8(static_cast<std::uint8_t>(record.budget));
   out.varint(record.budget_value);
+  if (!record.stage.empty()) write_stack(record.stage, out);
   return out.take();
 }
 
@@ -234,6 +235,10 @@ Result<DeviceTarget> parse_target(ByteView bytes) {
   const std::uint8_t budget = in.u8();
   record.budget = static_cast<WanBudget>(budget);
   record.budget_value = in.varint();
+  if (!in.failed() && in.remaining() > 0) {
+    record.stage = read_stack(in);
+    if (record.stage.empty()) in.set_failed();  // One way only to say "none".
+  }
   return finish(RecordType::target, in, std::move(record), budget <= 2);
 }
 

@@ -90,6 +90,8 @@ struct DeviceTarget {
   // For nodes that do not hold their site's lease: when they may dial the origin after all.
   WanBudget budget = WanBudget::never;
   std::uint64_t budget_value = 0;  // after: seconds; up_to: bytes; never: 0.
+  // Layers to have in the cache and not to apply: a later target will name them.
+  std::vector<LayerId> stage = {};
   bool operator==(const DeviceTarget&) const = default;
 };
 

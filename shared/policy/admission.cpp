@@ -102,6 +102,11 @@ bool Admission::is_admitted(const std::string& site) const {
   return at != sites_.end() && at->second.admitted;
 }
 
+bool Admission::is_waiting(const std::string& site) const {
+  const auto at = sites_.find(site);
+  return at != sites_.end() && !at->second.admitted;
+}
+
 std::vector<std::string> Admission::admitted_sites() const {
   std::vector<std::string> names;
   for (const auto& [progress, name] : by_progress_) names.push_back(name);

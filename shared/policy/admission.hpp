@@ -74,6 +74,7 @@ class Admission {
   std::optional<Instant> next_change() const;
 
   bool is_admitted(const std::string& site) const;
+  bool is_waiting(const std::string& site) const;
   std::size_t admitted() const { return by_progress_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
   std::vector<std::string> admitted_sites() const;                 // By name.

@@ -134,6 +134,9 @@ class Rollout {
   // One that goes on after a restart. Tick it once to get what was not answered.
   Rollout(Limits limits, std::vector<WaveGates> gates, Memory memory);
 
+  Rollout(Rollout&&) = default;  // Members point at their sites: a copy would point at these.
+  Rollout& operator=(Rollout&&) = default;
+
   // `now` must not be earlier than in the previous call. Events that do not fit the phase, and
   // events about devices that are no members, change nothing.
   std::vector<Action> on(const Event& event, Instant now);

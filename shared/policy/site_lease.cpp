@@ -18,6 +18,7 @@ std::vector<SiteLease::Action> SiteLease::on(const Event& event, Instant now) {
   last_now_ = now;
   lapse_if_due(now);
   std::visit([&](const auto& e) { apply(e, now); }, event);
+  hand_over_if_unfit();
   grant_if_free(now);
   check_invariants();
   return std::exchange(actions_, {});
@@ -32,6 +33,7 @@ void SiteLease::apply(const Reported& reported, Instant) {
   Member& member = members_[reported.device];
   member.missing = reported.missing;
   member.candidate = reported.missing.count > 0;
+  member.unfit = reported.unfit;
   // A poll is no renewal, but a holder that says it has everything is done.
   if (holder_ && holder_->device == reported.device && !member.candidate) end(EndReason::done);
 }
@@ -71,11 +73,19 @@ void SiteLease::lapse_if_due(Instant now) {
   end(EndReason::lapsed);
 }
 
+void SiteLease::hand_over_if_unfit() {
+  if (!holder_ || !members_[holder_->device].unfit) return;
+  const auto fit = [](const auto& entry) {
+    return entry.second.candidate && !entry.second.unfit && entry.second.lapses == 0;
+  };
+  if (std::ranges::any_of(members_, fit)) end(EndReason::unfit);
+}
+
 void SiteLease::grant_if_free(Instant now) {
   if (holder_) return;
   const auto rank = [](const auto& entry) {
     const auto& [device, member] = entry;
-    return std::tuple(!member.candidate, member.lapses, member.missing, device);
+    return std::tuple(!member.candidate, member.unfit, member.lapses, member.missing, device);
   };
   const auto best = std::ranges::min_element(members_, {}, rank);
   if (best == members_.end() || !best->second.candidate) return;

@@ -4,10 +4,11 @@
 // out the actions it returns. The origin keeps one per site; the simulator runs this very code.
 //
 // A device that lacks content is a candidate. With no holder, the best candidate is granted the
-// lease: the one with the fewest lapsed leases in a row, then the fewest missing bytes (it takes
-// over what the site already has), then the smallest id. The holder renews; when it has all it
-// wants it gives the lease back, and when it misses its renewals the lease lapses. A device whose
-// lease lapsed is no candidate again before it reports, so a dead one is tried once.
+// lease: one that is fit to serve before one that is not, then the one with the fewest lapsed
+// leases in a row, then the fewest missing bytes (it takes over what the site already has), then
+// the smallest id. The holder renews; when it has all it wants it gives the lease back, when it
+// becomes unfit it hands over to a fit candidate, and when it misses its renewals the lease lapses.
+// A device whose lease lapsed is no candidate again before it reports, so a dead one is tried once.
 //
 // Invariants, checked after every event:
 //   - epochs grow with every grant, and only the newest one is ever extended;
@@ -38,7 +39,8 @@ class SiteLease {
   // What happened.
   struct Reported {  // A member said what it lacks (a poll). Adds the member if it is new.
     DeviceId device;
-    Bytes missing;  // Of stored content that it wants. 0: nothing.
+    Bytes missing;       // Of stored content that it wants. 0: nothing.
+    bool unfit = false;  // It should not serve others now: see eligibility.hpp.
   };
   struct Renewed {  // A device asked to keep the lease it holds in `epoch`.
     DeviceId device;
@@ -52,7 +54,7 @@ class SiteLease {
   using Event = std::variant<Reported, Renewed, Left, Tick>;
 
   // What to do about it, in this order.
-  enum class EndReason { done, lapsed, left };
+  enum class EndReason { done, lapsed, left, unfit };
   struct Ended {  // Shut this holder out; its token is worth nothing any more.
     DeviceId device;
     std::uint64_t epoch = 0;
@@ -103,6 +105,7 @@ class SiteLease {
     Bytes missing;
     int lapses = 0;  // Leases that ran out in a row without a renewal.
     bool candidate = false;
+    bool unfit = false;
   };
 
   void apply(const Reported& reported, Instant now);
@@ -111,6 +114,7 @@ class SiteLease {
   void apply(const Tick&, Instant) {}
   void end(EndReason reason);
   void lapse_if_due(Instant now);
+  void hand_over_if_unfit();
   void grant_if_free(Instant now);
   void check_invariants() const;
 

@@ -95,6 +95,8 @@ void fields(A& a, DeviceInfo& m) {
   a("applied_sequence", m.applied_sequence);
   a("target", m.target, 256);
   a("applied", m.applied, 256);
+  a("staged", m.staged, 256);
+  a("unfit", m.unfit, 64);
   a("missing_bytes", m.missing_bytes);
   a("layers", m.layers, 256);
   a("last_report", m.last_report);

@@ -107,6 +107,8 @@ struct DeviceInfo {
   std::uint64_t applied_sequence = 0;
   std::vector<std::string> target;  // "name:version", base first.
   std::vector<std::string> applied;
+  std::optional<std::vector<std::string>> staged;  // For its cache only, until a rollout's wave.
+  std::optional<std::string> unfit;                // Why it should not serve its site; as it said.
   std::int64_t missing_bytes = 0;
   std::optional<std::vector<LayerState>> layers;  // As it said in its last poll.
   std::optional<Report> last_report;

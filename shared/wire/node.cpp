@@ -34,6 +34,7 @@ void fields(A& a, PollRequest& m) {
   a("wait_ms", m.wait_ms);
   a("node_version", m.node_version, 64);
   a("rules_version", m.rules_version);
+  a("unfit", m.unfit, 64);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -49,6 +50,7 @@ void fields(A& a, SiteView& m) {
   a("appoint", m.appoint);
   a("rules_version", m.rules_version);
   a("rules", m.rules, static_cast<std::size_t>(kSiteRulesMax.count));
+  a("withheld", m.withheld, 1024);
 }
 template <class A>
 void fields(A& a, BudgetRequest& m) {

@@ -72,6 +72,9 @@ struct PollRequest {
   std::optional<std::uint64_t> rules_version = std::nullopt;     // It holds. Absent: none.
   std::optional<ByteCounts> bytes = std::nullopt;                // Absent: not said.
   std::optional<DiskSpace> disk = std::nullopt;                  // Absent: not said.
+  // Why it should not fetch for its site and serve it (shared/policy/eligibility.hpp). Absent: it
+  // may.
+  std::optional<std::string> unfit = std::nullopt;
 };
 
 struct Peer {
@@ -93,6 +96,8 @@ struct SiteView {
   // The rules as CSV (shared/policy/bandwidth_rules.hpp), at most kSiteRulesMax; only when the
   // device said that it holds others.
   std::optional<std::string> rules = std::nullopt;
+  // Layers that the site may not fetch over its line yet: other sites of their rollout come first.
+  std::optional<std::vector<LayerId>> withheld = std::nullopt;
 };
 
 // Who may fetch over the WAN for the site. Token, expiry and seeders are for the holder only.

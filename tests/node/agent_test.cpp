@@ -41,9 +41,10 @@ struct Bench {
   }
 
   Buffer target(std::uint64_t sequence, std::vector<LayerId> stack, DeviceId device = me,
-                format::WanBudget budget = format::WanBudget::never,
-                std::uint64_t budget_value = 0) const {
+                format::WanBudget budget = format::WanBudget::never, std::uint64_t budget_value = 0,
+                std::vector<LayerId> stage = {}) const {
     format::DeviceTarget record;
+    record.stage = std::move(stage);
     record.device = device;
     record.sequence = sequence;
     record.issued = WallTime{1};
@@ -502,4 +503,68 @@ TEST_CASE("agent: while a rule lets nothing be sent, snapshots wait and an apply
   CHECK(bench.all<Agent::Sync>().empty());
   bench.at(3h + 10min, Agent::RuleChanged{});
   CHECK(bench.all<Agent::Sync>().size() == 1);
+}
+
+TEST_CASE("agent: staged layers are fetched and held, and not applied", "[node]") {
+  Bench bench;
+  bench.memory.applied = {base};
+  bench.memory.applied_sequence = 1;
+  bench.memory.target = bench.target(1, {base});
+  bench.start();
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, bench.assigned(bench.target(2, {base}, me, format::WanBudget::never, 0, {app})));
+  CHECK(bench.agent->layers().size() == 2);
+  bench.at(2s, Agent::RecordsFetched{app, 5_MiB});
+  CHECK(bench.all<Agent::Join>().size() == 1);
+  bench.at(3s, Agent::LayerComplete{app});
+  bench.at(3s, Agent::RecordsFetched{base, Bytes{}});
+  bench.at(3s, Agent::LayerComplete{base});
+  CHECK(bench.agent->reason(app) == "local-cache");
+  CHECK(bench.all<Agent::Sync>().empty());
+  CHECK(bench.all<Agent::Apply>().empty());
+  // The wave begins: the same layers, now to be applied.
+  bench.at(4s, bench.assigned(bench.target(3, {base, app})));
+  CHECK(bench.all<Agent::Leave>().empty());
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+  bench.at(5s, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+}
+
+TEST_CASE("agent: a stack that is still to be applied does not wait for what is staged", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, bench.assigned(bench.target(2, {base}, me, format::WanBudget::never, 0, {app})));
+  bench.at(2s, Agent::RecordsFetched{base, 1_MiB});
+  bench.at(3s, Agent::LayerComplete{base});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+}
+
+TEST_CASE("agent: staging does not bring back a stack that was undone", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, bench.assigned(bench.target(1, {base})));
+  bench.at(2s, Agent::RecordsFetched{base, Bytes{}});
+  bench.at(2s, Agent::LayerComplete{base});
+  bench.at(3s, Agent::SyncEnded{});
+  bench.at(4s, Agent::Applied{1});
+  bench.at(5s, Agent::Reverted{{}});
+  bench.at(6s, bench.assigned(bench.target(2, {base}, me, format::WanBudget::never, 0, {app})));
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(7s, bench.assigned(bench.target(3, {base})));
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+}
+
+TEST_CASE("agent: layers that the origin withholds wait for admission", "[node]") {
+  Bench bench;
+  bench.fetching();
+  auto polled = Bench::assigned();
+  polled.reply.site = wire::SiteView{.name = "s", .version = 5, .peers = {}};
+  polled.reply.site->withheld = {base};
+  bench.at(3s, polled);
+  CHECK(bench.agent->reason(base) == "waiting-for-admission");
+  bench.at(4s, Bench::leased(6, other));
+  CHECK(bench.agent->reason(base) == "lan-peer");
+  polled.reply.site = wire::SiteView{.name = "s", .version = 7, .peers = {}};
+  bench.at(5s, polled);
+  CHECK(bench.agent->reason(base) == "waiting-for-lease");
 }

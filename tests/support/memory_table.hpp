@@ -17,7 +17,8 @@ class MemoryTable : public Table {
   Status write(const std::function<Status(Rows&)>& change) override {
     MemoryRows rows{rows_};
     if (auto done = change(rows); !done) return done;
-    if (fail_commit) {
+    if (fail_commit && commits_before_failure-- == 0) {
+      commits_before_failure = 0;
       fail_commit = false;
       return fail(ErrorKind::out_of_space, "the disk is full");
     }
@@ -28,6 +29,7 @@ class MemoryTable : public Table {
   using Map = std::map<std::string, std::string, std::less<>>;
   Map& rows() { return rows_; }
   bool fail_commit = false;
+  int commits_before_failure = 0;  // That still succeed.
 
  private:
   struct MemoryRows : Rows {

@@ -171,9 +171,8 @@ TEST_CASE("content api: a layer is published, and read by whom it is assigned to
       bench.key);
   REQUIRE(bench.admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
   REQUIRE(bench.catalog.assign({"test", {1}}, {.devices = {ann}, .layers = {"os:1.0"}},
-                               [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&) {
-                                 return to_buffer("target");
-                               }));
+                               [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
+                                  const std::vector<LayerId>&) { return to_buffer("target"); }));
   const std::string path = "/v1/node/layers/" + format::layer_id(envelope).hex();
   CHECK(bench.device(ann, "GET", path + "/record").body == as_text(envelope));
   CHECK(bench.device(ann, "GET", path + "/torrent").status == 200);

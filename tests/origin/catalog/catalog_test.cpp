@@ -52,12 +52,13 @@ struct Bench {
                              chunks);
   }
   Result<wire::AssignmentReply> assign(wire::AssignmentRequest request) {
-    return catalog.assign(at(5), request,
-                          [](const DeviceId&, std::uint64_t sequence,
-                             const std::vector<LayerId>& stack) -> Result<Buffer> {
-                            return to_buffer(std::string_view(std::to_string(sequence) + "/" +
-                                                              std::to_string(stack.size())));
-                          });
+    return catalog.assign(
+        at(5), request,
+        [](const DeviceId&, std::uint64_t sequence, const std::vector<LayerId>& stack,
+           const std::vector<LayerId>&) -> Result<Buffer> {
+          return to_buffer(
+              std::string_view(std::to_string(sequence) + "/" + std::to_string(stack.size())));
+        });
   }
 };
 

@@ -17,7 +17,8 @@ int run(std::vector<const char*> args, std::string& out, std::string& err) {
 
 TEST_CASE("lamina: every noun has help with an example", "[cli]") {
   std::string out, err;
-  for (const char* noun : {"assign", "cvd", "device", "layer", "rule", "site", "token"}) {
+  for (const char* noun :
+       {"assign", "cvd", "device", "layer", "rollout", "rule", "site", "token"}) {
     CAPTURE(noun);
     CHECK(run({noun, "--help"}, out, err) == ok);
     CHECK(out.find("Example: lamina") != std::string::npos);
@@ -30,7 +31,14 @@ TEST_CASE("lamina: help of every command that transfers shows how to call it", "
                                                                 {"layer", "show", "--help"},
                                                                 {"layer", "verify", "--help"},
                                                                 {"cvd", "restore", "--help"},
-                                                                {"site", "savings", "--help"}}) {
+                                                                {"site", "savings", "--help"},
+                                                                {"rollout", "create", "--help"},
+                                                                {"rollout", "start", "--help"},
+                                                                {"rollout", "pause", "--help"},
+                                                                {"rollout", "resume", "--help"},
+                                                                {"rollout", "stop", "--help"},
+                                                                {"rollout", "ls", "--help"},
+                                                                {"rollout", "show", "--help"}}) {
     CHECK(run(args, out, err) == ok);
     CHECK(out.find("Example: lamina") != std::string::npos);
   }
@@ -48,6 +56,9 @@ TEST_CASE("lamina: wrong usage is one line and exit code 2", "[cli]") {
                                              {"token", "create"},
                                              {"device", "ls"},
                                              {"layer", "show"},
+                                             {"rollout"},
+                                             {"rollout", "create"},
+                                             {"rollout", "start"},
                                              {"layer", "verify"},
                                              {"layer", "verify", "x:1", "--bogus"}}) {
     CHECK(run(args, out, err) == usage);

@@ -198,3 +198,48 @@ TEST_CASE("sites: a moved device and a silent one leave the site", "[origin]") {
   REQUIRE(bench.sites.tick(Bench::at(150s)));
   CHECK(bench.view(150s, kAnn).site.peers.empty());
 }
+
+TEST_CASE("sites: for withheld layers nobody gets the lease, for others it is granted",
+          "[origin]") {
+  Bench bench;
+  const auto rollout = id_of<LayerId>(1), urgent = id_of<LayerId>(2);
+  REQUIRE(bench.sites.withhold("shop", {rollout}, Bench::at(0s)));
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  CHECK_FALSE(bench.view(0s, kAnn).lease);
+  CHECK(bench.view(0s, kAnn).site.withheld == std::vector<LayerId>{rollout});
+
+  wire::PollRequest poll{.wants = {{rollout, 100}, {urgent, 7}}};
+  REQUIRE(bench.sites.reported("shop", kBob, poll, Bench::at(1s)));
+  CHECK(bench.sites.lease_holder("shop") == kBob);
+}
+
+TEST_CASE("sites: the lease comes with the admission, and goes with it", "[origin]") {
+  Bench bench;
+  const auto rollout = id_of<LayerId>(1);
+  REQUIRE(bench.sites.withhold("shop", {rollout}, Bench::at(0s)));
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  bench.sites.take_changed();
+  REQUIRE(bench.sites.withhold("shop", {}, Bench::at(1s)));
+  CHECK(bench.sites.take_changed().contains("shop"));
+  const auto lease = bench.view(1s, kAnn).lease;
+  REQUIRE(lease);
+  CHECK_FALSE(bench.view(1s, kAnn).site.withheld);
+
+  REQUIRE(bench.sites.withhold("shop", {rollout}, Bench::at(2s)));
+  CHECK_FALSE(bench.view(2s, kAnn).lease);
+  const auto renewed = bench.renew(3s, kAnn, lease->epoch, 90);
+  REQUIRE_FALSE(renewed);
+  CHECK(renewed.error().kind() == ErrorKind::refused);
+  CHECK(bench.sites.is_up("shop"));
+  CHECK_FALSE(bench.sites.is_up("depot"));
+}
+
+TEST_CASE("sites: a device that should not serve hands the lease over", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  REQUIRE(bench.poll(0s, kBob, 100));
+  CHECK(bench.sites.lease_holder("shop") == kAnn);
+  wire::PollRequest poll{.wants = {{id_of<LayerId>(1), 50}}, .unfit = "on-battery"};
+  REQUIRE(bench.sites.reported("shop", kAnn, poll, Bench::at(1s)));
+  CHECK(bench.sites.lease_holder("shop") == kBob);
+}

@@ -112,3 +112,19 @@ TEST_CASE("signed record: only a trusted key, the right type and the very bytes 
   for (std::size_t size = 0; size < envelope.size(); ++size)
     CHECK_FALSE(open_record(RecordType::layer, ByteView(envelope).first(size), trusted));
 }
+
+TEST_CASE("records: a target that stages layers reads back; an empty list is left out",
+          "[format]") {
+  auto target = samples::target();
+  const auto without = encode(target);
+  target.stage = {samples::id<LayerId>(0x24)};
+  const auto with = encode(target);
+  CHECK(with.size() == without.size() + 1 + LayerId::kSize);
+  CHECK(parse_target(with).value() == target);
+  Buffer empty = without;
+  empty.push_back(std::byte{0});
+  CHECK_FALSE(parse_target(empty));
+  Buffer cut = with;
+  cut.pop_back();
+  CHECK_FALSE(parse_target(cut));
+}

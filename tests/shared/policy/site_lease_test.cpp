@@ -177,6 +177,27 @@ TEST_CASE("site lease: a device that leaves loses the lease and is forgotten", "
   CHECK(bench.renews(2s, ann, 100, 10) == Actions{SiteLease::Refused{ann, 100}});
 }
 
+TEST_CASE(
+    "site lease: a device that should not serve is granted it only if nobody else lacks anything",
+    "[policy]") {
+  Bench bench;
+  const auto reports = [&](Duration t, DeviceId who, std::int64_t missing, bool unfit) {
+    return bench.lease.on(SiteLease::Reported{who, {missing}, unfit}, at(t));
+  };
+  CHECK(reports(0s, ann, 10, true) == Actions{SiteLease::Granted{ann, 100, at(5s)}});
+  CHECK(reports(1s, bob, 5, true).empty());
+  // A fit one takes over, though it lacks more.
+  CHECK(reports(2s, cem, 90, false) ==
+        Actions{SiteLease::Ended{ann, 100, Reason::unfit}, SiteLease::Granted{cem, 101, at(7s)}});
+  // One that becomes unfit with nobody fit beside it goes on.
+  CHECK(reports(3s, cem, 80, true).empty());
+  CHECK(bench.passes(7s) ==
+        Actions{SiteLease::Ended{cem, 101, Reason::lapsed}, SiteLease::Granted{bob, 102, at(12s)}});
+  // It does not hand over to one that let its lease lapse: that one may be dead.
+  CHECK(reports(8s, cem, 70, false).empty());
+  CHECK(bench.lease.holder()->device == bob);
+}
+
 TEST_CASE("site lease: the same events give the same actions, and epochs only grow", "[policy]") {
   const auto run = [] {
     SiteLease lease({.lease = 5s}, 1);
