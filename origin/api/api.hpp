@@ -125,6 +125,11 @@ class Api {
                    const net::Request& request, const Reply& reply);
   bool node_content(const wire::DeviceInfo& device, const net::Request& request, const Reply& reply,
                     Moment moment);
+  // A range of a pack of a layer that the device may read, on its lease.
+  Answer pack_range(const wire::DeviceInfo& device, const LayerId& layer, const std::string& pack,
+                    const net::Request& request, Moment moment);
+  // Whether the layer's distribution has the pack.
+  Result<bool> has_pack(const LayerId& layer, const PackId& pack);
   void publish(const Act& act, Buffer envelope, const Reply& reply);
   void keep_layer(const Act& act, Publication publication, const Reply& reply);
   void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);
@@ -145,6 +150,9 @@ class Api {
     std::optional<wire::DiskSpace> disk;
   };
   std::map<DeviceId, Seen> seen_;  // The last poll of each device since the start.
+  // Audited: the token's site and epoch under which a device fetches ranges of packs.
+  std::map<DeviceId, std::string> range_leases_;
+  std::map<LayerId, std::set<PackId>> layer_packs_;  // Of layers that ranges were asked of.
 };
 
 }  // namespace lamina::origin

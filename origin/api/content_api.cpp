@@ -1,5 +1,6 @@
 // The calls that carry content: packs, records, torrents, snapshots. All of them answer through
 // `reply`, most after work on another thread.
+#include <charconv>
 #include <fstream>
 
 #include "origin/api/api.hpp"
@@ -43,6 +44,24 @@ Result<std::vector<ChunkId>> ids_of(const net::Request& request) {
   while (in.remaining() > 0) ids.push_back(in.id<ChunkId>());
   return ids;
 }
+
+// "bytes=A-B" with no more than kPackRangeMax bytes; the server cuts it at the file's end.
+bool is_bounded_range(std::string_view text) {
+  constexpr std::string_view unit = "bytes=";
+  if (!text.starts_with(unit)) return false;
+  text.remove_prefix(unit.size());
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  const char* const end = text.data() + text.size();
+  const auto dash = std::from_chars(text.data(), end, first);
+  if (dash.ec != std::errc() || dash.ptr == end || *dash.ptr != '-') return false;
+  const auto done = std::from_chars(dash.ptr + 1, end, last);
+  return done.ec == std::errc() && done.ptr == end && first >= 0 && last >= first &&
+         last - first < wire::kPackRangeMax.count;
+}
+
+// Layers whose packs are remembered: some MB, for a fleet's rollouts of one day.
+constexpr std::size_t kLayerPacksMax = 64;
 
 // Removes a file once it has been sent.
 struct SentFile {
@@ -241,6 +260,12 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
     if (parts[4] == "distribution") return reply(answer(content_->distribution(*id))), true;
     if (parts[4] == "torrent") return reply(answer(content_->torrent(*id))), true;
   }
+  if (parts.size() == 6 && parts[2] == "layers" && parts[4] == "packs" && request.method == "GET") {
+    auto id = LayerId::parse(parts[3]);
+    auto ranged = id ? pack_range(device, *id, parts[5], request, moment) : fail(id.error());
+    reply(ranged ? std::move(*ranged) : net::error_response(ranged.error()));
+    return true;
+  }
   if (parts.size() < 4 || parts[2] != "cvd") return false;
   if (parts.size() == 4 && parts[3] == "lacks" && post) {
     auto ids = ids_of(request);
@@ -266,6 +291,63 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
     return true;
   }
   return false;
+}
+
+Api::Answer Api::pack_range(const wire::DeviceInfo& device, const LayerId& layer,
+                            const std::string& pack, const net::Request& request, Moment moment) {
+  auto id = PackId::parse(pack);
+  if (!id) return fail(std::move(id.error()));
+  // The lease first: without one, an answer tells nothing about layers and packs.
+  auto token = from_hex(request.headers.value(wire::kLeaseHeader));
+  if (!token)
+    return fail(ErrorKind::refused,
+                "bytes of packs are for the holder of a lease: its token "
+                "belongs in " +
+                    std::string(wire::kLeaseHeader) + ", in hex");
+  auto lease = sites_.check_token(*token, device.site, device.id, device.target_sequence, moment);
+  if (!lease) return fail(std::move(lease.error()));
+  auto may = catalog_.may_read_layer(device.id, layer);
+  if (!may) return fail(std::move(may.error()));
+  if (!*may)
+    return fail(ErrorKind::refused,
+                "layer " + layer.short_hex() + " is not assigned to this device");
+  auto has = has_pack(layer, *id);
+  if (!has) return fail(std::move(has.error()));
+  if (!*has)
+    return fail(ErrorKind::not_found,
+                "layer " + layer.short_hex() + " has no pack " + id->short_hex());
+  if (!is_bounded_range(request.headers.value("Range")))
+    return fail(ErrorKind::invalid, "a range of at most " + to_text(wire::kPackRangeMax) +
+                                        " is needed: 'Range: bytes=FIRST-LAST'");
+  const std::string used = lease->site + " epoch " + std::to_string(lease->epoch);
+  if (std::string& known = range_leases_[device.id]; known != used) {
+    const Act act{"device:" + device.id.hex(), moment.wall};
+    if (auto noted = catalog_.audit(act, "wan.https", act.actor, "lease of " + used); !noted)
+      return fail(std::move(noted.error()));
+    known = used;
+  }
+  net::Response response;
+  response.content_type = wire::kBinary;
+  response.file = net::FileBody{.path = content_->layers().files().path_of(*id)};
+  return response;
+}
+
+Result<bool> Api::has_pack(const LayerId& layer, const PackId& pack) {
+  auto known = layer_packs_.find(layer);
+  if (known == layer_packs_.end()) {
+    auto envelope = content_->distribution(layer);
+    if (!envelope) return fail(std::move(envelope.error()));
+    const PublicKey key = keys_.target.public_key();
+    auto opened =
+        format::open_record(format::RecordType::distribution, *envelope, std::span(&key, 1));
+    if (!opened) return fail(std::move(opened.error()));
+    auto distribution = format::parse_distribution(opened->record);
+    if (!distribution) return fail(std::move(distribution.error()));
+    if (layer_packs_.size() >= kLayerPacksMax) layer_packs_.clear();
+    known = layer_packs_.try_emplace(layer).first;
+    for (const format::DistributedPack& one : distribution->packs) known->second.insert(one.id);
+  }
+  return known->second.contains(pack);
 }
 
 void Api::commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply,

@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "shared/base/log.hpp"
-#include "shared/format/record.hpp"
 #include "shared/hash/xxh3.hpp"
 
 namespace lamina::origin {
@@ -20,6 +19,9 @@ Bytes missing_of(const std::vector<wire::Want>& wants, const std::set<LayerId>& 
       sum = want.missing_bytes > max - sum ? max : sum + want.missing_bytes;
   return {sum};
 }
+
+// A name of its own, so that the epochs of a device's site and of its budget never meet.
+std::string budget_site(const DeviceId& device) { return "device+" + device.hex(); }
 
 std::string_view name_of(SiteLease::EndReason reason) {
   switch (reason) {
@@ -182,8 +184,7 @@ std::string Sites::bandwidth_rules(const std::string& name) const {
 wire::LeaseView Sites::budget_lease(const DeviceId& device, std::uint64_t sequence,
                                     Moment moment) const {
   const Duration lasts = options_.lease.lease;
-  // A name of its own, so that the epochs of its site and of its budget never meet.
-  const format::LeaseToken token{.site = "device+" + device.hex(),
+  const format::LeaseToken token{.site = budget_site(device),
                                  .device = device,
                                  .epoch = sequence,
                                  .expires = WallTime{moment.wall.ns + lasts.count()}};
@@ -193,6 +194,33 @@ wire::LeaseView Sites::budget_lease(const DeviceId& device, std::uint64_t sequen
       .token = format::sign_record(format::RecordType::lease, format::encode(token), lease_key_),
       .expires_in_ms = lasts.count() / 1'000'000,
       .seeders = options_.seeders};
+}
+
+Result<format::LeaseToken> Sites::check_token(ByteView token, const std::string& name,
+                                              const DeviceId& device, std::uint64_t target,
+                                              Moment moment) const {
+  const auto refuse = [&](const std::string& why) {
+    return fail(ErrorKind::refused,
+                "device " + device.hex() + " may not fetch over the WAN: " + why);
+  };
+  const PublicKey key = lease_key_.public_key();
+  auto opened = format::open_record(format::RecordType::lease, token, std::span(&key, 1));
+  if (!opened) return refuse("its lease token is none of this origin's; poll for a lease");
+  auto lease = format::parse_lease(opened->record);
+  if (!lease) return refuse("its lease token cannot be read; poll for a lease");
+  if (lease->device != device) return refuse("the lease is another device's");
+  if (lease->expires <= moment.wall) return refuse("its lease has run out; renew it");
+  if (lease->site == budget_site(device)) {
+    if (lease->epoch != target) return refuse("its WAN budget is of an older target; poll");
+    return *lease;
+  }
+  if (lease->site != name) return refuse("the lease is of another site");
+  const auto at = sites_.find(name);
+  const auto holder = at == sites_.end() ? std::nullopt : at->second.lease.holder();
+  if (!holder || holder->device != device || holder->epoch != lease->epoch ||
+      holder->expires <= moment.now)
+    return refuse("it holds the lease of site " + name + " no more; poll");
+  return *lease;
 }
 
 Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId& device,

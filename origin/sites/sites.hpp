@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "origin/catalog/catalog.hpp"
+#include "shared/format/record.hpp"
 #include "shared/hash/ed25519.hpp"
 #include "shared/policy/bandwidth_rules.hpp"
 #include "shared/policy/site_lease.hpp"
@@ -59,6 +60,12 @@ class Sites {
   std::string bandwidth_rules(const std::string& site) const;
   // A lease of the device's own, apart from its site's, for the WAN budget of target `sequence`.
   wire::LeaseView budget_lease(const DeviceId& device, std::uint64_t sequence, Moment moment) const;
+  // Whether `token` lets a device of the site fetch bytes of packs now: signed here, for this
+  // device, not run out, and of the lease that it holds, or of the WAN budget of `target`, its
+  // newest. `refused` says what is wrong. Unlike a seeder, this knows a lease that was given back.
+  Result<format::LeaseToken> check_token(ByteView token, const std::string& site,
+                                         const DeviceId& device, std::uint64_t target,
+                                         Moment moment) const;
   // The device was moved or rejected.
   Status left(const DeviceId& device, Moment moment);
 

@@ -13,6 +13,9 @@ namespace lamina::wire {
 inline constexpr int kProtocol = 1;
 inline constexpr std::string_view kProtocolHeader = "Lamina-Protocol";
 
+// The token of the lease on which a device asks for bytes of packs, in hex.
+inline constexpr std::string_view kLeaseHeader = "Lamina-Lease";
+
 inline constexpr std::string_view kJson = "application/json";
 inline constexpr std::string_view kBinary = "application/octet-stream";
 
@@ -22,6 +25,9 @@ inline constexpr Bytes kIdListMax = 4_MiB;      // 131,072 ids; callers split lo
 inline constexpr Bytes kPackMax = 32_MiB;       // Packs are cut at 16 MiB; one chunk may exceed.
 inline constexpr Bytes kSiteRulesMax = 64_KiB;  // Bandwidth rules of one site, in a poll's answer.
 inline constexpr Bytes kRecordMax = 16_MiB;     // A signed layer or snapshot record.
+
+// One range of a pack: a lease may end while it is sent, so it must not last long.
+inline constexpr Bytes kPackRangeMax = 4_MiB;
 
 // A poll waits no longer, so that it ends before the 60 s after which middleboxes forget.
 inline constexpr std::int64_t kPollWaitMaxMs = 55'000;

@@ -10,6 +10,8 @@ using namespace lamina::tests;
 
 namespace {
 
+constexpr Moment kNow{Instant{std::chrono::seconds{1}}, {1'000'000'000}};
+
 struct Bench {
   Bench() {
     make_nasty_tree(scratch / "tree");
@@ -34,7 +36,7 @@ struct Bench {
             std::string(as_text(os::read_file(response.file->path, format::kPackSizeMax).value()));
       answer = std::move(response);
     };
-    api.handle(request, reply, {Instant{std::chrono::seconds{1}}, {1'000'000'000}});
+    api.handle(request, reply, kNow);
     REQUIRE(answer);
     return std::move(*answer);
   }
@@ -78,6 +80,24 @@ struct Bench {
   std::string snapshot(const DeviceId& id) const {
     return std::string(as_text(format::encode(format::SnapshotRecord{
         .device = id, .sequence = 1, .reason = "test", .manifest = captured.result.manifest})));
+  }
+  // What was captured becomes layer os:1.0, and the stack of these devices.
+  LayerId publish_and_assign(const PackId& id, const std::string& bytes,
+                             const std::vector<DeviceId>& devices) {
+    REQUIRE(admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
+    const Buffer envelope = format::sign_record(
+        format::RecordType::layer,
+        format::encode(format::LayerRecord{.name = "os",
+                                           .version = "1.0",
+                                           .revision = 1,
+                                           .platform = {"linux", "debian", "12", "x86_64"},
+                                           .manifest = captured.result.manifest}),
+        key);
+    REQUIRE(admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
+    REQUIRE(catalog.assign({"test", {1}}, {.devices = devices, .layers = {"os:1.0"}},
+                           [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
+                              const std::vector<LayerId>&) { return to_buffer("target"); }));
+    return format::layer_id(envelope);
   }
   std::string ids() const {
     std::string text;
@@ -159,26 +179,68 @@ TEST_CASE("content api: a layer is published, and read by whom it is assigned to
   const DeviceId bob = bench.enrol("bob");
   const auto [id, bytes] = bench.pack();
   CHECK(bench.admin("POST", "/v1/layers/lacks", bench.ids()).body == bench.ids());
-  REQUIRE(bench.admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
+  const LayerId layer = bench.publish_and_assign(id, bytes, {ann});
   CHECK(bench.admin("POST", "/v1/layers/lacks", bench.ids()).body.empty());
-  const Buffer envelope = format::sign_record(
-      format::RecordType::layer,
-      format::encode(format::LayerRecord{.name = "os",
-                                         .version = "1.0",
-                                         .revision = 1,
-                                         .platform = {"linux", "debian", "12", "x86_64"},
-                                         .manifest = bench.captured.result.manifest}),
-      bench.key);
-  REQUIRE(bench.admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
-  REQUIRE(bench.catalog.assign({"test", {1}}, {.devices = {ann}, .layers = {"os:1.0"}},
-                               [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
-                                  const std::vector<LayerId>&) { return to_buffer("target"); }));
-  const std::string path = "/v1/node/layers/" + format::layer_id(envelope).hex();
-  CHECK(bench.device(ann, "GET", path + "/record").body == as_text(envelope));
+  const std::string path = "/v1/node/layers/" + layer.hex();
+  CHECK(bench.device(ann, "GET", path + "/record").body ==
+        as_text(bench.content->layer_record(layer).value()));
   CHECK(bench.device(ann, "GET", path + "/torrent").status == 200);
   CHECK(bench.device(ann, "GET", path + "/distribution").status == 200);
   for (const char* part : {"/record", "/distribution", "/torrent"})
     CHECK(bench.device(bob, "GET", path + part).status == 403);
+}
+
+TEST_CASE("content api: bytes of packs are for the holder of a lease", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
+  const DeviceId eve = bench.enrol("eve");  // Has no layers.
+  const auto [id, bytes] = bench.pack();
+  const LayerId layer = bench.publish_and_assign(id, bytes, {ann, bob});
+  // A pack that no layer has: somebody's own content under a name that can be guessed.
+  const PackId other = PackId::parse(std::string(64, 'a')).value();
+  const auto path = [&](const PackId& pack) {
+    return "/v1/node/layers/" + layer.hex() + "/packs/" + pack.hex();
+  };
+  const auto lease_of = [&](const DeviceId& device) {
+    REQUIRE(bench.sites.reported("north", device, {.wants = {{layer, 100}}}, kNow));
+    return to_hex(bench.sites.view("north", device, kNow).lease->token);
+  };
+  const auto get = [&](const DeviceId& device, const std::string& token,
+                       const std::string& range = "bytes=0-262143", const std::string& where = "") {
+    net::Request request{.method = "GET", .path = where.empty() ? path(id) : where};
+    request.peer.device = device;
+    if (!token.empty()) request.headers.add(std::string(wire::kLeaseHeader), token);
+    if (!range.empty()) request.headers.add("Range", range);
+    return bench.ask(std::move(request));
+  };
+
+  const std::string anns = lease_of(ann);
+  CHECK(get(ann, anns).body == bytes);  // The server cuts the range out.
+  CHECK(get(ann, anns, "bytes=5-4194308").status == 200);
+  for (const char* range : {"", "bytes=0-", "bytes=-5", "bytes=0-4194304", "bytes=9-5",
+                            "bytes=-1-5", "bytes=0-5,7-9", "bytes=0-99999999999999999999", "0-5"})
+    CHECK(get(ann, anns, range).status == 400);
+  for (const std::string& token : {std::string(), std::string("nonsense"), std::string("00ff")})
+    CHECK(get(ann, token).status == 403);
+  CHECK(get(ann, anns, "bytes=0-5", path(other)).status == 404);
+  CHECK(get(ann, anns, "bytes=0-5", path(id) + "x").status == 400);
+  // Another's token, and a device that the layer is not assigned to.
+  CHECK(get(bob, anns).status == 403);
+  CHECK(get(eve, anns).status == 403);
+  REQUIRE(bench.sites.left(ann, kNow));
+  CHECK(get(ann, anns).status == 403);
+  const std::string eves = lease_of(eve);
+  CHECK(get(eve, eves).status == 403);
+  net::Request stranger{.method = "GET", .path = path(id)};
+  stranger.headers.add(std::string(wire::kLeaseHeader), eves);
+  CHECK(bench.ask(std::move(stranger)).status == 401);
+
+  // One entry a lease, not one a range.
+  std::size_t entries = 0;
+  const auto log = bench.catalog.audit_log(100).value();
+  for (const auto& entry : log.entries) entries += entry.action == "wan.https" ? 1 : 0;
+  CHECK(entries == 1);
 }
 
 TEST_CASE("content api: of a version that is not newer nothing is kept", "[origin]") {

@@ -243,3 +243,57 @@ TEST_CASE("sites: a device that should not serve hands the lease over", "[origin
   REQUIRE(bench.sites.reported("shop", kAnn, poll, Bench::at(1s)));
   CHECK(bench.sites.lease_holder("shop") == kBob);
 }
+
+TEST_CASE("sites: a token opens packs for its device while it holds the lease", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  const Buffer token = bench.view(0s, kAnn).lease->token;
+  const auto check = [&](std::chrono::milliseconds t, const Buffer& shown, DeviceId device = kAnn,
+                         const std::string& site = "shop", std::uint64_t target = 7) {
+    const auto lease = bench.sites.check_token(shown, site, device, target, Bench::at(t));
+    if (!lease) CHECK(lease.error().kind() == ErrorKind::refused);
+    return lease.has_value();
+  };
+  const auto signed_by = [](const PrivateKey& key, const format::LeaseToken& lease) {
+    return format::sign_record(format::RecordType::lease, format::encode(lease), key);
+  };
+  const format::LeaseToken good{
+      .site = "shop", .device = kAnn, .epoch = 1, .expires = Bench::at(5s).wall};
+  CHECK(check(1s, token));
+  CHECK(check(1s, signed_by(bench.key, good)));
+  CHECK_FALSE(check(1s, {}));
+  CHECK_FALSE(check(1s, to_buffer("nonsense")));
+  CHECK_FALSE(check(1s, signed_by(PrivateKey::generate().value(), good)));
+  CHECK_FALSE(check(1s, token, kBob));
+  CHECK_FALSE(check(1s, token, kAnn, "depot"));
+  CHECK_FALSE(check(5s, token));
+  for (const std::uint64_t epoch : {0, 2}) {
+    auto other = good;
+    other.epoch = epoch;
+    CHECK_FALSE(check(1s, signed_by(bench.key, other)));
+  }
+
+  // Given back, the token is worth nothing, though it has not run out.
+  REQUIRE(bench.renew(1s, kAnn, 1, 0));
+  CHECK_FALSE(check(1s, token));
+  // Neither when the next lease is somebody else's.
+  REQUIRE(bench.poll(2s, kBob, 100));
+  CHECK_FALSE(check(2s, token));
+  CHECK(check(2s, bench.view(2s, kBob).lease->token, kBob));
+  // Nor after the origin has started again.
+  const Buffer bobs = bench.view(2s, kBob).lease->token;
+  CHECK(check(2s, bobs, kBob));
+  CHECK_FALSE(bench.make().check_token(bobs, "shop", kBob, 7, Bench::at(2s)));
+}
+
+TEST_CASE("sites: the token of a WAN budget belongs to one target", "[origin]") {
+  Bench bench;
+  const Buffer token = bench.sites.budget_lease(kAnn, 7, Bench::at(0s)).token;
+  const auto check = [&](std::chrono::milliseconds t, DeviceId device, std::uint64_t target) {
+    return bench.sites.check_token(token, "shop", device, target, Bench::at(t)).has_value();
+  };
+  CHECK(check(1s, kAnn, 7));
+  CHECK_FALSE(check(1s, kAnn, 8));
+  CHECK_FALSE(check(1s, kBob, 7));
+  CHECK_FALSE(check(5s, kAnn, 7));
+}
