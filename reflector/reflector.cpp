@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "reflector/holdings.hpp"
+#include "reflector/range_fetch.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
 #include "shared/policy/lease_holder.hpp"
@@ -18,6 +19,16 @@ using namespace std::chrono_literals;
 constexpr Duration kTick = 1s;
 constexpr Duration kRedial = 3s;       // libtorrent gives a peer up after three failures.
 constexpr Duration kHandOverMax = 2s;  // m: 10 ms. Then a peer's bad block spoilt it: again.
+
+std::string_view text_of(policy::WanTransport::Reason reason) {
+  switch (reason) {
+    case policy::WanTransport::Reason::rule: return "the administrator's rule";
+    case policy::WanTransport::Reason::no_seeder_known: return "the origin names no seeder";
+    case policy::WanTransport::Reason::no_seeder_reached: return "no seeder can be reached";
+    case policy::WanTransport::Reason::seeder_reached: return "a seeder can be reached";
+  }
+  return "unknown";
+}
 
 std::string endpoint_of(const wire::Peer& peer) {
   const bool v6 = peer.address.find(':') != std::string::npos;
@@ -44,7 +55,7 @@ Result<std::vector<Holdings::Pack>> agreed_packs(
 
 }  // namespace
 
-struct Reflector::State : std::enable_shared_from_this<State> {
+struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host {
   struct Layer {
     TorrentId torrent;
     bool told_complete = false;
@@ -77,7 +88,14 @@ struct Reflector::State : std::enable_shared_from_this<State> {
   };
 
   State(net::Loop& on, Config with, std::function<void(const Event&)> handler)
-      : loop(on), config(std::move(with)), on_event(std::move(handler)) {}
+      : loop(on),
+        config(std::move(with)),
+        on_event(std::move(handler)),
+        transport(config.transport) {
+    if (config.source)
+      ranges = std::make_shared<RangeFetch>(loop, config.source, ticket, config.wan_receive_max,
+                                            static_cast<RangeFetch::Host&>(*this));
+  }
 
   net::Loop& loop;
   Config config;
@@ -102,6 +120,10 @@ struct Reflector::State : std::enable_shared_from_this<State> {
   std::optional<Bytes> wan_most;         // What may still be asked for.
   std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
   bool wan_stale = false;                // What is missing changed: choose anew.
+
+  policy::WanTransport transport;
+  std::shared_ptr<RangeFetch> ranges;  // None without a source.
+  Bytes ranges_paid;                   // Off wan_most already.
 
   std::vector<PackId> to_read_back;
   bool reading_back = false;
@@ -145,7 +167,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
 
   void turn() {
     // Before anything else: what waits in a session may be older than the lease's end.
-    carry_out(lease.on(policy::LeaseHolder::Tick{}, loop.now()));
+    check_lease();
     if (wan)
       for (swarm::Event& event : wan->take_events()) on_wan(event);
     for (const swarm::Event& event : lan->take_events()) on_lan(event);
@@ -185,6 +207,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
         since = now;
         wan->read_piece(piece.torrent, piece.pack, piece.number);
       }
+      if (ranges) ranges->tick(now);
     }
     if (unsaved && !saving && now - saved_at >= config.save_interval) save();
     tell_progress();
@@ -231,10 +254,12 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     }
     wan = std::move(*session);
     for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
+    transport.begin(loop.now());
     choose();
   }
 
   void close_wan() {
+    if (ranges) ranges->stop();
     wan_wants.clear();
     handed_over.clear();
     if (!wan) return;
@@ -247,12 +272,13 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     if (!wan || wan->has(torrent) || holdings.is_whole(torrent)) return;
     // It holds nothing: it serves nobody, and only what is missing is wanted of it.
     if (auto done = wan->add(torrents.at(torrent), {}, {}); !done) return trouble(done.error());
-    for (const std::string& seeder : seeders) static_cast<void>(wan->connect(torrent, seeder));
+    dial_seeders(torrent);
   }
 
   void remove_from_wan(const TorrentId& torrent) {
     wan_wants.erase(torrent);
     std::erase_if(handed_over, [&](const auto& entry) { return entry.first.torrent == torrent; });
+    if (ranges) ranges->forget(torrent);
     if (!wan || !wan->has(torrent)) return;
     past.origin += wan->traffic(torrent).received;
     wan->remove(torrent);
@@ -269,17 +295,118 @@ struct Reflector::State : std::enable_shared_from_this<State> {
       missing.merge(std::move(of_torrent));
     }
     swarm::PieceMap chosen = wan_choice.choose(missing, offered, loop.now());
-    if (wan_most) keep_within(*wan_most, chosen);
+    if (wan_most) {
+      pay_for_ranges();
+      keep_within(*wan_most, chosen);
+    }
+    choose_transport(!chosen.empty());
     for (const auto& [torrent, bytes] : torrents) {
       if (!wan->has(torrent)) continue;
       swarm::PieceMap wants;
       for (const PackId& pack : holdings.owned(torrent))
-        if (const auto pieces = chosen.find(pack); pieces != chosen.end()) wants.insert(*pieces);
+        if (const auto pieces = chosen.find(pack); pieces != chosen.end())
+          wants.insert(without_ranges(*pieces));
       if (wants == wan_wants[torrent]) continue;
       wan->want_pieces(torrent, wants);
       wan_wants[torrent] = std::move(wants);
     }
+    if (ranges) fetch_ranges(std::move(chosen));
   }
+
+  // --- ranges
+
+  bool is_seeder_offering() const {
+    return std::ranges::any_of(torrents, [this](const auto& torrent) {
+      return std::ranges::any_of(wan->offered(torrent.first), [](const auto& pack) {
+        return std::ranges::find(pack.second, true) != pack.second.end();
+      });
+    });
+  }
+
+  void choose_transport(bool is_wanted) {
+    if (!ranges) return;
+    const auto change = transport.on({.knows_seeders = !seeders.empty(),
+                                      .is_offered = is_seeder_offering(),
+                                      .is_wanted = is_wanted},
+                                     loop.now());
+    if (!change) return;
+    const bool to_https = change->to == policy::WanTransport::Kind::https;
+    log::info("wan_transport",
+              {{"to", to_https ? "https" : "swarm"}, {"reason", text_of(change->why)}});
+    emit(TransportChanged{to_https});
+  }
+
+  std::pair<PackId, swarm::PieceBits> without_ranges(
+      std::pair<PackId, swarm::PieceBits> pieces) const {
+    for (std::uint32_t i = 0; i < pieces.second.size(); ++i)
+      if (pieces.second[i] && has_range(pieces.first, i)) pieces.second[i] = false;
+    return pieces;
+  }
+
+  bool has_range(const PackId& pack, std::uint32_t piece) const {
+    return ranges && ranges->has(pack, piece);
+  }
+
+  void pay_for_ranges() {
+    if (!ranges) return;
+    const Bytes total = ranges->received();
+    if (wan_most) *wan_most = *wan_most - (total - ranges_paid);
+    ranges_paid = total;
+  }
+
+  void fetch_ranges(swarm::PieceMap chosen) {
+    if (transport.kind() != policy::WanTransport::Kind::https) return ranges->pause();
+    for (const auto& [piece, since] : handed_over)
+      if (const auto pieces = chosen.find(piece.pack); pieces != chosen.end())
+        pieces->second[piece.number] = false;
+    ranges->fetch(std::move(chosen));
+  }
+
+  std::optional<Owner> owner_of(const PackId& pack) const override {
+    const auto torrent = std::ranges::find_if(
+        torrents, [&](const auto& entry) { return holdings.owned(entry.first).contains(pack); });
+    if (torrent == torrents.end()) return std::nullopt;
+    const auto layer = std::ranges::find_if(
+        layers, [&](const auto& entry) { return entry.second.torrent == torrent->first; });
+    if (layer == layers.end()) return std::nullopt;
+    return Owner{torrent->first, layer->first};
+  }
+  bool has(const TorrentId& torrent, const PackId& pack) const override {
+    return torrents.contains(torrent) && holdings.has_pack(pack);
+  }
+  const Buffer& torrent_file(const TorrentId& torrent) const override {
+    return torrents.at(torrent);
+  }
+  bool holds(const PackId& pack, std::uint32_t piece) const override {
+    return holdings.holds(pack, piece);
+  }
+  bool take_out(const TorrentId& torrent, const Ranges::Run& run) override {
+    // First the pieces leave the WAN session, and then a seeder is looked for: as long as none was
+    // there, nothing of them is under way from one, and none can begin them any more.
+    for (std::uint32_t i = 0; i < run.count; ++i) drop_from_wan(torrent, run.pack, run.first + i);
+    if (!is_seeder_offering()) return true;
+    wan_stale = true;
+    loop.post(later([](State& self) { self.turn(); }));
+    return false;
+  }
+  bool takes(const TorrentId& torrent) const override {
+    return lan->has(torrent) && !lan_again.contains(torrent);
+  }
+  void hand_over(const TorrentId& torrent, const PackId& pack, std::uint32_t piece,
+                 const Buffer& bytes) override {
+    lan->add_piece(torrent, pack, piece, bytes);
+  }
+  void range_failed(Error error) override { trouble(std::move(error)); }
+  void check_lease() override { carry_out(lease.on(policy::LeaseHolder::Tick{}, loop.now())); }
+
+  void drop_from_wan(const TorrentId& torrent, const PackId& pack, std::uint32_t piece) {
+    wan->drop_piece(torrent, pack, piece);
+    if (const auto wants = wan_wants.find(torrent); wants != wan_wants.end())
+      if (const auto bits = wants->second.find(pack); bits != wants->second.end())
+        bits->second[piece] = false;
+  }
+
+  // --- the WAN session
 
   // Leaves as many pieces as `most` bytes pay for, the last one perhaps in part. What is on its way
   // stays, so that nothing is begun twice.
@@ -287,6 +414,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     constexpr std::int64_t piece_size = swarm::kPieceSize;
     std::int64_t left = std::max<std::int64_t>(0, (most.count + piece_size - 1) / piece_size);
     const auto is_wanted = [&](const PackId& pack, std::size_t piece) {
+      if (has_range(pack, static_cast<std::uint32_t>(piece))) return true;
       return std::ranges::any_of(wan_wants, [&](const auto& entry) {
         const auto found = entry.second.find(pack);
         return found != entry.second.end() && piece < found->second.size() && found->second[piece];
@@ -296,7 +424,10 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     for (const bool begun : {true, false})
       for (const auto& [pack, pieces] : chosen)
         for (std::size_t piece = 0; piece < pieces.size() && left > 0; ++piece) {
-          const bool waits = handed_over_has(pack, piece);  // It is here, and paid for.
+          // It is here, and paid for.
+          const bool waits =
+              handed_over_has(pack, piece) ||
+              (ranges && ranges->has_received(pack, static_cast<std::uint32_t>(piece)));
           if (!pieces[piece] || waits || is_wanted(pack, piece) != begun) continue;
           kept.try_emplace(pack, pieces.size(), false).first->second[piece] = true;
           --left;
@@ -304,7 +435,7 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     chosen = std::move(kept);
   }
 
-  Bytes size_of_piece(const PackId& pack, std::uint32_t piece) const {
+  Bytes size_of_piece(const PackId& pack, std::uint32_t piece) const override {
     const std::uint64_t start = std::uint64_t{piece} * swarm::kPieceSize;
     return {static_cast<std::int64_t>(
         std::min<std::uint64_t>(swarm::kPieceSize, holdings.size_of(pack) - start))};
@@ -339,12 +470,8 @@ struct Reflector::State : std::enable_shared_from_this<State> {
     if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
       const bool over_wan =
           handed_over.erase({verified->torrent, verified->pack, verified->piece}) > 0;
-      if (wan && !over_wan) {
-        wan->drop_piece(verified->torrent, verified->pack, verified->piece);
-        if (const auto wants = wan_wants.find(verified->torrent); wants != wan_wants.end())
-          if (const auto pack = wants->second.find(verified->pack); pack != wants->second.end())
-            pack->second[verified->piece] = false;
-      }
+      if (wan && !over_wan) drop_from_wan(verified->torrent, verified->pack, verified->piece);
+      if (ranges) ranges->settle(verified->pack, verified->piece);
       if (holdings.holds(verified->pack, verified->piece)) return;
       changed.insert(verified->pack);
       unsaved = true;
@@ -390,8 +517,11 @@ struct Reflector::State : std::enable_shared_from_this<State> {
 
   void dial_seeders() {
     for (const auto& [torrent, bytes] : torrents)
-      if (wan->has(torrent))
-        for (const std::string& seeder : seeders) static_cast<void>(wan->connect(torrent, seeder));
+      if (wan->has(torrent)) dial_seeders(torrent);
+  }
+  void dial_seeders(const TorrentId& torrent) {
+    if (!transport.may_dial()) return;
+    for (const std::string& seeder : seeders) static_cast<void>(wan->connect(torrent, seeder));
   }
 
   void dial_all(Instant now) {
@@ -624,7 +754,10 @@ Status Reflector::lead(const Lease& lease) {
     state.lease = policy::LeaseHolder();
     state.by_budget = lease.by_budget;
   }
-  if (!state.lease.is_open() || !lease.most) state.wan_most = lease.most;
+  if (!state.lease.is_open() || !lease.most) {
+    state.wan_most = lease.most;
+    if (state.ranges) state.ranges_paid = state.ranges->received();
+  }
   if (lease.expires > now && lease.epoch >= state.lease.epoch()) {
     state.ticket->set(lease.token);
     state.seeders = lease.seeders;
@@ -644,6 +777,7 @@ void Reflector::resign() {
 void Reflector::limit_wan(BitRate most) {
   state_->wan_limit = most;
   if (state_->wan) state_->wan->limit_receive(state_->wan_max());
+  if (state_->ranges) state_->ranges->limit(state_->wan_max());
 }
 
 bool Reflector::leads() const { return state_->wan != nullptr; }
@@ -667,6 +801,7 @@ Reflector::Sources Reflector::sources() const {
     sources.sent += traffic.sent;
     if (state_->wan) sources.origin += state_->wan->traffic(torrent).received;
   }
+  if (state_->ranges) sources.https = state_->ranges->received();
   return sources;
 }
 

@@ -4,13 +4,15 @@
 // Two sessions. The LAN session is always on: it shares every joined layer with the peers that it
 // was told to meet, and never knows an origin. The WAN session exists while the lease lasts: it
 // dials the origin's seeders only, fetches what nobody at the site offers, and each piece that it
-// verified is handed to the LAN session. The boot clock is compared with the lease's end before
-// anything else on every turn.
+// verified is handed to the LAN session. Where no seeder can be reached the pieces come as ranges
+// of packs from a PieceSource instead, and are handed over once they have the right hash. The boot
+// clock is compared with the lease's end before anything else on every turn.
 //
 // Everything runs on the loop's thread; libtorrent's threads only post. Reading packs back and
 // syncing happen in the loop's pool. The handler is called from the loop, never from inside a call
 // to the reflector. Which torrent fetches what is in holdings.hpp, whether the lease lasts in
-// shared/policy/lease_holder.hpp, and which pieces cross the WAN in shared/policy/wan_pieces.hpp.
+// shared/policy/lease_holder.hpp, which pieces cross the WAN in shared/policy/wan_pieces.hpp, how
+// in shared/policy/wan_transport.hpp, and which ranges are asked for in ranges.hpp.
 #pragma once
 
 #include <functional>
@@ -22,6 +24,8 @@
 
 #include "shared/format/record.hpp"
 #include "shared/net/loop.hpp"
+#include "shared/policy/wan_transport.hpp"
+#include "shared/swarm/piece_source.hpp"
 #include "shared/swarm/session.hpp"
 #include "shared/wire/node.hpp"
 
@@ -42,7 +46,11 @@ struct Trouble {
   ErrorKind kind = ErrorKind::unavailable;
   std::string text;
 };
-using Event = std::variant<Progress, LayerComplete, Trouble>;
+// What the lease holder fetches comes another way over the WAN from now on.
+struct TransportChanged {
+  bool to_https = false;  // As ranges from the source; else from seeders.
+};
+using Event = std::variant<Progress, LayerComplete, Trouble, TransportChanged>;
 
 class Reflector {
  public:
@@ -54,6 +62,9 @@ class Reflector {
     int connections_max = 200;
     std::size_t dial_max = 8;      // Peers that a device without the lease dials.
     BitRate wan_receive_max = {};  // 0: no limit.
+    // For where no seeder can be reached; none: seeders only.
+    std::shared_ptr<swarm::PieceSource> source = nullptr;
+    policy::WanTransport::Limits transport = {};
     Duration save_interval = std::chrono::seconds{2};
     Duration retry_after =
         std::chrono::seconds{10};  // After a disk error, or a disk that was full.
@@ -74,6 +85,7 @@ class Reflector {
   struct Sources {
     Bytes lan;     // Payload from peers of the site.
     Bytes origin;  // Payload from the origin's seeders.
+    Bytes https;   // Payload from the source.
     Bytes sent;    // Payload to peers of the site.
   };
 

@@ -420,6 +420,9 @@ void Session::add_piece(const TorrentId& id, const PackId& pack, std::uint32_t p
   const std::string_view text = as_text(bytes);
   const lt::piece_index_t index = torrent.index_of(pack, piece);
   std::vector<char> data(text.begin(), text.end());
+  // Here a pack is followed by padding to the next piece, and what has another size is ignored.
+  const auto size = static_cast<std::size_t>(torrent.info->piece_size(index));
+  if (data.size() < size) data.resize(size);
   if (torrent.is_ready)
     torrent.handle.add_piece(index, std::move(data));
   else

@@ -108,7 +108,8 @@ class Session {
   Status allow_only(const std::vector<std::string>& addresses);
 
   void read_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece);
-  // Gives a piece that came another way; its hash is checked before it counts.
+  // Gives a piece that came another way; its hash is checked before it counts. The padding behind a
+  // pack's end may be left out.
   void add_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece, Buffer bytes);
 
   std::vector<Event> take_events();

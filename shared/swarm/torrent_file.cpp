@@ -131,4 +131,37 @@ Result<TorrentContent> read_torrent(ByteView bytes) {
   return content;
 }
 
+Result<PieceHashes> PieceHashes::of(ByteView bytes) {
+  if (auto content = read_torrent(bytes); !content) return fail(std::move(content.error()));
+  auto info = parse_torrent(bytes);
+  if (!info) return fail(std::move(info.error()));
+  PieceHashes hashes;
+  const lt::file_storage& files = (*info)->files();
+  for (const lt::file_index_t file : files.file_range()) {
+    if (files.pad_file_at(file)) continue;
+    std::vector<Sha256Digest> pieces;
+    if (files.file_size(file) > static_cast<std::int64_t>(kPieceSize)) {
+      const auto layer = (*info)->piece_layer(file);
+      pieces.resize(static_cast<std::size_t>(layer.size()) / sizeof(Sha256Digest));
+      std::memcpy(pieces.data(), layer.data(), pieces.size() * sizeof(Sha256Digest));
+    }
+    auto pack = pack_of_file(files, file);
+    if (!pack) return fail(std::move(pack.error()));
+    hashes.packs_.emplace(*pack, std::move(pieces));
+  }
+  return hashes;
+}
+
+bool PieceHashes::fit(const PackId& pack, std::uint32_t piece, ByteView bytes) const {
+  const auto pieces = packs_.find(pack);
+  if (pieces == packs_.end() || bytes.empty() || bytes.size() > kPieceSize) return false;
+  MerkleHasher hasher;
+  hasher.update(bytes);
+  std::vector<Sha256Digest> blocks = hasher.finish();
+  if (pieces->second.empty()) return piece == 0 && PackId(merkle_root(blocks)) == pack;
+  // A piece at the end of a pack has the tree of a whole one, with leaves of zeros.
+  blocks.resize(kPieceSize / kMerkleBlockSize);
+  return piece < pieces->second.size() && merkle_root(blocks) == pieces->second[piece];
+}
+
 }  // namespace lamina::swarm

@@ -4,6 +4,7 @@
 // Pure but for the block hashes that the caller reads; any thread.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -45,5 +46,18 @@ struct TorrentContent {
 // gives: v2 only, private, SSL, packs as files named by the root of their bytes, with all piece
 // hashes.
 Result<TorrentContent> read_torrent(ByteView bytes);
+
+// The hashes of a torrent's pieces, for bytes that came another way than through a session.
+class PieceHashes {
+ public:
+  // `invalid` as for read_torrent().
+  static Result<PieceHashes> of(ByteView torrent);
+
+  // Whether these are the bytes of that piece. False for packs and pieces that there are not.
+  bool fit(const PackId& pack, std::uint32_t piece, ByteView bytes) const;
+
+ private:
+  std::map<PackId, std::vector<Sha256Digest>> packs_;  // Pieces; none for a pack of one piece.
+};
 
 }  // namespace lamina::swarm

@@ -70,10 +70,11 @@ struct SwarmLayer {
 };
 
 inline swarm::Seeder start_seeder(const Scratch& scratch, const net::KeyAndCertificate& ca,
-                                  std::function<void()> notify, BitRate send_max = {}) {
+                                  std::function<void()> notify, BitRate send_max = {},
+                                  const std::string& listen = "127.0.0.1:0") {
   auto seeder = swarm::Seeder::start({.layers = scratch / "layers",
                                       .torrents = scratch / "torrents",
-                                      .listen = "127.0.0.1:0",
+                                      .listen = listen,
                                       .identity = identity_of(ca),
                                       .check_lease = check_token,
                                       .send_max = send_max,

@@ -46,6 +46,34 @@ TEST_CASE("torrent: of a single pack too", "[swarm]") {
   CHECK(content->packs.size() == 1);
 }
 
+TEST_CASE("torrent: its hashes tell the right bytes of a piece from others", "[swarm]") {
+  const std::vector<Buffer> files{tests::noise(700'000, 1), tests::noise(5, 2),
+                                  tests::noise(262'144, 3), tests::noise(262'145, 4)};
+  std::vector<TorrentPack> packs;
+  for (const Buffer& file : files) packs.push_back(pack_of(file));
+  const auto hashes = PieceHashes::of(make_torrent(packs, ca())->bytes);
+  REQUIRE(hashes);
+  for (std::size_t i = 0; i < files.size(); ++i)
+    for (std::uint32_t piece = 0; std::size_t{piece} * kPieceSize < files[i].size(); ++piece) {
+      INFO("file " << i << ", piece " << piece);
+      const auto all = ByteView(files[i]).subspan(std::size_t{piece} * kPieceSize);
+      Buffer bytes(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(
+                                                  std::min<std::size_t>(all.size(), kPieceSize)));
+      CHECK(hashes->fit(packs[i].id, piece, bytes));
+      CHECK_FALSE(hashes->fit(packs[i].id, piece + 1, bytes));
+      CHECK_FALSE(hashes->fit(packs[(i + 1) % 4].id, piece, bytes));
+      CHECK_FALSE(hashes->fit(packs[i].id, piece, ByteView(bytes).first(bytes.size() - 1)));
+      CHECK_FALSE(hashes->fit(packs[i].id, piece, {}));
+      bytes.back() ^= std::byte{1};
+      CHECK_FALSE(hashes->fit(packs[i].id, piece, bytes));
+      bytes.back() ^= std::byte{1};
+      bytes.push_back(std::byte{0});
+      CHECK_FALSE(hashes->fit(packs[i].id, piece, bytes));
+    }
+  CHECK_FALSE(hashes->fit(PackId{}, 0, files[1]));
+  CHECK_FALSE(PieceHashes::of(to_buffer("nonsense")));
+}
+
 TEST_CASE("torrent: block hashes that do not lead to the pack are refused", "[swarm]") {
   auto pack = pack_of(tests::noise(100'000, 1));
   pack.block_hashes[0][0] ^= std::byte{1};
