@@ -36,7 +36,7 @@ class ReflectorSwarm : public LayerSwarm {
   }
   Sources sources() const override {
     const auto sources = reflector_->sources();
-    return {sources.lan, sources.origin, sources.sent};
+    return {sources.lan, sources.origin, sources.https, sources.sent};
   }
   std::vector<PeerBytes> lan_peers() const override {
     std::vector<PeerBytes> list;
@@ -54,6 +54,8 @@ LayerSwarm::Event event_of(const reflector::Event& event) {
     return LayerSwarm::Progress{progress->layer, progress->missing};
   if (const auto* complete = std::get_if<reflector::LayerComplete>(&event))
     return LayerSwarm::Complete{complete->layer};
+  if (const auto* changed = std::get_if<reflector::TransportChanged>(&event))
+    return LayerSwarm::TransportChanged{changed->to_https};
   const auto& trouble = std::get<reflector::Trouble>(event);
   return LayerSwarm::Trouble{trouble.kind, trouble.text};
 }
@@ -61,7 +63,7 @@ LayerSwarm::Event event_of(const reflector::Event& event) {
 StartSwarm reflector_swarm(net::Loop& loop, const StateDirectory& state, const DeviceId& device,
                            const RunOptions& options) {
   return [&loop, state, device, options](
-             const LayerSwarm::Identity& identity,
+             const LayerSwarm::Identity& identity, std::shared_ptr<swarm::PieceSource> ranges,
              LayerSwarm::OnEvent on_event) -> Result<std::unique_ptr<LayerSwarm>> {
     auto started = reflector::Reflector::start(
         loop,
@@ -69,7 +71,9 @@ StartSwarm reflector_swarm(net::Loop& loop, const StateDirectory& state, const D
          .cache = state.cache(),
          .listen = options.swarm_listen,
          .identity = {identity.certificate_pem, identity.key_pem},
-         .wan_receive_max = options.wan_receive_max},
+         .wan_receive_max = options.wan_receive_max,
+         .source = std::move(ranges),
+         .transport = {.only = options.wan_transport}},
         [on_event = std::move(on_event)](const reflector::Event& event) {
           on_event(event_of(event));
         });

@@ -3,6 +3,7 @@
 
 #include "node/state.hpp"
 #include "shared/base/units.hpp"
+#include "shared/policy/wan_transport.hpp"
 
 namespace lamina::node {
 
@@ -10,6 +11,7 @@ struct RunOptions {
   std::string user;                           // Empty: the one of the enrolment.
   std::string swarm_listen = "0.0.0.0:8444";  // Where the site's peers reach this device.
   BitRate wan_receive_max = {};               // 0: no limit.
+  std::optional<policy::WanTransport::Kind> wan_transport = std::nullopt;  // None: what works.
   Duration sync_interval = std::chrono::minutes{60};
 };
 

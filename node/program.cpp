@@ -30,6 +30,7 @@ struct CommandLine {
   RunOptions run;
   std::string to;
   std::string wan_max;
+  std::string wan_transport = "auto";
   std::string sync_interval;
 };
 
@@ -93,7 +94,9 @@ void print_status(const json& status, std::ostream& out) {
                    (status.value("holds_lease", false) ? ", fetches for the site" : ""));
   if (status.contains("bytes"))
     row("received", to_text(bytes_in(status["bytes"], "from_lan")) + " from the site, " +
-                        to_text(bytes_in(status["bytes"], "from_origin")) + " from the origin");
+                        to_text(bytes_in(status["bytes"], "from_origin")) +
+                        " from the origin's seeders, " +
+                        to_text(bytes_in(status["bytes"], "from_origin_https")) + " from its API");
   row("line", line_text(status.value("line", json::object())));
   row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
@@ -158,6 +161,8 @@ Status run(CommandLine& line) {
     if (!rate) return fail(std::move(rate.error()).in("--wan-max"));
     line.run.wan_receive_max = *rate;
   }
+  if (line.wan_transport == "swarm") line.run.wan_transport = policy::WanTransport::Kind::swarm;
+  if (line.wan_transport == "https") line.run.wan_transport = policy::WanTransport::Kind::https;
   if (!line.sync_interval.empty()) {
     auto interval = parse_duration(line.sync_interval);
     if (!interval) return fail(std::move(interval.error()).in("--sync-interval"));
@@ -223,6 +228,12 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       ->capture_default_str();
   run_command->add_option("--wan-max", line.wan_max,
                           "most that is fetched from the origin, for example '8 Mbit/s'");
+  run_command
+      ->add_option("--wan-transport", line.wan_transport,
+                   "how packs come from the origin: from its seeders (swarm), as ranges over the "
+                   "API's port (https), or as ranges while no seeder can be reached (auto)")
+      ->check(CLI::IsMember({"auto", "swarm", "https"}))
+      ->capture_default_str();
   run_command->add_option("--sync-interval", line.sync_interval,
                           "between two snapshots (default: 60 min), for example '15 min'");
 

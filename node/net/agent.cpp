@@ -246,11 +246,17 @@ void Agent::apply(const BudgetSpent& spent, Instant) {
   memory_.budget_spent = std::max(memory_.budget_spent, spent.spent);
 }
 
+void Agent::apply(const WanTransportChanged& changed, Instant) {
+  over_https_ = changed.to_https;
+  news_ = true;  // The reason is another one.
+}
+
 std::string_view Agent::reason(const LayerId& layer) const {
   const auto found = layers_.find(layer);
   if (found == layers_.end() || found->second.phase == Layer::Phase::records)
     return "waiting-for-records";
   if (found->second.phase == Layer::Phase::complete) return "local-cache";
+  if (lease_ && over_https_) return "origin-by-https";
   if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
   if (site_has_holder_) return "lan-peer";
   if (rule_.no_download) return "waiting-for-rule";

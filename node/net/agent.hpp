@@ -98,6 +98,10 @@ class Agent {
   struct BudgetSpent {  // Payload over the line on the budget of the target.
     Bytes spent;
   };
+  struct WanTransportChanged {  // How the line is used while a lease is held; at first by the
+                                // swarm.
+    bool to_https = false;
+  };
   struct RuleChanged {  // What a bandwidth rule forbids from now on; its limits are not the
                         // Agent's.
     bool no_download = false;
@@ -128,8 +132,8 @@ class Agent {
   using Event =
       std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
                    LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
-                   BudgetSpent, RuleChanged, Applied, ApplyFailed, Reverted, Renewed, RenewFailed,
-                   SyncRequested, SyncEnded, Tick>;
+                   BudgetSpent, WanTransportChanged, RuleChanged, Applied, ApplyFailed, Reverted,
+                   Renewed, RenewFailed, SyncRequested, SyncEnded, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -197,7 +201,8 @@ class Agent {
   std::uint64_t applied_sequence() const { return memory_.applied_sequence; }
   bool leads() const { return lease_ && !lease_->by_budget; }
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
-  // "origin-by-lease", "origin-by-budget", "waiting-for-records", "waiting-for-lease",
+  // "origin-by-lease", "origin-by-budget", "origin-by-https" (on either, by ranges from the API,
+  // because no seeder can be reached), "waiting-for-records", "waiting-for-lease",
   // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
   // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
   // "waiting-for-admission" (other sites of the layer's rollout come first).
@@ -242,6 +247,7 @@ class Agent {
   void apply(const BudgetGranted& granted, Instant now);
   void apply(const BudgetFailed& failed, Instant now);
   void apply(const BudgetSpent& spent, Instant now);
+  void apply(const WanTransportChanged& changed, Instant now);
   void apply(const RuleChanged& rule, Instant now);
   void apply(const Applied& applied, Instant now);
   void apply(const ApplyFailed& failed, Instant now);
@@ -287,6 +293,7 @@ class Agent {
   Instant poll_again_{};
 
   std::optional<Lease> lease_;
+  bool over_https_ = false;       // How the line is used, while a lease is held.
   bool site_has_holder_ = false;  // Another device.
   bool appoint_ = true;
   RuleChanged rule_;         // In force.

@@ -42,6 +42,7 @@ void ByteLedger::count(const LayerSwarm::Sources& sources,
   add("reflector", from_reflector);
   add("lan-peer", lan - from_reflector);
   add(by_budget ? "origin-by-budget" : "origin-by-lease", growth(sources.origin, seen_.origin));
+  add("origin-by-https", growth(sources.https, seen_.https));
   seen_ = sources;
 }
 

@@ -24,8 +24,8 @@ class ByteLedger {
   // Adds what came since the last call. `peers`: the connections that sources.lan came over;
   // what came over one that has ended since the last call counts as "lan-peer". `reflector`: the
   // address of the device that holds the site's lease; empty: there is none, or it is this one.
-  // `by_budget`: bytes over the line since the last call came on the device's WAN budget instead of
-  // its site's lease.
+  // `by_budget`: bytes from seeders since the last call came on the device's WAN budget instead of
+  // its site's lease. Those over the API's port are "origin-by-https" on either.
   void count(const LayerSwarm::Sources& sources, const std::vector<LayerSwarm::PeerBytes>& peers,
              const std::string& reflector, bool by_budget);
 

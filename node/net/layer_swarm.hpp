@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "node/net/layer_files.hpp"
+#include "shared/swarm/piece_source.hpp"
 #include "shared/wire/node.hpp"
 
 namespace lamina::node {
@@ -29,7 +30,10 @@ class LayerSwarm {
     ErrorKind kind = ErrorKind::unavailable;
     std::string text;
   };
-  using Event = std::variant<Progress, Complete, Trouble>;
+  struct TransportChanged {  // How what is fetched crosses the WAN from now on.
+    bool to_https = false;   // From the origin's API; else from its seeders. At first: seeders.
+  };
+  using Event = std::variant<Progress, Complete, Trouble, TransportChanged>;
   using OnEvent = std::function<void(const Event&)>;
 
   struct Lease {
@@ -43,8 +47,11 @@ class LayerSwarm {
   // Payload since the start.
   struct Sources {
     Bytes lan;
-    Bytes origin;
+    Bytes origin;  // From its seeders...
+    Bytes https;   // ...and over its API.
     Bytes sent;
+
+    Bytes over_wan() const { return origin + https; }
   };
   // Payload of one connection with a peer of the site, since it was made.
   struct PeerBytes {
@@ -72,8 +79,10 @@ class LayerSwarm {
   virtual std::vector<PeerBytes> lan_peers() const = 0;
 };
 
-// Called once the device has a certificate of the swarm.
+// Called once the device has a certificate of the swarm. `ranges`: for where no seeder can be
+// reached.
 using StartSwarm = std::function<Result<std::unique_ptr<LayerSwarm>>(
-    const LayerSwarm::Identity& identity, LayerSwarm::OnEvent on_event)>;
+    const LayerSwarm::Identity& identity, std::shared_ptr<swarm::PieceSource> ranges,
+    LayerSwarm::OnEvent on_event)>;
 
 }  // namespace lamina::node

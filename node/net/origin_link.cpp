@@ -50,15 +50,18 @@ Result<std::unique_ptr<OriginLink>> OriginLink::open(net::Loop& loop, const Stat
     texts[i] = std::move(*text);
   }
   // A waiting poll, a quick one, the lease, records of a layer and an upload at the same time.
-  auto client = net::HttpsClient::create(loop, {.host = config.origin_host,
-                                                .port = config.origin_port,
-                                                .ca_pem = texts[0],
-                                                .ca_fingerprint = {},
-                                                .certificate_pem = texts[1],
-                                                .key_pem = texts[2],
-                                                .connections_max = 6});
+  const net::ClientOptions options{.host = config.origin_host,
+                                   .port = config.origin_port,
+                                   .ca_pem = texts[0],
+                                   .ca_fingerprint = {},
+                                   .certificate_pem = texts[1],
+                                   .key_pem = texts[2],
+                                   .connections_max = 6};
+  auto client = net::HttpsClient::create(loop, options);
   if (!client) return fail(std::move(client.error()));
-  return std::unique_ptr<OriginLink>(new OriginLink(std::move(*client)));
+  auto ranges = PackRanges::open(loop, options);
+  if (!ranges) return fail(std::move(ranges.error()));
+  return std::unique_ptr<OriginLink>(new OriginLink(std::move(*client), std::move(*ranges)));
 }
 
 void OriginLink::poll(const wire::PollRequest& request, Then<wire::PollReply> then) {
@@ -162,7 +165,8 @@ void OriginLink::commit_snapshot(const Buffer& record, Then<std::vector<ChunkId>
 }
 
 Status OriginLink::use_certificate(const std::string& certificate_pem, const std::string& key_pem) {
-  return client_->use_certificate(certificate_pem, key_pem);
+  if (auto done = client_->use_certificate(certificate_pem, key_pem); !done) return done;
+  return ranges_->use_certificate(certificate_pem, key_pem);
 }
 
 }  // namespace lamina::node

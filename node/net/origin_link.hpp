@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "node/net/layer_files.hpp"
+#include "node/net/pack_ranges.hpp"
 #include "shared/net/https_client.hpp"
 #include "shared/wire/enrol.hpp"
 #include "shared/wire/node.hpp"
@@ -41,14 +42,20 @@ class OriginLink {
   // The chunks that the origin lacks for it; none: the snapshot is kept.
   void commit_snapshot(const Buffer& record, Then<std::vector<ChunkId>> then);
 
+  // Ranges of packs, for the lease holder, on connections of their own.
+  std::shared_ptr<swarm::PieceSource> pack_ranges() const { return ranges_; }
+
+  // From here on; also for ranges of packs.
   Status use_certificate(const std::string& certificate_pem, const std::string& key_pem);
   // The local address of the connection used last: where the site's peers reach this device.
   std::string local_address() const { return client_->local_address(); }
 
  private:
-  explicit OriginLink(std::unique_ptr<net::HttpsClient> client) : client_(std::move(client)) {}
+  OriginLink(std::unique_ptr<net::HttpsClient> client, std::shared_ptr<PackRanges> ranges)
+      : client_(std::move(client)), ranges_(std::move(ranges)) {}
 
   std::unique_ptr<net::HttpsClient> client_;
+  std::shared_ptr<PackRanges> ranges_;
   std::shared_ptr<net::Pace> upload_pace_ = std::make_shared<net::Pace>();
 };
 

@@ -76,8 +76,8 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::optional<LayerSwarm::Lease> lease;
   std::unique_ptr<LayerSwarm> swarm;
   net::Timer swarm_again;
-  Bytes spent_before;   // Of the target's WAN budget, before the lease on it...
-  Bytes origin_before;  // ...when so much had come from the origin.
+  Bytes spent_before;  // Of the target's WAN budget, before the lease on it...
+  Bytes wan_before;    // ...when so much had come over the line.
 
   LedgerFile ledger;
   std::string reflector;  // The address of the device that holds the site's lease.
@@ -356,10 +356,10 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto certificate = os::read_text(state.swarm_certificate());
     auto key = os::read_text(state.swarm_key());
     if (!certificate || !key) return;
-    auto started =
-        start_swarm({*certificate, *key}, later([](State& self, const LayerSwarm::Event& event) {
-                      std::visit([&](const auto& e) { self.heard(e); }, event);
-                    }));
+    auto started = start_swarm({*certificate, *key}, origin->pack_ranges(),
+                               later([](State& self, const LayerSwarm::Event& event) {
+                                 std::visit([&](const auto& e) { self.heard(e); }, event);
+                               }));
     if (!started) {
       log::error("swarm_not_started", {{"error", started.error().text()}});
       swarm_again = loop.after(kSwarmAgain, later([](State& self) { self.open_swarm(); }));
@@ -384,13 +384,18 @@ struct Service::State : std::enable_shared_from_this<State> {
     log::info("layer_complete", {{"layer", complete.layer},
                                  {"name", layer->second.name},
                                  {"from_lan", sources.lan},
-                                 {"from_origin", sources.origin}});
+                                 {"from_origin", sources.origin},
+                                 {"from_origin_https", sources.https}});
     feed(Agent::LayerComplete{complete.layer});
   }
   void heard(const LayerSwarm::Trouble& trouble) {
     log::warning("swarm_trouble", {{"kind", name_of(trouble.kind)}, {"error", trouble.text}});
     if (trouble.kind == ErrorKind::out_of_space)
       report("fetch", now_ms(), Error(trouble.kind, trouble.text), {});
+  }
+
+  void heard(const LayerSwarm::TransportChanged& changed) {
+    feed(Agent::WanTransportChanged{changed.to_https});
   }
 
   void carry_out(const Agent::MeetPeers& action) {
@@ -442,13 +447,13 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void begin_spending() {
     spent_before = read_spent(agent->target()->sequence);
-    origin_before = swarm ? swarm->sources().origin : Bytes{};
+    wan_before = swarm ? swarm->sources().over_wan() : Bytes{};
   }
 
   // Each second while a budget is used: after a kill, at most a second of it is not counted.
   void note_spending() {
     if (!swarm || !agent->target()) return;
-    const Bytes spent = spent_before + (swarm->sources().origin - origin_before);
+    const Bytes spent = spent_before + (swarm->sources().over_wan() - wan_before);
     const json object = {{"sequence", agent->target()->sequence}, {"spent", spent.count}};
     if (auto done = os::write_file(budget_path(), as_view(object.dump() + '\n'), 0600); !done)
       log::error("budget_not_noted", {{"error", done.error().text()}});
@@ -792,6 +797,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       const auto sources = swarm->sources();
       out["bytes"] = {{"from_lan", sources.lan.count},
                       {"from_origin", sources.origin.count},
+                      {"from_origin_https", sources.https.count},
                       {"to_lan", sources.sent.count}};
     }
     out["bytes_by_source"] = ledger.totals().by_source;

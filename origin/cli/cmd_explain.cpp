@@ -13,6 +13,8 @@ std::string_view meaning_of(const std::string& reason) {
       {"lan-peer", "comes from the devices of its site, one of which fetches over the line"},
       {"origin-by-lease", "this device fetches over the line, for its site"},
       {"origin-by-budget", "this device fetches over the line, on its WAN budget"},
+      {"origin-by-https",
+       "this device fetches over the line from the API's port: it reaches no seeder"},
       {"waiting-for-records", "fetches the layer's records first"},
       {"waiting-for-lease", "waits until a device of its site holds the lease"},
       {"waiting-for-reflector", "waits: its site appoints no reflector, and it has no WAN budget"},

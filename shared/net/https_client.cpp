@@ -59,11 +59,12 @@ struct HttpsClient::Impl : std::enable_shared_from_this<HttpsClient::Impl> {
   std::string place() const { return options.host + ':' + std::to_string(options.port); }
   void pump();
   void finish(Job job, Result<Reply> reply) {
-    loop.post([self = shared_from_this(), then = std::move(job.then),
-               reply = std::move(reply)]() mutable {
-      if (!self->ended) then(std::move(reply));
+    loop.post([self = shared_from_this(), then = std::move(job.then), reply = std::move(reply),
+               at = cancellations]() mutable {
+      if (!self->ended && at == self->cancellations) then(std::move(reply));
     });
   }
+  void cancel_all();
   void close_all();
 
   Loop& loop;
@@ -72,6 +73,7 @@ struct HttpsClient::Impl : std::enable_shared_from_this<HttpsClient::Impl> {
   std::deque<Job> waiting;
   std::list<std::shared_ptr<Link>> links;
   std::string local_address;
+  std::uint64_t cancellations = 0;  // Answers from before the last one are for nobody.
   bool ended = false;
 };
 
@@ -266,9 +268,10 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
                           "the answer is larger than the " + to_text(call.reply_max) + " expected");
       return fail(*sink_error_);
     }
-    const bool to_file = !call.download_to.empty() && parser_->head().status / 100 == 2;
-    if (!to_file) {
+    const bool is_good = parser_->head().status / 100 == 2;
+    if (call.download_to.empty() || !is_good) {
       reply_.body += bytes;
+      if (call.progress && is_good && call.upload_file.empty()) call.progress(Bytes{received_});
       return Done{};
     }
     if (download_.descriptor < 0)
@@ -394,6 +397,16 @@ void HttpsClient::Impl::pump() {
   }
 }
 
+void HttpsClient::Impl::cancel_all() {
+  ++cancellations;
+  waiting.clear();
+  std::erase_if(links, [](const auto& link) {
+    if (link->idle()) return false;
+    link->close();
+    return true;
+  });
+}
+
 void HttpsClient::Impl::close_all() {
   ended = true;
   waiting.clear();
@@ -417,6 +430,8 @@ void HttpsClient::send(Call call, Then then) {
   impl_->waiting.push_back({std::move(call), std::move(then)});
   impl_->pump();
 }
+
+void HttpsClient::cancel_all() { impl_->cancel_all(); }
 
 Status HttpsClient::use_certificate(const std::string& certificate_pem,
                                     const std::string& key_pem) {

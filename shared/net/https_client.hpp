@@ -42,9 +42,11 @@ struct Call {
   std::shared_ptr<Pace> pace = nullptr;
   // A 2xx body goes to this file (created or truncated) instead of memory.
   std::filesystem::path download_to = {};
-  Bytes reply_max = 16_MiB;                        // In memory or in the file; more is `invalid`.
-  Duration timeout = {};                           // For the whole call; 0: only stalls end it.
-  std::function<void(Bytes moved)> progress = {};  // Body bytes sent or received so far.
+  Bytes reply_max = 16_MiB;  // In memory or in the file; more is `invalid`.
+  Duration timeout = {};     // For the whole call; 0: only stalls end it.
+  // Body bytes so far: sent of `upload_file`, or received of a 2xx answer. From inside the
+  // connection's work: it must not call the client.
+  std::function<void(Bytes moved)> progress = {};
 };
 
 struct Reply {
@@ -73,6 +75,10 @@ class HttpsClient {
 
   // `then` is called once, from the loop, never from inside send().
   void send(Call call, Then then);
+
+  // Calls under way or waiting end without a callback, and the connections under them are closed.
+  // Idle ones are kept.
+  void cancel_all();
 
   // For connections made from here on; idle ones are closed. `invalid` leaves the old one in use.
   Status use_certificate(const std::string& certificate_pem, const std::string& key_pem);

@@ -19,7 +19,7 @@ request = urllib.request.Request(url, headers={"Authorization": "Bearer " + open
 with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=ca), timeout=20) as reply:
     sys.stdout.write(reply.read().decode())
 """
-LAN, WAN = ("lan-peer", "reflector"), ("origin-by-lease", "origin-by-budget")
+LAN, WAN = ("lan-peer", "reflector"), ("origin-by-lease", "origin-by-budget", "origin-by-https")
 
 
 def samples(text):

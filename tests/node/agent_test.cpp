@@ -410,6 +410,26 @@ TEST_CASE("agent: a budget of bytes is used when the site has no holder, and no 
   }
 }
 
+TEST_CASE("agent: ranges over the API's port are a reason of their own, and told", "[node]") {
+  Bench bench;
+  bench.fetching();
+  Agent::Polled leased = Bench::leased(1);
+  leased.kind = Agent::PollKind::quick;
+  bench.at(3s, leased);
+  CHECK(bench.agent->reason(base) == "origin-by-lease");
+  bench.at(4s, Agent::WanTransportChanged{true});
+  CHECK(bench.agent->reason(base) == "origin-by-https");
+  const auto polls = bench.all<Agent::Poll>();
+  REQUIRE(polls.size() == 1);
+  REQUIRE(polls[0].request.layers);
+  CHECK(polls[0].request.layers->at(0).reason == "origin-by-https");
+  bench.at(5s, Agent::WanTransportChanged{false});
+  CHECK(bench.agent->reason(base) == "origin-by-lease");
+  bench.at(6s, Agent::WanTransportChanged{true});
+  bench.at(7s, Agent::LayerComplete{base});
+  CHECK(bench.agent->reason(base) == "local-cache");
+}
+
 TEST_CASE("agent: a refused budget is asked for again, ever more rarely", "[node]") {
   Bench bench;
   bench.fetching_with(format::WanBudget::after, 1);

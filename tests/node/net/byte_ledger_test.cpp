@@ -49,6 +49,12 @@ TEST_CASE("ledger: bytes are divided by who gave them and on what", "[node]") {
         BySource{
             {"reflector", 100}, {"lan-peer", 50}, {"origin-by-lease", 7}, {"origin-by-budget", 5}});
   CHECK(ledger.totals().since_ms == 5000);
+  // Over the API's port: one reason, whatever it was fetched on.
+  ledger.count({.lan = {150}, .origin = {12}, .https = {3}, .sent = {}}, {}, "", false);
+  ledger.count({.lan = {150}, .origin = {12}, .https = {5}, .sent = {}}, {}, "", true);
+  CHECK(ledger.totals().by_source.at("origin-by-https") == 5);
+  CHECK(ledger.totals().by_source.at("origin-by-lease") == 7);
+  CHECK(ledger.totals().by_source.at("origin-by-budget") == 5);
 }
 
 TEST_CASE("ledger: the same figures again, and a connection made anew, count once", "[node]") {
