@@ -7,9 +7,11 @@
 #include "node/net/enrol.hpp"
 #include "node/net/node_metrics.hpp"
 #include "node/net/service.hpp"
+#include "node/support.hpp"
 #include "node/worker/worker.hpp"
 #include "shared/cli/exit_code.hpp"
 #include "shared/cli/table.hpp"
+#include "shared/os/clock.hpp"
 #include "shared/os/file.hpp"
 
 namespace lamina::node {
@@ -201,6 +203,10 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
                                   "metrics --to /var/lib/node_exporter/lamina.prom");
   metrics_command->add_option("--to", line.to,
                               "a file that is replaced in one step, instead of stdout");
+  auto* support_command =
+      command("support-bundle", "one file for whoever helps from afar, without any secret",
+              "support-bundle --to /tmp/device.tar");
+  support_command->add_option("--to", line.to, "the tar file to make")->required();
   auto* sync_command = command("sync", "make a snapshot now and wait for it", "sync");
   auto* revert_command = command("revert", "undo the last apply", "revert");
   for (CLI::App* json_command : {enroll_command, status_command, sync_command, revert_command})
@@ -248,6 +254,8 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   if (run_command->parsed()) done = run(line);
   if (worker_command->parsed()) done = run_worker(StateDirectory(line.state));
   if (status_command->parsed()) done = status(line, out);
+  if (support_command->parsed())
+    done = write_support_bundle(StateDirectory(line.state), line.to, os::system_clock().wall());
   if (metrics_command->parsed()) done = print_metrics(line, out);
   if (sync_command->parsed()) done = sync(line, out);
   if (revert_command->parsed()) done = revert(line, out);

@@ -8,6 +8,7 @@
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
 #include "origin/seeding/seeding.hpp"
+#include "origin/support.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
 
@@ -67,7 +68,7 @@ Result<std::map<std::string, WallTime>> certificate_ends(const DataDirectory& da
   return ends;
 }
 
-Status run_serve(const DataDirectory& data, const std::string& listen) {
+Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   auto address = parse_listen(listen, config->api_port);
@@ -90,15 +91,20 @@ Status run_serve(const DataDirectory& data, const std::string& listen) {
   Api api(catalog, sites, {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers});
   auto certificates = certificate_ends(data, *keys);
   if (!certificates) return fail(std::move(certificates.error()));
-  Monitor monitor(catalog, sites,
-                  {.certificates = std::move(*certificates),
-                   .disk = [root = data.root()]() -> Result<wire::DiskSpace> {
-                     const auto space = os::space_of(root);
-                     if (!space) return fail(space.error());
-                     return wire::DiskSpace{space->free.count, space->total.count};
-                   }},
-                  net::Loop::wall_now());
+  const auto disk = [root = data.root()]() -> Result<wire::DiskSpace> {
+    const auto space = os::space_of(root);
+    if (!space) return fail(space.error());
+    return wire::DiskSpace{space->free.count, space->total.count};
+  };
+  const Moment start{os::system_clock().now(), os::system_clock().wall()};
+  Monitor monitor(catalog, sites, {.certificates = *certificates, .disk = disk}, start.wall);
   api.serve_metrics(monitor);
+  policy::Alerts::Limits limits;
+  limits.stale_after = stale_after;
+  auto watch = Watch::open(catalog, sites,
+                           {.certificates = *certificates, .disk = disk, .limits = limits}, start);
+  if (!watch) return fail(std::move(watch.error()));
+  api.serve_alerts(*watch);
   net::Loop loop;
   api.serve_content(**content, [&loop](std::function<std::function<void()>()> work) {
     loop.offload_value(std::move(work), [](const std::function<void()>& then) { then(); });
@@ -146,18 +152,26 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string data;
   std::string listen;
   std::string names;
+  std::string stale_after = "7d";
   OriginConfig config;
   SeedingOptions seeding;
   auto* init = app.add_subcommand("init", "make a new origin's data directory, keys and CAs");
   auto* serve = app.add_subcommand("serve", "answer the API: devices and administrators");
   auto* seed = app.add_subcommand("seed", "serve packs to the reflectors that hold a lease");
-  for (CLI::App* command : {init, serve, seed})
+  auto* support = app.add_subcommand("support-bundle",
+                                     "one file for whoever helps from afar, without any secret");
+  std::string to;
+  support->add_option("--to", to, "the tar file to make")->required();
+  support->footer("Example: lamina-origin support-bundle --data /srv/lamina --to /tmp/origin.tar");
+  for (CLI::App* command : {init, serve, seed, support})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
                         "ADDRESS:PORT instead of all addresses and the configured port");
   seed->add_flag("!--no-give-way", seeding.give_way,
                  "share lines with other traffic as an equal, for lines of its own");
+  serve->add_option("--stale-after", stale_after,
+                    "a device that has not polled for so long is an alert; 7d unless given");
   init->add_option("--name", names, "host name and addresses of the origin, with commas")
       ->required();
   init->add_option("--api-port", config.api_port, "TCP port of the API")->capture_default_str();
@@ -171,10 +185,17 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     return cli::usage;
   }
   config.names = cli::split(names);
+  const auto stale = parse_duration(stale_after);
+  if (!stale || *stale < std::chrono::minutes{5}) {
+    err << "lamina-origin: --stale-after takes at least 5 minutes, as in '12 h' or '7 d'\n";
+    return cli::usage;
+  }
   const DataDirectory directory(data);
   const Status done = init->parsed()    ? run_init(directory, config, out)
-                      : serve->parsed() ? run_serve(directory, listen)
-                                        : run_seed(directory, listen, std::move(seeding));
+                      : serve->parsed() ? run_serve(directory, listen, *stale)
+                      : support->parsed()
+                          ? write_support_bundle(directory, to, os::system_clock().wall())
+                          : run_seed(directory, listen, std::move(seeding));
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

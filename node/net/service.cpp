@@ -5,6 +5,7 @@
 
 #include "node/net/byte_ledger.hpp"
 #include "node/net/node_metrics.hpp"
+#include "node/net/report_queue.hpp"
 #include "shared/base/log.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/local_socket.hpp"
@@ -79,6 +80,9 @@ struct Service::State : std::enable_shared_from_this<State> {
   Bytes spent_before;  // Of the target's WAN budget, before the lease on it...
   Bytes wan_before;    // ...when so much had come over the line.
 
+  ReportQueue reports{[this](const wire::Report& report, OriginLink::Then<Done> then) {
+    origin->report(report, std::move(then));
+  }};
   LedgerFile ledger;
   std::string reflector;  // The address of the device that holds the site's lease.
   net::Timer count_again;
@@ -225,6 +229,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     note_reflector(*reply);
     // Before the Agent acts on a lease.
     if (reply->site) line.heard(*reply->site, origin->local_address());
+    reports.flush();
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
   }
 
@@ -679,10 +684,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                          .bytes_by_source = std::move(bytes_by_source),
                          .counts = std::move(counts)};
     if (message.layers.size() > 256) message.layers.resize(256);
-    // Lost with the line: the next poll tells the origin what is applied all the same.
-    origin->report(message, [](const Result<Done>& sent) {
-      if (!sent) log::warning("report_lost", {{"error", sent.error().text()}});
-    });
+    reports.push(std::move(message));
   }
 
   // --- run/node.sock
@@ -845,6 +847,7 @@ Service::Service(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Service::~Service() {
   // Their callbacks hold no reference to the state; what they refer to goes after them.
   state_->control.reset();
+  state_->count_bytes();
   state_->sync.reset();
   state_->swarm.reset();
 }

@@ -57,12 +57,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       if (!message) return fail(std::move(message.error()));
       return as_done(catalog_.add_site(act, *message), 201);
     }
-    if (noun == "devices" && get) {
-      auto devices = catalog_.devices();
-      if (devices)
-        for (wire::DeviceInfo& device : *devices) device = *complete(std::move(device));
-      return as_list<wire::DeviceList>(std::move(devices));
-    }
+    if (noun == "devices" && get) return as_list<wire::DeviceList>(devices());
+    if (noun == "alerts" && get) return as_list<wire::AlertList>(catalog_.alerts());
     if (noun == "rules" && get) {
       auto csv = catalog_.bandwidth_rules();
       if (!csv) return fail(std::move(csv.error()));
@@ -106,6 +102,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     const std::string verb = parts.size() == 4 ? parts[3] : "";
     if (noun == "devices" && parts.size() == 3 && get)
       return as_json(complete(catalog_.device(*id)));
+    if (noun == "devices" && verb == "transactions" && get)
+      return as_list<wire::TransactionList>(catalog_.transactions(*id));
     if (noun == "devices" && verb == "assign" && post) {
       auto message = wire::parse_place_request(request.body);
       if (!message) return fail(std::move(message.error()));
@@ -127,6 +125,13 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
   return fail(ErrorKind::not_found, "there is no " + request.method + " " +
                                         printable(request.path, 120) +
                                         "; docs/api.md lists the calls");
+}
+
+Result<std::vector<wire::DeviceInfo>> Api::devices() const {
+  auto devices = catalog_.devices();
+  if (devices)
+    for (wire::DeviceInfo& device : *devices) device = *complete(std::move(device));
+  return devices;
 }
 
 Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {

@@ -47,6 +47,9 @@ void Api::wake(Moment moment) {
   if (auto done = sites_.tick(moment); !done)
     log::error("lease_failed", {{"error", done.error().text()}});
   sites_.take_changed();
+  if (watch_ != nullptr && moment.now >= watch_->next_change())
+    if (auto done = watch_->look(moment, [this] { return devices(); }); !done)
+      log::error("watch_failed", {{"error", done.error().text()}});
   // Replies may call handle() again; only what is off the list is answered.
   std::vector<std::pair<Reply, net::Response>> ready;
   for (auto at = waiting_.begin(); at != waiting_.end();) {
@@ -66,6 +69,8 @@ std::optional<Instant> Api::next_change() const {
   std::optional<Instant> next = sites_.next_change();
   if (const auto rollouts = rollouts_.next_change())
     next = next ? std::min(*next, *rollouts) : rollouts;
+  if (watch_ != nullptr)
+    next = next ? std::min(*next, watch_->next_change()) : watch_->next_change();
   for (const Waiting& waiting : waiting_)
     next = next ? std::min(*next, waiting.deadline) : waiting.deadline;
   return next;

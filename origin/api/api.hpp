@@ -15,6 +15,7 @@
 
 #include "origin/content/content.hpp"
 #include "origin/monitor/monitor.hpp"
+#include "origin/monitor/watch.hpp"
 #include "origin/rollouts/rollouts.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/net/certificates.hpp"
@@ -60,13 +61,16 @@ class Api {
   }
   // Without a monitor there is no /metrics. It outlives this.
   void serve_metrics(Monitor& monitor) { monitor_ = &monitor; }
+  // Without a watch nothing becomes an alert. It outlives this.
+  void serve_alerts(Watch& watch) { watch_ = &watch; }
   // The largest body that a request with this head may have, or why it may have none: known callers
   // only may send packs.
   Result<Bytes> admit(const net::Request& head, WallTime now) const;
 
   void handle(const net::Request& request, const Reply& reply, Moment moment);
 
-  // Answers the waiting polls that have news or have waited long enough, and lets leases lapse.
+  // Answers the waiting polls that have news or have waited long enough, lets leases lapse, and
+  // looks after alerts.
   void wake(Moment moment);
   std::optional<Instant> next_change() const;
 
@@ -108,6 +112,7 @@ class Api {
   Result<Catalog::SignTarget> signer(WallTime now,
                                      const std::optional<std::string>& wan_budget) const;
   Answer set_rules(const Act& act, const net::Request& request);
+  Result<std::vector<wire::DeviceInfo>> devices() const;
   // Adds what only this process knows.
   Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
 
@@ -143,6 +148,7 @@ class Api {
   Content* content_ = nullptr;
   Offload offload_;
   Monitor* monitor_ = nullptr;
+  Watch* watch_ = nullptr;
   std::list<Waiting> waiting_;
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
   struct Seen {

@@ -62,7 +62,10 @@ class Catalog {
   // written is an hour old. Bytes that the device has not said before are added to its site's. Not
   // audited.
   Status note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now);
+  // Appends to the device's transactions; one that is among them already changes nothing.
   Status add_report(const Act& act, const DeviceId& id, const wire::Report& report);
+  // Oldest first, at most the newest wire::kTransactionsMax.
+  Result<std::vector<wire::Report>> transactions(const DeviceId& id) const;
 
   // --- sites ---
   Status add_site(const Act& act, const wire::SiteRequest& request);
@@ -144,6 +147,13 @@ class Catalog {
                                           wire::SnapshotInfo snapshot);
   Result<std::vector<wire::SnapshotInfo>> snapshots(const DeviceId& id) const;
   Result<std::vector<wire::CvdInfo>> cvds() const;
+
+  // --- alerts ---
+  // Begin and end are audited. An alert that is active already is replaced; to end one that is not
+  // active is no error.
+  Status begin_alert(const Act& act, const wire::AlertInfo& alert);
+  Status end_alert(const Act& act, const std::string& kind, const std::string& object);
+  Result<std::vector<wire::AlertInfo>> alerts() const;  // The active ones, by kind and object.
 
   // --- audit ---
   // For reads that must leave a trace; changes audit themselves.

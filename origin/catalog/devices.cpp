@@ -56,6 +56,34 @@ Result<std::uint64_t> load_epoch(const Rows& rows, const std::string& site) {
   return epoch;
 }
 
+std::string transaction_prefix(const DeviceId& id) { return "transaction/" + id.hex() + '/'; }
+
+// Appends to the device's transactions and drops the oldest over the limit. Whether the report is
+// new: a device whose line failed sends one again, and does not know that it was taken.
+Result<bool> add_transaction(Rows& rows, const DeviceId& id, const wire::Report& report) {
+  const std::string text = wire::to_json(report), prefix = transaction_prefix(id);
+  std::vector<std::string> keys;
+  bool is_known = false;
+  auto scanned = rows.scan(prefix, [&](std::string_view key, std::string_view value) {
+    keys.emplace_back(key);
+    is_known = value == text;
+    return !is_known;
+  });
+  if (!scanned) return fail(std::move(scanned.error()));
+  if (is_known) return false;
+  std::uint64_t number = 1;
+  if (!keys.empty()) {
+    const char* end = keys.back().data() + keys.back().size();
+    if (std::from_chars(keys.back().data() + prefix.size(), end, number, 16).ptr != end)
+      return fail(corrupt_row(keys.back()));
+    ++number;
+  }
+  if (auto put = rows.put(prefix + digits(number), text); !put) return fail(std::move(put.error()));
+  for (std::size_t i = 0; i + wire::kTransactionsMax <= keys.size(); ++i)
+    if (auto gone = rows.erase(keys[i]); !gone) return fail(std::move(gone.error()));
+  return true;
+}
+
 }  // namespace
 
 Result<DeviceInfo> Catalog::enrol(WallTime now, const wire::EnrolRequest& request, DeviceId id,
@@ -172,12 +200,25 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, Wal
 }
 
 Status Catalog::add_report(const Act& act, const DeviceId& id, const wire::Report& report) {
-  return change_device(table_, act, id, "device.report",
-                       report.operation + (report.ok ? " ok" : " failed: " + report.text),
-                       [&](Rows&, DeviceInfo& device) -> Status {
-                         device.last_report = report;
-                         return Done{};
-                       });
+  return table_.write([&](Rows& rows) -> Status {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    auto is_new = add_transaction(rows, id, report);
+    if (!is_new) return fail(std::move(is_new.error()));
+    if (!*is_new) return Done{};
+    device->last_report = report;
+    if (auto put = store_device(rows, *device); !put) return put;
+    return append_audit(rows, act, "device.report", "device:" + id.hex(),
+                        report.operation + (report.ok ? " ok" : " failed: " + report.text));
+  });
+}
+
+Result<std::vector<wire::Report>> Catalog::transactions(const DeviceId& id) const {
+  using List = std::vector<wire::Report>;
+  return reading<List>(table_, [&](const Rows& rows) -> Result<List> {
+    if (auto device = load_device(rows, id); !device) return fail(std::move(device.error()));
+    return load_all(rows, transaction_prefix(id), wire::parse_report);
+  });
 }
 
 Status Catalog::add_site(const Act& act, const wire::SiteRequest& request) {

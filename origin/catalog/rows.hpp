@@ -8,6 +8,8 @@
 //   bandwidth-rules         CSV, all of them
 //   token/<sha256>          TokenInfo            token-name/<name>       sha256
 //   site-bytes/<site>       ByteCounts           site-day/<site>/<day>   ByteCounts
+//   transaction/<hex>/<number>  Report
+//   alert/<kind>/<object>   AlertInfo
 //   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
 //   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice

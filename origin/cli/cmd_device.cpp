@@ -2,6 +2,33 @@
 #include "shared/wire/admin.hpp"
 
 namespace lamina::origin::cli {
+namespace {
+
+std::string sources_of(const wire::Report& report) {
+  std::string text;
+  for (const auto& [source, bytes] : report.bytes_by_source)
+    text += (text.empty() ? "" : ", ") + to_text(Bytes{bytes}) + " by " + printable(source, 64);
+  return text;
+}
+
+Status show_log(Session& s, const std::string& id) {
+  auto body = s.get("/v1/devices/" + encoded(id) + "/transactions");
+  if (!body) return fail(std::move(body.error()));
+  auto list = wire::parse_transaction_list(*body);
+  if (!list) return fail(std::move(list.error()));
+  Session::Rows rows{{"FINISHED", "OPERATION", "TARGET", "TOOK", "RESULT", "BYTES"}};
+  for (const wire::Report& i : list->transactions) {
+    if (s.json) *s.out << wire::to_json(i) << '\n';
+    rows.push_back({to_iso8601(WallTime{i.finished_ms * 1'000'000}), printable(i.operation, 64),
+                    std::to_string(i.target_sequence),
+                    to_text(std::chrono::milliseconds{i.finished_ms - i.started_ms}),
+                    i.ok ? "ok" : "failed: " + printable(i.text, 120), sources_of(i)});
+  }
+  if (!s.json) s.table(rows);
+  return Done{};
+}
+
+}  // namespace
 
 void add_device(CLI::App& app, Run& run) {
   auto* device = app.add_subcommand("device", "the registered devices");
@@ -36,6 +63,14 @@ void add_device(CLI::App& app, Run& run) {
       return Done{};
     };
   });
+  auto* log = device->add_subcommand("log", "its transactions, each with its bytes by source");
+  log->footer(
+      "The newest 200: applies, reverts, snapshots and what failed, oldest first. An apply has "
+      "what\n"
+      "was received since the one before it, and what the device had already (local-cache).\n"
+      "Example: lamina device log 00112233445566778899aabbccddeeff --json");
+  log->add_option("id", *id, "32 hex digits")->required();
+  log->callback([&run, id] { run = [id](Session& s) { return show_log(s, *id); }; });
   auto* assign = device->add_subcommand("assign", "accept a device and place it in a site");
   assign->add_option("id", *id, "32 hex digits")->required();
   assign->add_option("--site", request->site, "its site")->required();

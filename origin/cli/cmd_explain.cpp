@@ -64,8 +64,7 @@ Status explain(Session& s, const std::string& device_id, const std::string& want
            << (device->last_report->ok ? " ok" : " failed: ")
            << printable(device->last_report->text, 400) << '\n';
     for (const auto& [source, bytes] : device->last_report->bytes_by_source)
-      *s.out << "  " << to_text(Bytes{bytes}) << " by " << printable(source, 64)
-             << '\n';
+      *s.out << "  " << to_text(Bytes{bytes}) << " by " << printable(source, 64) << '\n';
   }
   if (device->bytes) {
     *s.out << "in all since " << to_iso8601(WallTime{device->bytes->since_ms * 1'000'000}) << '\n';

@@ -45,6 +45,7 @@ struct Session {
 
 // Each adds its noun to `app`; the command chosen is put into `run`.
 using Run = std::function<Status(Session&)>;
+void add_alert(CLI::App& app, Run& run);
 void add_assign(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);

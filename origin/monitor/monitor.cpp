@@ -1,6 +1,7 @@
 #include "origin/monitor/monitor.hpp"
 
 #include "shared/base/log.hpp"
+#include "shared/policy/alerts.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -68,6 +69,14 @@ Status Monitor::add_catalogue(metrics::Exposition& out) const {
   out.gauge("lamina_site_devices", "Devices that are placed in a site.", std::move(by_site));
   out.gauge("lamina_devices_behind", "Devices that have not applied their newest target.",
             {{{}, behind}});
+
+  auto alerts = catalog_.alerts();
+  if (!alerts) return fail(std::move(alerts.error()));
+  Samples by_kind;
+  for (const auto kind : policy::Alerts::kKinds)
+    by_kind[{{"kind", std::string(policy::Alerts::name_of(kind))}}] = 0;
+  for (const wire::AlertInfo& alert : *alerts) ++by_kind[{{"kind", alert.kind}}];
+  out.gauge("lamina_alerts", "Alerts that last, by kind.", std::move(by_kind));
   return Done{};
 }
 

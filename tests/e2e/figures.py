@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import tarfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
@@ -40,6 +41,42 @@ def by_source(figures, name, site=""):
 
 def total(sources, names):
     return sum(sources.get(name, 0) for name in names)
+
+
+def secrets_of(folders, more):
+    """Every line of every private file below the folders (their owner's only), PEM frames apart."""
+    found = set()
+    for folder in folders:
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and (name.endswith((".key", ".token")) or path in more):
+                with open(path, encoding="ascii") as file:
+                    found |= {line.strip() for line in file if line.strip() and not line.startswith("-----")}
+    for path in more:
+        with open(path, encoding="ascii") as file:
+            found.add(file.read().strip())
+    return found
+
+
+def support_bundles(stage, token):
+    fleet, checks, device = stage.fleet, stage.checks, stage.fleet.devices[0]
+    secrets = secrets_of([os.path.join(fleet.data, "keys"), os.path.join(fleet.data, "seed"),
+                          os.path.join(device.state, "net")], [token])
+    to = os.path.join(stage.lab.run_dir, "origin.tar")
+    stage.lab.run([fleet.program("origin/lamina-origin"), "support-bundle", "--data", fleet.data, "--to", to],
+                  stage.net.origin)
+    of_device = os.path.join(stage.lab.run_dir, "device.tar")
+    device.command("support-bundle", "--to", of_device)
+    for what, path, parts in (("the origin", to, {"catalogue.json", "audit.jsonl"}),
+                              ("a device", of_device, {"status.json", "metrics.txt", "bytes.json"})):
+        with tarfile.open(path) as tar:
+            texts = {entry.name: tar.extractfile(entry).read().decode() for entry in tar}
+        parts |= {"versions.txt", "settings.json", "certificates.json", "sizes.txt", "problems.txt"}
+        checks.check(f"the support bundle of {what} has its parts", parts <= set(texts) and not texts["problems.txt"],
+                     ", ".join(sorted(texts)) + " " + texts["problems.txt"][:200])
+        leaked = [name for name, text in texts.items() if "PRIVATE KEY" in text or
+                  any(secret in text for secret in secrets)]
+        checks.check(f"and none of {len(secrets)} lines of secrets", len(secrets) > 20 and not leaked, str(leaked))
 
 
 def scenario(stage):
@@ -82,6 +119,13 @@ def scenario(stage):
     checks.check("saved by peers", savings[7]["lan_bytes"] == savings[28]["lan_bytes"] == total(site, LAN) and
                  savings[7]["wan_bytes"] == total(site, WAN), str(savings[7]))
 
+    for device, one in zip(devices, sources):
+        log = [record for record in fleet.cli_json("device", "log", device.id) if record["operation"] == "apply"]
+        cost = log[0]["bytes_by_source"] if log else {}
+        checks.check(f"{device.name}: its apply is logged once, with its sources",
+                     len(log) == 1 and log[0]["ok"] and payload <= sum(cost.values()) and
+                     all(value <= one[name] for name, value in cost.items()), str(cost))
+
     # Kill every network process, restart the origin's API: nothing falls, nothing is counted again.
     for device in devices:
         device.node.kill(signal.SIGKILL)
@@ -96,11 +140,17 @@ def scenario(stage):
     checks.check("after kills of the devices the same", of_site() == site and
                  [of_device(device) for device in devices] == sources, str(of_site()))
 
+    support_bundles(stage, token)
+
     figures = samples(devices[0].command("metrics").out)
     certificate = figures['lamina_node_certificate_seconds_left{certificate="device"}']
     checks.check("a device's figures", figures["lamina_node_up"] == 1 and
                  figures["lamina_node_cache_bytes"] >= payload and figures["lamina_node_target_applied"] == 1 and
                  0 < certificate <= 7 * 86400, f"certificate: {certificate} s")
+    # The disk that this runs on may be low.
+    alerts = [record for record in fleet.cli_json("alert", "ls") if record["kind"] != "disk-low"]
+    kinds = [key for key in scrape() if key.startswith("lamina_alerts")]
+    checks.check("every kind of alert has a figure, and none lasts", len(kinds) == 4 and not alerts, str(alerts))
     ids = [device.id for device in devices]
     text = fleet.cli("device", "ls").out
     checks.check("no label names a device", all(one in text for one in ids) and

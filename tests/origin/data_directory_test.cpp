@@ -4,7 +4,11 @@
 
 #include <sstream>
 
+#include "origin/catalog/catalog.hpp"
+#include "origin/catalog/kv_table.hpp"
+#include "origin/catalog/secret.hpp"
 #include "origin/program.hpp"
+#include "shared/os/clock.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace lamina;
@@ -73,4 +77,61 @@ TEST_CASE("lamina-origin: wrong arguments and directories get one line and a doc
   }
   CHECK(run({"--help"}, out, err) == 0);
   CHECK(out.find("Exit codes") != std::string::npos);
+}
+
+TEST_CASE("support bundle: it holds what helps, and nothing of any secret", "[origin]") {
+  const Scratch scratch;
+  const std::string path = scratch / "origin", to = scratch / "bundle.tar";
+  std::string out, err;
+  REQUIRE(run({"init", "--data", path.c_str(), "--name", "hq.example,192.0.2.7"}, out, err) == 0);
+  const DataDirectory data(path);
+  std::vector<std::string> secrets;
+  {
+    auto kv = Kv::open(data.catalog());
+    REQUIRE(kv);
+    KvTable table(**kv);
+    Catalog catalog(table);
+    for (const char* kind : {"admin", "enrol", "metrics"}) {
+      const std::string name = std::string("token-") + kind;
+      const auto made = catalog.create_token(
+          {"test", os::system_clock().wall()},
+          {.name = name, .kind = kind, .uses = kind == std::string("enrol"), .ttl_ms = 100'000});
+      REQUIRE(made);
+      secrets.push_back(made->secret);
+      secrets.push_back(sha256_hex(made->secret));
+    }
+  }
+  // Every line of every private file that init made, PEM frames apart.
+  std::size_t files = 0;
+  for (const std::string& folder : {data.root() + "/keys/", data.root() + "/seed/"}) {
+    const auto names = os::list_directory(folder);
+    REQUIRE(names);
+    for (const std::string& name : *names) {
+      if (mode_of(folder + name) != 0600) continue;
+      ++files;
+      std::istringstream lines(os::read_text(folder + name).value());
+      for (std::string line; std::getline(lines, line);)
+        if (!line.empty() && !line.starts_with("-----")) secrets.push_back(line);
+    }
+  }
+  CHECK(files >= 8);
+  REQUIRE(run({"support-bundle", "--data", path.c_str(), "--to", to.c_str()}, out, err) == 0);
+  // A tar file holds the texts as they are.
+  const std::string bundle = os::read_text(to, 64 << 20).value();
+  for (const std::string& secret : secrets) {
+    INFO(secret);
+    CHECK(secret.size() >= 8);
+    CHECK(bundle.find(secret) == std::string::npos);
+  }
+  CHECK(bundle.find("PRIVATE KEY") == std::string::npos);
+  for (const char* part : {"versions.txt", "settings.json", "hq.example", "certificates.json",
+                           "sizes.txt", "keys/server.key", "catalogue.json", "token-metrics",
+                           "audit.jsonl", "token.create", "problems.txt"}) {
+    INFO(part);
+    CHECK(bundle.find(part) != std::string::npos);
+  }
+  CHECK(run({"support-bundle", "--data", path.c_str(), "--to", to.c_str()}, out, err) == 5);
+  const std::string nothing = scratch / "nothing", other = scratch / "other.tar";
+  CHECK(run({"support-bundle", "--data", nothing.c_str(), "--to", other.c_str()}, out, err) == 3);
+  CHECK_FALSE(os::exists(other));
 }

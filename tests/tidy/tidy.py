@@ -12,7 +12,7 @@ import sys
 
 # What each folder may include directly; what those may include comes with them.
 SHARED = ("base", "hash", "codec", "chunk", "format", "image", "policy", "wire", "os", "cli", "store",
-          "tree", "net", "swarm", "metrics")
+          "tree", "net", "swarm", "metrics", "support")
 MAY_INCLUDE = {
     "shared/base": (),
     "shared/hash": ("shared/base",),
@@ -26,6 +26,7 @@ MAY_INCLUDE = {
     "shared/os": ("shared/base",),
     "shared/cli": ("shared/base",),
     "shared/metrics": ("shared/base",),
+    "shared/support": ("shared/net", "shared/os"),
     "shared/store": ("shared/format", "shared/os"),
     "shared/tree": ("shared/store", "shared/chunk", "shared/image", "shared/os"),
     "shared/net": ("shared/wire", "shared/os"),
@@ -33,7 +34,7 @@ MAY_INCLUDE = {
     "reflector": tuple("shared/" + name for name in SHARED),
     "origin": tuple("shared/" + name for name in SHARED),
     "node": tuple("shared/" + name for name in SHARED),
-    "sim": tuple("shared/" + name for name in SHARED if name not in ("os", "store", "tree", "net", "swarm")),
+    "sim": tuple("shared/" + name for name in SHARED if name not in ("os", "store", "tree", "net", "swarm", "support")),
 }
 # The roles never include each other; the node's program alone puts node and reflector together.
 COMPOSES = {"node/main.cpp": ("reflector",), "node/cmd_run.cpp": ("reflector",)}
@@ -43,6 +44,7 @@ COMPOSES = {"node/main.cpp": ("reflector",), "node/cmd_run.cpp": ("reflector",)}
 DOORS = {
     "libtorrent/": ("shared/swarm",),
     "lmdb.h": ("shared/store",),
+    "archive": ("shared/support",),
     "boost/asio": ("shared/net",),
     "boost/beast": ("shared/net",),
     "boost/": ("shared/net", "shared/swarm"),

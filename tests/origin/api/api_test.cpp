@@ -428,3 +428,31 @@ TEST_CASE("api: bytes that devices say in polls are the site's savings", "[origi
   CHECK(device->disk == wire::DiskSpace{5, 9});
   CHECK(device->bytes->by_source.at("reflector") == 60);
 }
+
+TEST_CASE("api: the watch looks when it is due, and its alerts are listed", "[origin]") {
+  Bench bench;
+  auto watch = Watch::open(bench.catalog, bench.sites,
+                           {.certificates = {},
+                            .disk = []() -> Result<wire::DiskSpace> {
+                              return wire::DiskSpace{900, 1000};
+                            }},
+                           Bench::at(1));
+  REQUIRE(watch);
+  bench.api.serve_alerts(*watch);
+  CHECK(bench.api.next_change() == Bench::at(1).now);
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"north","subnet":""})").status == 201);
+  REQUIRE(bench.admin("POST", "/v1/sites/north/appoint", R"({"appoint":false})").status == 200);
+  const DeviceId id = bench.enrol("north");
+  const auto layer = LayerId::parse(std::string(64, '1')).value();
+  const std::string wants = wire::to_json(wire::PollRequest{.wants = {{layer, 500}}});
+  for (int t = 2; t <= 72; t += 5)
+    REQUIRE(bench.ask(t, bench.as(id, "/v1/node/poll", wants)).status == 200);
+  const auto list = wire::parse_alert_list(bench.admin("GET", "/v1/alerts", "", 73).body);
+  REQUIRE(list);
+  REQUIRE(list->alerts.size() == 1);
+  CHECK(list->alerts[0].kind == "reflector-down");
+  CHECK(list->alerts[0].object == "site:north");
+  const auto next = bench.api.next_change();
+  REQUIRE(next);
+  CHECK(*next > Bench::at(73).now);
+}

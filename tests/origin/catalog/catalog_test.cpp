@@ -379,3 +379,28 @@ TEST_CASE("catalogue: everything but open transactions survives a restart", "[or
   CHECK_FALSE(catalog.enrol(WallTime{kSecond}, {.token = secret}, kBob, "fingerprint"));
   CHECK(catalog.audit_log(100)->intact);
 }
+
+TEST_CASE("transactions: kept in order, once each, and bounded", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
+  const auto report = [](std::int64_t started) {
+    return wire::Report{.operation = "apply",
+                        .started_ms = started,
+                        .ok = true,
+                        .bytes_by_source = {{"lan-peer", started}}};
+  };
+  for (const std::int64_t started : {1, 2, 1, 2, 3})  // Two of them were sent again.
+    REQUIRE(bench.catalog.add_report(Bench::at(9), kAnn, report(started)));
+  auto all = bench.catalog.transactions(kAnn);
+  REQUIRE(all);
+  REQUIRE(all->size() == 3);
+  CHECK((*all)[2].bytes_by_source.at("lan-peer") == 3);
+  CHECK(bench.catalog.device(kAnn)->last_report->started_ms == 3);
+  for (int i = 4; i <= 300; ++i) REQUIRE(bench.catalog.add_report(Bench::at(9), kAnn, report(i)));
+  all = bench.catalog.transactions(kAnn);
+  REQUIRE(all);
+  CHECK(all->size() == wire::kTransactionsMax);
+  CHECK(all->front().started_ms == 101);
+  CHECK(all->back().started_ms == 300);
+  CHECK_FALSE(bench.catalog.transactions(kBob));
+}

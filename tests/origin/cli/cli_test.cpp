@@ -18,7 +18,7 @@ int run(std::vector<const char*> args, std::string& out, std::string& err) {
 TEST_CASE("lamina: every noun has help with an example", "[cli]") {
   std::string out, err;
   for (const char* noun :
-       {"assign", "cvd", "device", "layer", "rollout", "rule", "site", "token"}) {
+       {"alert", "assign", "cvd", "device", "layer", "rollout", "rule", "site", "token"}) {
     CAPTURE(noun);
     CHECK(run({noun, "--help"}, out, err) == ok);
     CHECK(out.find("Example: lamina") != std::string::npos);
@@ -31,6 +31,7 @@ TEST_CASE("lamina: help of every command that transfers shows how to call it", "
                                                                 {"layer", "show", "--help"},
                                                                 {"layer", "verify", "--help"},
                                                                 {"cvd", "restore", "--help"},
+                                                                {"device", "log", "--help"},
                                                                 {"site", "savings", "--help"},
                                                                 {"rollout", "create", "--help"},
                                                                 {"rollout", "start", "--help"},

@@ -72,6 +72,8 @@ TEST_CASE("origin metrics: the figures of catalogue, sites and requests", "[orig
   bench.poll(1, kBob, 500, {{"lan-peer", 70}});
   for (const char* path : {"/v1/node/poll", "/v1/node/poll", "/v1/devices", "/a/\"b"})
     bench.monitor.answered(path, path[1] == 'a' ? 404 : 200);
+  REQUIRE(bench.catalog.begin_alert({"origin", bench.at(1).wall},
+                                    {.kind = "disk-low", .object = "origin", .text = "full"}));
   const auto checked = bench.scrape(2);
   const std::map<std::string, double> wanted{
       {"lamina_site_bytes_total{site=\"north\",source=\"lan-peer\"}", 70},
@@ -92,6 +94,8 @@ TEST_CASE("origin metrics: the figures of catalogue, sites and requests", "[orig
       {"lamina_requests_total{class=\"administrator\",status=\"4xx\"}", 1},
       {"lamina_certificate_seconds_left{certificate=\"server\"}", 498},
       {"lamina_certificate_seconds_left{certificate=\"api-ca\"}", -22},
+      {"lamina_alerts{kind=\"disk-low\"}", 1},
+      {"lamina_alerts{kind=\"reflector-down\"}", 0},
       {"lamina_disk_free_bytes", 300},
       {"lamina_disk_size_bytes", 1000},
       {"lamina_start_time_seconds", 1000}};

@@ -1,0 +1,137 @@
+#include "origin/monitor/watch.hpp"
+
+#include <algorithm>
+
+#include "shared/base/log.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using policy::Alerts;
+
+std::string object_of(const DeviceId& device) { return "device:" + device.hex(); }
+
+std::optional<Alerts::Kind> kind_named(std::string_view name) {
+  for (const Alerts::Kind kind : Alerts::kKinds)
+    if (Alerts::name_of(kind) == name) return kind;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<Watch> Watch::open(Catalog& catalog, const Sites& sites, Options options, Moment moment) {
+  auto known = catalog.alerts();
+  if (!known) return fail(std::move(known.error()));
+  std::set<Alerts::Key> active;
+  for (const wire::AlertInfo& alert : *known)
+    if (const auto kind = kind_named(alert.kind)) active.emplace(*kind, alert.object);
+  return Watch(catalog, sites, std::move(options), std::move(active), moment);
+}
+
+Watch::Watch(Catalog& catalog, const Sites& sites, Options options, std::set<Alerts::Key> active,
+             Moment moment)
+    : catalog_(catalog),
+      sites_(sites),
+      options_(std::move(options)),
+      alerts_(options_.limits, std::move(active)),
+      started_(moment.now),
+      next_sites_(moment.now),
+      next_devices_(moment.now) {}
+
+Status Watch::look(Moment moment, const Devices& devices) {
+  Status done = Done{};
+  if (moment.now >= next_sites_) {
+    next_sites_ = moment.now + options_.sites_every;
+    look_at_sites(moment);
+  }
+  if (moment.now >= next_devices_) {
+    next_devices_ = moment.now + options_.devices_every;
+    look_at_origin(moment);
+    done = look_at_devices(moment, devices);
+  }
+  if (auto kept = keep(); !kept) return kept;
+  return done;
+}
+
+void Watch::look_at_sites(Moment moment) {
+  std::set<std::string> heard;
+  for (const Sites::Standing& site : sites_.standings()) {
+    heard.insert("site:" + site.site);
+    feed(Alerts::Site{.name = site.site,
+                      .has_work = site.missing.count > 0,
+                      .has_holder = site.has_holder,
+                      .appoint = site.appoint},
+         moment);
+  }
+  if (moment.now - started_ < options_.sites_known_after) return;
+  const std::set<Alerts::Key> active = alerts_.active();
+  for (const auto& [kind, object] : active)
+    if (kind == Alerts::Kind::reflector_down && !heard.contains(object))
+      feed(Alerts::Gone{object}, moment);
+}
+
+void Watch::look_at_origin(Moment moment) {
+  for (const auto& [name, ends] : options_.certificates)
+    feed(Alerts::Certificate{name, Duration{ends.ns - moment.wall.ns}}, moment);
+  const auto disk = options_.disk();
+  if (disk)
+    feed(Alerts::Disk{"origin", {disk->free_bytes}, {disk->total_bytes}}, moment);
+  else
+    log::warning("disk_unknown", {{"error", disk.error().text()}});
+}
+
+Status Watch::look_at_devices(Moment moment, const Devices& devices) {
+  auto all = devices();
+  if (!all) return fail(std::move(all.error()));
+  const std::int64_t now = moment.wall.ns / 1'000'000;
+  std::set<std::string> present;
+  for (const wire::DeviceInfo& device : *all) {
+    if (device.status != wire::DeviceStatus::assigned) continue;
+    const std::string object = object_of(device.id);
+    present.insert(object);
+    const std::int64_t heard = std::max(device.seen_ms, device.enrolled_ms);
+    Alerts::Device fact{
+        .object = object, .silent = std::chrono::milliseconds{now - heard}, .certificate_left = {}};
+    if (device.certificate_expires_ms > 0)
+      fact.certificate_left = std::chrono::milliseconds{device.certificate_expires_ms - now};
+    feed(fact, moment);
+    if (device.disk)
+      feed(Alerts::Disk{object, {device.disk->free_bytes}, {device.disk->total_bytes}}, moment);
+  }
+  const std::set<Alerts::Key> active = alerts_.active();
+  for (const auto& [kind, object] : active)
+    if (object.starts_with("device:") && !present.contains(object))
+      feed(Alerts::Gone{object}, moment);
+  return Done{};
+}
+
+void Watch::feed(const Alerts::Fact& fact, Moment moment) {
+  for (const Alerts::Action& action : alerts_.on(fact, moment.now)) {
+    if (const auto* begin = std::get_if<Alerts::Begin>(&action))
+      log::warning("alert_begins", {{"kind", Alerts::name_of(begin->kind)},
+                                    {"object", begin->object},
+                                    {"text", begin->text}});
+    else if (const auto* end = std::get_if<Alerts::End>(&action))
+      log::info("alert_ends", {{"kind", Alerts::name_of(end->kind)}, {"object", end->object}});
+    unkept_.push_back({action, moment.wall});
+  }
+}
+
+Status Watch::keep() {
+  for (; !unkept_.empty(); unkept_.pop_front()) {
+    const Change& change = unkept_.front();
+    const Act act{"origin", change.at};
+    Status done = Done{};
+    if (const auto* begin = std::get_if<Alerts::Begin>(&change.action))
+      done = catalog_.begin_alert(act, {.kind = std::string(Alerts::name_of(begin->kind)),
+                                        .object = begin->object,
+                                        .since_ms = change.at.ns / 1'000'000,
+                                        .text = begin->text});
+    else if (const auto* end = std::get_if<Alerts::End>(&change.action))
+      done = catalog_.end_alert(act, std::string(Alerts::name_of(end->kind)), end->object);
+    if (!done) return fail(std::move(done.error()).in("keeping an alert"));
+  }
+  return Done{};
+}
+
+}  // namespace lamina::origin
