@@ -4,7 +4,6 @@ cache, and goes on where it was when the origin restarts; then one whose pilot
 goes back, and which stops."""
 
 import os
-import shutil
 import sys
 
 sys.dont_write_bytecode = True
@@ -71,11 +70,9 @@ def scenario(stage):
     checks.check("the line carried it once", fetched <= payload * 1.02, f"{fetched} of {payload} bytes")
 
     # One whose pilot is taken back by hand.
-    tree = os.path.join(fleet.run_dir, "next")
-    shutil.copytree(stage.tree, tree, symlinks=True)
-    with open(os.path.join(tree, "etc/new"), "w", encoding="utf-8") as file:
+    with open(os.path.join(stage.tree, "etc/new"), "w", encoding="utf-8") as file:
         file.write("new\n")
-    fleet.capture(BASE, "2.0", tree)
+    fleet.capture(BASE, "2.0", stage.tree)
     create("second", f"{BASE}:2.0", "1 h")
     wait_until(lambda: row("second", pilot)["outcome"] == "succeeded", 90, "the pilot's success")
     pilot.command("revert")
