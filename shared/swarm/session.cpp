@@ -23,6 +23,7 @@
 #include "shared/base/assert.hpp"
 #include "shared/swarm/lease_plugins.hpp"
 #include "shared/swarm/libtorrent.hpp"
+#include "shared/swarm/no_hash_exchange.hpp"
 
 namespace lamina::swarm {
 namespace {
@@ -314,6 +315,8 @@ Status Session::add(const Buffer& bytes, const Held& held, const std::set<PackId
   params.flags &= ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
   params.flags |= lt::torrent_flags::disable_pex | lt::torrent_flags::disable_dht |
                   lt::torrent_flags::disable_lsd;
+  params.extensions.push_back(
+      [](const lt::torrent_handle&, lt::client_data_t) { return forbid_hash_exchange(); });
   if (state_->guard)
     params.extensions.push_back(
         [guard = state_->guard](const lt::torrent_handle&, lt::client_data_t) {
