@@ -90,6 +90,7 @@ void print_status(const json& status, std::ostream& out) {
   row("state", status.value("status", "") + (status.value("origin_reachable", false)
                                                  ? ", origin reachable"
                                                  : ", origin not reachable"));
+  if (status.contains("clock_trouble")) row("clock", status.value("clock_trouble", ""));
   row("target", std::to_string(status.value("target_sequence", 0)));
   row("applied", std::to_string(status.value("applied_sequence", 0)));
   row("peers", std::to_string(status.value("peers", 0)) +

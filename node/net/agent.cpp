@@ -325,11 +325,13 @@ void Agent::apply(const Reverted& reverted, Instant) {
   news_ = true;
 }
 
-void Agent::apply(const Renewed& renewed, Instant) {
+void Agent::apply(const Renewed& renewed, Instant now) {
   auto& certificate = renewed.swarm ? swarm_certificate_ : api_certificate_;
   certificate.renewing = false;
   certificate.failures = 0;
   certificate.expires = renewed.expires;
+  // A new one that is due already: this computer's clock is wrong, and the next would be no better.
+  if (renewed.expires - certificate.ahead <= now) certificate.again = now + limits_.renew_again;
 }
 
 void Agent::apply(const RenewFailed& failed, Instant now) {

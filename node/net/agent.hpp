@@ -32,6 +32,7 @@ class Agent {
     // for a long weekend still comes back with a valid one.
     Duration renew_ahead = std::chrono::hours{4 * 24};
     Duration swarm_renew_ahead = std::chrono::hours{10 * 24};
+    Duration renew_again = std::chrono::minutes{10};  // After one that is due as it comes.
     Duration sync_interval = std::chrono::minutes{60};
     // A budget of bytes is used when the site has had no holder of its lease for so long: longer
     // than a lease takes to move (5 s and a poll).

@@ -65,6 +65,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   WorkerLink worker;
   net::Timer worker_again;
   std::optional<Error> worker_error;  // Why the Agent has not started.
+  std::string clock_trouble;          // Empty: none was seen.
 
   std::optional<Agent> agent;
   std::deque<Agent::Event> events;
@@ -580,6 +581,16 @@ struct Service::State : std::enable_shared_from_this<State> {
     feed(Agent::RenewFailed{of_swarm, random_number()});
   }
 
+  // The origin issues nothing that has run out: then this computer's clock is ahead of it.
+  void check_clock(Instant expires) {
+    const Duration ago = loop.now() - expires;
+    clock_trouble.clear();
+    if (ago < Duration{}) return;
+    clock_trouble = "a certificate issued just now ran out " + to_text(ago) +
+                    " ago by this computer's clock: set the clock";
+    log::error("clock_wrong", {{"error", clock_trouble}});
+  }
+
   void renew_certificate() {
     auto key = os::read_text(state.device_key());
     auto csr = key ? net::make_request(*key) : Result<std::string>(fail(key.error()));
@@ -595,6 +606,7 @@ struct Service::State : std::enable_shared_from_this<State> {
           if (done) done = self.origin->use_certificate(reply->certificate_pem, key);
           if (!done) return self.renew_failed(false, done.error());
           log::info("certificate_renewed", {{"which", "api"}});
+          self.check_clock(*expires);
           self.feed(Agent::Renewed{false, *expires});
         }));
   }
@@ -781,6 +793,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     out["state"] = "running";
     out["status"] = wire::name_of(agent->status());
     out["origin_reachable"] = agent->origin_reachable();
+    if (!clock_trouble.empty()) out["clock_trouble"] = clock_trouble;
     out["target_sequence"] = agent->target() ? agent->target()->sequence : 0;
     out["applied_sequence"] = agent->applied_sequence();
     out["holds_lease"] = agent->leads();

@@ -296,6 +296,19 @@ TEST_CASE("agent: certificates are renewed before they end, and again after a fa
   CHECK(bench.all<Agent::Renew>().empty());
 }
 
+TEST_CASE("agent: with a wrong clock certificates are not renewed without end", "[node]") {
+  Bench bench;
+  bench.at(400 * 24h, Agent::Tick{});
+  CHECK(bench.all<Agent::Renew>().size() == 1);
+  // Issued by the origin's clock, a year behind: it is over as it comes.
+  bench.at(400 * 24h + 1s, Agent::Renewed{false, Instant{42 * 24h}});
+  CHECK(bench.all<Agent::Renew>().empty());
+  bench.at(400 * 24h + 9min, Agent::Tick{});
+  CHECK(bench.all<Agent::Renew>().empty());
+  bench.at(400 * 24h + 11min, Agent::Tick{});
+  CHECK(bench.all<Agent::Renew>().size() == 1);
+}
+
 TEST_CASE("agent: synchronization comes by interval and on request, never beside an apply",
           "[node]") {
   Bench bench;
