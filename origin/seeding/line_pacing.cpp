@@ -14,7 +14,6 @@ constexpr Duration kLookEvery = 300ms;
 constexpr Duration kSending = 1s;  // Without an acknowledgement for so long it does not send.
 constexpr const char* kUsual = "cubic";
 constexpr const char* kForLoss = "bbr";
-constexpr Duration kYieldingQueue = 40ms;  // Twice the target: somebody else fills the queue.
 
 }  // namespace
 
@@ -63,6 +62,8 @@ void LinePacing::look(Instant now) {
 
 void LinePacing::step(Instant now) {
   if (now - looked_ >= kLookEvery) look(now);
+  crowded_ = std::ranges::count_if(
+      lines_, [](const auto& line) { return line.second.pacing.is_crowded(); });
   for (auto& [peer, line] : lines_) decide(peer, line, now);
 }
 
@@ -88,6 +89,7 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   if (sending.empty()) return;
   seen.acked = line.acked;
   seen.lost = line.lost;
+  seen.is_among_ours = crowded_ > (line.pacing.is_crowded() ? 1 : 0);
   const auto decision = line.pacing.on(seen, now);
   if (decision.is_lossy != line.is_lossy) {
     line.is_lossy = decision.is_lossy;
@@ -102,10 +104,9 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
     static_cast<void>(flows_.pace(id, rate));
     if (decision.begin_anew) begin_anew(id, line.flows.at(id));
   }
-  const bool gives_way = line.pacing.queue() >= kYieldingQueue;
-  if (gives_way != line.gives_way && (gives_way || decision.begin_anew)) {
-    line.gives_way = gives_way;
-    log::debug(gives_way ? "line_busy" : "line_free",
+  if (line.pacing.stands_back() != line.stands_back) {
+    line.stands_back = line.pacing.stands_back();
+    log::debug(line.stands_back ? "line_busy" : "line_free",
                {{"peer", peer},
                 {"rate", decision.rate ? to_text(*decision.rate) : std::string("as TCP likes")}});
   }

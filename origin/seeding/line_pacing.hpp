@@ -39,7 +39,7 @@ class LinePacing {
     Bytes acked;  // Of all its connections, also of those that are gone.
     std::int64_t lost = 0;
     std::map<std::uint64_t, Flow> flows;
-    bool gives_way = false;  // As it was last logged.
+    bool stands_back = false;  // As it was last logged.
     bool is_lossy = false;
   };
 
@@ -52,6 +52,7 @@ class LinePacing {
   std::set<std::string> refused_;  // Congestion controls that the system does not give.
   os::TcpFlows flows_;
   Instant looked_{};
+  std::ptrdiff_t crowded_ = 0;         // Lines with a long queue, as of the last step.
   std::map<std::string, Line> lines_;  // By the peer's address.
 };
 

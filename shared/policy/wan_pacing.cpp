@@ -1,6 +1,7 @@
 #include "shared/policy/wan_pacing.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace lamina::policy {
 namespace {
@@ -17,6 +18,11 @@ constexpr double kLeast = 0.6;
 constexpr double kGrowth = 0.25;
 // How much of the allowed rate is used when the sender is not waiting for something else.
 constexpr double kBusy = 0.5;
+// After standing back, up to most of the usual rate: 0.6 s from a trickle.
+constexpr double kReturn = 1.0;
+constexpr double kReturned = 0.9;
+// Less of what is allowed comes through when others take their share.
+constexpr double kShareLost = 0.9;
 
 double seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
 
@@ -52,51 +58,78 @@ double WanPacing::delivered_lately(double delivered) {
   return *std::ranges::max_element(deliveries_);
 }
 
+// Whether the queue has been somebody else's for a while.
+bool WanPacing::sees_others(const Seen& seen, Instant now) {
+  if (!is_crowded() || seen.is_among_ours) return crowd_.reset(), false;
+  if (!crowd_) crowd_ = Crowd{now, seen.acked, seen.lost, rate_.value_or(0)};
+  const Duration lasted = now - crowd_->since;
+  if (!rate_ || lasted < limits_.others_last) return false;
+  const double came = static_cast<double>((seen.acked - crowd_->acked).count) * 8 / seconds(lasted);
+  return came < kShareLost * crowd_->rate || seen.lost > crowd_->lost;
+}
+
 WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
-  const auto current = [this] {
-    return rate_ ? std::optional(BitRate{static_cast<std::int64_t>(*rate_)}) : std::nullopt;
-  };
-  if (seen.rtt <= Duration{} || seen.rtt_min <= Duration{} ||
-      (decided_ && now - *decided_ < std::max(limits_.interval, seen.rtt)))
-    return {current(), false, is_lossy_};
-  note_base(seen.rtt_min, now);
-  const Duration base = base_before_ ? std::min(*base_, *base_before_) : *base_;
-  const Duration queue = std::max(Duration{}, seen.rtt - base);
-  note_losses(seen.lost, queue, now);
-  queue_ = queue;
+  bool begin_anew = false;
+  if (seen.rtt > Duration{} && seen.rtt_min > Duration{}) {
+    note_base(seen.rtt_min, now);
+    const Duration base = base_before_ ? std::min(*base_, *base_before_) : *base_;
+    const Duration queue = std::max(Duration{}, seen.rtt - base);
+    note_losses(seen.lost, queue, now);
+    queue_ = queue;
+    if (back_until_) {
+      if (queue_ > limits_.target) back_until_ = now + limits_.stand_back;
+      if (now >= *back_until_) {
+        back_until_.reset();
+        begin_anew = true;
+        decided_ = now;
+        acked_ = seen.acked;
+        deliveries_ = {};
+      }
+    } else if (sees_others(seen, now)) {
+      usual_ = std::max(usual_.value_or(0), *rate_);
+      rate_ =
+          std::max(limits_.trickle * *usual_, static_cast<double>(limits_.floor.bits_per_second));
+      back_until_ = now + limits_.stand_back;
+      crowd_.reset();
+    } else if (!decided_ || now - *decided_ >= std::max(limits_.interval, seen.rtt)) {
+      decide(seen, now);
+    }
+  }
+  const auto rate =
+      rate_ ? std::optional(BitRate{static_cast<std::int64_t>(*rate_)}) : std::nullopt;
+  return {rate, begin_anew, is_lossy_};
+}
+
+void WanPacing::decide(const Seen& seen, Instant now) {
   const Bytes came = seen.acked - acked_;
   acked_ = seen.acked;
-  if (!decided_) return decided_ = now, Decision{current(), false, is_lossy_};
-  const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *decided_);
-  decided_ = now;
+  const auto before = std::exchange(decided_, now);
+  if (!before) return;
+  const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
   const double lately = delivered_lately(delivered);
-
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
   const double calm = std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt));
   const double over = seconds(queue_) / target - 1;  // -1: no queue, 0: as long as it should be.
-  bool begin_anew = false;
   if (over >= 0) {
     const double next = over <= 1
                             ? lately * (1 - calm * kGain * over)
                             : delivered * std::max(kLeast, 1 - kGain - kGainBeyond * (over - 1));
     rate_ = std::max(next, static_cast<double>(limits_.floor.bits_per_second));
-    if (over > 1) lowest_ = std::min(lowest_.value_or(*rate_), *rate_);
+    usual_.reset();  // The queue says what the line gives now.
   } else if (rate_) {
     // A packet or two are no measure: then anything that came counts as busy.
     const double packets = *rate_ * seconds(std::max(limits_.interval, seen.rtt)) / (8 * 1500);
     const bool is_busy = packets < 8 ? came.count > 0 : delivered > kBusy * *rate_;
-    if (over < -0.75) {
-      if (is_busy) rate_ = std::max(*rate_, delivered) * (1 + calm * kGrowth);
-    } else if (is_busy) {
+    if (!is_busy) return;
+    if (usual_ && *rate_ >= kReturned * *usual_) usual_.reset();
+    if (usual_)
+      rate_ = std::min(*rate_ * (1 + calm * kReturn), *usual_);
+    else if (over < -0.75)
+      rate_ = std::max(*rate_, delivered) * (1 + calm * kGrowth);
+    else
       rate_ = std::max(over < -0.5 ? *rate_ : 0, lately * (1 - calm * kGain * over));
-    }
-    if (lowest_ && over < -0.5 && *rate_ > 2 * *lowest_) {
-      lowest_.reset();
-      begin_anew = true;
-    }
   }
-  return {current(), begin_anew, is_lossy_};
 }
 
 }  // namespace lamina::policy

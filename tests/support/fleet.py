@@ -1,6 +1,7 @@
 """Lamina's own programs in a lab: an origin with its seeder, devices with worker and network process,
 and the administrator's command line. The command lines are those of docs/operator.md."""
 
+import glob
 import json
 import os
 import pwd
@@ -52,6 +53,8 @@ class Device:
         os.chmod(self.home, 0o755)
         self.worker = self.node = None
         self.own_filter = []  # rsync rules for what a scenario puts on this device beside the layers.
+        self.clock_seconds = 0.0  # What its clock is ahead of the others'.
+        self.env = None
         self.id = ""
 
     def give_identity(self):
@@ -82,11 +85,25 @@ class Device:
                  "--hardware-uuid", HARDWARE_UUID]
         if os.geteuid() == 0:
             words += ["--user", fleet.user]
-        done = fleet.lab.run(words, self.space, check=check)
+        done = fleet.lab.run(words, self.space, check=check, env=self.env)
         if done.code == 0:
             with open(os.path.join(self.state, "node.json"), encoding="utf-8") as file:
                 self.id = json.load(file)["device"]
         return done
+
+    def set_clock(self, offset):
+        """A wrong clock ("+365d", "-10m") for programs that are started from now on; "" is the right one. By
+        libfaketime: only the wall clock is wrong."""
+        self.env, self.clock_seconds = None, 0.0
+        if not offset:
+            return
+        number, unit = float(offset[:-1]), {"s": 1, "m": 60, "h": 3600, "d": 86400}[offset[-1]]
+        found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        if not found:
+            raise LabError("libfaketime is not installed: apt-get install faketime")
+        self.clock_seconds = number * unit
+        self.env = dict(os.environ, LD_PRELOAD=found[0], FAKETIME=f"{self.clock_seconds:+.0f}",
+                        FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1")
 
     def start(self):
         self.start_worker()
@@ -99,14 +116,14 @@ class Device:
             words = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=" + ",".join(
                 ["-all", *("+" + capability for capability in worker_capabilities())]), *words]
         # No network at all for the process that runs as root.
-        self.worker = self.fleet.lab.start(f"worker-{self.number}", words, None)
+        self.worker = self.fleet.lab.start(f"worker-{self.number}", words, None, env=self.env)
 
     def start_node(self):
         words = [self.fleet.program("node/lamina-node"), "run", "--state", self.state, "--swarm-listen",
                  f"{self.address}:{SWARM_PORT + (self.number if not self.fleet.net.shaped else 0)}"]
         if os.geteuid() == 0:
             words += ["--user", self.fleet.user]
-        self.node = self.fleet.lab.start(f"node-{self.number}", words, self.space)
+        self.node = self.fleet.lab.start(f"node-{self.number}", words, self.space, env=self.env)
 
     def stop(self):
         for process in (self.node, self.worker):
@@ -137,7 +154,7 @@ class Device:
             if match:
                 seconds = time.mktime(time.strptime(match.group(1) + " UTC", "%Y-%m-%dT%H:%M:%S %Z")) - time.timezone
                 fields = {key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', match.group(3))}
-                found.append((seconds + int(match.group(2)) / 1000, fields))
+                found.append((seconds + int(match.group(2)) / 1000 - self.clock_seconds, fields))
         return found
 
 
@@ -236,9 +253,10 @@ class Fleet:
     def device_records(self):
         return {record["id"]: record for record in self.cli_json("device", "ls")}
 
-    def assign(self, layers, site="branch"):
+    def assign(self, layers, site="branch", budget=None):
         """Returns the time when the origin accepted it (seconds since 1970)."""
-        self.cli("assign", "--site", site, "--layers", ",".join(layers))
+        self.cli("assign", "--site", site, "--layers", ",".join(layers),
+                 *(["--wan-budget", budget] if budget else []))
         return time.time()
 
     def wait_applied(self, layers, seconds, devices=None, each=None):

@@ -291,14 +291,16 @@ class Counters:
 
 
 class Branch:
-    """A site behind a line. Addresses: the origin 10.80.0.2, device i 10.80.2.(10+i)."""
+    """Sites behind a line. Addresses: the origin 10.80.0.2, device i 10.80.(2+site).(10+i); devices are dealt to
+    the sites in turn."""
 
     ORIGIN = "10.80.0.2"
     SUBNET = "10.80.2.0/24"
     shaped = True
 
-    def __init__(self, lab, build, devices, rate=20_000_000, rtt_ms=30, loss=0.0, queue_ms=60, congestion="cubic"):
-        self.lab, self.rate, self.rtt_ms = lab, rate, rtt_ms
+    def __init__(self, lab, build, devices, rate=20_000_000, rtt_ms=30, loss=0.0, queue_ms=60, congestion="cubic",
+                 sites=1):
+        self.lab, self.rate, self.rtt_ms, self.sites = lab, rate, rtt_ms, sites
         self.congestion = congestion
         self.origin = lab.namespace("origin")
         self.near, self.far = lab.namespace("near"), lab.namespace("far")
@@ -323,12 +325,13 @@ class Branch:
         for router, other, address in ((self.near, self.far, "10.80.1.2"), (self.far, self.near, "10.80.1.1")):
             peer = json.loads(ip("-n", other, "-j", "link", "show", "dev", "wan0"))[0]["address"]
             ip("-n", router, "neigh", "replace", address, "lladdr", peer, "dev", "wan0", "nud", "permanent")
-        ip("-n", self.near, "route", "add", self.SUBNET, "via", "10.80.1.2")
         ip("-n", self.far, "route", "add", "default", "via", "10.80.1.1")
-
-        ip("-n", self.far, "link", "add", "lan0", "type", "bridge")
-        ip("-n", self.far, "addr", "add", "10.80.2.1/24", "dev", "lan0")
-        ip("-n", self.far, "link", "set", "lan0", "up")
+        for site in range(sites):
+            ip("-n", self.near, "route", "add", self.subnet(site), "via", "10.80.1.2")
+            ip("-n", self.far, "link", "add", f"lan{site}", "type", "bridge")
+            ip("-n", self.far, "addr", "add", self.gateway(site) + "/24", "dev", f"lan{site}")
+            ip("-n", self.far, "link", "set", f"lan{site}", "up")
+        self._watched = False
         for _ in range(devices):
             self.add_device()
 
@@ -349,18 +352,75 @@ class Branch:
         # The machine's default may be bbr: a measurement names its congestion control.
         ip("-n", name_space, "route", "replace", "default", "via", gateway, "congctl", self.congestion)
 
+    def subnet(self, site):
+        return f"10.80.{2 + site}.0/24"
+
+    def gateway(self, site):
+        return f"10.80.{2 + site}.1"
+
+    def site_of(self, number):
+        return (number - 1) % self.sites
+
     def add_device(self):
-        """One more namespace on the LAN; returns its number, counted from 1."""
+        """One more namespace on the LAN whose turn it is; returns its number, counted from 1."""
         number = len(self.devices) + 1
-        space = self.lab.namespace(f"device{number}")
-        self._cable(space, "eth0", self.device_address(number) + "/24", self.far, f"port{number}", None)
-        ip("-n", self.far, "link", "set", f"port{number}", "master", "lan0")
-        self._default_route(space, "10.80.2.1")
-        self.devices.append(space)
+        self.devices.append(self._plug(f"device{number}", self.device_address(number), self.site_of(number),
+                                       f"port{number}"))
         return number
 
+    def add_stranger(self, site=0):
+        """A namespace on a site's LAN that is no device: a visitor's computer."""
+        return self._plug("stranger", f"10.80.{2 + site}.200", site, "guest0")
+
+    def _plug(self, name, address, site, port):
+        space = self.lab.namespace(name)
+        self._cable(space, "eth0", address + "/24", self.far, port, None)
+        ip("-n", self.far, "link", "set", port, "master", f"lan{site}")
+        self.route_home(space, site)
+        return space
+
+    def route_home(self, space, site):
+        """The way out of a site, also after its cable was out."""
+        self._default_route(space, self.gateway(site))
+
     def device_address(self, number):
-        return f"10.80.2.{10 + number}"
+        return f"10.80.{2 + self.site_of(number)}.{10 + number}"
+
+    def unplug(self, number):
+        ip("-n", self.devices[number - 1], "link", "set", "eth0", "down")
+
+    def plug_in(self, number):
+        ip("-n", self.devices[number - 1], "link", "set", "eth0", "up")
+        self.route_home(self.devices[number - 1], self.site_of(number))
+
+    def cut(self):
+        ip("-n", self.near, "link", "set", "origin0", "down")
+
+    def mend(self):
+        ip("-n", self.near, "link", "set", "origin0", "up")
+
+    def _rules(self, *rules):
+        for rule in rules:
+            self.lab.run(["nft", *rule.split()], self.far)
+
+    def close_port(self, port):
+        """A firewall between the sites and the origin that lets a TCP port's connections through to nobody."""
+        self._rules("add table inet firewall",
+                    "add chain inet firewall out { type filter hook forward priority 0 ; }",
+                    f"add rule inet firewall out oifname wan0 tcp dport {port} reject with tcp reset")
+
+    def watch_between_sites(self):
+        self._rules("add table inet watch", "add chain inet watch between { type filter hook forward priority 1 ; }",
+                    *(f"add rule inet watch between iifname lan{a} oifname lan{b} counter"
+                      for a in range(self.sites) for b in range(self.sites) if a != b))
+        self._watched = True
+
+    def bytes_between_sites(self):
+        if not self._watched:
+            return 0
+        listed = json.loads(self.lab.run(["nft", "-j", "list", "table", "inet", "watch"], self.far).out)
+        return sum(part["counter"]["bytes"] for item in listed["nftables"] for part in item.get("rule", {}).get("expr", [])
+                   if "counter" in part)
 
     def counters(self):
         """Read on the routers' own interfaces: what came out of the line at either end."""

@@ -30,17 +30,23 @@ class Stage:
         self.fleet.init_origin()
         self.fleet.start_origin()
         _, packs, _ = self.fleet.capture(BASE, "1.0", self.tree)
-        self.fleet.cli("site", "add", "branch", "--subnet", self.net.SUBNET)
+        self.sites = ["branch"] + [f"branch{site + 1}" for site in range(1, getattr(self.net, "sites", 1))]
+        for number, site in enumerate(self.sites):
+            self.fleet.cli("site", "add", site, "--subnet", self.net.subnet(number) if number else self.net.SUBNET)
         return sum(packs.values())
 
-    def devices(self, start=True):
-        """Enrols a device for each namespace, places them in the site and starts them."""
+    def devices(self, start=True, enroll=None):
+        """Enrols a device for each namespace, places them in their sites and starts them. enroll(device, token) may
+        take the place of Device.enroll."""
         token = self.fleet.token("scenario", len(self.net.devices))
-        for _ in self.net.devices:
+        for number, _ in enumerate(self.net.devices):
             device = self.fleet.add_device()
             device.give_identity()
-            device.enroll(token)
-            self.fleet.cli("device", "assign", device.id, "--site", "branch")
+            if enroll:
+                enroll(device, token)
+            else:
+                device.enroll(token)
+            self.fleet.cli("device", "assign", device.id, "--site", self.sites[number % len(self.sites)])
             if start:
                 device.start()
         return self.fleet.devices

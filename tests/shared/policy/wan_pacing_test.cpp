@@ -28,7 +28,6 @@ struct Line {
   double ours_delivered = 0;  // Bits since reset().
   double others_delivered = 0;
   double queue_longest = 0;
-  int anew = 0;
   std::deque<std::pair<double, double>> seen;  // When, queue.
   std::optional<BitRate> allowed;
 
@@ -65,7 +64,6 @@ struct Line {
                    .acked = {static_cast<std::int64_t>(acked)}},
                   Instant{Duration{static_cast<std::int64_t>(now * 1e9)}});
     allowed = decision.rate;
-    anew += decision.begin_anew;
   }
 
   void reset() { ours_delivered = others_delivered = queue_longest = 0; }
@@ -97,13 +95,11 @@ TEST_CASE("wan pacing: it gives way to a bulk flow, and takes the line back", "[
   line.run(10);
   CAPTURE(queue_most);
   CHECK(share(line.others_delivered, line, 10) > 0.85);
-  CHECK(line.anew == 0);
   line.window = 0;
   line.run(4);
   line.reset();
   line.run(1);
   CHECK(share(line.ours_delivered, line, 1) > 0.9);
-  CHECK(line.anew == 1);
 }
 
 TEST_CASE("wan pacing: never slower than the floor", "[wan_pacing]") {
@@ -181,5 +177,58 @@ TEST_CASE("wan pacing: a line that loses packets without a queue is lossy", "[wa
       CHECK_FALSE(step(100ms, 1));
       CHECK_FALSE(step(45ms, 1));
     }
+  }
+}
+
+TEST_CASE("wan pacing: before a queue of others it stands back, and comes back at once",
+          "[wan_pacing]") {
+  WanPacing pacing;
+  Instant now{1s};
+  std::int64_t acked = 0;
+  std::int64_t lost = 0;
+  bool among_ours = false;
+  const auto step = [&](Duration rtt, double share_of_20_mbit) {
+    acked += static_cast<std::int64_t>(20e6 / 8 * 0.05 * share_of_20_mbit);
+    return pacing.on(
+        {.rtt = rtt, .rtt_min = 40ms, .acked = {acked}, .lost = lost, .is_among_ours = among_ours},
+        now += 50ms);
+  };
+  for (int i = 0; i < 40; ++i) step(60ms, 1);
+  const double usual = static_cast<double>(step(60ms, 1).rate.value().bits_per_second);
+  CHECK(usual == Approx(20e6).epsilon(0.05));
+  SECTION("a queue of our own, or a moment's, is none") {
+    for (int i = 0; i < 20; ++i) step(i % 4 == 3 ? 60ms : 90ms, 1);
+    CHECK_FALSE(pacing.stands_back());
+  }
+  SECTION("others take their share") {
+    int steps = 0;
+    while (!pacing.stands_back() && ++steps < 20) step(90ms, 0.6);
+    CHECK(steps <= 4);
+    CHECK(static_cast<double>(step(90ms, 0.05).rate.value().bits_per_second) < 0.06 * usual);
+    for (int i = 0; i < 200; ++i) CHECK_FALSE(step(90ms, 0.05).begin_anew);
+    // They are gone.
+    int anew = 0;
+    int until_back = 0;
+    double rate = 0;
+    while (rate < 0.8 * usual && ++until_back < 200) {
+      const auto decision = step(45ms, rate / 20e6);
+      anew += decision.begin_anew;
+      rate = static_cast<double>(decision.rate.value().bits_per_second);
+    }
+    CHECK(anew == 1);
+    CHECK(until_back * 50ms > 2000ms);
+    CHECK(until_back * 50ms < 3500ms);
+  }
+  SECTION("another line of ours is nobody else") {
+    among_ours = true;
+    for (int i = 0; i < 20; ++i) step(90ms, 0.6);
+    CHECK_FALSE(pacing.stands_back());
+  }
+  SECTION("losses in a long queue are a sign as well") {
+    lost = 3;
+    step(90ms, 1);
+    lost = 9;
+    for (int i = 0; i < 3; ++i) step(90ms, 1);
+    CHECK(pacing.stands_back());
   }
 }
