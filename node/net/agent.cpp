@@ -256,6 +256,7 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (found == layers_.end() || found->second.phase == Layer::Phase::records)
     return "waiting-for-records";
   if (found->second.phase == Layer::Phase::complete) return "local-cache";
+  if (clock_is_wrong_) return "waiting-for-clock";
   if (lease_ && over_https_) return "origin-by-https";
   if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
   if (site_has_holder_) return "lan-peer";
@@ -332,6 +333,9 @@ void Agent::apply(const Renewed& renewed, Instant now) {
   certificate.expires = renewed.expires;
   // A new one that is due already: this computer's clock is wrong, and the next would be no better.
   if (renewed.expires - certificate.ahead <= now) certificate.again = now + limits_.renew_again;
+  // By such a clock the site's other devices have no valid certificates either: nothing would come
+  // from them, and everything once more over the line.
+  if (!renewed.swarm) clock_is_wrong_ = renewed.expires <= now;
 }
 
 void Agent::apply(const RenewFailed& failed, Instant now) {
@@ -365,7 +369,7 @@ bool Agent::is_apply_wanted() const {
 
 std::vector<wire::Want> Agent::wants() const {
   std::vector<wire::Want> list;
-  if (rule_.no_download) return list;
+  if (rule_.no_download || clock_is_wrong_) return list;
   for (const auto& [id, layer] : layers_)
     if (layer.phase == Layer::Phase::fetching) list.push_back({id, layer.missing.count});
   return list;

@@ -206,7 +206,8 @@ class Agent {
   // because no seeder can be reached), "waiting-for-records", "waiting-for-lease",
   // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
   // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
-  // "waiting-for-admission" (other sites of the layer's rollout come first).
+  // "waiting-for-admission" (other sites of the layer's rollout come first), "waiting-for-clock"
+  // (this computer's clock is ahead of every certificate).
   std::string_view reason(const LayerId& layer) const;
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
   struct Layer {
@@ -297,7 +298,8 @@ class Agent {
   bool over_https_ = false;       // How the line is used, while a lease is held.
   bool site_has_holder_ = false;  // Another device.
   bool appoint_ = true;
-  RuleChanged rule_;         // In force.
+  RuleChanged rule_;  // In force.
+  bool clock_is_wrong_ = false;
   std::set<LayerId> withheld_;
   Instant wanting_since_{};  // Nobody of the site fetches what this device lacks.
   Instant target_issued_{};  // Of the target, on this timeline.

@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration kLookEvery = 300ms;
 constexpr Duration kSending = 1s;  // Without an acknowledgement for so long it does not send.
+constexpr double kAlike = 0.2;
 constexpr const char* kUsual = "cubic";
 constexpr const char* kForLoss = "bbr";
 
@@ -73,6 +74,7 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   for (auto& [id, flow] : line.flows) {
     const auto measure = flows_.measure(id);
     if (!measure || measure->rtt_min <= Duration{}) continue;
+    flow.lately += (static_cast<double>((measure->acked - flow.acked).count) - flow.lately) / 16;
     if (measure->acked > flow.acked) {
       line.acked += measure->acked - flow.acked;
       flow.acked = measure->acked;
@@ -97,16 +99,24 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
     for (auto& [id, flow] : line.flows) use(line.is_lossy ? kForLoss : kUsual, id, flow);
   }
   if (!options_.give_way) return;
+  double lately = 1;
+  for (const std::uint64_t id : sending) lately += line.flows.at(id).lately;
   for (const std::uint64_t id : sending) {
     std::optional<BitRate> rate = decision.rate;
-    if (rate) rate->bits_per_second /= static_cast<std::int64_t>(sending.size());
+    if (rate && sending.size() > 1) {
+      // A part of it to each alike, so that one that has more to send from now on can show it.
+      const double share = kAlike / static_cast<double>(sending.size()) +
+                           (1 - kAlike) * line.flows.at(id).lately / lately;
+      rate->bits_per_second =
+          static_cast<std::int64_t>(static_cast<double>(rate->bits_per_second) * share);
+    }
     // It may be gone since it was measured; look() finds out.
     static_cast<void>(flows_.pace(id, rate));
     if (decision.begin_anew) begin_anew(id, line.flows.at(id));
   }
   if (line.pacing.stands_back() != line.stands_back) {
     line.stands_back = line.pacing.stands_back();
-    log::debug(line.stands_back ? "line_busy" : "line_free",
+    log::info(line.stands_back ? "line_busy" : "line_free",
                {{"peer", peer},
                 {"rate", decision.rate ? to_text(*decision.rate) : std::string("as TCP likes")}});
   }

@@ -1,9 +1,9 @@
 // LinePacing keeps what a seeder sends over each line out of other traffic's way.
 //
 // All connections from one address share a line, and one decision (policy::WanPacing); those that
-// send share its rate. Congestion control is cubic, and bbr on a line that loses packets without a
-// queue, where the system has it; where it has not, the system's own stays, which is said once in
-// the log. One thread; call step() about ten times a second.
+// send share its rate as they did lately. Congestion control is cubic, and bbr on a line that loses
+// packets without a queue, where the system has it; where it has not, the system's own stays, which
+// is said once in the log. One thread; call step() about ten times a second.
 #pragma once
 
 #include <map>
@@ -32,7 +32,8 @@ class LinePacing {
     std::string congestion_control;  // That was set; empty: none.
     std::int64_t lost = 0;
     Bytes acked;
-    Instant moved;  // The last time that more was acknowledged.
+    Instant moved;      // The last time that more was acknowledged.
+    double lately = 0;  // Bytes acknowledged a step, on average over about a second.
   };
   struct Line {
     policy::WanPacing pacing;

@@ -28,13 +28,13 @@ double seconds(Duration duration) { return static_cast<double>(duration.count())
 
 }  // namespace
 
-void WanPacing::note_base(Duration rtt_min, Instant now) {
+void WanPacing::note_base(Duration rtt, Instant now) {
   if (!base_ || now - window_began_ >= limits_.base_window) {
     base_before_ = base_;
-    base_ = rtt_min;
+    base_ = rtt;
     window_began_ = now;
   }
-  base_ = std::min(*base_, rtt_min);
+  base_ = std::min(*base_, rtt);
 }
 
 // A loss counts when there was hardly a queue before it and after it.
@@ -60,36 +60,71 @@ double WanPacing::delivered_lately(double delivered) {
 
 // Whether the queue has been somebody else's for a while.
 bool WanPacing::sees_others(const Seen& seen, Instant now) {
-  if (!is_crowded() || seen.is_among_ours) return crowd_.reset(), false;
-  if (!crowd_) crowd_ = Crowd{now, seen.acked, seen.lost, rate_.value_or(0)};
+  const bool is_settled = rate_ && now >= rated_ + limits_.settle;
+  if (!is_crowded() || seen.is_among_ours || !is_settled) return crowd_.reset(), false;
+  if (!crowd_) crowd_ = Crowd{now, seen.acked, seen.lost, *rate_};
   const Duration lasted = now - crowd_->since;
-  if (!rate_ || lasted < limits_.others_last) return false;
+  if (lasted < limits_.others_last) return false;
   const double came = static_cast<double>((seen.acked - crowd_->acked).count) * 8 / seconds(lasted);
   return came < kShareLost * crowd_->rate || seen.lost > crowd_->lost;
+}
+
+// Whether that is over.
+bool WanPacing::stand_back(const Seen& seen, Instant now) {
+  if (queue_ > limits_.target) back_until_ = now + limits_.stand_back;
+  if (probe(seen, now)) back_until_ = now;
+  if (now < *back_until_) return false;
+  back_until_.reset();
+  probe_.reset();
+  decided_ = now;
+  acked_ = seen.acked;
+  deliveries_ = {};
+  return true;
+}
+
+// Whether the round trips are what they are without a queue.
+bool WanPacing::probe(const Seen& seen, Instant now) {
+  const auto floor = static_cast<double>(limits_.floor.bits_per_second);
+  if (!probe_) {
+    if (now - probed_at_ < limits_.probe_after) return false;
+    probe_ = Probe{now, seen.acked, seen.lost, queue_};
+    rate_ = std::max(limits_.probe * *usual_, floor);
+    return false;
+  }
+  // What is sent is acknowledged a round trip later.
+  const Duration lasted = now - probe_->since;
+  if (lasted < limits_.probe_lasts + seen.rtt) return false;
+  const double came = static_cast<double>((seen.acked - probe_->acked).count) * 8;
+  const bool all_came = came >= kShareLost * *rate_ * seconds(lasted - seen.rtt);
+  const bool is_free = all_came && (is_lossy_ || seen.lost == probe_->lost) &&
+                       queue_ < probe_->queue + limits_.target / 2;
+  probe_.reset();
+  probed_at_ = now;
+  rate_ = std::max(limits_.trickle * *usual_, floor);
+  if (!is_free) return false;
+  base_ = seen.rtt;
+  base_before_.reset();
+  window_began_ = now;
+  return true;
 }
 
 WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
   bool begin_anew = false;
   if (seen.rtt > Duration{} && seen.rtt_min > Duration{}) {
-    note_base(seen.rtt_min, now);
+    // The smallest of all is from before there was a queue of ours.
+    note_base(base_ ? seen.rtt : seen.rtt_min, now);
     const Duration base = base_before_ ? std::min(*base_, *base_before_) : *base_;
     const Duration queue = std::max(Duration{}, seen.rtt - base);
     note_losses(seen.lost, queue, now);
     queue_ = queue;
     if (back_until_) {
-      if (queue_ > limits_.target) back_until_ = now + limits_.stand_back;
-      if (now >= *back_until_) {
-        back_until_.reset();
-        begin_anew = true;
-        decided_ = now;
-        acked_ = seen.acked;
-        deliveries_ = {};
-      }
+      begin_anew = stand_back(seen, now);
     } else if (sees_others(seen, now)) {
       usual_ = std::max(usual_.value_or(0), *rate_);
       rate_ =
           std::max(limits_.trickle * *usual_, static_cast<double>(limits_.floor.bits_per_second));
       back_until_ = now + limits_.stand_back;
+      probed_at_ = now;
       crowd_.reset();
     } else if (!decided_ || now - *decided_ >= std::max(limits_.interval, seen.rtt)) {
       decide(seen, now);
@@ -115,6 +150,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
     const double next = over <= 1
                             ? lately * (1 - calm * kGain * over)
                             : delivered * std::max(kLeast, 1 - kGain - kGainBeyond * (over - 1));
+    if (!rate_) rated_ = now;
     rate_ = std::max(next, static_cast<double>(limits_.floor.bits_per_second));
     usual_.reset();  // The queue says what the line gives now.
   } else if (rate_) {

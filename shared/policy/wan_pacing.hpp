@@ -42,6 +42,16 @@ class WanPacing {
     Duration others_last = std::chrono::milliseconds{100};
     Duration stand_back = std::chrono::milliseconds{2000};
     double trickle = 0.05;  // Of the usual rate.
+    // A queue that stays for so long while it stands back is looked into: for `probe_lasts` more is
+    // sent, and if all of that arrives, nothing is lost, and the queue grows by less than half the
+    // target, there is no queue, and round trips just take longer now (another route, a radio link,
+    // a busy computer). Costs a transfer that is really there 1 % of the line.
+    Duration probe_after = std::chrono::seconds{8};
+    Duration probe_lasts = std::chrono::milliseconds{400};
+    double probe = 0.25;  // Of the usual rate.
+    // A connection's slow start fills the queue and loses packets by itself; for so long after the
+    // first rate its traces are not taken for others.
+    Duration settle = std::chrono::seconds{1};
     // So many packets lost without a queue, each within `lossy_window` of the one before, are no
     // chance.
     int lossy_after = 4;
@@ -79,9 +89,11 @@ class WanPacing {
   bool stands_back() const { return back_until_.has_value(); }
 
  private:
-  void note_base(Duration rtt_min, Instant now);
+  void note_base(Duration rtt, Instant now);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
+  bool stand_back(const Seen& seen, Instant now);
+  bool probe(const Seen& seen, Instant now);
   void decide(const Seen& seen, Instant now);
   double delivered_lately(double delivered);
 
@@ -100,6 +112,7 @@ class WanPacing {
   std::optional<Instant> lost_at_;
   bool is_lossy_ = false;
   std::optional<double> rate_;  // Bits per second.
+  Instant rated_{};             // When there was one first.
   struct Crowd {                // A queue of twice the target.
     Instant since;
     Bytes acked;  // Then.
@@ -109,6 +122,14 @@ class WanPacing {
   std::optional<Crowd> crowd_;
   std::optional<Instant> back_until_;  // While it stands back.
   std::optional<double> usual_;        // The rate before that, while it is not reached again.
+  struct Probe {
+    Instant since;
+    Bytes acked;  // Then, as the next ones.
+    std::int64_t lost = 0;
+    Duration queue{};
+  };
+  Instant probed_at_{};  // The end of the last one, or when it began to stand back.
+  std::optional<Probe> probe_;
 };
 
 }  // namespace lamina::policy

@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "shared/base/log.hpp"
-#include "shared/swarm/lease_plugins.hpp"
+#include "shared/swarm/plugins.hpp"
 
 namespace lamina::swarm {
 

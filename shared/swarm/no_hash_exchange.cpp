@@ -1,9 +1,9 @@
-#include "shared/swarm/no_hash_exchange.hpp"
-
 #include <libtorrent/peer_connection.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/torrent_peer.hpp>
 #include <vector>
+
+#include "shared/swarm/plugins.hpp"
 
 namespace lamina::swarm {
 namespace {

@@ -21,9 +21,8 @@
 #include <libtorrent/torrent_status.hpp>
 
 #include "shared/base/assert.hpp"
-#include "shared/swarm/lease_plugins.hpp"
 #include "shared/swarm/libtorrent.hpp"
-#include "shared/swarm/no_hash_exchange.hpp"
+#include "shared/swarm/plugins.hpp"
 
 namespace lamina::swarm {
 namespace {

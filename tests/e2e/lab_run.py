@@ -111,8 +111,8 @@ class Run:
         if scenario["sites"] > 1:
             self.net.watch_between_sites()
         self.devices = self.stage.devices(start=False, enroll=self.enroll)
-        if scenario["disk_share"]:
-            self.limit_disk(self.devices[-1], scenario["disk_share"])
+        if any(fault["do"] == "fill-disk" for fault in scenario["fault"]):
+            self.give_own_disk(self.devices[-1])
         # The others come when the one with the wrong clock holds the lease.
         self.first = self.devices[:1] if scenario["clock_reflector"] else self.devices
         for device in self.first:
@@ -161,16 +161,19 @@ class Run:
             device.enroll(token)
         elif offset:
             print(f"   {device.name} enrolled with its clock {offset} off", flush=True)
+            if device.clock_seconds > 86400:
+                self.faults.away.append(device)
+                self.faults.back.append(lambda: self.correct_clock(device))
 
-    def limit_disk(self, device, share):
+    def give_own_disk(self, device):
         cache = os.path.join(device.state, "cache")
         owner, kept = os.stat(cache), cache + ".kept"
         subprocess.run(["cp", "-a", cache, kept], check=True, timeout=20)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={int(share * self.payload)},mode=0{owner.st_mode & 0o777:o},"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={4 * self.payload},mode=0{owner.st_mode & 0o777:o},"
                         f"uid={owner.st_uid},gid={owner.st_gid}", "lamina-lab", cache], check=True, timeout=20)
         self.mounted.append(cache)
         subprocess.run(["cp", "-aT", kept, cache], check=True, timeout=20)
-        self.small = device
+        self.faults.small = device
 
     def unmount(self):
         for path in self.mounted:
@@ -250,7 +253,7 @@ class Run:
         lasting = sum(fault.get("seconds", 0) for fault in scenario["fault"]) + 60 * scenario["rule_minutes"] * bool(
             scenario["rule_kilobytes"])
         end = time.monotonic() + 3 * self.ideal + lasting + 90
-        read_at, room_made, least = 0.0, not scenario["disk_share"], {}
+        read_at, least = 0.0, {}
         while faults.waiting or faults.lasting or self.missing():
             if time.monotonic() - read_at > 0.25:
                 read_at = time.monotonic()
@@ -259,9 +262,6 @@ class Run:
             for process in [self.fleet.serve, self.fleet.seed, *(d.node for d in self.devices if d not in faults.away)]:
                 if process and not process.running():
                     raise LabError(f"{process.name} ended: {process.tail(1)}")
-            if not room_made and self.missing() == [self.small] and self.says_full():
-                room_made = True
-                subprocess.run(["mount", "-o", f"remount,size={3 * self.payload}", self.mounted[0]], check=True, timeout=20)
             if time.monotonic() > end:
                 names = ", ".join(device.name for device in self.missing())
                 raise LabError(f"{names or 'nobody'} lacks the layer; {len(faults.waiting)} faults did not come about")
@@ -272,7 +272,6 @@ class Run:
         self.last = max(device.events("layer_complete")[-1][0] for device in survivors) - self.started
         back = faults.finish()
         wait_until(lambda: not self.missing(), 90, "the devices that came back")
-        self.correct_clocks()
         self.fleet.wait_applied(self.layers, 240, self.devices)
         self.line = self.meter.read()
         self.verified = self.stage.verified(self.devices)
@@ -280,18 +279,15 @@ class Run:
             more = payload_of(self.line) - at_completion
             self.check(f"{len(back)} came back", more < 0.01 * self.payload + 400_000, f"{more} bytes more on the line")
 
-    def correct_clocks(self):
-        """A device that is far ahead does not apply, and says why; with the right time it does."""
-        for device in self.devices:
-            if device.clock_seconds < 86400:
-                continue
-            wait_until(lambda: device.events("clock_wrong") and device.events("apply_failed"), 120,
-                       "a device that says that its clock is wrong")
-            said = device.events("clock_wrong")[-1][1].get("error", "")
-            self.check(f"a clock {device.clock_seconds / 86400:.0f} days ahead is named", "set the clock" in said, said)
-            device.stop()
-            device.set_clock("")
-            device.start()
+    def correct_clock(self, device):
+        """A device that is far ahead fetches nothing, and says why; with the right time it does."""
+        reasons = {layer.get("reason") for layer in device.status().get("layers", [])}
+        self.check("a device waits for its clock, and says so", reasons == {"waiting-for-clock"}, ", ".join(reasons))
+        said = device.status().get("clock_trouble", "")
+        self.check("its status says what to do", "set the clock" in said, said)
+        device.stop()
+        device.set_clock("")
+        device.start()
 
     def watch_progress(self, least):
         """A restart of the origin must not throw anybody back."""
@@ -304,14 +300,6 @@ class Run:
                     raise LabError(f"{device.name} lacked {least[device.number]} bytes and now {missing}")
                 if layer["phase"] != "records":
                     least[device.number] = min(missing, least.get(device.number, missing))
-
-    def says_full(self):
-        full = [fields for _, fields in self.small.events("swarm_trouble") if fields.get("kind") in
-                ("out-of-space", "out_of_space", "out of space")]
-        if full and not self.extra.get("disk_said"):
-            self.extra["disk_said"] = full[0].get("error", "")
-            self.check("a full disk is named", bool(self.extra["disk_said"]), self.extra["disk_said"][:120])
-        return full
 
     # After.
 
@@ -337,8 +325,10 @@ class Run:
         if scenario["wan_transport"] == "https":
             served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
             self.check("the payload came over the API's port", served >= 0.9 * expected, f"{served} bytes")
-        if scenario["disk_share"]:
-            self.check("the disk was full on the way", "disk_said" in self.extra, self.extra.get("disk_said", "never"))
+        if self.faults.small:
+            full = [fields.get("error", "") for _, fields in self.faults.small.events("swarm_trouble")
+                    if "space" in fields.get("kind", "")]
+            self.check("a full disk is named", bool(full), full[0][:140] if full else "never")
 
     def judge_foreground(self, bounds):
         fore = self.faults.foreground

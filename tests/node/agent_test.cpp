@@ -309,6 +309,21 @@ TEST_CASE("agent: with a wrong clock certificates are not renewed without end", 
   CHECK(bench.all<Agent::Renew>().size() == 1);
 }
 
+TEST_CASE("agent: with a wrong clock nothing is fetched, and the reason is said", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Bench::leased(1));
+  bench.at(3500ms, Agent::Renewed{false, Instant{-42 * 24h}});
+  CHECK(bench.agent->reason(base) == "waiting-for-clock");
+  // The lease is given back, for another device.
+  bench.at(4s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::RenewLease>().size() == 1);
+  CHECK(bench.all<Agent::RenewLease>()[0].request.wants.empty());
+  bench.at(4100ms, Agent::LeaseRenewed{});
+  bench.at(5s, Agent::Renewed{false, Instant{7 * 24h}});
+  CHECK(bench.agent->reason(base) == "waiting-for-lease");
+}
+
 TEST_CASE("agent: synchronization comes by interval and on request, never beside an apply",
           "[node]") {
   Bench bench;

@@ -1,5 +1,6 @@
 """What goes wrong in the lab, when the line has carried its share of the payload."""
 
+import contextlib
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ class Faults:
         self.deaths = 0
         self.done = []      # [{"do", "share", "device"}]
         self.foreground = None
+        self.small = None   # The device whose disk can be filled.
 
     @property
     def lasting(self):
@@ -168,6 +170,17 @@ class Faults:
 
     def _silent_peer(self, _fault):
         return self._bad_peer("silent")
+
+    def _fill_disk(self, fault):
+        """Somebody else fills the disk of a device, and makes room again later."""
+        filler = os.path.join(self.small.state, "cache/filler")
+        with open(filler, "wb") as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+                    file.flush()
+        self._later(fault, lambda: os.remove(filler))
+        return self.small
 
     def _hostile_connections(self, fault):
         """A visitor's computer fills the acting reflector's swarm port."""

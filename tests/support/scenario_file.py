@@ -76,6 +76,7 @@ FAULTS = {
     "foreground": {"at": AT, "seconds": (_number(3, 600), 12.0)},
     "corrupt-peer": {"at": AT},
     "silent-peer": {"at": AT},
+    "fill-disk": {"at": AT, "seconds": (_number(1, 600), 15.0)},
     "hostile-connections": {"at": AT, "count": (_whole(1, 2000), 100)},
 }
 CHECK = {
@@ -97,7 +98,6 @@ SCENARIO = {
     "second_layer_mb": (_whole(0, 4000), 0),  # An application that shares as much with the base.
     "wan_budget": (_text, ""), "budget_seconds": (_number(1, 600), 25.0), "budget_mb": (_number(0, 4000), 0.0),
     "rule_kilobytes": (_whole(0, 1_000_000), 0), "rule_minutes": (_whole(1, 10), 1),
-    "disk_share": (_number(0, 0.95), 0.0),
     "clock_device": (_text, ""), "clock_reflector": (_text, ""),  # "+365d", "-10m": faketime's offsets.
 }
 

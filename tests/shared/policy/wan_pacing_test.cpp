@@ -28,6 +28,7 @@ struct Line {
   double ours_delivered = 0;  // Bits since reset().
   double others_delivered = 0;
   double queue_longest = 0;
+  std::int64_t lost = 0;
   std::deque<std::pair<double, double>> seen;  // When, queue.
   std::optional<BitRate> allowed;
 
@@ -46,6 +47,7 @@ struct Line {
       if (queue > queue_most) {
         queue = queue_most;
         window *= 0.7;
+        ++lost;
       } else if (window > 0) {
         window += 12'000 * step / (round_trip + queue) * 3;  // A few segments a round trip.
       }
@@ -61,7 +63,8 @@ struct Line {
     const auto decision =
         pacing.on({.rtt = Duration{static_cast<std::int64_t>(rtt * 1e9)},
                    .rtt_min = Duration{static_cast<std::int64_t>(round_trip * 1e9)},
-                   .acked = {static_cast<std::int64_t>(acked)}},
+                   .acked = {static_cast<std::int64_t>(acked)},
+                   .lost = lost},
                   Instant{Duration{static_cast<std::int64_t>(now * 1e9)}});
     allowed = decision.rate;
   }
@@ -218,6 +221,28 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
     CHECK(anew == 1);
     CHECK(until_back * 50ms > 2000ms);
     CHECK(until_back * 50ms < 3500ms);
+  }
+  SECTION("round trips that just take longer are found out") {
+    double rate = 20e6;
+    int back = 0;
+    for (int i = 0; i < 600 && (i < 20 || pacing.stands_back()); ++i, ++back)
+      rate =
+          static_cast<double>(step(110ms, i < 10 ? 0.6 : rate / 20e6).rate.value().bits_per_second);
+    CHECK(back * 50ms > 8s);
+    CHECK(back * 50ms < 11s);
+    for (int i = 0; i < 60; ++i)
+      rate = static_cast<double>(step(110ms, rate / 20e6).rate.value().bits_per_second);
+    CHECK(rate > 0.8 * usual);
+    CHECK(pacing.queue() == 0ms);
+  }
+  SECTION("a queue that grows as it probes is there") {
+    for (int i = 0; i < 10; ++i) step(90ms, 0.6);
+    REQUIRE(pacing.stands_back());
+    double rate = 0;
+    for (int i = 0; i < 1200; ++i)  // A minute.
+      rate = static_cast<double>(
+          step(rate > 2e6 ? 110ms : 90ms, rate / 20e6).rate.value().bits_per_second);
+    CHECK(pacing.stands_back());
   }
   SECTION("another line of ours is nobody else") {
     among_ours = true;
