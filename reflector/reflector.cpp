@@ -776,8 +776,10 @@ void Reflector::resign() {
 
 void Reflector::limit_wan(BitRate most) {
   state_->wan_limit = most;
-  if (state_->wan) state_->wan->limit_receive(state_->wan_max());
-  if (state_->ranges) state_->ranges->limit(state_->wan_max());
+  const BitRate rate = state_->wan_max();
+  if (state_->wan) state_->wan->limit_receive(rate);
+  // A rate of the line: ranges count payload, 1448 bytes of a packet's 1500.
+  if (state_->ranges) state_->ranges->limit({rate.bits_per_second / 1500 * 1448});
 }
 
 bool Reflector::leads() const { return state_->wan != nullptr; }
