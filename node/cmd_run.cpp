@@ -105,6 +105,7 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   if (auto done = give_up_root(options.user, config->user); !done) return done;
   net::Loop loop;
   Service::Options service_options{.swarm_port = place->port};
+  service_options.fitness.user_allows = options.serves;
   service_options.limits.sync_interval = options.sync_interval;
   auto service = Service::start(loop, state, service_options,
                                 reflector_swarm(loop, state, config->device, options));

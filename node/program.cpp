@@ -241,6 +241,9 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
                    "API's port (https), or as ranges while no seeder can be reached (auto)")
       ->check(CLI::IsMember({"auto", "swarm", "https"}))
       ->capture_default_str();
+  run_command->add_flag_callback(
+      "--no-serve", [&line] { line.run.serves = false; },
+      "let the other devices fetch for the site, if there is one that can");
   run_command->add_option("--sync-interval", line.sync_interval,
                           "between two snapshots (default: 60 min), for example '15 min'");
 

@@ -345,6 +345,11 @@ void Agent::apply(const RenewFailed& failed, Instant now) {
       now + policy::retry_after(limits_.backoff, ++certificate.failures, failed.random);
 }
 
+void Agent::apply(const Looked& looked, Instant) {
+  if (unfit_ != looked.unfit) news_ = true;
+  unfit_ = looked.unfit;
+}
+
 void Agent::apply(const SyncRequested&, Instant) { sync_requested_ = true; }
 
 void Agent::apply(const SyncEnded&, Instant now) {
@@ -385,7 +390,8 @@ wire::PollRequest Agent::poll_request(PollKind kind) const {
           .swarm_port = memory_.swarm_port,
           .wait_ms = kind == PollKind::waiting && heard_ ? wait_ms_ : 0,
           .node_version = node_version_,
-          .layers = layer_states()};
+          .layers = layer_states(),
+          .unfit = unfit_};
 }
 
 std::vector<wire::LayerState> Agent::layer_states() const {

@@ -127,6 +127,9 @@ class Agent {
     bool swarm = false;
     std::uint64_t random = 0;
   };
+  struct Looked {  // At the machine: why it should not serve its site; nothing: it may.
+    std::optional<std::string> unfit;
+  };
   struct SyncRequested {};
   struct SyncEnded {};
   struct Tick {};  // Time passed: call at next_change(), and once at the start.
@@ -134,7 +137,7 @@ class Agent {
       std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
                    LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
                    BudgetSpent, WanTransportChanged, RuleChanged, Applied, ApplyFailed, Reverted,
-                   Renewed, RenewFailed, SyncRequested, SyncEnded, Tick>;
+                   Renewed, RenewFailed, Looked, SyncRequested, SyncEnded, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -209,6 +212,7 @@ class Agent {
   // "waiting-for-admission" (other sites of the layer's rollout come first), "waiting-for-clock"
   // (this computer's clock is ahead of every certificate).
   std::string_view reason(const LayerId& layer) const;
+  const std::optional<std::string>& unfit() const { return unfit_; }
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
   struct Layer {
     enum class Phase { records, fetching, complete };
@@ -256,6 +260,7 @@ class Agent {
   void apply(const Reverted& reverted, Instant now);
   void apply(const Renewed& renewed, Instant now);
   void apply(const RenewFailed& failed, Instant now);
+  void apply(const Looked& looked, Instant now);
   void apply(const SyncRequested&, Instant now);
   void apply(const SyncEnded&, Instant now);
   void apply(const Tick&, Instant) {}
@@ -267,7 +272,7 @@ class Agent {
   void hold(const wire::LeaseView& lease, bool by_budget, Instant now);
   void drop_lease();
   std::optional<Instant> budget_due() const;  // None: the target has no budget left.
-  bool is_complete() const;  // The stack, not what is staged.
+  bool is_complete() const;                   // The stack, not what is staged.
   bool is_apply_wanted() const;
   std::vector<wire::Want> wants() const;
   wire::PollRequest poll_request(PollKind kind) const;
@@ -282,7 +287,8 @@ class Agent {
   wire::DeviceStatus status_ = wire::DeviceStatus::pending;
   bool heard_ = false;
   std::optional<format::DeviceTarget> target_;
-  std::map<LayerId, Layer> layers_;  // Of the target's stack and stage. Ordered: order is behaviour.
+  std::map<LayerId, Layer>
+      layers_;  // Of the target's stack and stage. Ordered: order is behaviour.
   std::uint64_t site_version_ = 0;
   std::vector<wire::Peer> peers_;
   std::string lan_address_;
@@ -301,6 +307,7 @@ class Agent {
   RuleChanged rule_;  // In force.
   bool clock_is_wrong_ = false;
   std::set<LayerId> withheld_;
+  std::optional<std::string> unfit_;
   Instant wanting_since_{};  // Nobody of the site fetches what this device lacks.
   Instant target_issued_{};  // Of the target, on this timeline.
   bool asking_budget_ = false;

@@ -67,6 +67,9 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::optional<Error> worker_error;  // Why the Agent has not started.
   std::string clock_trouble;          // Empty: none was seen.
 
+  Fitness fitness{options.fitness, state.cache()};
+  net::Timer fitness_again;
+
   std::optional<Agent> agent;
   std::deque<Agent::Event> events;
   bool is_feeding = false;
@@ -184,10 +187,19 @@ struct Service::State : std::enable_shared_from_this<State> {
     }
     if (os::exists(state.swarm_certificate())) open_swarm();
     keep_to(line.limits());
-    feed(Agent::Tick{});
+    look_at_fitness();
   }
 
   // --- the agent
+
+  void look_at_fitness() {
+    const auto unfit = fitness.look(agent->leads(), loop.now());
+    const auto reason = unfit ? std::optional(std::string(policy::name_of(*unfit))) : std::nullopt;
+    if (reason != agent->unfit()) log::info("fitness", {{"unfit", reason.value_or("no")}});
+    feed(Agent::Looked{reason});
+    fitness_again =
+        loop.after(options.fitness_interval, later([](State& self) { self.look_at_fitness(); }));
+  }
 
   void feed(Agent::Event event) {
     events.push_back(std::move(event));
@@ -797,6 +809,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     out["target_sequence"] = agent->target() ? agent->target()->sequence : 0;
     out["applied_sequence"] = agent->applied_sequence();
     out["holds_lease"] = agent->leads();
+    if (agent->unfit()) out["unfit"] = *agent->unfit();
     out["synchronizing"] = sync != nullptr;
     out["peers"] = peers.size();
     out["layers"] = json::array();

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "node/net/agent.hpp"
+#include "node/net/fitness.hpp"
 #include "node/net/layer_swarm.hpp"
 #include "node/net/line_limits.hpp"
 #include "node/net/synchronization.hpp"
@@ -26,6 +27,8 @@ class Service {
     // Kept free on the cache's disk beyond what a layer needs.
     Bytes space_reserve = 64_MiB;
     LineLimits::Calendar calendar = LineLimits::Calendar::of_device();  // For bandwidth rules.
+    Fitness::Options fitness = {};
+    Duration fitness_interval = std::chrono::seconds{10};
   };
 
   // Reads the state directory and opens run/node.sock. The Agent starts once the worker has said

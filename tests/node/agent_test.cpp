@@ -616,3 +616,22 @@ TEST_CASE("agent: layers that the origin withholds wait for admission", "[node]"
   bench.at(5s, polled);
   CHECK(bench.agent->reason(base) == "waiting-for-lease");
 }
+
+TEST_CASE("agent: a device that becomes unfit to serve says so at once, and once", "[node]") {
+  Bench bench;
+  bench.fetching();
+  auto heard = Bench::assigned();
+  heard.kind = Agent::PollKind::quick;
+  bench.at(3s, heard);
+  bench.at(4s, Agent::Looked{"on-battery"});
+  auto polls = bench.all<Agent::Poll>();
+  REQUIRE(polls.size() == 1);
+  CHECK(polls[0].request.unfit == "on-battery");
+  bench.at(5s, Agent::Polled{.kind = polls[0].kind, .reply = Bench::assigned().reply});
+  bench.at(6s, Agent::Looked{"on-battery"});
+  CHECK(bench.all<Agent::Poll>().empty());
+  bench.at(7s, Agent::Looked{std::nullopt});
+  polls = bench.all<Agent::Poll>();
+  REQUIRE(polls.size() == 1);
+  CHECK_FALSE(polls[0].request.unfit);
+}
