@@ -46,21 +46,27 @@ void Api::wake(Moment moment) {
   tell_rollouts([&](Rollouts& rollouts) { return rollouts.tick(moment); }, moment);
   if (auto done = sites_.tick(moment); !done)
     log::error("lease_failed", {{"error", done.error().text()}});
-  sites_.take_changed();
   if (watch_ != nullptr && moment.now >= watch_->next_change())
     if (auto done = watch_->look(moment, [this] { return devices(); }); !done)
       log::error("watch_failed", {{"error", done.error().text()}});
-  // Replies may call handle() again; only what is off the list is answered.
+  std::set<WaitingPolls::Number> look = waiting_.due(moment.now);
+  for (const std::string& site : sites_.take_changed()) look.merge(waiting_.of_site(site));
+  for (const DeviceId& id : catalog_.take_changed_devices()) {
+    const auto polls = waiting_.of_device(id);
+    if (polls.empty()) continue;
+    if (const auto device = catalog_.device(id))
+      for (const auto number : polls) waiting_.move(number, device->site);
+    look.insert(polls.begin(), polls.end());
+  }
+  // Replies may call handle() again; only what waits no longer is answered.
   std::vector<std::pair<Reply, net::Response>> ready;
-  for (auto at = waiting_.begin(); at != waiting_.end();) {
-    auto reply = news(at->device, at->poll, at->status, moment.now >= at->deadline, moment);
-    if (reply && !*reply) {
-      ++at;
-      continue;
-    }
-    ready.emplace_back(std::move(at->reply), reply ? net::json_response(wire::to_json(**reply))
-                                                   : net::error_response(reply.error()));
-    at = waiting_.erase(at);
+  for (const auto number : look) {
+    const WaitingPolls::Poll& poll = waiting_.at(number);
+    auto reply = news(poll.device, poll.request, poll.status, moment.now >= poll.deadline, moment);
+    if (reply && !*reply) continue;
+    ready.emplace_back(waiting_.take(number).reply, reply
+                                                        ? net::json_response(wire::to_json(**reply))
+                                                        : net::error_response(reply.error()));
   }
   for (auto& [answer, response] : ready) answer(std::move(response));
 }
@@ -71,8 +77,7 @@ std::optional<Instant> Api::next_change() const {
     next = next ? std::min(*next, *rollouts) : rollouts;
   if (watch_ != nullptr)
     next = next ? std::min(*next, watch_->next_change()) : watch_->next_change();
-  for (const Waiting& waiting : waiting_)
-    next = next ? std::min(*next, waiting.deadline) : waiting.deadline;
+  if (const auto poll = waiting_.next_deadline()) next = next ? std::min(*next, *poll) : poll;
   return next;
 }
 

@@ -9,10 +9,10 @@
 #pragma once
 
 #include <functional>
-#include <list>
 #include <map>
 #include <optional>
 
+#include "origin/api/waiting_polls.hpp"
 #include "origin/content/content.hpp"
 #include "origin/monitor/monitor.hpp"
 #include "origin/monitor/watch.hpp"
@@ -75,13 +75,6 @@ class Api {
   std::optional<Instant> next_change() const;
 
  private:
-  struct Waiting {
-    DeviceId device;
-    wire::PollRequest poll;
-    wire::DeviceStatus status;  // When the wait began.
-    Instant deadline;
-    Reply reply;
-  };
   using Answer = Result<net::Response>;
 
   Answer route(const net::Request& request, const Reply& reply, Moment moment, bool& later);
@@ -97,7 +90,8 @@ class Api {
   Answer wan_budget(const wire::DeviceInfo& device, const net::Request& request, Moment moment);
   Answer swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,
                            Moment moment);
-  // The answer to a poll; none while there is nothing new.
+  // The answer to a poll; none while there is nothing new. All that it looks at either changes its
+  // site's version or is among Catalog::take_changed_devices: nothing else is looked at by wake().
   Result<std::optional<wire::PollReply>> news(const DeviceId& device, const wire::PollRequest& poll,
                                               wire::DeviceStatus known, bool now_or_never,
                                               Moment moment) const;
@@ -149,7 +143,7 @@ class Api {
   Offload offload_;
   Monitor* monitor_ = nullptr;
   Watch* watch_ = nullptr;
-  std::list<Waiting> waiting_;
+  WaitingPolls waiting_;
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
   struct Seen {
     std::int64_t ms = 0;

@@ -190,10 +190,10 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   if (*at_once) return net::json_response(wire::to_json(**at_once));
 
   // Over its limit the list answers its oldest at the next wake().
-  if (waiting_.size() >= kWaitingMax) waiting_.front().deadline = moment.now;
+  if (waiting_.size() >= kWaitingMax) waiting_.hurry_oldest(moment.now);
   const auto wait_ms = std::min(message->wait_ms, wire::kPollWaitMaxMs);
   const auto deadline = moment.now + std::chrono::milliseconds{wait_ms};
-  waiting_.push_back({device.id, std::move(*message), device.status, deadline, reply});
+  waiting_.add({device.id, device.site, std::move(*message), device.status, deadline, reply});
   later = true;
   return net::Response{};
 }

@@ -11,7 +11,9 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "origin/catalog/table.hpp"
@@ -66,6 +68,9 @@ class Catalog {
   Status add_report(const Act& act, const DeviceId& id, const wire::Report& report);
   // Oldest first, at most the newest wire::kTransactionsMax.
   Result<std::vector<wire::Report>> transactions(const DeviceId& id) const;
+  // The devices whose status, site or target may differ since the last call: what a waiting poll
+  // answers. Every operation that changes one of these notes its devices here.
+  std::set<DeviceId> take_changed_devices() { return std::exchange(changed_devices_, {}); }
 
   // --- sites ---
   Status add_site(const Act& act, const wire::SiteRequest& request);
@@ -164,6 +169,7 @@ class Catalog {
 
  private:
   Table& table_;
+  std::set<DeviceId> changed_devices_;
 };
 
 }  // namespace lamina::origin

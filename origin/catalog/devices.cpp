@@ -130,6 +130,7 @@ Result<std::string> Catalog::key_fingerprint(const DeviceId& id) const {
 }
 
 Status Catalog::place_device(const Act& act, const DeviceId& id, const std::string& site) {
+  changed_devices_.insert(id);
   return change_device(
       table_, act, id, "device.assign", "site=" + site,
       [&](Rows& rows, DeviceInfo& device) -> Status {
@@ -144,6 +145,7 @@ Status Catalog::place_device(const Act& act, const DeviceId& id, const std::stri
 }
 
 Status Catalog::reject_device(const Act& act, const DeviceId& id) {
+  changed_devices_.insert(id);
   return change_device(table_, act, id, "device.reject", "",
                        [&](Rows& rows, DeviceInfo& device) -> Status {
                          device.status = DeviceStatus::rejected;

@@ -192,6 +192,7 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
     std::vector<wire::DeviceInfo> assigned;
     if (auto done = assign_stack(rows, act, *devices, request.layers, sign, assigned); !done)
       return fail(std::move(done.error()));
+    changed_devices_.insert(devices->begin(), devices->end());
     return wire::AssignmentReply{.devices = std::move(*devices), .accepted_ms = ms(act.now)};
   });
 }

@@ -79,6 +79,7 @@ Status Catalog::assign_wave(const Act& act, const wire::RolloutInfo& rollout, Wa
   return table_.write([&](Rows& rows) -> Status {
     std::vector<DeviceId> ids;
     for (const wire::RolloutDevice& device : devices) ids.push_back(device.device);
+    changed_devices_.insert(ids.begin(), ids.end());
     std::vector<wire::DeviceInfo> assigned;
     const auto assign = step == WaveStep::begun ? assign_stack : assign_stage;
     if (auto done = assign(rows, act, ids, plan.layers, sign, assigned); !done) return done;

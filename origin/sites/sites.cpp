@@ -60,10 +60,29 @@ void Sites::changed(const std::string& name, Site& site) {
   changed_.insert(name);
 }
 
+void Sites::seen(const DeviceId& device, Member& member, Instant now) {
+  last_seen_.erase({member.seen, device});
+  member.seen = now;
+  last_seen_.emplace(now, device);
+}
+
+void Sites::forget(Site& site, const DeviceId& device) {
+  const auto member = site.members.find(device);
+  if (member == site.members.end()) return;
+  last_seen_.erase({member->second.seen, device});
+  site.members.erase(member);
+}
+
 Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Event& event,
                         Moment moment) {
   Status status = Done{};
-  for (const SiteLease::Action& action : site.lease.on(event, moment.now)) {
+  const auto actions = site.lease.on(event, moment.now);
+  if (const auto due = site.lease.next_change(); due != site.lease_due) {
+    if (site.lease_due) lease_due_.erase({*site.lease_due, name});
+    if (due) lease_due_.emplace(*due, name);
+    site.lease_due = due;
+  }
+  for (const SiteLease::Action& action : actions) {
     if (const auto* ended = std::get_if<SiteLease::Ended>(&action)) {
       switch (ended->reason) {
         case SiteLease::EndReason::done: ++tally_.done; break;
@@ -114,7 +133,11 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   Member& member = at->second;
   if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
     changed(name, site);
-  member = {poll.lan_address, poll.swarm_port, moment.now, poll.wants, poll.unfit.has_value()};
+  member.address = poll.lan_address;
+  member.port = poll.swarm_port;
+  member.wants = poll.wants;
+  member.unfit = poll.unfit.has_value();
+  seen(device, member, moment.now);
   return carry_out(name, site, report_of(site, device, member), moment);
 }
 
@@ -228,8 +251,10 @@ Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId&
   auto opened = open(name, moment.wall);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
-  if (const auto member = site.members.find(device); member != site.members.end())
-    member->second.seen = moment.now, member->second.wants = request.wants;
+  if (const auto member = site.members.find(device); member != site.members.end()) {
+    seen(device, member->second, moment.now);
+    member->second.wants = request.wants;
+  }
   const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants, site.withheld)};
   if (auto done = carry_out(name, site, event, moment); !done) return fail(std::move(done.error()));
   wire::LeaseReply reply;
@@ -245,33 +270,31 @@ Status Sites::left(const DeviceId& device, Moment moment) {
   const std::string name = place->second;
   places_.erase(place);
   Site& site = sites_.at(name);
-  site.members.erase(device);
+  forget(site, device);
   changed(name, site);
   return carry_out(name, site, SiteLease::Left{device}, moment);
 }
 
 Status Sites::tick(Moment moment) {
   Status status = Done{};
-  std::vector<DeviceId> silent;
-  for (auto& [name, site] : sites_) {
-    if (auto done = carry_out(name, site, SiteLease::Tick{}, moment); !done)
+  // A grant that follows runs out later than now, so each site comes up once.
+  while (!lease_due_.empty() && lease_due_.begin()->first <= moment.now) {
+    const std::string name = lease_due_.begin()->second;
+    if (auto done = carry_out(name, sites_.at(name), SiteLease::Tick{}, moment); !done)
       status = std::move(done);
-    for (const auto& [device, member] : site.members)
-      if (moment.now - member.seen >= options_.member_timeout) silent.push_back(device);
   }
-  for (const DeviceId& device : silent)
-    if (auto done = left(device, moment); !done) status = std::move(done);
+  while (!last_seen_.empty() && moment.now - last_seen_.begin()->first >= options_.member_timeout) {
+    const DeviceId silent = last_seen_.begin()->second;
+    if (auto done = left(silent, moment); !done) status = std::move(done);
+  }
   return status;
 }
 
 std::optional<Instant> Sites::next_change() const {
   std::optional<Instant> next;
   const auto consider = [&](Instant at) { next = next ? std::min(*next, at) : at; };
-  for (const auto& [name, site] : sites_) {
-    if (const auto lease = site.lease.next_change()) consider(*lease);
-    for (const auto& [device, member] : site.members)
-      consider(member.seen + options_.member_timeout);
-  }
+  if (!lease_due_.empty()) consider(lease_due_.begin()->first);
+  if (!last_seen_.empty()) consider(last_seen_.begin()->first + options_.member_timeout);
   return next;
 }
 

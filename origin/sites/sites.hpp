@@ -11,6 +11,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "origin/catalog/catalog.hpp"
@@ -121,6 +122,7 @@ class Sites {
     std::uint64_t recorded_epoch = 0;  // Granted and in the catalogue: its token may be shown.
     std::map<DeviceId, Member> members;
     std::set<LayerId> withheld;
+    std::optional<Instant> lease_due;  // As it stands in lease_due_.
   };
 
   // What makes a member of the site a candidate.
@@ -130,6 +132,8 @@ class Sites {
   void changed(const std::string& name, Site& site);
   // Whether they differ from those that the site had.
   bool take_rules(const std::string& name, Site& site) const;
+  void seen(const DeviceId& device, Member& member, Instant now);
+  void forget(Site& site, const DeviceId& device);
   Status carry_out(const std::string& name, Site& site, const policy::SiteLease::Event& event,
                    Moment moment);
   std::optional<wire::LeaseView> lease_view(const std::string& name, const Site& site,
@@ -143,6 +147,9 @@ class Sites {
   std::map<DeviceId, std::string> places_;
   std::set<std::string> changed_;
   Tally tally_;
+  // When something happens by itself, in order of time: each request asks for the first of them.
+  std::set<std::pair<Instant, std::string>> lease_due_;  // A lease runs out.
+  std::set<std::pair<Instant, DeviceId>> last_seen_;     // Of every member.
 };
 
 }  // namespace lamina::origin

@@ -173,6 +173,24 @@ TEST_CASE("devices: a poll that says nothing new writes nothing", "[origin]") {
   CHECK(bench.catalog.note_poll(kAnn, poll, Bench::at(10).now));
 }
 
+TEST_CASE("devices: what a waiting poll answers is noted when it changes", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
+  REQUIRE(bench.publish("os", "1.0", "base", 1));
+  bench.catalog.take_changed_devices();
+  const std::set<DeviceId> ann{kAnn};
+  REQUIRE(bench.catalog.note_poll(kAnn, {.applied_sequence = 2}, Bench::at(1).now));
+  CHECK(bench.catalog.take_changed_devices().empty());
+  REQUIRE(bench.catalog.place_device(Bench::at(1), kAnn, "shop"));
+  CHECK(bench.catalog.take_changed_devices() == ann);
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+  CHECK(bench.catalog.take_changed_devices() == ann);
+  REQUIRE(bench.catalog.reject_device(Bench::at(2), kAnn));
+  CHECK(bench.catalog.take_changed_devices() == ann);
+  CHECK(bench.catalog.take_changed_devices().empty());
+}
+
 TEST_CASE("layers: versions only go up", "[origin]") {
   Bench bench;
   REQUIRE(bench.publish("os", "1.9", "base", 1));
