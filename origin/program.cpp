@@ -11,9 +11,14 @@
 #include "origin/support.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
+#include "shared/os/user.hpp"
 
 namespace lamina::origin {
 namespace {
+
+// Each takes about 80 KiB. What is left of the process's files is for packs, spools and databases.
+constexpr std::uint64_t kConnectionsMax = 25'000;
+constexpr std::uint64_t kFilesBeside = 50;
 
 struct Address {
   std::string host;
@@ -109,7 +114,11 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   api.serve_content(**content, [&loop](std::function<std::function<void()>()> work) {
     loop.offload_value(std::move(work), [](const std::function<void()>& then) { then(); });
   });
+  auto files = os::raise_open_files();
+  if (!files) return fail(std::move(files.error()));
   net::ServerOptions options;
+  options.connections_max = static_cast<int>(
+      std::min<std::uint64_t>(kConnectionsMax, *files - std::min(*files / 2, kFilesBeside)));
   options.listen_address = address->host;
   options.port = address->port;
   options.certificate_pem = keys->server.certificate_pem;
@@ -120,10 +129,13 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   options.admit = [&api](const net::Request& head) {
     return api.admit(head, net::Loop::wall_now());
   };
+  const int connections_max = options.connections_max;
   auto listener = Listener::open(loop, api, std::move(options));
   if (!listener) return fail(std::move(listener.error()));
   loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
-  log::info("serving", {{"address", address->host}, {"port", (*listener)->port()}});
+  log::info("serving", {{"address", address->host},
+                        {"port", (*listener)->port()},
+                        {"connections_max", connections_max}});
   loop.run();
   log::info("stopped");
   return Done{};

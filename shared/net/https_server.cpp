@@ -13,7 +13,6 @@
 #include <set>
 
 #include "shared/base/log.hpp"
-#include "shared/net/certificates.hpp"
 #include "shared/net/http_parser.hpp"
 #include "shared/net/http_text.hpp"
 #include "shared/net/tls_stream.hpp"
@@ -102,7 +101,9 @@ struct Shared {
   ServerOptions options;
   HttpsServer::Handler handler;
   std::set<std::shared_ptr<Connection>> connections;
-  std::map<std::string, int> per_address;
+  int strangers = 0;  // Connections without a device's certificate, or not that far yet.
+  std::map<std::string, int> per_address;  // Of strangers.
+  std::map<DeviceId, int> per_device;
   std::uint64_t next_spool = 1;
   bool closing = false;
 };
@@ -114,6 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       : server_(std::move(server)),
         stream_(std::move(stream)),
         address_(stream_->remote_address()) {
+    ++server_->strangers;
     ++server_->per_address[address_];
   }
 
@@ -128,6 +130,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         return self->close();
       }
       self->identify();
+      if (!self->welcome()) return self->close();
       self->next_request();
       self->read();
     });
@@ -142,8 +145,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (const auto waiting = pending_.lock()) {
       if (const auto call = std::exchange(waiting->on_closed, nullptr)) call();
     }
-    const auto count = server_->per_address.find(address_);
-    if (--count->second == 0) server_->per_address.erase(count);
+    if (device_) {
+      const auto count = server_->per_device.find(*device_);
+      if (--count->second == 0) server_->per_device.erase(count);
+    } else {
+      leave_strangers();
+    }
     server_->connections.erase(shared_from_this());
   }
 
@@ -160,11 +167,27 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const auto certificate = stream_->peer_certificate();
     peer_.address = address_;
     if (!certificate) return;
-    const auto facts = certificate_facts(certificate->pem);
-    if (!facts) return;
-    peer_.certificate_fingerprint = facts->fingerprint;
-    expires_ = facts->not_after;
-    if (auto device = DeviceId::parse(facts->common_name)) peer_.device = *device;
+    peer_.certificate_fingerprint = certificate->fingerprint;
+    expires_ = certificate->not_after;
+    if (auto device = DeviceId::parse(certificate->common_name)) peer_.device = *device;
+  }
+
+  // From the handshake on a device counts by itself: a branch of any size may be behind one
+  // address.
+  bool welcome() {
+    if (!peer_.device) return true;
+    leave_strangers();
+    device_ = *peer_.device;
+    const int open = ++server_->per_device[*device_];
+    if (open <= server_->options.connections_per_device_max) return true;
+    log::warning("connection_limit", {{"peer", address_}, {"scope", "device"}});
+    return false;
+  }
+
+  void leave_strangers() {
+    --server_->strangers;
+    const auto count = server_->per_address.find(address_);
+    if (--count->second == 0) server_->per_address.erase(count);
   }
 
   void deadline(Duration after) {
@@ -450,6 +473,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<TlsStream> stream_;
   std::string address_;
   RemotePeer peer_;
+  std::optional<DeviceId> device_;  // It is counted as this one's, not as a stranger's.
   WallTime expires_;
   Timer deadline_;
   Phase phase_ = Phase::handshake;
@@ -523,11 +547,14 @@ Result<std::unique_ptr<HttpsServer>> HttpsServer::listen(Loop& loop, ServerOptio
     const auto& limits = shared->options;
     const auto here = shared->per_address.find(stream->remote_address());
     const bool address_full =
-        here != shared->per_address.end() && here->second >= limits.connections_per_address_max;
-    if (shared->closing || address_full ||
+        here != shared->per_address.end() && here->second >= limits.strangers_per_address_max;
+    const bool strangers_full = shared->strangers >= limits.strangers_max;
+    if (shared->closing || address_full || strangers_full ||
         static_cast<int>(shared->connections.size()) >= limits.connections_max) {
       log::warning("connection_limit", {{"peer", stream->remote_address()},
-                                        {"scope", address_full ? "address" : "server"}});
+                                        {"scope", address_full     ? "address"
+                                                  : strangers_full ? "strangers"
+                                                                   : "server"}});
       return stream->close();
     }
     auto connection = std::make_shared<Connection>(shared, std::move(stream));

@@ -46,7 +46,10 @@ struct ServerOptions {
   Bytes body_in_memory = 256_KiB;
   std::size_t header_bytes_max = 16 * 1024;
   int connections_max = 2000;
-  int connections_per_address_max = 64;
+  int connections_per_device_max = 16;
+  // Without a device's certificate, or with the handshake still to come.
+  int strangers_max = 1000;
+  int strangers_per_address_max = 64;
   Duration handshake_timeout = std::chrono::seconds{10};
   Duration header_timeout = std::chrono::seconds{15};
   Duration idle_timeout = std::chrono::seconds{75};   // Between requests; above a poll's 55 s.

@@ -4,10 +4,12 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <array>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
+#include <ctime>
 
 #include "shared/base/log.hpp"
 #include "shared/net/asio.hpp"
@@ -200,8 +202,17 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
     SSL* raw = const_cast<Stream*>(this)->stream_.native_handle();
     std::unique_ptr<X509, FreeX509> cert(SSL_get1_peer_certificate(raw));
     if (!cert) return std::nullopt;
-    return PeerCertificate{pem_of(cert.get()),
-                           SSL_get_verify_result(raw) == X509_V_ERR_CERT_HAS_EXPIRED};
+    PeerCertificate facts;
+    char name[256] = {};
+    X509_NAME_get_text_by_NID(X509_get_subject_name(cert.get()), NID_commonName, name, sizeof name);
+    facts.common_name = name;
+    std::array<std::byte, 32> digest;
+    X509_digest(cert.get(), EVP_sha256(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
+    facts.fingerprint = to_hex(digest);
+    tm time{};
+    ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &time);
+    facts.not_after = {static_cast<std::int64_t>(timegm(&time)) * 1'000'000'000};
+    return facts;
   }
 
  private:

@@ -30,9 +30,12 @@ class TlsContext {
   virtual ~TlsContext() = default;
 };
 
+// Of the certificate that the handshake read. Its key is not among them: to read a key again costs
+// as much as the handshake's own arithmetic.
 struct PeerCertificate {
-  std::string pem;
-  bool expired = false;  // At the handshake.
+  std::string common_name;
+  std::string fingerprint;  // As CertificateFacts::fingerprint.
+  WallTime not_after;
 };
 
 class TlsStream {

@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -49,6 +50,14 @@ Result<std::uint64_t> peak_memory() {
   if (at == std::string::npos || std::sscanf(status->c_str() + at, "VmHWM: %llu", &kilobytes) != 1)
     return fail(ErrorKind::unavailable, "/proc/self/status has no VmHWM");
   return kilobytes * 1024;
+}
+
+Result<std::uint64_t> raise_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return fail(last_error("reading RLIMIT_NOFILE"));
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return fail(last_error("raising RLIMIT_NOFILE"));
+  return limit.rlim_cur;
 }
 
 }  // namespace lamina::os

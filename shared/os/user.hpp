@@ -29,4 +29,8 @@ bool is_root();
 // The highest memory use of this process so far in bytes (VmHWM).
 Result<std::uint64_t> peak_memory();
 
+// Lets this process open as many files and sockets as its user may (the hard RLIMIT_NOFILE); says
+// how many that is.
+Result<std::uint64_t> raise_open_files();
+
 }  // namespace lamina::os

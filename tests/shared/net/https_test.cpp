@@ -378,7 +378,7 @@ TEST_CASE("https: the handler learns that the client left", "[net]") {
 TEST_CASE("https: silent connections end at the handshake's deadline", "[net]") {
   Bench bench;
   bench.options.handshake_timeout = 30ms;
-  bench.options.connections_per_address_max = 3;
+  bench.options.strangers_per_address_max = 3;
   bench.serve(who);
   std::vector<int> silent;
   for (int i = 0; i < 6; ++i) silent.push_back(silent_connection(bench.server->port()));
@@ -390,6 +390,37 @@ TEST_CASE("https: silent connections end at the handshake's deadline", "[net]") 
   CHECK(bench.wait_for([&] { return bench.server->connections() == 0; }));
   CHECK(most == 3);
   for (const int fd : silent) ::close(fd);
+}
+
+TEST_CASE("https: devices behind one address count by themselves, strangers together", "[net]") {
+  Bench bench;
+  bench.options.strangers_per_address_max = 1;
+  bench.options.connections_per_device_max = 2;
+  std::vector<Responder> held;
+  bench.serve([&](Request request, Responder responder) {
+    if (request.path == "/held") return held.push_back(responder);
+    who(std::move(request), responder);
+  });
+  bench.connect(bench.as_device());
+  int failed = 0;
+  const auto hold = [&] {
+    bench.client->send({.target = "/held"}, [&](Result<Reply> reply) { failed += !reply; });
+  };
+  for (int open = 1; open <= 2; ++open) {
+    hold();
+    REQUIRE(bench.wait_for([&] { return held.size() == static_cast<std::size_t>(open); }));
+  }
+  hold();  // The device's third at the same time.
+  REQUIRE(bench.wait_for([&] { return failed == 1; }));
+  CHECK(bench.server->connections() == 2);
+  const int stranger = silent_connection(bench.server->port());
+  CHECK(bench.wait_for([&] { return bench.server->connections() == 3; }));
+  const int refused = silent_connection(bench.server->port());
+  char byte = 0;
+  CHECK(bench.wait_for([&] { return ::recv(refused, &byte, 1, MSG_DONTWAIT) == 0; }));
+  CHECK(bench.server->connections() == 3);
+  ::close(stranger);
+  ::close(refused);
 }
 
 TEST_CASE("https: a connection the server closed meanwhile is dialled again", "[net]") {
