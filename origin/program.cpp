@@ -7,10 +7,12 @@
 #include "origin/catalog/kv_table.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
+#include "origin/replay.hpp"
 #include "origin/seeding/seeding.hpp"
 #include "origin/support.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
+#include "shared/os/line_file.hpp"
 #include "shared/os/user.hpp"
 
 namespace lamina::origin {
@@ -73,7 +75,13 @@ Result<std::map<std::string, WallTime>> certificate_ends(const DataDirectory& da
   return ends;
 }
 
-Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after) {
+struct RecordOptions {
+  std::string path;  // Empty: nothing is recorded.
+  std::string most = "64 MiB";
+};
+
+Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after,
+                 const RecordOptions& record) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   auto address = parse_listen(listen, config->api_port);
@@ -87,7 +95,19 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   if (!kv) return fail(std::move(kv.error()));
   KvTable table(**kv);
   Catalog catalog(table);
-  Sites sites(catalog, keys->lease, {.seeders = config->seeders(), .lease = {}});
+  std::optional<os::LineFile> file;
+  std::optional<policy::DecisionLog> decisions;
+  if (!record.path.empty()) {
+    auto most = parse_bytes(record.most);
+    if (!most) return fail(std::move(most.error()).in("--record-max"));
+    auto created = os::LineFile::create(record.path, *most);
+    if (!created) return fail(std::move(created.error()).in("--record"));
+    file.emplace(std::move(*created));
+    decisions.emplace([&file](std::string_view line) { file->add(line); });
+  }
+  Sites sites(
+      catalog, keys->lease,
+      {.seeders = config->seeders(), .lease = {}, .record = decisions ? &*decisions : nullptr});
   auto csv = catalog.bandwidth_rules();
   auto rules = csv ? policy::parse_bandwidth_rules(*csv)
                    : Result<policy::BandwidthRules>(fail(std::move(csv.error())));
@@ -158,7 +178,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   app.footer(
       "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable (try again), 5 refused,\n"
       "6 corrupt, 7 out of space.\n"
-      "Example: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7");
+      "Example: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7\n"
+      "         lamina-origin replay decisions.txt");
   app.set_version_flag("--version", LAMINA_VERSION);
   app.require_subcommand(1);
   std::string data;
@@ -167,6 +188,9 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string stale_after = "7d";
   OriginConfig config;
   SeedingOptions seeding;
+  RecordOptions record;
+  std::string recorded;
+  bool as_json = false;
   auto* init = app.add_subcommand("init", "make a new origin's data directory, keys and CAs");
   auto* serve = app.add_subcommand("serve", "answer the API: devices and administrators");
   auto* seed = app.add_subcommand("seed", "serve packs to the reflectors that hold a lease");
@@ -175,6 +199,13 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string to;
   support->add_option("--to", to, "the tar file to make")->required();
   support->footer("Example: lamina-origin support-bundle --data /srv/lamina --to /tmp/origin.tar");
+  auto* replay = app.add_subcommand("replay", "decide again what `serve --record` wrote down");
+  replay->add_option("FILE", recorded, "the record")->required();
+  replay->add_flag("--json", as_json, "print {\"replay\": {...}}");
+  serve->add_option("--record", record.path,
+                    "file for what was decided about the sites' leases, for `replay`");
+  serve->add_option("--record-max", record.most, "end the record at this size")
+      ->capture_default_str();
   for (CLI::App* command : {init, serve, seed, support})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
@@ -203,8 +234,9 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     return cli::usage;
   }
   const DataDirectory directory(data);
-  const Status done = init->parsed()    ? run_init(directory, config, out)
-                      : serve->parsed() ? run_serve(directory, listen, *stale)
+  const Status done = replay->parsed()  ? run_replay(recorded, as_json, out)
+                      : init->parsed()  ? run_init(directory, config, out)
+                      : serve->parsed() ? run_serve(directory, listen, *stale, record)
                       : support->parsed()
                           ? write_support_bundle(directory, to, os::system_clock().wall())
                           : run_seed(directory, listen, std::move(seeding));

@@ -52,6 +52,8 @@ Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
             .version = start,
             .appoint = !info || info->appoint.value_or(true)};
   take_rules(name, site);
+  if (options_.record != nullptr)
+    options_.record->begin_site_lease(name, options_.lease, *epoch + 1);
   return &sites_.emplace(name, std::move(site)).first->second;
 }
 
@@ -77,6 +79,7 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
                         Moment moment) {
   Status status = Done{};
   const auto actions = site.lease.on(event, moment.now);
+  if (options_.record != nullptr) options_.record->decided(name, event, moment.now, actions);
   if (const auto due = site.lease.next_change(); due != site.lease_due) {
     if (site.lease_due) lease_due_.erase({*site.lease_due, name});
     if (due) lease_due_.emplace(*due, name);

@@ -18,6 +18,7 @@
 #include "shared/format/record.hpp"
 #include "shared/hash/ed25519.hpp"
 #include "shared/policy/bandwidth_rules.hpp"
+#include "shared/policy/decision_log.hpp"
 #include "shared/policy/site_lease.hpp"
 
 namespace lamina::origin {
@@ -34,6 +35,7 @@ class Sites {
     policy::SiteLease::Limits lease;
     // Polls last at most 55 s; two of them and a little may fail.
     Duration member_timeout = std::chrono::seconds{150};
+    policy::DecisionLog* record = nullptr;  // Of each site's lease; outlives this.
   };
 
   // `catalog` outlives this.
