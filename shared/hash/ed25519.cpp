@@ -1,13 +1,12 @@
 #include "shared/hash/ed25519.hpp"
 
-#include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include <memory>
 
 #include "shared/base/assert.hpp"
+#include "shared/hash/raw_key.hpp"
 
 namespace lamina {
 namespace {
@@ -15,11 +14,9 @@ namespace {
 struct Free {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
 };
 using Key = std::unique_ptr<EVP_PKEY, Free>;
 using Context = std::unique_ptr<EVP_MD_CTX, Free>;
-using Memory = std::unique_ptr<BIO, Free>;
 
 const unsigned char* raw(const std::byte* bytes) {
   return reinterpret_cast<const unsigned char*>(bytes);
@@ -35,50 +32,26 @@ Key private_key(const std::array<std::byte, 32>& seed) {
 }  // namespace
 
 Result<PrivateKey> PrivateKey::generate() {
-  const Key made(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
-  if (!made) return fail(ErrorKind::unavailable, "the system's random source made no Ed25519 key");
+  auto made = make_raw_key(RawKeyKind::ed25519);
+  if (!made) return fail(std::move(made.error()));
   PrivateKey key;
-  std::size_t size = key.seed_.size();
-  LAMINA_ASSERT(EVP_PKEY_get_raw_private_key(made.get(), raw(key.seed_.data()), &size) == 1);
-  std::array<std::byte, 32> open{};
-  size = open.size();
-  LAMINA_ASSERT(EVP_PKEY_get_raw_public_key(made.get(), raw(open.data()), &size) == 1);
-  key.public_key_ = PublicKey(open);
+  key.seed_ = made->secret;
+  key.public_key_ = PublicKey(made->open);
   return key;
 }
 
 Result<PrivateKey> PrivateKey::from_pem(std::string_view pem) {
-  const auto wrong = [] {
-    return fail(ErrorKind::invalid, "not an unencrypted Ed25519 private key in PEM form");
-  };
-  const Memory memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (!memory) return wrong();
-  // The callback answers "no passphrase": without it OpenSSL would ask on the terminal.
-  const Key read(PEM_read_bio_PrivateKey(
-      memory.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
-  if (!read || EVP_PKEY_get_id(read.get()) != EVP_PKEY_ED25519) return wrong();
+  auto read = raw_key_from_pem(RawKeyKind::ed25519, pem);
+  if (!read) return fail(std::move(read.error()));
   PrivateKey key;
-  std::size_t size = key.seed_.size();
-  std::array<std::byte, 32> open{};
-  std::size_t open_size = open.size();
-  if (EVP_PKEY_get_raw_private_key(read.get(), raw(key.seed_.data()), &size) != 1 ||
-      EVP_PKEY_get_raw_public_key(read.get(), raw(open.data()), &open_size) != 1)
-    return wrong();
-  key.public_key_ = PublicKey(open);
+  key.seed_ = read->secret;
+  key.public_key_ = PublicKey(read->open);
   return key;
 }
 
 PrivateKey::~PrivateKey() { OPENSSL_cleanse(seed_.data(), seed_.size()); }
 
-std::string PrivateKey::to_pem() const {
-  const Memory memory(BIO_new(BIO_s_secmem()));
-  LAMINA_ASSERT(memory != nullptr);
-  LAMINA_ASSERT(PEM_write_bio_PKCS8PrivateKey(memory.get(), private_key(seed_).get(), nullptr,
-                                              nullptr, 0, nullptr, nullptr) == 1);
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(memory.get(), &text);
-  return {text, static_cast<std::size_t>(size)};
-}
+std::string PrivateKey::to_pem() const { return raw_key_to_pem(RawKeyKind::ed25519, seed_); }
 
 Signature PrivateKey::sign(ByteView message) const {
   const Key key = private_key(seed_);

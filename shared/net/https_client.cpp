@@ -12,6 +12,7 @@
 #include <deque>
 #include <list>
 
+#include "shared/net/certificates.hpp"
 #include "shared/net/http_parser.hpp"
 #include "shared/net/tls_stream.hpp"
 #include "shared/wire/error.hpp"
@@ -23,6 +24,7 @@ namespace {
 constexpr std::size_t kStep = 128 * 1024;
 constexpr std::size_t kHeaderBytesMax = 32 * 1024;
 constexpr int kRedialsMax = 1;  // For a kept connection that the server closed meanwhile.
+constexpr const char* kPeerName = "packs";  // What every swarm certificate names.
 
 Error file_error(const std::filesystem::path& path, std::string_view doing) {
   const auto kind = errno == ENOSPC || errno == EDQUOT ? ErrorKind::out_of_space
@@ -93,6 +95,7 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
     deadline(owner->options.connect_timeout, "no answer in time; check address and network");
     limit_call();
     stream_ = tls_connect(loop_, context_, owner->options.host, owner->options.port,
+                          owner->options.peer ? std::string(kPeerName) : owner->options.host,
                           [self = shared_from_this()](Status done) {
                             if (self->closed_) return;
                             if (!done) return self->lost(std::move(done.error()));
@@ -111,8 +114,22 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
 
  private:
   void connected() {
-    if (const auto owner = owner_.lock()) owner->local_address = stream_->local_address();
+    const auto owner = owner_.lock();
+    if (!owner) return;
+    owner->local_address = stream_->local_address();
+    if (owner->options.peer && !is_peer(*owner->options.peer))
+      return lost(
+          Error(ErrorKind::refused,
+                "another device than " + owner->options.peer->short_hex() + " answers there"),
+          /*may_redial=*/false);
     begin();
+  }
+
+  bool is_peer(const DeviceId& peer) const {
+    const auto certificate = stream_->peer_certificate();
+    const auto facts = certificate ? certificate_facts(certificate->pem)
+                                   : Result<CertificateFacts>(fail(ErrorKind::refused, "none"));
+    return facts && facts->common_name == peer.hex();
   }
 
   void deadline(Duration after, std::string text) {

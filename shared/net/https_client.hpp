@@ -1,8 +1,8 @@
 // HttpsClient: calls to one origin over kept-alive connections, several in flight.
 //
 // The server must prove itself: a chain to the pinned CA (or to a CA with the pinned fingerprint,
-// at enrolment), a certificate for server use, the host name. Loop thread only, except
-// BlockingClient, which owns a loop of its own and serves command lines.
+// at enrolment), a certificate for server use, the host name or a device's id. Loop thread only,
+// except BlockingClient, which owns a loop of its own and serves command lines.
 //
 // Errors: `unavailable` (unreachable, timed out, connection lost: try again), `refused` (wrong
 // certificate, or the origin refuses ours), `out_of_space`, `invalid`. They name host and port and
@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "shared/net/http.hpp"
 #include "shared/net/loop.hpp"
@@ -26,6 +27,9 @@ struct ClientOptions {
   std::string certificate_pem = {};  // Client certificate and key; both or none.
   std::string key_pem = {};
   std::string bearer = {};
+  // A device of the site instead of an origin: the certificate is of that device, and names `packs`
+  // instead of the host.
+  std::optional<DeviceId> peer = std::nullopt;
   int connections_max = 4;
   Duration connect_timeout = std::chrono::seconds{10};  // Name, TCP and TLS together.
   Duration stall_timeout = std::chrono::seconds{70};    // No byte moved; above a poll's 55 s.

@@ -123,10 +123,11 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
 
   tcp::socket& socket() { return stream_.next_layer(); }
 
-  void connect(const std::string& host, std::uint16_t port, std::function<void(Status)> then) {
+  void connect(const std::string& host, std::uint16_t port, const std::string& name,
+               std::function<void(Status)> then) {
     resolver_.async_resolve(
         host, std::to_string(port),
-        [self = shared_from_this(), host, then = std::move(then)](
+        [self = shared_from_this(), name, then = std::move(then)](
             const error_code& ec, tcp::resolver::results_type found) {
           if (ec || self->closed_)
             return then(
@@ -134,7 +135,7 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
                                                  "; check the host name and this machine's DNS"));
           auto places = std::make_shared<std::vector<tcp::endpoint>>();
           for (const auto& place : found) places->push_back(place.endpoint());
-          self->try_next(places, 0, host, then);
+          self->try_next(places, 0, name, then);
         });
   }
 
@@ -223,17 +224,17 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
   }
 
   void try_next(std::shared_ptr<std::vector<tcp::endpoint>> places, std::size_t index,
-                const std::string& host, const std::function<void(Status)>& then) {
+                const std::string& name, const std::function<void(Status)>& then) {
     if (index >= places->size())
       return then(fail(ErrorKind::unavailable,
                        "nobody answers there; check that the origin runs and the port is open"));
-    socket().async_connect((*places)[index], [self = shared_from_this(), places, index, host,
+    socket().async_connect((*places)[index], [self = shared_from_this(), places, index, name,
                                               then](const error_code& ec) {
       if (self->closed_) return then(fail(ErrorKind::unavailable, "closed"));
-      if (!ec) return self->secure(host, then);
+      if (!ec) return self->secure(name, then);
       error_code ignored;
       self->socket().close(ignored);
-      if (index + 1 < places->size()) return self->try_next(places, index + 1, host, then);
+      if (index + 1 < places->size()) return self->try_next(places, index + 1, name, then);
       const std::string next = ec == asio::error::connection_refused
                                    ? "; check that lamina-origin serve runs there"
                                    : "; check address, network and firewall";
@@ -241,17 +242,17 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
     });
   }
 
-  void secure(const std::string& host, const std::function<void(Status)>& then) {
+  void secure(const std::string& name, const std::function<void(Status)>& then) {
     note_addresses();
     SSL* raw = stream_.native_handle();
     SSL_set_verify(raw, SSL_VERIFY_PEER, nullptr);
     error_code not_an_address;
-    asio::ip::make_address(host, not_an_address);
+    asio::ip::make_address(name, not_an_address);
     if (not_an_address) {
-      SSL_set_tlsext_host_name(raw, host.c_str());
-      SSL_set1_host(raw, host.c_str());
+      SSL_set_tlsext_host_name(raw, name.c_str());
+      SSL_set1_host(raw, name.c_str());
     } else {
-      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(raw), host.c_str());
+      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(raw), name.c_str());
     }
     handshake(then);
   }
@@ -388,10 +389,10 @@ Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string& ca_pem
 
 std::shared_ptr<TlsStream> tls_connect(Loop& loop, std::shared_ptr<TlsContext> context,
                                        const std::string& host, std::uint16_t port,
-                                       std::function<void(Status)> then) {
+                                       const std::string& name, std::function<void(Status)> then) {
   auto stream = std::make_shared<Stream>(loop.impl().io, std::static_pointer_cast<Context>(context),
                                          ssl::stream_base::client);
-  stream->connect(host, port, std::move(then));
+  stream->connect(host, port, name, std::move(then));
   return stream;
 }
 

@@ -55,11 +55,11 @@ class TlsStream {
   virtual std::optional<PeerCertificate> peer_certificate() const = 0;
 };
 
-// Connects and shakes hands; errors name host and port and what to do. The stream is returned at
-// once, so that a deadline can close() it.
+// Connects and shakes hands with one whose certificate is for `name`; errors name host and port and
+// what to do. The stream is returned at once, so that a deadline can close() it.
 std::shared_ptr<TlsStream> tls_connect(Loop& loop, std::shared_ptr<TlsContext> context,
                                        const std::string& host, std::uint16_t port,
-                                       std::function<void(Status)> then);
+                                       const std::string& name, std::function<void(Status)> then);
 
 class TlsListener {
  public:

@@ -506,3 +506,39 @@ TEST_CASE("http: addresses", "[net]") {
   for (const char* text : {"", "origin", ":8443", "origin:x", "origin:99999", "[::1"})
     CHECK_FALSE(parse_host_port(text));
 }
+
+TEST_CASE("https: a peer is known by its device id, whatever its address", "[net]") {
+  // A device's swarm certificate at both ends.
+  const auto& a = authority();
+  const auto swarm = issue_swarm_certificate(a.ca, a.device.csr_pem, a.id.hex()).value();
+  Bench bench;
+  bench.options.certificate_pem = swarm;
+  bench.options.key_pem = a.device.key_pem;
+  bench.serve(who);
+  auto how = bench.as_device();
+  how.certificate_pem = swarm;
+  how.peer = a.id;
+  SECTION("the right one") {
+    bench.connect(how);
+    const auto reply = bench.ask({.target = "/x"});
+    REQUIRE(reply);
+    CHECK(reply->body == a.id.hex());
+  }
+  SECTION("another one") {
+    how.peer = DeviceId::parse(std::string(32, 'e')).value();
+    bench.connect(how);
+    const auto reply = bench.ask({.target = "/x"});
+    REQUIRE_FALSE(reply);
+    CHECK(reply.error().kind() == ErrorKind::refused);
+  }
+  SECTION("one of another CA") {
+    how.ca_pem = stranger().ca.certificate_pem;
+    bench.connect(how);
+    CHECK(bench.ask({.target = "/x"}).error().kind() == ErrorKind::refused);
+  }
+  SECTION("as an origin it is not acceptable") {
+    how.peer.reset();
+    bench.connect(how);
+    CHECK(bench.ask({.target = "/x"}).error().kind() == ErrorKind::refused);
+  }
+}
