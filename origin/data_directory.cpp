@@ -47,6 +47,23 @@ Result<PrivateKey> read_signing_key(const DataDirectory& data, const std::string
   return key;
 }
 
+Result<BoxPrivateKey> make_relay_key(const DataDirectory& data) {
+  auto key = BoxPrivateKey::generate();
+  if (!key) return key;
+  if (auto done = write_secret(data.key("relay.key"), key->to_pem()); !done)
+    return fail(std::move(done.error()));
+  return key;
+}
+
+Result<BoxPrivateKey> read_relay_key(const DataDirectory& data) {
+  auto pem = os::read_text(data.key("relay.key"), kFileMax);
+  if (!pem && pem.error().kind() == ErrorKind::not_found) return make_relay_key(data);
+  if (!pem) return fail(std::move(pem.error()));
+  auto key = BoxPrivateKey::from_pem(*pem);
+  if (!key) return fail(std::move(key.error()).in(data.key("relay.key")));
+  return key;
+}
+
 Status first_administrator(const DataDirectory& data, WallTime now) {
   auto kv = Kv::open(data.catalog());
   if (!kv) return fail(std::move(kv.error()));
@@ -116,8 +133,11 @@ Result<OriginKeys> read_keys(const DataDirectory& data) {
   if (!publisher) return fail(std::move(publisher.error()));
   auto key = PublicKey::parse(std::string_view(*publisher).substr(0, 64));
   if (!key) return fail(std::move(key.error()).in(data.key("publisher.pub")));
+  auto relay = read_relay_key(data);
+  if (!relay) return fail(std::move(relay.error()));
   return OriginKeys{std::move(*api_ca), std::move(*server), std::move(*swarm_ca),
-                    std::move(*target), std::move(*lease),  {*key}};
+                    std::move(*target), std::move(*lease),  {*key},
+                    std::move(*relay)};
 }
 
 Result<Initialized> initialize(const DataDirectory& data, const OriginConfig& config,
@@ -163,6 +183,7 @@ Result<Initialized> initialize(const DataDirectory& data, const OriginConfig& co
     if (auto done = write_signing_key(data, name, *key); !done)
       return fail(std::move(done.error()));
   }
+  if (auto relay = make_relay_key(data); !relay) return fail(std::move(relay.error()));
   if (auto done = seeder_identity(data, *swarm_ca, lease); !done)
     return fail(std::move(done.error()));
   if (auto done = first_administrator(data, now); !done) return fail(std::move(done.error()));

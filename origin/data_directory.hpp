@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "shared/hash/ed25519.hpp"
+#include "shared/hash/sealed_box.hpp"
 #include "shared/net/certificates.hpp"
 
 namespace lamina::origin {
@@ -49,8 +50,10 @@ struct OriginKeys {
   PrivateKey target;
   PrivateKey lease;
   std::vector<PublicKey> publishers;
+  BoxPrivateKey relay;  // Opens what devices hand to the relays of their sites.
 };
-// `not_found` says to run init first.
+// `not_found` says to run init first. Makes the relay key where a data directory of an earlier
+// release has none.
 Result<OriginKeys> read_keys(const DataDirectory& data);
 
 struct Initialized {

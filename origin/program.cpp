@@ -113,7 +113,8 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
                    : Result<policy::BandwidthRules>(fail(std::move(csv.error())));
   if (!rules) return fail(std::move(rules.error()).in("the catalogue's bandwidth rules"));
   sites.set_bandwidth_rules(std::move(*rules));
-  Api api(catalog, sites, {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers});
+  Api api(catalog, sites,
+          {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers, keys->relay});
   auto certificates = certificate_ends(data, *keys);
   if (!certificates) return fail(std::move(certificates.error()));
   const auto disk = [root = data.root()]() -> Result<wire::DiskSpace> {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
 #include "shared/format/wan_budget.hpp"
@@ -119,7 +121,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "cvds" && verb == "snapshots" && get) {
       if (auto noted = catalog_.audit(act, "cvd.snapshots", "device:" + id->hex(), ""); !noted)
         return fail(std::move(noted.error()));
-      return as_list<wire::SnapshotList>(catalog_.snapshots(*id));
+      return as_json(snapshots(*id, moment));
     }
   }
   return fail(ErrorKind::not_found, "there is no " + request.method + " " +
@@ -152,6 +154,21 @@ Api::Answer Api::set_rules(const Act& act, const net::Request& request) {
     return fail(std::move(kept.error()));
   sites_.set_bandwidth_rules(std::move(*rules));
   return net::json_response("{}");
+}
+
+Result<wire::SnapshotList> Api::snapshots(const DeviceId& id, Moment moment) const {
+  auto device = catalog_.device(id);
+  if (!device) return fail(std::move(device.error()));
+  auto known = catalog_.snapshots(id);
+  if (!known) return fail(std::move(known.error()));
+  wire::SnapshotList list{std::move(*known)};
+  // A relay may not have heard yet that the origin has it.
+  auto held = relays_.at_site(id, device->site, moment.now);
+  std::erase_if(held, [&](const wire::SnapshotAtSite& at_site) {
+    return std::ranges::any_of(list.snapshots, [&](const auto& s) { return s.id == at_site.id; });
+  });
+  if (!held.empty()) list.at_site = std::move(held);
+  return list;
 }
 
 Result<Catalog::SignTarget> Api::signer(WallTime now,

@@ -17,7 +17,9 @@
 #include "origin/monitor/monitor.hpp"
 #include "origin/monitor/watch.hpp"
 #include "origin/rollouts/rollouts.hpp"
+#include "origin/sites/relays.hpp"
 #include "origin/sites/sites.hpp"
+#include "shared/format/parcel.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/http.hpp"
 
@@ -28,6 +30,7 @@ struct ApiKeys {
   net::KeyAndCertificate swarm_ca;
   PrivateKey target;
   std::vector<PublicKey> publishers;
+  std::optional<BoxPrivateKey> relay = std::nullopt;  // None: no uploads through relays.
 };
 
 // A node that hears nothing for so long must not take an old target for a current one.
@@ -107,6 +110,8 @@ class Api {
                                      const std::optional<std::string>& wan_budget) const;
   Answer set_rules(const Act& act, const net::Request& request);
   Result<std::vector<wire::DeviceInfo>> devices() const;
+  // What the origin has, and what relays hold for it.
+  Result<wire::SnapshotList> snapshots(const DeviceId& device, Moment moment) const;
   // Adds what only this process knows.
   Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
 
@@ -135,8 +140,23 @@ class Api {
   void take_pack(const net::Request& request, const PackId& id, bool of_device, const Reply& reply,
                  std::function<Status(const std::vector<ChunkId>&)> taken);
 
+  // origin/api/relay_api.cpp
+  struct JudgedParcel {
+    std::string key_fingerprint;  // Of the device that it is from.
+    std::string state;            // Not empty: nothing is to be done with it.
+  };
+  void take_parcel(const DeviceId& relay, const std::string& id, const net::Request& request,
+                   const Reply& reply, Moment moment);
+  Result<JudgedParcel> judge_parcel(const format::ParcelHead& head) const;
+  void keep_parcel(const DeviceId& relay, const format::ParcelHead& head,
+                   const std::string& content, const PackId& pack, const Reply& reply,
+                   Moment moment);
+  std::string handed_state(const wire::DeviceInfo& device, const wire::HandedSnapshot& handed,
+                           Moment moment) const;
+
   Catalog& catalog_;
   Sites& sites_;
+  Relays relays_;
   ApiKeys keys_;
   Rollouts rollouts_;
   Content* content_ = nullptr;

@@ -75,7 +75,8 @@ struct SentFile {
 }  // namespace
 
 Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
-  const bool from_device = head.path.starts_with("/v1/node/cvd/");
+  const bool is_parcel = head.path.starts_with("/v1/node/relay/");
+  const bool from_device = is_parcel || head.path.starts_with("/v1/node/cvd/");
   const bool from_administrator =
       head.path.starts_with("/v1/layers") || head.path.starts_with("/v1/cvds");
   if (!from_device && !from_administrator) return kSmallBody;
@@ -85,6 +86,8 @@ Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
     const auto device = catalog_.device(*head.peer.device);
     if (!device || device->status != wire::DeviceStatus::assigned) return kSmallBody;
   }
+  if (is_parcel)
+    return Bytes{static_cast<std::int64_t>(format::kParcelFrontMax + format::kParcelBoxMax)};
   return head.method == "PUT" ? Bytes{static_cast<std::int64_t>(format::kPackSizeMax)}
                               : wire::kRecordMax;
 }
@@ -264,6 +267,11 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
     auto id = LayerId::parse(parts[3]);
     auto ranged = id ? pack_range(device, *id, parts[5], request, moment) : fail(id.error());
     reply(ranged ? std::move(*ranged) : net::error_response(ranged.error()));
+    return true;
+  }
+  if (parts.size() == 5 && parts[2] == "relay" && parts[3] == "parcels" &&
+      request.method == "PUT") {
+    take_parcel(device.id, parts[4], request, reply, moment);
     return true;
   }
   if (parts.size() < 4 || parts[2] != "cvd") return false;

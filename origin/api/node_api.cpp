@@ -184,6 +184,14 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
                   moment);
     if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
       return fail(std::move(taken.error()));
+    relays_.reported(device.id, device.site,
+                     std::move(message->relayed).value_or(std::vector<wire::RelayedSnapshot>{}),
+                     moment.now);
+    // The poll that waits was sent before the snapshot was handed over: it brings the news all the
+    // same.
+    if (message->handed)
+      for (Waiting& waiting : waiting_)
+        if (waiting.device == device.id) waiting.poll.handed = message->handed;
   }
   auto at_once = news(device.id, *message, device.status, message->wait_ms == 0, moment);
   if (!at_once) return fail(std::move(at_once.error()));
@@ -237,6 +245,11 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
       if (!target) return fail(std::move(target.error()));
       reply.target = std::move(*target);
       anything = true;
+    }
+    if (keys_.relay) reply.relay_key = to_buffer(keys_.relay->public_key().bytes());
+    if (poll.handed) {
+      reply.handed = handed_state(*device, *poll.handed, moment);
+      anything = anything || *reply.handed == "protected" || *reply.handed == "refused";
     }
   }
   if (!anything) return std::nullopt;

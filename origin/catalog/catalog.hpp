@@ -151,6 +151,8 @@ class Catalog {
   Result<wire::SnapshotInfo> add_snapshot(const Act& act, const DeviceId& id,
                                           wire::SnapshotInfo snapshot);
   Result<std::vector<wire::SnapshotInfo>> snapshots(const DeviceId& id) const;
+  Result<bool> has_snapshot(const DeviceId& id, const SnapshotId& snapshot) const;
+  Result<std::optional<wire::SnapshotInfo>> newest_snapshot(const DeviceId& id) const;
   Result<std::vector<wire::CvdInfo>> cvds() const;
 
   // --- alerts ---

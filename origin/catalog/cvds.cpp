@@ -96,6 +96,24 @@ Result<std::vector<SnapshotInfo>> Catalog::snapshots(const DeviceId& id) const {
       });
 }
 
+Result<bool> Catalog::has_snapshot(const DeviceId& id, const SnapshotId& snapshot) const {
+  return reading<bool>(table_, [&](const Rows& rows) {
+    return has(rows, "snapshot-id/" + id.hex() + snapshot.hex());
+  });
+}
+
+Result<std::optional<SnapshotInfo>> Catalog::newest_snapshot(const DeviceId& id) const {
+  using Newest = std::optional<SnapshotInfo>;
+  return reading<Newest>(table_, [&](const Rows& rows) -> Result<Newest> {
+    auto last = rows.last_key("snapshot/" + id.hex() + "/");
+    if (!last) return fail(std::move(last.error()));
+    if (!*last) return Newest{};
+    auto newest = load(rows, **last, wire::parse_snapshot_info, "a snapshot's row is missing");
+    if (!newest) return fail(std::move(newest.error()));
+    return Newest{std::move(*newest)};
+  });
+}
+
 Result<std::vector<wire::CvdInfo>> Catalog::cvds() const {
   using Cvds = std::vector<wire::CvdInfo>;
   return reading<Cvds>(table_, [](const Rows& rows) -> Result<Cvds> {

@@ -173,11 +173,16 @@ Status snapshots(Session& s, const std::string& device) {
   if (!body) return fail(std::move(body.error()));
   auto list = wire::parse_snapshot_list(*body);
   if (!list) return fail(std::move(list.error()));
-  Session::Rows rows{{"SNAPSHOT", "NUMBER", "MADE", "REASON", "FILES", "SIZE"}};
+  Session::Rows rows{{"SNAPSHOT", "NUMBER", "STATE", "MADE", "REASON", "FILES", "SIZE"}};
   for (const wire::SnapshotInfo& snapshot : list->snapshots)
-    rows.push_back({snapshot.id.hex(), std::to_string(snapshot.number),
+    rows.push_back({snapshot.id.hex(), std::to_string(snapshot.number), "protected",
                     to_iso8601(WallTime{snapshot.created_ms * 1000000}), printable(snapshot.reason),
                     std::to_string(snapshot.files), to_text(Bytes{snapshot.plain_bytes})});
+  for (const wire::SnapshotAtSite& held :
+       list->at_site.value_or(std::vector<wire::SnapshotAtSite>{}))
+    rows.push_back(
+        {held.id.hex(), "-", "at the site", to_text(Duration{held.age_ms * 1'000'000}) + " ago",
+         "held by " + held.relay.short_hex(), "-", to_text(Bytes{held.bytes}) + " to send"});
   if (s.json)
     *s.out << *body << '\n';
   else
@@ -189,7 +194,9 @@ Status snapshots(Session& s, const std::string& device) {
 
 void add_cvd_restore(CLI::App& cvd, Run& run) {
   auto request = std::make_shared<RestoreRequest>();
-  auto* listing = cvd.add_subcommand("snapshots", "list the snapshots of a device");
+  auto* listing =
+      cvd.add_subcommand("snapshots", "list the snapshots of a device: protected, or at the site");
+  listing->footer("Example: lamina cvd snapshots 00112233445566778899aabbccddeeff");
   listing->add_option("DEVICE", request->device, "the device's id")->required();
   listing->callback(
       [&run, request] { run = [request](Session& s) { return snapshots(s, request->device); }; });

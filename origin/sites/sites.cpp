@@ -134,10 +134,12 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
 
   const auto [at, added] = site.members.try_emplace(device);
   Member& member = at->second;
-  if (added || member.address != poll.lan_address || member.port != poll.swarm_port)
+  if (added || member.address != poll.lan_address || member.port != poll.swarm_port ||
+      member.relay_port != poll.relay_port)
     changed(name, site);
   member.address = poll.lan_address;
   member.port = poll.swarm_port;
+  member.relay_port = poll.relay_port;
   member.wants = poll.wants;
   member.unfit = poll.unfit.has_value();
   seen(device, member, moment.now);
@@ -333,7 +335,7 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   if (site.rules_version != 0) view.site.rules_version = site.rules_version;
   for (const auto& [other, member] : site.members)
     if (other != device && !member.address.empty() && member.port != 0)
-      view.site.peers.push_back({other, member.address, member.port});
+      view.site.peers.push_back({other, member.address, member.port, member.relay_port});
   view.lease = lease_view(name, site, device, moment);
   return view;
 }

@@ -111,6 +111,7 @@ class Sites {
   struct Member {
     std::string address;
     std::uint16_t port = 0;
+    std::optional<std::uint16_t> relay_port;
     Instant seen;
     std::vector<wire::Want> wants;
     bool unfit = false;

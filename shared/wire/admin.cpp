@@ -175,7 +175,15 @@ void fields(A& a, SnapshotInfo& m) {
   a("plain_bytes", m.plain_bytes);
 }
 template <class A>
+void fields(A& a, SnapshotAtSite& m) {
+  a("id", m.id);
+  a("relay", m.relay);
+  a("bytes", m.bytes);
+  a("age_ms", m.age_ms);
+}
+template <class A>
 void fields(A& a, SnapshotList& m) {
+  a("at_site", m.at_site);
   a("snapshots", m.snapshots);
 }
 template <class A>

@@ -184,8 +184,16 @@ struct SnapshotInfo {
   std::int64_t files = 0;
   std::int64_t plain_bytes = 0;
 };
+// A snapshot that a relay of the device's site holds: the origin has it not yet, or not all of it.
+struct SnapshotAtSite {
+  SnapshotId id;
+  DeviceId relay;
+  std::int64_t bytes = 0;
+  std::int64_t age_ms = 0;
+};
 struct SnapshotList {
-  std::vector<SnapshotInfo> snapshots;
+  std::vector<SnapshotInfo> snapshots;  // Protected: the origin has all of each.
+  std::optional<std::vector<SnapshotAtSite>> at_site = std::nullopt;  // Absent: none.
 };
 
 // One link of the audit chain: hash = SHA-256(previous hash, canonical line).

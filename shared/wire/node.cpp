@@ -20,6 +20,19 @@ void fields(A& a, Want& m) {
   a("missing_bytes", m.missing_bytes);
 }
 template <class A>
+void fields(A& a, RelayedSnapshot& m) {
+  a("device", m.device);
+  a("snapshot", m.snapshot);
+  a("sequence", m.sequence);
+  a("bytes", m.bytes);
+  a("age_ms", m.age_ms);
+}
+template <class A>
+void fields(A& a, HandedSnapshot& m) {
+  a("snapshot", m.snapshot);
+  a("sequence", m.sequence);
+}
+template <class A>
 void fields(A& a, PollRequest& m) {
   a("layers", m.layers, 256);
   a("bytes", m.bytes);
@@ -35,12 +48,16 @@ void fields(A& a, PollRequest& m) {
   a("node_version", m.node_version, 64);
   a("rules_version", m.rules_version);
   a("unfit", m.unfit, 64);
+  a("relay_port", m.relay_port);
+  a("relayed", m.relayed, kRelayedMax);
+  a("handed", m.handed);
 }
 template <class A>
 void fields(A& a, Peer& m) {
   a("device", m.device);
   a("address", m.address, 64);
   a("port", m.port);
+  a("relay_port", m.relay_port);
 }
 template <class A>
 void fields(A& a, SiteView& m) {
@@ -72,6 +89,8 @@ void fields(A& a, PollReply& m) {
   a("lease", m.lease);
   a("server_time_ms", m.server_time_ms);
   a("next_wait_ms", m.next_wait_ms);
+  a("relay_key", m.relay_key, 32);
+  a("handed", m.handed, 32);
 }
 template <class A>
 void fields(A& a, LeaseRequest& m) {
@@ -86,6 +105,11 @@ template <class A>
 void fields(A& a, SnapshotReply& m) {
   a("snapshot", m.snapshot);
 }
+template <class A>
+void fields(A& a, ParcelReply& m) {
+  a("state", m.state, 32);
+  a("text", m.text);
+}
 
 std::string to_json(const LayerState& message) { return write_message(message); }
 std::string to_json(const ByteCounts& message) { return write_message(message); }
@@ -96,6 +120,7 @@ std::string to_json(const LeaseReply& message) { return write_message(message); 
 std::string to_json(const BudgetRequest& message) { return write_message(message); }
 std::string to_json(const Report& message) { return write_message(message); }
 std::string to_json(const SnapshotReply& message) { return write_message(message); }
+std::string to_json(const ParcelReply& message) { return write_message(message); }
 
 Result<ByteCounts> parse_byte_counts(std::string_view text) {
   return read_message<ByteCounts>(text, "byte counts");
@@ -118,6 +143,9 @@ Result<BudgetRequest> parse_budget_request(std::string_view text) {
 Result<Report> parse_report(std::string_view text) { return read_message<Report>(text, "report"); }
 Result<SnapshotReply> parse_snapshot_reply(std::string_view text) {
   return read_message<SnapshotReply>(text, "snapshot reply");
+}
+Result<ParcelReply> parse_parcel_reply(std::string_view text) {
+  return read_message<ParcelReply>(text, "parcel reply");
 }
 
 }  // namespace lamina::wire

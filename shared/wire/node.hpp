@@ -56,6 +56,22 @@ struct DiskSpace {
   bool operator==(const DiskSpace&) const = default;
 };
 
+// A snapshot of another device that this one holds for the origin, all parcels of it.
+struct RelayedSnapshot {
+  DeviceId device;
+  SnapshotId snapshot;
+  std::uint64_t sequence = 0;
+  std::int64_t bytes = 0;   // Of the parcels that the origin has not taken yet.
+  std::int64_t age_ms = 0;  // Since it was taken.
+  bool operator==(const RelayedSnapshot&) const = default;
+};
+
+// What the device handed to a relay and does not know yet to be at the origin.
+struct HandedSnapshot {
+  SnapshotId snapshot;
+  std::uint64_t sequence = 0;
+};
+
 // POST /v1/node/poll. Answered at once when something differs from what the device knows, else
 // when it changes, else after wait_ms.
 struct PollRequest {
@@ -75,12 +91,17 @@ struct PollRequest {
   // Why it should not fetch for its site and serve it (shared/policy/eligibility.hpp). Absent: it
   // may.
   std::optional<std::string> unfit = std::nullopt;
+  // Where peers of the site hand their uploads over. Absent: nowhere.
+  std::optional<std::uint16_t> relay_port = std::nullopt;
+  std::optional<std::vector<RelayedSnapshot>> relayed = std::nullopt;
+  std::optional<HandedSnapshot> handed = std::nullopt;
 };
 
 struct Peer {
   DeviceId device;
   std::string address;  // IP address without a port.
   std::uint16_t port = 0;
+  std::optional<std::uint16_t> relay_port = std::nullopt;  // It takes uploads there.
   bool operator==(const Peer&) const = default;
 };
 
@@ -116,6 +137,9 @@ struct PollReply {
   std::optional<LeaseView> lease;  // While somebody holds it.
   std::int64_t server_time_ms = 0;
   std::int64_t next_wait_ms = 0;  // wait_ms the origin would like in the next poll.
+  std::optional<Buffer> relay_key = std::nullopt;  // What parcels are sealed for: X25519, 32 bytes.
+  // Of the handed snapshot: "protected", "at the site", "refused" or "unknown".
+  std::optional<std::string> handed = std::nullopt;
 };
 
 // POST /v1/node/lease, by the holder, each second. `refused` (403) when the epoch is not current.
@@ -154,6 +178,13 @@ struct SnapshotReply {
   SnapshotId snapshot;
 };
 
+// PUT /v1/node/relay/parcels/{id}, by a relay. With this answer the parcel is the relay's no more;
+// with any other it keeps it and tries again.
+struct ParcelReply {
+  std::string state;  // "taken", "kept" (the snapshot), "superseded" or "refused".
+  std::string text;   // Why it was refused.
+};
+
 std::string to_json(const LayerState& message);
 std::string to_json(const ByteCounts& message);
 std::string to_json(const PollRequest& message);
@@ -163,6 +194,7 @@ std::string to_json(const LeaseReply& message);
 std::string to_json(const BudgetRequest& message);
 std::string to_json(const Report& message);
 std::string to_json(const SnapshotReply& message);
+std::string to_json(const ParcelReply& message);
 
 Result<ByteCounts> parse_byte_counts(std::string_view text);
 Result<PollRequest> parse_poll_request(std::string_view text);
@@ -172,5 +204,6 @@ Result<LeaseReply> parse_lease_reply(std::string_view text);
 Result<BudgetRequest> parse_budget_request(std::string_view text);
 Result<Report> parse_report(std::string_view text);
 Result<SnapshotReply> parse_snapshot_reply(std::string_view text);
+Result<ParcelReply> parse_parcel_reply(std::string_view text);
 
 }  // namespace lamina::wire

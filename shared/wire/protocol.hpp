@@ -29,6 +29,9 @@ inline constexpr Bytes kRecordMax = 16_MiB;     // A signed layer or snapshot re
 // One range of a pack: a lease may end while it is sent, so it must not last long.
 inline constexpr Bytes kPackRangeMax = 4_MiB;
 
+// Snapshots of others that a relay lists in a poll.
+inline constexpr std::size_t kRelayedMax = 1000;
+
 // A poll waits no longer, so that it ends before the 60 s after which middleboxes forget.
 inline constexpr std::int64_t kPollWaitMaxMs = 55'000;
 

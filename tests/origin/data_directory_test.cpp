@@ -49,12 +49,29 @@ TEST_CASE("init: makes keys that read back, secrets for nobody else, once", "[or
   CHECK(read_config(data)->seeders() == std::vector<std::string>{"192.0.2.7:8444"});
   CHECK(mode_of(data.key("")) == 0700);
   for (const char* name : {"api-ca.key", "server.key", "swarm-ca.key", "target.key", "lease.key",
-                           "publisher.key", "admin.token"})
+                           "publisher.key", "relay.key", "admin.token"})
     CHECK(mode_of(data.key(name)) == 0600);
   CHECK(mode_of(data.seed("seed.key")) == 0600);
   CHECK(run({"init", "--data", path.c_str(), "--name", "x"}, out, err) == 5);
   CHECK(err.find("is not empty") != std::string::npos);
   CHECK(read_keys(data)->api_ca.key_pem == keys->api_ca.key_pem);
+  CHECK(read_keys(data)->relay.public_key() == keys->relay.public_key());
+}
+
+TEST_CASE("data directory: one of an earlier release gets a relay key, once", "[origin]") {
+  const Scratch scratch;
+  const std::string path = scratch / "origin";
+  std::string out;
+  std::string err;
+  REQUIRE(run({"init", "--data", path.c_str(), "--name", "hq.example"}, out, err) == 0);
+  const DataDirectory data(path);
+  REQUIRE(os::remove_file(data.key("relay.key")));
+  const auto made = read_keys(data);
+  REQUIRE(made);
+  CHECK(mode_of(data.key("relay.key")) == 0600);
+  CHECK(read_keys(data)->relay.public_key() == made->relay.public_key());
+  REQUIRE(os::write_file(data.key("relay.key"), as_view("junk"), 0600));
+  CHECK(read_keys(data).error().kind() == ErrorKind::invalid);
 }
 
 TEST_CASE("lamina-origin: wrong arguments and directories get one line and a documented code",

@@ -162,3 +162,36 @@ TEST_CASE("wire: id lists", "[wire]") {
   CHECK_FALSE(parse_ids(Buffer(33)));
   CHECK_FALSE(parse_ids(Buffer(static_cast<std::size_t>(kIdListMax.count) + 32)));
 }
+
+TEST_CASE("wire: what relays and their guests say reads back as it was written", "[wire]") {
+  PollRequest request;
+  request.relay_port = 8445;
+  request.relayed = {{id_of<DeviceId>(1), id_of<SnapshotId>(2), 3, 4, 5}};
+  request.handed = HandedSnapshot{id_of<SnapshotId>(6), 7};
+  const auto back = parse_poll_request(to_json(request));
+  REQUIRE(back);
+  CHECK(back->relay_port == request.relay_port);
+  CHECK(back->relayed == request.relayed);
+  CHECK(back->handed->snapshot == request.handed->snapshot);
+  CHECK(back->handed->sequence == 7);
+  PollReply reply;
+  reply.site = SiteView{"shop", 7, {{id_of<DeviceId>(2), "10.0.0.2", 8444, 8445}}};
+  reply.relay_key = Buffer(32);
+  reply.handed = "at the site";
+  const auto answer = parse_poll_reply(to_json(reply));
+  REQUIRE(answer);
+  CHECK(answer->site->peers == reply.site->peers);
+  CHECK(answer->relay_key == reply.relay_key);
+  CHECK(answer->handed == reply.handed);
+  reply.relay_key = Buffer(33);
+  CHECK_FALSE(parse_poll_reply(to_json(reply)));
+  // Devices of an earlier release say nothing of all this.
+  const auto old = parse_poll_request(kPoll);
+  REQUIRE(old);
+  CHECK_FALSE(old->relay_port);
+  CHECK_FALSE(old->handed);
+  const auto parcel = parse_parcel_reply(to_json(ParcelReply{"refused", "why"}));
+  REQUIRE(parcel);
+  CHECK(parcel->state == "refused");
+  CHECK(parcel->text == "why");
+}
