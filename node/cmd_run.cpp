@@ -95,6 +95,21 @@ Status give_up_root(const std::string& asked, const std::string& enrolled) {
   return os::become(*user);
 }
 
+Result<std::optional<Relay::Options>> relay_options(const RunOptions& options,
+                                                    const net::HostPort& swarm) {
+  using Relayed = std::optional<Relay::Options>;
+  if (options.relay_listen == "off" || swarm.port == 65535) return Relayed{};
+  auto place = options.relay_listen.empty()
+                   ? Result<net::HostPort>({swarm.host, static_cast<std::uint16_t>(swarm.port + 1)})
+                   : net::parse_host_port(options.relay_listen);
+  if (!place) return fail(ErrorKind::invalid, "--relay-listen: " + place.error().text());
+  Relay::Options relay{.listen_address = place->host, .port = place->port};
+  relay.limits.total_max = options.relay_space;
+  // One device does not take all of it.
+  relay.limits.device_max = Bytes{options.relay_space.count / 2};
+  return Relayed{std::move(relay)};
+}
+
 }  // namespace
 
 Status run_network(const StateDirectory& state, const RunOptions& options) {
@@ -103,9 +118,12 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   const auto place = net::parse_host_port(options.swarm_listen);
   if (!place) return fail(ErrorKind::invalid, "--swarm-listen: " + place.error().text());
   if (auto done = give_up_root(options.user, config->user); !done) return done;
+  auto relay = relay_options(options, *place);
+  if (!relay) return fail(std::move(relay.error()));
   net::Loop loop;
   Service::Options service_options{.swarm_port = place->port};
   service_options.fitness.user_allows = options.serves;
+  service_options.uploads.relay = std::move(*relay);
   service_options.limits.sync_interval = options.sync_interval;
   auto service = Service::start(loop, state, service_options,
                                 reflector_swarm(loop, state, config->device, options));

@@ -34,6 +34,8 @@ struct CommandLine {
   std::string wan_max;
   std::string wan_transport = "auto";
   std::string sync_interval;
+  std::string relay_space;
+  bool until_protected = false;
 };
 
 Bytes bytes_in(const json& object, const char* key) { return {object.value(key, std::int64_t{0})}; }
@@ -103,6 +105,12 @@ void print_status(const json& status, std::ostream& out) {
   row("line", line_text(status.value("line", json::object())));
   row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
+  if (status.contains("at_site"))
+    row("at the site", status["at_site"].value("snapshot", "").substr(0, 16) + ", device " +
+                           status["at_site"].value("relay", "").substr(0, 8) + " passes it on");
+  if (status.contains("relay") && bytes_in(status["relay"], "bytes").count > 0)
+    row("relays", std::to_string(status["relay"].value("snapshots", 0)) + " snapshots, " +
+                      to_text(bytes_in(status["relay"], "bytes")) + " to pass on");
   for (const json& layer : status.value("layers", json::array()))
     row("layer", layer.value("layer", "").substr(0, 8) + ' ' + layer.value("name", "") + ' ' +
                      layer.value("reason", "") + ", " + to_text(bytes_in(layer, "missing_bytes")) +
@@ -134,7 +142,8 @@ Status print_metrics(const CommandLine& line, std::ostream& out) {
 }
 
 Status sync(const CommandLine& line, std::ostream& out) {
-  auto answer = ask_service(StateDirectory(line.state), "sync", kSyncWithin);
+  auto answer = ask_service(StateDirectory(line.state),
+                            line.until_protected ? "sync-protected" : "sync", kSyncWithin);
   if (!answer) return fail(std::move(answer.error()));
   const json done = json::parse(*answer);
   if (line.as_json)
@@ -142,7 +151,11 @@ Status sync(const CommandLine& line, std::ostream& out) {
   else
     out << "Snapshot " << done.value("snapshot", "") << ": " << done.value("files_read", 0)
         << " files read, " << done.value("files_reused", 0) << " unchanged, "
-        << to_text(bytes_in(done, "bytes_sent")) << " sent.\n";
+        << to_text(bytes_in(done, "bytes_sent") + bytes_in(done, "bytes_handed")) << " sent. It is "
+        << (done.value("state", "") == "protected"
+                ? "protected: the origin has it.\n"
+                : "at the site: device " + done.value("relay", "").substr(0, 8) +
+                      " passes it on to the origin.\n");
   return Done{};
 }
 
@@ -166,6 +179,11 @@ Status run(CommandLine& line) {
   }
   if (line.wan_transport == "swarm") line.run.wan_transport = policy::WanTransport::Kind::swarm;
   if (line.wan_transport == "https") line.run.wan_transport = policy::WanTransport::Kind::https;
+  if (!line.relay_space.empty()) {
+    auto space = parse_bytes(line.relay_space);
+    if (!space) return fail(std::move(space.error()).in("--relay-space"));
+    line.run.relay_space = *space;
+  }
   if (!line.sync_interval.empty()) {
     auto interval = parse_duration(line.sync_interval);
     if (!interval) return fail(std::move(interval.error()).in("--sync-interval"));
@@ -208,7 +226,10 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       command("support-bundle", "one file for whoever helps from afar, without any secret",
               "support-bundle --to /tmp/device.tar");
   support_command->add_option("--to", line.to, "the tar file to make")->required();
-  auto* sync_command = command("sync", "make a snapshot now and wait for it", "sync");
+  auto* sync_command = command("sync", "make a snapshot now and wait for it", "sync --protected");
+  sync_command->add_flag(
+      "--protected", line.until_protected,
+      "wait until the origin has it, also when a device of the site passes it on");
   auto* revert_command = command("revert", "undo the last apply", "revert");
   for (CLI::App* json_command : {enroll_command, status_command, sync_command, revert_command})
     json_command->add_flag("--json", line.as_json, "print a JSON record");
@@ -244,6 +265,12 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   run_command->add_flag_callback(
       "--no-serve", [&line] { line.run.serves = false; },
       "let the other devices fetch for the site, if there is one that can");
+  run_command->add_option(
+      "--relay-listen", line.run.relay_listen,
+      "ADDRESS:PORT where devices of the site hand their uploads over (default: "
+      "beside the swarm's port), or 'off'");
+  run_command->add_option("--relay-space", line.relay_space,
+                          "most that is held for them (default: 8 GiB), for example '2 GiB'");
   run_command->add_option("--sync-interval", line.sync_interval,
                           "between two snapshots (default: 60 min), for example '15 min'");
 

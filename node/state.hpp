@@ -40,6 +40,8 @@ class StateDirectory {
   std::string torrents() const { return root_ + "/cache/torrents"; }
   std::string records() const { return root_ + "/cache/records"; }
   std::string progress() const { return root_ + "/cache/state"; }
+  std::string relay() const { return root_ + "/cache/relay"; }        // Held for others.
+  std::string outgoing() const { return root_ + "/cache/outgoing"; }  // Sealed, on its way.
   std::string spool() const { return root_ + "/spool"; }
   std::string work() const { return root_ + "/work"; }
   std::string worker_socket() const { return root_ + "/run/worker.sock"; }

@@ -132,12 +132,13 @@ class Agent {
   };
   struct SyncRequested {};
   struct SyncEnded {};
-  struct Tick {};  // Time passed: call at next_change(), and once at the start.
+  struct Changed {};  // Others add to the polls' requests: they have something new.
+  struct Tick {};     // Time passed: call at next_change(), and once at the start.
   using Event =
       std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
                    LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
                    BudgetSpent, WanTransportChanged, RuleChanged, Applied, ApplyFailed, Reverted,
-                   Renewed, RenewFailed, Looked, SyncRequested, SyncEnded, Tick>;
+                   Renewed, RenewFailed, Looked, SyncRequested, SyncEnded, Changed, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -263,6 +264,7 @@ class Agent {
   void apply(const Looked& looked, Instant now);
   void apply(const SyncRequested&, Instant now);
   void apply(const SyncEnded&, Instant now);
+  void apply(const Changed&, Instant) { news_ = true; }
   void apply(const Tick&, Instant) {}
 
   Result<format::DeviceTarget> verify(const Buffer& target) const;

@@ -49,14 +49,15 @@ Result<std::unique_ptr<OriginLink>> OriginLink::open(net::Loop& loop, const Stat
     if (!text) return fail(std::move(text.error()));
     texts[i] = std::move(*text);
   }
-  // A waiting poll, a quick one, the lease, records of a layer and an upload at the same time.
+  // A waiting poll, a quick one, the lease, records of a layer, an upload and a relayed one at the
+  // same time.
   const net::ClientOptions options{.host = config.origin_host,
                                    .port = config.origin_port,
                                    .ca_pem = texts[0],
                                    .ca_fingerprint = {},
                                    .certificate_pem = texts[1],
                                    .key_pem = texts[2],
-                                   .connections_max = 6};
+                                   .connections_max = 7};
   auto client = net::HttpsClient::create(loop, options);
   if (!client) return fail(std::move(client.error()));
   auto ranges = PackRanges::open(loop, options);
@@ -152,6 +153,18 @@ void OriginLink::send_pack(const PackId& pack, const std::string& path, Then<Don
                  .pace = upload_pace_};
   client_->send(std::move(call),
                 parsed(std::move(then), [](const std::string&) { return Status(Done{}); }));
+}
+
+void OriginLink::send_parcel(const format::ParcelId& id, const std::string& path,
+                             Then<wire::ParcelReply> then) {
+  net::Call call{.method = "PUT",
+                 .target = "/v1/node/relay/parcels/" + id.hex(),
+                 .content_type = std::string(wire::kBinary),
+                 .upload_file = path,
+                 .pace = upload_pace_};
+  client_->send(std::move(call), parsed(std::move(then), [](const std::string& body) {
+                  return wire::parse_parcel_reply(body);
+                }));
 }
 
 void OriginLink::commit_snapshot(const Buffer& record, Then<std::vector<ChunkId>> then) {

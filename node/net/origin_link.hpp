@@ -9,6 +9,7 @@
 
 #include "node/net/layer_files.hpp"
 #include "node/net/pack_ranges.hpp"
+#include "shared/format/parcel.hpp"
 #include "shared/net/https_client.hpp"
 #include "shared/wire/enrol.hpp"
 #include "shared/wire/node.hpp"
@@ -35,10 +36,13 @@ class OriginLink {
 
   // Which of these chunks the device's CVD and layers do not have. At most 131,072 ids.
   void find_lacking(const std::vector<ChunkId>& ids, Then<std::vector<ChunkId>> then);
-  // How fast packs are sent from now on, those under way too: see net::Pace. While it is stopped
-  // send_pack() is `unavailable`.
+  // How fast packs and parcels are sent from now on, those under way too: see net::Pace. While it
+  // is stopped send_pack() and send_parcel() are `unavailable`.
   net::Pace& upload_pace() { return *upload_pace_; }
   void send_pack(const PackId& pack, const std::string& path, Then<Done> then);
+  // A parcel that this device relays; after a failure it is this device's still.
+  void send_parcel(const format::ParcelId& id, const std::string& path,
+                   Then<wire::ParcelReply> then);
   // The chunks that the origin lacks for it; none: the snapshot is kept.
   void commit_snapshot(const Buffer& record, Then<std::vector<ChunkId>> then);
 

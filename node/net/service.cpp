@@ -30,6 +30,22 @@ std::string to_line(const Error& error) {
       -1, ' ', false, json::error_handler_t::replace);
 }
 
+std::string to_line(const SyncFigures& figures) {
+  json out{{"ok", true},
+           {"snapshot", figures.snapshot.hex()},
+           {"state", figures.relay.is_none() ? "protected" : "at the site"},
+           {"files_read", figures.files_read},
+           {"files_reused", figures.files_reused},
+           {"bytes_read", figures.bytes_read.count},
+           {"packs_sent", figures.packs_sent},
+           {"bytes_sent", figures.bytes_sent.count},
+           {"parcels_handed", figures.parcels_handed},
+           {"bytes_handed", figures.bytes_handed.count},
+           {"notes", figures.notes}};
+  if (!figures.relay.is_none()) out["relay"] = figures.relay.hex();
+  return out.dump();
+}
+
 std::string_view name_of_phase(Agent::Layer::Phase phase) {
   switch (phase) {
     case Agent::Layer::Phase::records: return "records";
@@ -92,6 +108,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   net::Timer count_again;
   LineLimits line;
 
+  std::unique_ptr<Uploads> uploads;
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
   std::vector<SyncThen> sync_asked;    // ...and for the next.
@@ -117,6 +134,13 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!link) return fail(std::move(link.error()));
     origin = std::move(*link);
     keep_to(line.limits());
+    uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
+                            {.changed = later([](State& self) {
+                               if (self.agent) self.feed(Agent::Changed{});
+                             }),
+                             .lost = later([](State& self) {
+                               if (self.agent) self.feed(Agent::SyncRequested{});
+                             })});
     auto server = net::LocalServer::listen(
         loop, state.node_socket(), 0660,
         later([](State& self, const std::string& line, const net::LocalServer::Answer& answer) {
@@ -212,6 +236,7 @@ struct Service::State : std::enable_shared_from_this<State> {
         std::visit([this](const auto& a) { carry_out(a); }, action);
     }
     is_feeding = false;
+    uploads->set_line(agent->origin_reachable(), agent->leads());
     tick.cancel();
     if (const auto due = agent->next_change())
       tick = loop.after(std::max<Duration>(*due - loop.now(), 1ms),
@@ -224,6 +249,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     request.bytes = ledger.totals();
     request.disk = disk();
     request.rules_version = line.version();
+    uploads->add_to(request);
     origin->poll(request, later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
                    self.polled(kind, std::move(reply));
                  }));
@@ -243,6 +269,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     // Before the Agent acts on a lease.
     if (reply->site) line.heard(*reply->site, origin->local_address());
     reports.flush();
+    uploads->heard(*reply);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
   }
 
@@ -374,6 +401,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto certificate = os::read_text(state.swarm_certificate());
     auto key = os::read_text(state.swarm_key());
     if (!certificate || !key) return;
+    uploads->use_identity();
     auto started = start_swarm({*certificate, *key}, origin->pack_ranges(),
                                later([](State& self, const LayerSwarm::Event& event) {
                                  std::visit([&](const auto& e) { self.heard(e); }, event);
@@ -645,21 +673,27 @@ struct Service::State : std::enable_shared_from_this<State> {
       if (auto done = os::write_file(path, as_view(text), 0600); !done)
         return renew_failed(true, done.error());
     log::info("certificate_renewed", {{"which", "swarm"}});
-    if (swarm)
+    if (swarm) {
       swarm->use_identity({reply.certificate_pem, key});
-    else
+      uploads->use_identity();
+    } else {
       open_swarm();
+    }
     feed(Agent::Renewed{true, *expires});
   }
 
   // --- synchronization
 
   void carry_out(const Agent::Sync& action) {
+    if (uploads->at_site() && !policy::scans_while_at_site(action.reason)) {
+      log::info("sync_waits", {{"snapshot_at_site", uploads->at_site()->snapshot}});
+      return feed(Agent::SyncEnded{});
+    }
     for (SyncThen& then : sync_asked) sync_waiters.push_back(std::move(then));
     sync_asked.clear();
     log::info("sync_starts", {{"reason", action.reason}});
     sync = std::make_unique<Synchronization>(
-        loop, worker, *origin, state, action.reason, options.sync,
+        loop, worker, *origin, *uploads, state, action.reason, options.sync,
         later([started = now_ms()](State& self, const Result<SyncFigures>& result) {
           self.synchronized(result, started);
         }));
@@ -669,18 +703,23 @@ struct Service::State : std::enable_shared_from_this<State> {
     sync.reset();
     if (result) {
       synced_at = net::Loop::wall_now();
-      log::info("snapshot_kept", {{"snapshot", result->snapshot},
-                                  {"files_read", result->files_read},
-                                  {"files_reused", result->files_reused},
-                                  {"packs_sent", result->packs_sent},
-                                  {"bytes_sent", result->bytes_sent},
-                                  {"notes", result->notes}});
+      const bool at_site = !result->relay.is_none();
+      log::info(at_site ? "snapshot_at_site" : "snapshot_kept",
+                {{"snapshot", result->snapshot},
+                 {"files_read", result->files_read},
+                 {"files_reused", result->files_reused},
+                 {"packs_sent", result->packs_sent},
+                 {"bytes_sent", result->bytes_sent},
+                 {"bytes_handed", result->bytes_handed},
+                 {"notes", result->notes}});
       report("snapshot", started, std::nullopt, {},
              {{"files_read", static_cast<std::int64_t>(result->files_read)},
               {"files_reused", static_cast<std::int64_t>(result->files_reused)},
               {"bytes_read", result->bytes_read.count},
               {"packs_sent", static_cast<std::int64_t>(result->packs_sent)},
               {"bytes_sent", result->bytes_sent.count},
+              {"bytes_handed", result->bytes_handed.count},
+              {"at_site", at_site ? 1 : 0},
               {"notes", static_cast<std::int64_t>(result->notes)}});
     } else {
       log::warning("sync_failed", {{"error", result.error().text()}});
@@ -722,19 +761,19 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (what == "status") return answer(status().dump());
     if (what == "metrics")
       return answer(json{{"ok", true}, {"text", metrics_text(figures())}}.dump());
-    if (what != "sync" && what != "revert")
+    if (what != "sync" && what != "sync-protected" && what != "revert")
       return answer(to_line(
           {ErrorKind::invalid, "the node knows no request '" + printable(line, 100) + "'"}));
     if (!agent)
       return answer(to_line(worker_error ? *worker_error
                                          : Error(ErrorKind::unavailable, "the node is starting")));
-    if (what == "sync")
-      synchronize(answer);
-    else
+    if (what == "revert")
       revert(answer);
+    else
+      synchronize(answer, what == "sync-protected");
   }
 
-  void synchronize(const net::LocalServer::Answer& answer) {
+  void synchronize(const net::LocalServer::Answer& answer, bool until_protected) {
     if (agent->status() != wire::DeviceStatus::assigned)
       return answer(
           to_line(agent->origin_reachable()
@@ -743,18 +782,17 @@ struct Service::State : std::enable_shared_from_this<State> {
                                   ": an administrator must place it in a site first")
                       : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
     if (line.no_upload()) return answer(to_line(line.upload_forbidden()));
-    sync_asked.push_back([answer](const Result<SyncFigures>& result) {
+    sync_asked.push_back(later([answer, until_protected](State& self, Result<SyncFigures> result) {
       if (!result) return answer(to_line(result.error()));
-      answer(json{{"ok", true},
-                  {"snapshot", result->snapshot.hex()},
-                  {"files_read", result->files_read},
-                  {"files_reused", result->files_reused},
-                  {"bytes_read", result->bytes_read.count},
-                  {"packs_sent", result->packs_sent},
-                  {"bytes_sent", result->bytes_sent.count},
-                  {"notes", result->notes}}
-                 .dump());
-    });
+      if (result->relay.is_none() || !until_protected) return answer(to_line(*result));
+      self.uploads->when_settled(
+          self.later([answer, figures = *result](State& me, const Status& settled) {
+            if (!settled) return me.synchronize(answer, true);  // Lost: it is being sent again.
+            SyncFigures now = figures;
+            now.relay = {};
+            answer(to_line(now));
+          }));
+    }));
     feed(Agent::SyncRequested{});
   }
 
@@ -832,6 +870,15 @@ struct Service::State : std::enable_shared_from_this<State> {
     out["line"] = line_status();
     const LastSnapshot last = read_last_snapshot(state);
     if (!last.id.is_none()) out["snapshot"] = last.id.hex();
+    if (const auto& held = uploads->at_site())
+      out["at_site"] = {{"snapshot", held->snapshot.hex()},
+                        {"relay", held->relay.hex()},
+                        {"handed_at", to_iso8601(WallTime{held->handed_ms * 1'000'000})},
+                        {"origin_says", held->state}};
+    if (const Relay* relay = uploads->relay())
+      out["relay"] = {{"port", relay->port().value_or(0)},
+                      {"snapshots", relay->snapshots().size()},
+                      {"bytes", relay->held().count}};
     if (synced_at) out["synchronized_at"] = to_iso8601(*synced_at);
     return out;
   }
@@ -875,6 +922,7 @@ Service::~Service() {
   state_->control.reset();
   state_->count_bytes();
   state_->sync.reset();
+  state_->uploads.reset();
   state_->swarm.reset();
 }
 

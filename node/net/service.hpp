@@ -1,5 +1,5 @@
 // Service: the network process of a device. It carries out what the Agent decides, over the
-// origin's API, the site's swarm and the worker's socket, and answers `lamina-node
+// origin's API, the site's swarm and relays, and the worker's socket, and answers `lamina-node
 // status|metrics|sync|revert`.
 //
 // Runs without root. Loop thread only.
@@ -13,6 +13,7 @@
 #include "node/net/layer_swarm.hpp"
 #include "node/net/line_limits.hpp"
 #include "node/net/synchronization.hpp"
+#include "node/net/uploads.hpp"
 
 namespace lamina::node {
 
@@ -22,6 +23,7 @@ class Service {
     std::uint16_t swarm_port = 0;  // What peers are told; 0: this device shares nothing.
     Agent::Limits limits = {};
     Synchronization::Options sync = {};
+    Uploads::Options uploads = {};
     Duration worker_retry =
         std::chrono::seconds{1};  // While the worker does not answer at the start.
     // Kept free on the cache's disk beyond what a layer needs.
@@ -44,7 +46,8 @@ class Service {
 };
 
 // Requests and answers on run/node.sock, one line of JSON each:
-//   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"revert"}
+//   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"sync-protected"}
+//   {"do":"revert"}
 //   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
 // Blocking; for the command line. The failed side is the answer's error.
 Result<std::string> ask_service(const StateDirectory& state, const std::string& what,

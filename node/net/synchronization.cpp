@@ -44,29 +44,35 @@ Status write_last_snapshot(const StateDirectory& state, const LastSnapshot& last
 }
 
 struct Synchronization::State : std::enable_shared_from_this<State> {
-  State(net::Loop& on, WorkerLink& w, OriginLink& o, const StateDirectory& s, std::string why,
-        Options with, Then call)
+  State(net::Loop& on, WorkerLink& w, OriginLink& o, UploadWays& u, const StateDirectory& s,
+        std::string why, Options with, Then call)
       : loop(on),
         worker(w),
         origin(o),
+        ways(u),
         state(s),
         reason(std::move(why)),
         options(with),
         then(std::move(call)),
-        last(read_last_snapshot(s)) {}
+        last(read_last_snapshot(s)),
+        sequence(u.sequence_after(last.sequence)) {}
 
   net::Loop& loop;
   WorkerLink& worker;
   OriginLink& origin;
+  UploadWays& ways;
   const StateDirectory& state;
   std::string reason;
   Options options;
   Then then;
   LastSnapshot last;
+  std::uint64_t sequence;
   SyncFigures figures;
+  ParcelSender* relay = nullptr;  // Some of this scan went there, and the rest will.
+  bool direct = false;            // A relay has failed: no more of them.
   bool full = false;
-  bool kept = false;   // The origin has the snapshot.
-  bool again = false;  // The origin lacks something: scan in full once this one has ended.
+  bool kept = false;             // The origin has the snapshot, or a relay.
+  bool again = false;            // Scan once more when this one has ended.
   std::optional<Error> failure;  // Why the scan was abandoned.
   int failures = 0;
   net::Timer retry;
@@ -80,7 +86,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
 
   void scan() {
     worker.ask({.kind = WorkerRequest::Kind::scan,
-                .sequence = last.sequence + 1,
+                .sequence = sequence,
                 .parent = last.id,
                 .reason = reason,
                 .full = full},
@@ -94,7 +100,6 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
     if (again) {
       again = false;
       failure.reset();
-      full = true;
       return scan();
     }
     if (failure) return finish(fail(std::move(*failure)));
@@ -141,8 +146,41 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
                        }));
   }
 
+  Bytes size_of(const PackId& pack) const {
+    const auto file = os::open_read(path_of(pack));
+    const auto size = file ? os::file_size(file->get(), path_of(pack)) : std::uint64_t{0};
+    return Bytes{size ? static_cast<std::int64_t>(*size) : 0};
+  }
+
+  void deliver(const PackId& pack) {
+    if (relay == nullptr && !direct) relay = ways.relay_for(size_of(pack), sequence);
+    if (relay == nullptr) return send_pack(pack);
+    relay->send_pack(path_of(pack), later([pack](State& self, Result<Bytes> size) {
+                       if (!size) return self.relay_failed(std::move(size.error()), pack);
+                       self.was_handed(*size);
+                       self.worker.answer(WorkerRequest::Kind::ack);
+                     }));
+  }
+
+  void was_handed(Bytes size) {
+    ++figures.parcels_handed;
+    figures.bytes_handed += size;
+  }
+
+  // What is with the relay already is gone from the spool: unless that is nothing, once more.
+  void relay_failed(Error error, const PackId& pack) {
+    ways.relay_failed(error);
+    relay = nullptr;
+    direct = true;
+    if (figures.parcels_handed == 0 && !pack.is_none()) return send_pack(pack);
+    // A number of its own: the relay may have the first one whole, its answer lost.
+    ++sequence;
+    start_over("the relay failed: " + error.text());
+  }
+
   // What an interrupted synchronization has sent already is not sent again.
   void find_lacking(const PackId& pack, const std::vector<ChunkId>& ids) {
+    if (!ways.origin_reachable()) return deliver(pack);
     origin.find_lacking(ids, later([pack, ids](State& self, Result<std::vector<ChunkId>> lacking) {
                           if (!lacking)
                             return self.try_again_or_abandon(std::move(lacking.error()),
@@ -151,7 +189,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
                                                              });
                           self.failures = 0;
                           if (lacking->empty()) return self.worker.answer(WorkerRequest::Kind::ack);
-                          self.send_pack(pack);
+                          self.deliver(pack);
                         }));
   }
 
@@ -168,9 +206,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
 
   void was_sent(const PackId& pack) {
     ++figures.packs_sent;
-    if (const auto file = os::open_read(path_of(pack)))
-      if (const auto size = os::file_size(file->get(), path_of(pack)))
-        figures.bytes_sent += Bytes{static_cast<std::int64_t>(*size)};
+    figures.bytes_sent += size_of(pack);
     worker.answer(WorkerRequest::Kind::ack);
   }
 
@@ -186,45 +222,71 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
     if (!record) return abandon(std::move(record.error()));
     if (format::snapshot_id(*record) != reply.snapshot)
       return abandon({ErrorKind::corrupt, "the snapshot in the spool is another one"});
+    if (relay == nullptr && !direct && !ways.origin_reachable())
+      relay = ways.relay_for(Bytes{static_cast<std::int64_t>(record->size())}, sequence);
+    if (relay != nullptr) return hand_over(std::move(*record));
     commit(std::move(*record));
+  }
+
+  void hand_over(Buffer record) {
+    relay->send_snapshot(figures.snapshot, std::move(record),
+                         later([](State& self, Result<Bytes> size) {
+                           if (!size) return self.relay_failed(std::move(size.error()), {});
+                           self.was_handed(*size);
+                           self.was_handed_over();
+                         }));
+  }
+
+  void was_handed_over() {
+    if (auto done = ways.handed(figures.snapshot, sequence); !done)
+      return abandon(std::move(done.error()));
+    kept = true;
+    figures.relay = relay->relay();
+    worker.answer(WorkerRequest::Kind::held);
   }
 
   void commit(Buffer record) {
     origin.commit_snapshot(
         record, later([record](State& self, Result<std::vector<ChunkId>> lacking) {
           if (!lacking && lacking.error().kind() == ErrorKind::corrupt && !self.full)
-            return self.start_over("its manifest cannot be read there");
+            return self.start_over_in_full("its manifest cannot be read there");
           if (!lacking)
             return self.try_again_or_abandon(
                 std::move(lacking.error()),
                 [record](State& again_self) { again_self.commit(record); });
           if (lacking->empty()) return self.was_kept();
           const std::string what = std::to_string(lacking->size()) + " chunks are lacking";
-          if (!self.full) return self.start_over(what);
+          if (!self.full) return self.start_over_in_full(what);
           self.abandon({ErrorKind::corrupt, "the origin refuses a full snapshot: " + what});
         }));
   }
 
+  void start_over_in_full(const std::string& why) {
+    full = true;
+    start_over(why);
+  }
+
   void start_over(const std::string& why) {
-    log::warning("sync_in_full", {{"why", why}});
+    log::warning("sync_once_more", {{"why", why}, {"in_full", full}});
     again = true;
     worker.answer(WorkerRequest::Kind::abandon);
   }
 
   void was_kept() {
     kept = true;
-    last = {figures.snapshot, last.sequence + 1, net::Loop::wall_now().ns / 1'000'000};
+    last = {figures.snapshot, sequence, net::Loop::wall_now().ns / 1'000'000};
     // Without it the next snapshot names the wrong parent; its content is right all the same.
     if (auto done = write_last_snapshot(state, last); !done)
       log::warning("snapshot_not_noted", {{"error", done.error().text()}});
+    ways.kept(sequence);
     worker.answer(WorkerRequest::Kind::committed);
   }
 };
 
 Synchronization::Synchronization(net::Loop& loop, WorkerLink& worker, OriginLink& origin,
-                                 const StateDirectory& state, std::string reason, Options options,
-                                 Then then)
-    : state_(std::make_shared<State>(loop, worker, origin, state, std::move(reason), options,
+                                 UploadWays& ways, const StateDirectory& state, std::string reason,
+                                 Options options, Then then)
+    : state_(std::make_shared<State>(loop, worker, origin, ways, state, std::move(reason), options,
                                      std::move(then))) {
   state_->scan();
 }

@@ -9,13 +9,15 @@ namespace {
 using nlohmann::json;
 using Kind = WorkerRequest::Kind;
 
-constexpr std::array<std::pair<Kind, const char*>, 7> kKinds{{{Kind::status, "status"},
+constexpr std::array<std::pair<Kind, const char*>, 9> kKinds{{{Kind::status, "status"},
                                                               {Kind::apply, "apply"},
                                                               {Kind::revert, "revert"},
                                                               {Kind::scan, "scan"},
                                                               {Kind::ack, "ack"},
                                                               {Kind::committed, "committed"},
-                                                              {Kind::abandon, "abandon"}}};
+                                                              {Kind::held, "held"},
+                                                              {Kind::abandon, "abandon"},
+                                                              {Kind::settle, "settle"}}};
 constexpr std::array kErrorKinds{ErrorKind::not_found,   ErrorKind::corrupt,
                                  ErrorKind::unavailable, ErrorKind::out_of_space,
                                  ErrorKind::invalid,     ErrorKind::refused};
@@ -56,6 +58,7 @@ std::string to_json(const WorkerRequest& request) {
     object["reason"] = request.reason;
     object["full"] = request.full;
   }
+  if (request.kind == Kind::settle) object["snapshot"] = text_of(request.snapshot);
   return object.dump();
 }
 
@@ -78,6 +81,9 @@ Result<WorkerRequest> parse_worker_request(std::string_view text) {
     request.parent = *parent;
     request.reason = object.value("reason", std::string());
     request.full = object.value("full", false);
+    auto snapshot = id_of<SnapshotId>(object, "snapshot");
+    if (!snapshot) return fail(std::move(snapshot.error()));
+    request.snapshot = *snapshot;
     return request;
   });
 }

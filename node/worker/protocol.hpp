@@ -8,7 +8,9 @@
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
 //       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"}
 //       -> {"snapshot":hex,"files_read":N,...}; the record's bytes stand in spool/snapshot
-//       answered by {"do":"committed"} or {"do":"abandon"} -> {"ok":true}
+//       answered by {"do":"committed"}, {"do":"held"} (a relay has it) or {"do":"abandon"}
+//       -> {"ok":true}
+//   {"do":"settle","snapshot":hex}                    -> {"ok":true}: the origin has the held one
 //   any failure                                       -> {"ok":false,"kind":"refused","text":"..."}
 //
 // For an apply the worker reads cache/records/target, <layer>.layer and <layer>.distribution and
@@ -24,13 +26,14 @@
 namespace lamina::node {
 
 struct WorkerRequest {
-  enum class Kind { status, apply, revert, scan, ack, committed, abandon };
+  enum class Kind { status, apply, revert, scan, ack, committed, held, abandon, settle };
   Kind kind = Kind::status;
   bool dry_run = false;        // apply
   std::uint64_t sequence = 0;  // scan, from here on
   SnapshotId parent;
   std::string reason;
   bool full = false;
+  SnapshotId snapshot = {};  // settle
 };
 std::string to_json(const WorkerRequest& request);
 Result<WorkerRequest> parse_worker_request(std::string_view text);

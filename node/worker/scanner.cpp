@@ -16,6 +16,7 @@ constexpr std::string_view kScanMagic = "LMss0001";
 // Uploads wait for a thin line, not for the processor, but the device's user is at work: level 6
 // is a good deal cheaper than 9 for few more bytes.
 constexpr int kUploadLevel = 6;
+constexpr const char* kStateFiles[] = {"/manifest-ids", "/scan"};
 
 // Chunks that the origin has. Eight bytes of each id: a collision makes the origin say at commit
 // what is missing, and the next scan is a full one.
@@ -175,9 +176,39 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
 }
 
 Status Scanner::count() {
-  for (const char* name : {"/manifest-ids", "/scan"})
-    if (auto done = os::rename_file(work_ + name + ".new", work_ + name); !done) return done;
+  if (auto done = release(); !done) return done;
+  return take_over(".new");
+}
+
+Status Scanner::take_over(const char* suffix) {
+  for (const char* name : kStateFiles)
+    if (auto done = os::rename_file(work_ + name + suffix, work_ + name); !done) return done;
   return os::sync_directory(work_);
+}
+
+// Nothing is held from here on: the files without their name count for nothing.
+Status Scanner::release() {
+  auto done = os::remove_file(work_ + "/held");
+  return !done && done.error().kind() == ErrorKind::not_found ? Status(Done{}) : done;
+}
+
+Status Scanner::hold(const SnapshotId& snapshot) {
+  if (auto done = release(); !done) return done;
+  for (const char* name : kStateFiles)
+    if (auto done = os::rename_file(work_ + name + ".new", work_ + name + ".held"); !done)
+      return done;
+  return os::write_file(work_ + "/held", as_view(snapshot.hex()), 0600);
+}
+
+Status Scanner::settle(const SnapshotId& snapshot) {
+  const auto held = os::read_text(work_ + "/held", 100);
+  if (!held && held.error().kind() == ErrorKind::not_found) return Done{};
+  if (!held) return fail(held.error());
+  if (*held != snapshot.hex()) return Done{};
+  // A kill between the two leaves a manifest's ids with an older scan: both were at the origin.
+  if (auto done = take_over(".held"); !done && done.error().kind() != ErrorKind::not_found)
+    return done;
+  return release();
 }
 
 Status Scanner::abandon() {

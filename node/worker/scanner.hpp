@@ -6,6 +6,7 @@
 //
 //   scan            what the last counted scan saw of each file (shared/tree/scan_state)
 //   manifest-ids    the metadata chunks of the last counted snapshot
+//   *.held          the same of a snapshot that a relay has; `held` names it. Counts once settled
 // One thread at a time.
 #pragma once
 
@@ -57,8 +58,16 @@ class Scanner {
   Status count();
   // It has not: what the scan left is removed.
   Status abandon();
+  // A relay has it: what the scan left is put aside, in place of what was held before.
+  Status hold(const SnapshotId& snapshot);
+  // The origin has the held snapshot: the next scan starts from it. Another one, or none, is held:
+  // nothing happens, a later one counts already.
+  Status settle(const SnapshotId& snapshot);
 
  private:
+  Status take_over(const char* suffix);
+  Status release();
+
   const Transaction& transaction_;
   std::string work_;
   std::string spool_;

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "shared/base/log.hpp"
 #include "shared/image/merge.hpp"
 #include "shared/store/pack_set.hpp"
@@ -186,13 +188,15 @@ WorkerReply Worker::revert() {
 
 Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connection) {
   // What the network process answers to a message; "abandon" and silence end the scan.
-  const auto answered = [&](const WorkerReply& reply, WorkerRequest::Kind wanted) -> Status {
-    if (auto sent = connection.send(to_json(reply)); !sent) return sent;
+  using Kind = WorkerRequest::Kind;
+  const auto answered = [&](const WorkerReply& reply,
+                            std::initializer_list<Kind> wanted) -> Result<Kind> {
+    if (auto sent = connection.send(to_json(reply)); !sent) return fail(std::move(sent.error()));
     auto text = connection.receive(kAnswerWithin);
     if (!text) return fail(std::move(text.error()));
     auto answer = parse_worker_request(*text);
     if (!answer) return fail(std::move(answer.error()));
-    if (answer->kind == wanted) return Done{};
+    if (std::ranges::find(wanted, answer->kind) != wanted.end()) return answer->kind;
     return fail(ErrorKind::unavailable, "the synchronization was abandoned");
   };
   Scanner scanner(transaction_, state_.work(), state_.spool());
@@ -209,7 +213,8 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
                      reply.pack = pack.id;
                      reply.pack_size = pack.size;
                      reply.pack_is_metadata = is_metadata;
-                     return answered(reply, WorkerRequest::Kind::ack);
+                     auto answer = answered(reply, {Kind::ack});
+                     return answer ? Status(Done{}) : Status(fail(std::move(answer.error())));
                    });
   Status done = result ? os::write_file(state_.spool() + "/snapshot", result->record)
                        : Status(fail(std::move(result.error())));
@@ -224,9 +229,10 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
     reply.files_reused = result->files_reused;
     reply.bytes_read = result->bytes_read;
     reply.notes = result->notes_total;
-    done = answered(reply, WorkerRequest::Kind::committed);
+    auto answer = answered(reply, {Kind::committed, Kind::held});
+    if (answer) return *answer == Kind::held ? scanner.hold(result->snapshot) : scanner.count();
+    done = fail(std::move(answer.error()));
   }
-  if (done) return scanner.count();
   if (auto cleaned = scanner.abandon(); !cleaned)
     log::warning("scan_leftovers", {{"error", cleaned.error().text()}});
   return done;
@@ -249,6 +255,9 @@ void Worker::serve(os::LocalConnection& connection) {
       reply = revert();
     } else if (request->kind == Kind::scan) {
       auto done = scan(*request, connection);
+      reply = done ? status() : failed(std::move(done.error()));
+    } else if (request->kind == Kind::settle) {
+      auto done = Scanner(transaction_, state_.work(), state_.spool()).settle(request->snapshot);
       reply = done ? status() : failed(std::move(done.error()));
     } else {
       reply = failed({ErrorKind::invalid, "nothing waits for that answer"});

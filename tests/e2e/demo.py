@@ -187,9 +187,9 @@ class Demo:
             self.checks.skip("time of the last device", "no line on loopback")
 
     def synchronize(self, device, name):
-        """One `lamina-node sync`; returns the line's counters for it."""
+        """One `lamina-node sync`, until the origin has it; returns the line's counters for it."""
         before = self.net.counters()
-        device.command("sync")
+        device.command("sync", "--protected")
         time.sleep(0.3)  # What is still in the line's queue belongs to it.
         return self.net.counters() - before
 

@@ -46,7 +46,7 @@ def scenario(stage):
     stage.fleet.wait_applied([f"{BASE}:1.0"], 1800)
     stage.checks.check("verified", stage.verified(devices) == len(devices),
                        f"{len(devices)} devices, {payload / 1e6:.0f} MB of packs in {time.monotonic() - begun:.0f} s")
-    devices[0].command("sync", seconds=900)
+    devices[0].command("sync", "--protected", seconds=900)
     for name, peak in stage.lab.peak_rss().items():
         if name.startswith(("origin", "node", "worker", "lamina")):
             stage.checks.check(f"peak memory of {name}", peak <= 200 << 20, f"{peak >> 20} MiB for {GIGABYTES:g} GB")

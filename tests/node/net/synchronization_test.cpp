@@ -2,80 +2,31 @@
 #include "node/net/synchronization.hpp"
 
 #include <catch2/catch.hpp>
-#include <thread>
 
 #include "shared/net/certificates.hpp"
 #include "shared/net/https_server.hpp"
-#include "shared/os/local_socket.hpp"
 #include "shared/store/pack_writer.hpp"
 #include "shared/wire/ids.hpp"
+#include "tests/node/net/scripted_worker.hpp"
 #include "tests/support/content.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace lamina;
 using namespace lamina::node;
+using namespace lamina::tests;
 using namespace std::chrono_literals;
 using Kind = WorkerRequest::Kind;
 
 namespace {
 
-// One pack and one snapshot for every scan.
-class ScriptedWorker {
- public:
-  ScriptedWorker(const StateDirectory& state, PackId pack, SnapshotId snapshot)
-      : path_(state.worker_socket()),
-        listener_(
-            os::LocalListener::listen(state.worker_socket(), 0600, static_cast<gid_t>(-1)).value()),
-        pack_(pack),
-        snapshot_(snapshot),
-        thread_([this] { serve(); }) {}
-  ~ScriptedWorker() {
-    // A connection without a request ends it.
-    static_cast<void>(os::LocalConnection::connect(path_));
-    thread_.join();
-  }
-  std::vector<WorkerRequest> heard;  // Read it once no synchronization is under way.
-
- private:
-  void serve() {
-    for (;;) {
-      auto connection = listener_.accept(60s);
-      if (!connection || !scan(*connection)) return;
-    }
-  }
-  bool scan(os::LocalConnection& connection) {
-    const auto hear = [&]() -> std::optional<Kind> {
-      const auto text = connection.receive(60s);
-      if (!text) return std::nullopt;
-      heard.push_back(parse_worker_request(*text).value());
-      return heard.back().kind;
-    };
-    const auto say = [&](const WorkerReply& reply) {
-      static_cast<void>(connection.send(to_json(reply)));
-    };
-    if (!hear()) return false;
-    WorkerReply pack;
-    pack.pack = pack_;
-    say(pack);
-    auto answer = hear();
-    if (answer == Kind::ack) {
-      WorkerReply snapshot;
-      snapshot.snapshot = snapshot_;
-      snapshot.files_read = 7;
-      say(snapshot);
-      answer = hear();
-    }
-    WorkerReply end;
-    if (answer == Kind::abandon) end.error.emplace(ErrorKind::unavailable, "abandoned");
-    say(end);
-    return true;
-  }
-
-  std::string path_;
-  os::LocalListener listener_;
-  PackId pack_;
-  SnapshotId snapshot_;
-  std::thread thread_;
+// Everything goes to the origin.
+struct NoWays : UploadWays {
+  std::uint64_t sequence_after(std::uint64_t kept) const override { return kept + 1; }
+  bool origin_reachable() const override { return true; }
+  ParcelSender* relay_for(Bytes, std::uint64_t) override { return nullptr; }
+  void relay_failed(const Error&) override {}
+  Status handed(const SnapshotId&, std::uint64_t) override { return Done{}; }
+  void kept(std::uint64_t) override {}
 };
 
 struct Bench {
@@ -143,7 +94,7 @@ struct Bench {
   Result<SyncFigures> sync() {
     std::optional<Result<SyncFigures>> result;
     Synchronization synchronization(
-        loop, worker, *link, state, "test",
+        loop, worker, *link, ways, state, "test",
         {.backoff = {.first = 1ms, .longest = 2ms}, .failures_max = 3},
         [&](Result<SyncFigures> figures) { result = std::move(figures); });
     loop.run_until([&] { return result.has_value(); });
@@ -157,6 +108,7 @@ struct Bench {
   WorkerLink worker{loop, state.worker_socket()};
   std::unique_ptr<net::HttpsServer> server;
   std::unique_ptr<OriginLink> link;
+  NoWays ways;
   PackId pack;
   SnapshotId snapshot;
 

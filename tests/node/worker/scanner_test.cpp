@@ -26,8 +26,9 @@ struct Device {
     node::ScanResult result;
     std::uint64_t bytes = 0;
   };
-  Sent sync(std::uint64_t sequence, bool full = false,
-            std::vector<std::string> manifest_packs = {}) {
+  enum class End { count, hold };
+  Sent sync(std::uint64_t sequence, bool full = false, std::vector<std::string> manifest_packs = {},
+            End end = End::count) {
     auto transaction = Transaction::open(scratch / "volume");
     REQUIRE(transaction);
     Scanner scanner(*transaction, scratch / "work", scratch / "spool");
@@ -48,10 +49,18 @@ struct Device {
                                });
     if (!result) FAIL(result.error().text());
     packs.seal();
-    REQUIRE(scanner.count());
+    if (end == End::count)
+      REQUIRE(scanner.count());
+    else
+      REQUIRE(scanner.hold(result->snapshot));
     CHECK(os::list_directory(scratch / "spool/packs").value().empty());
     sent.result = std::move(*result);
     return sent;
+  }
+
+  void settle(const SnapshotId& snapshot) {
+    auto transaction = Transaction::open(scratch / "volume");
+    REQUIRE(Scanner(*transaction, scratch / "work", scratch / "spool").settle(snapshot));
   }
 
   // Restores a snapshot from what was sent and compares it with the volume.
@@ -160,4 +169,39 @@ TEST_CASE("scanner: an abandoned scan does not count", "[node]") {
     REQUIRE(scanner.abandon());
   }
   CHECK(device.sync(1).bytes > 100'000);
+}
+
+TEST_CASE("scanner: a snapshot that a relay has counts once it is settled", "[node]") {
+  Device device;
+  make_nasty_tree(device.scratch / "volume");
+  const auto held = device.sync(1, false, {}, Device::End::hold);
+  SECTION("settled: the next scan starts from it") {
+    device.settle(held.result.snapshot);
+    const auto next = device.sync(2);
+    CHECK(next.result.files_read == 0);
+    CHECK(next.result.packs == 0);
+    device.settle(held.result.snapshot);  // Told twice.
+    CHECK(device.sync(3).result.files_read == 0);
+  }
+  SECTION("lost: the next scan sends it again") {
+    const auto again = device.sync(2);
+    CHECK(again.result.files_read == held.result.files_read);
+    CHECK(again.bytes == held.bytes);
+    device.check_restore(again.result);
+    make_file(device.scratch / "volume/small", to_buffer("one small file"));
+    device.sync(3);
+    device.settle(held.result.snapshot);  // Too late: a newer one counts.
+    CHECK(device.sync(4).result.files_read == 0);
+  }
+  SECTION("another one is settled: nothing happens") {
+    device.settle(SnapshotId{});
+    CHECK(device.sync(2).bytes == held.bytes);
+  }
+  SECTION("held again: the newer one counts") {
+    make_file(device.scratch / "volume/small", to_buffer("one small file"));
+    const auto newer = device.sync(2, false, {}, Device::End::hold);
+    device.settle(held.result.snapshot);
+    device.settle(newer.result.snapshot);
+    CHECK(device.sync(3).result.files_read == 0);
+  }
 }
