@@ -12,9 +12,9 @@ struct RunOptions {
   std::string swarm_listen = "0.0.0.0:8444";  // Where the site's peers reach this device.
   BitRate wan_receive_max = {};               // 0: no limit.
   std::optional<policy::WanTransport::Kind> wan_transport = std::nullopt;  // None: what works.
-  bool serves = true;  // Its site; false: only if nobody else can.
-  std::string relay_listen;                   // Empty: beside the swarm's port; "off": nowhere.
-  Bytes relay_space = 8_GiB;                  // Held for others at most.
+  bool serves = true;         // Its site; false: only if nobody else can.
+  std::string relay_listen;   // Empty: beside the swarm's port; "off": nowhere.
+  Bytes relay_space = 8_GiB;  // Held for others at most.
   Duration sync_interval = std::chrono::minutes{60};
 };
 

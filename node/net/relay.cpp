@@ -62,7 +62,9 @@ struct Relay::State : std::enable_shared_from_this<State> {
     with.spool_directory = spool.incoming();
     // A site has at most some hundred devices, and one upload each.
     with.connections_max = 256;
-    with.connections_per_address_max = 4;
+    with.connections_per_device_max = 4;
+    with.strangers_max = 64;
+    with.strangers_per_address_max = 4;
     with.admit = [weak = weak_from_this()](const net::Request& head) -> Result<Bytes> {
       const auto self = weak.lock();
       if (!self) return fail(ErrorKind::unavailable, "the relay is closing");

@@ -51,7 +51,9 @@ void Api::wake(Moment moment) {
       log::error("watch_failed", {{"error", done.error().text()}});
   std::set<WaitingPolls::Number> look = waiting_.due(moment.now);
   for (const std::string& site : sites_.take_changed()) look.merge(waiting_.of_site(site));
-  for (const DeviceId& id : catalog_.take_changed_devices()) {
+  std::set<DeviceId> changed = catalog_.take_changed_devices();
+  changed.merge(std::exchange(judged_uploads_, {}));
+  for (const DeviceId& id : changed) {
     const auto polls = waiting_.of_device(id);
     if (polls.empty()) continue;
     if (const auto device = catalog_.device(id))

@@ -94,7 +94,8 @@ class Api {
   Answer swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,
                            Moment moment);
   // The answer to a poll; none while there is nothing new. All that it looks at either changes its
-  // site's version or is among Catalog::take_changed_devices: nothing else is looked at by wake().
+  // site's version or is among Catalog::take_changed_devices or judged_uploads_: nothing else is
+  // looked at by wake().
   Result<std::optional<wire::PollReply>> news(const DeviceId& device, const wire::PollRequest& poll,
                                               wire::DeviceStatus known, bool now_or_never,
                                               Moment moment) const;
@@ -164,6 +165,7 @@ class Api {
   Monitor* monitor_ = nullptr;
   Watch* watch_ = nullptr;
   WaitingPolls waiting_;
+  std::set<DeviceId> judged_uploads_;  // Their waiting polls may have news of what relays brought.
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
   struct Seen {
     std::int64_t ms = 0;

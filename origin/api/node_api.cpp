@@ -190,8 +190,7 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
     // The poll that waits was sent before the snapshot was handed over: it brings the news all the
     // same.
     if (message->handed)
-      for (Waiting& waiting : waiting_)
-        if (waiting.device == device.id) waiting.poll.handed = message->handed;
+      waiting_.amend(device.id, [&](wire::PollRequest& poll) { poll.handed = message->handed; });
   }
   auto at_once = news(device.id, *message, device.status, message->wait_ms == 0, moment);
   if (!at_once) return fail(std::move(at_once.error()));

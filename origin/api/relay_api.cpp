@@ -170,6 +170,7 @@ void Api::keep_parcel(const DeviceId& relay, const format::ParcelHead& head,
   // What a direct upload answers, told to the relay: kept, given up for good, or try again.
   const auto told = [this, relay, head, reply](net::Response response) {
     const bool is_pack = head.kind == format::ParcelKind::pack;
+    judged_uploads_.insert(head.device);
     if (response.status < 300) {
       log::info(is_pack ? "parcel_taken" : "snapshot_relayed", {{"device", head.device},
                                                                 {"relay", relay},

@@ -54,6 +54,11 @@ WaitingPolls::Poll WaitingPolls::take(Number number) {
   return std::move(poll);
 }
 
+void WaitingPolls::amend(const DeviceId& device,
+                         const std::function<void(wire::PollRequest&)>& change) {
+  for (const Number number : of_device(device)) change(polls_.at(number).request);
+}
+
 void WaitingPolls::move(Number number, const std::string& site) {
   Poll& poll = polls_.at(number);
   by_site_.erase({poll.site, number});

@@ -39,6 +39,8 @@ class WaitingPolls {
   // `number` is one that waits.
   const Poll& at(Number number) const { return polls_.at(number); }
   Poll take(Number number);
+  // What a device said meanwhile counts for its waiting polls as well.
+  void amend(const DeviceId& device, const std::function<void(wire::PollRequest&)>& change);
   // Its device is at another site now.
   void move(Number number, const std::string& site);
   // The one that waits longest is due at `now`. There is one.

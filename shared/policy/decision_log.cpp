@@ -39,7 +39,7 @@ std::string to_words(const SiteLease::Renewed& e) {
 std::string to_words(const SiteLease::Left& e) { return words("left", e.device.hex()); }
 std::string to_words(const SiteLease::Tick&) { return words("tick"); }
 std::string to_words(const SiteLease::Ended& a) {
-  constexpr std::string_view kReasons[] = {"done", "lapsed", "left"};
+  constexpr std::string_view kReasons[] = {"done", "lapsed", "left", "unfit"};
   return words("ended", a.device.hex(), text(a.epoch),
                kReasons[static_cast<std::size_t>(a.reason)]);
 }

@@ -288,7 +288,7 @@ TEST_CASE("https: an upload keeps to its pace, and ends when it is stopped", "[n
   pace->set(BitRate{8'000'000});
   const auto [paced, took] = put({});
   CHECK(paced);
-  CHECK(took > 400ms);
+  CHECK(took > 350ms);
 
   const auto [stopped, until_then] = put([&](Bytes sent) {
     if (sent.count > 200'000) pace->set(BitRate{0});
