@@ -23,6 +23,7 @@ class Stage:
         self.lab, self.net, self.checks = lab, net, checks
         self.fleet = Fleet(lab, net, build)
         self.cache = os.path.join(os.path.abspath(build), "demo")
+        self.sites = ["branch"] + [f"branch{site + 1}" for site in range(1, getattr(net, "sites", 1))]
 
     def origin_with_layer(self, megabytes, tree=None):
         """An origin that has published `base:1.0`; the layer's tree is self.tree. Returns the payload's bytes."""
@@ -30,7 +31,6 @@ class Stage:
         self.fleet.init_origin()
         self.fleet.start_origin()
         _, packs, _ = self.fleet.capture(BASE, "1.0", self.tree)
-        self.sites = ["branch"] + [f"branch{site + 1}" for site in range(1, getattr(self.net, "sites", 1))]
         for number, site in enumerate(self.sites):
             self.fleet.cli("site", "add", site, "--subnet", self.net.subnet(number) if number else self.net.SUBNET)
         return sum(packs.values())
