@@ -10,8 +10,6 @@ namespace {
 constexpr Duration kHandOverMax = std::chrono::seconds{2};  // m: 10 ms.
 constexpr int kHandOversMax = 5;  // Of one piece; then it is fetched again.
 
-std::uint64_t random_number() { return os::random_id<ByteId<struct JitterTag, 8>>().prefix(); }
-
 }  // namespace
 
 void RangeFetch::fetch(swarm::PieceMap chosen) {
@@ -63,7 +61,7 @@ void RangeFetch::ask_for(const Ranges::Run& run, const Host::Owner& owner) {
 void RangeFetch::came(const Ranges::Run& run, const TorrentId& torrent, Result<Buffer> bytes) {
   host_.check_lease();
   if (!bytes) {
-    ranges_.fail(run.number, random_number(), loop_.now());
+    ranges_.fail(run.number, os::random_number(), loop_.now());
     host_.range_failed(std::move(bytes.error()).in("fetching pieces over the API's port"));
   } else if (ranges_.arrive(run.number, loop_.now())) {
     std::size_t at = 0;
@@ -97,7 +95,7 @@ void RangeFetch::piece_came(const TorrentId& torrent, const PackId& pack, std::u
 }
 
 void RangeFetch::spoil(const PackId& pack, std::uint32_t piece, const std::string& why) {
-  ranges_.spoil(pack, piece, random_number(), loop_.now());
+  ranges_.spoil(pack, piece, os::random_number(), loop_.now());
   host_.range_failed({ErrorKind::corrupt, "piece " + std::to_string(piece) + " of pack " +
                                               pack.short_hex() + " over the API's port: " + why});
 }

@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::string_view kDoor = "/v1/relay/parcels/";
 
-std::uint64_t random_number() { return os::random_id<ByteId<struct JitterTag, 8>>().prefix(); }
-
 }  // namespace
 
 struct Relay::State : std::enable_shared_from_this<State> {
@@ -97,10 +95,9 @@ struct Relay::State : std::enable_shared_from_this<State> {
     const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), length);
     if (ec != std::errc{} || end != text.data() + text.size() || length < 0 || Bytes{length} > most)
       return most;
-    // Looks only: it is reserved once it is here.
-    if (auto room = spool.reserve(*head.peer.device, Bytes{length}); !room)
+    // It is reserved once it is here.
+    if (auto room = spool.check_room(*head.peer.device, Bytes{length}); !room)
       return fail(std::move(room.error()));
-    spool.released(*head.peer.device, Bytes{length});
     return Bytes{length};
   }
 
@@ -198,7 +195,7 @@ struct Relay::State : std::enable_shared_from_this<State> {
     if (!reply && os::exists(held.path)) {
       // Once, not for every try.
       if (++failures == 1) log::info("relay_waits", {{"error", reply.error().text()}});
-      return wait(policy::retry_after(options.backoff, failures, random_number()));
+      return wait(policy::retry_after(options.backoff, failures, os::random_number()));
     }
     failures = 0;
     const std::string state = reply ? reply->state : "lost here";

@@ -29,15 +29,9 @@ std::string path_of(const std::string& spool, const format::ParcelHead& head) {
 }
 
 Result<format::ParsedParcel> read_front(int file, const std::string& path) {
-  Buffer front(format::kParcelFrontMax);
-  std::size_t have = 0;
-  while (have < front.size()) {
-    auto count = os::read_some(file, std::span(front).subspan(have), path);
-    if (!count) return fail(std::move(count.error()));
-    if (*count == 0) break;
-    have += *count;
-  }
-  return format::parse_parcel(ByteView(front).first(have));
+  auto front = os::read_up_to(file, format::kParcelFrontMax, path);
+  if (!front) return fail(std::move(front.error()));
+  return format::parse_parcel(*front);
 }
 
 }  // namespace
@@ -117,7 +111,7 @@ Result<RelaySpool> RelaySpool::open(std::string directory, Limits limits, Instan
   return spool;
 }
 
-Status RelaySpool::reserve(const DeviceId& device, Bytes size) {
+Status RelaySpool::check_room(const DeviceId& device, Bytes size) const {
   const Used used = used_.contains(device) ? used_.at(device) : Used{};
   if (used.size + size > limits_.device_max || used.parcels >= limits_.device_parcels_max)
     return fail(ErrorKind::out_of_space,
@@ -130,6 +124,11 @@ Status RelaySpool::reserve(const DeviceId& device, Bytes size) {
   if (space->free < size + limits_.space_reserve)
     return fail(ErrorKind::out_of_space,
                 "the disk of this relay has " + to_text(space->free) + " left");
+  return Done{};
+}
+
+Status RelaySpool::reserve(const DeviceId& device, Bytes size) {
+  if (auto room = check_room(device, size); !room) return room;
   used_[device].size += size;
   ++used_[device].parcels;
   total_ += size;

@@ -1,12 +1,11 @@
 // RelaySpool: the parcels of other devices that this one holds until the origin has them.
 //
 //   cache/relay/<device>/<sequence>-<number>-<parcel id>    16 and 8 hex digits, so that names sort
-//   cache/relay/incoming/                                   what is being received; emptied at
-//   start
+//   cache/relay/incoming/                                   what is being received
 //
-// A parcel has its name only once it is whole and durable. What may be held is bounded for each
-// device and in all, and some space of the disk stays free. Loop thread, except check_parcel() and
-// store_parcel().
+// incoming/ is emptied at the start. A parcel has its name only once it is whole and durable. What
+// may be held is bounded for each device and in all, and some space of the disk stays free. Loop
+// thread, except check_parcel() and store_parcel().
 #pragma once
 
 #include <map>
@@ -46,8 +45,9 @@ class RelaySpool {
   std::string incoming() const { return directory_ + "/incoming"; }
   const std::string& directory() const { return directory_; }
 
-  // Room for a parcel that comes: reserved until added() or released(). `out_of_space` names the
-  // limit.
+  // Whether a parcel that comes would have room now; `out_of_space` names the limit.
+  Status check_room(const DeviceId& device, Bytes size) const;
+  // Takes that room until added() or released().
   Status reserve(const DeviceId& device, Bytes size);
   void released(const DeviceId& device, Bytes size);
   void added(const format::ParcelHead& head, Bytes size, Instant now);

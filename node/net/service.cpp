@@ -3,11 +3,12 @@
 #include <deque>
 #include <nlohmann/json.hpp>
 
+#include "node/net/budget_spending.hpp"
 #include "node/net/byte_ledger.hpp"
-#include "node/net/node_metrics.hpp"
+#include "node/net/certificate_renewal.hpp"
+#include "node/net/node_view.hpp"
 #include "node/net/report_queue.hpp"
 #include "shared/base/log.hpp"
-#include "shared/net/certificates.hpp"
 #include "shared/net/local_socket.hpp"
 #include "shared/os/file.hpp"
 #include "shared/os/random.hpp"
@@ -20,8 +21,6 @@ using namespace std::chrono_literals;
 
 constexpr Duration kSwarmAgain = 10s;  // After the swarm's port could not be opened.
 constexpr Duration kCountEvery = 5s;   // Bytes by source: a kill forgets at most so much.
-
-std::uint64_t random_number() { return os::random_id<ByteId<struct JitterTag, 8>>().prefix(); }
 
 std::int64_t ms_of(WallTime time) { return time.ns / 1'000'000; }
 
@@ -44,15 +43,6 @@ std::string to_line(const SyncFigures& figures) {
            {"notes", figures.notes}};
   if (!figures.relay.is_none()) out["relay"] = figures.relay.hex();
   return out.dump();
-}
-
-std::string_view name_of_phase(Agent::Layer::Phase phase) {
-  switch (phase) {
-    case Agent::Layer::Phase::records: return "records";
-    case Agent::Layer::Phase::fetching: return "fetching";
-    case Agent::Layer::Phase::complete: return "complete";
-  }
-  return "unknown";
 }
 
 }  // namespace
@@ -78,10 +68,10 @@ struct Service::State : std::enable_shared_from_this<State> {
   TrustedKeys keys;
   std::unique_ptr<net::LocalServer> control;
   std::unique_ptr<OriginLink> origin;
+  std::unique_ptr<CertificateRenewal> renewal;
   WorkerLink worker;
   net::Timer worker_again;
   std::optional<Error> worker_error;  // Why the Agent has not started.
-  std::string clock_trouble;          // Empty: none was seen.
 
   Fitness fitness{options.fitness, state.cache()};
   net::Timer fitness_again;
@@ -97,8 +87,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::optional<LayerSwarm::Lease> lease;
   std::unique_ptr<LayerSwarm> swarm;
   net::Timer swarm_again;
-  Bytes spent_before;  // Of the target's WAN budget, before the lease on it...
-  Bytes wan_before;    // ...when so much had come over the line.
+  BudgetSpending spending{state.net() + "/budget.json"};
 
   ReportQueue reports{[this](const wire::Report& report, OriginLink::Then<Done> then) {
     origin->report(report, std::move(then));
@@ -133,6 +122,11 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto link = OriginLink::open(loop, state, config);
     if (!link) return fail(std::move(link.error()));
     origin = std::move(*link);
+    renewal = std::make_unique<CertificateRenewal>(
+        loop, state, *origin,
+        later([](State& self, Certificate which, const Result<Instant>& expires) {
+          self.renewed(which, expires);
+        }));
     keep_to(line.limits());
     uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
                             {.changed = later([](State& self) {
@@ -168,38 +162,28 @@ struct Service::State : std::enable_shared_from_this<State> {
                }));
   }
 
-  // When a certificate ends, on the loop's timeline. None: there is none, or it cannot be read.
-  std::optional<Instant> expiry_of(const std::string& path) const {
-    const auto pem = os::read_text(path);
-    if (!pem) return std::nullopt;
-    return expiry_of_pem(*pem);
-  }
-  std::optional<Instant> expiry_of_pem(const std::string& pem) const {
-    const auto facts = net::certificate_facts(pem);
-    if (!facts) return std::nullopt;
-    return loop.now() + Duration{facts->not_after.ns - net::Loop::wall_now().ns};
-  }
-
   void start_agent(const WorkerReply& applied) {
     worker_error.reset();
-    Agent::Memory memory{.device = config.device,
-                         .target_key = keys.target,
-                         .target = {},
-                         .applied_sequence = applied.sequence,
-                         .applied = applied.stack,
-                         .swarm_port = options.swarm_port,
-                         .certificate_expires = {},
-                         .swarm_certificate_expires = expiry_of(state.swarm_certificate())};
+    Agent::Memory memory{
+        .device = config.device,
+        .target_key = keys.target,
+        .target = {},
+        .applied_sequence = applied.sequence,
+        .applied = applied.stack,
+        .swarm_port = options.swarm_port,
+        .certificate_expires = {},
+        .swarm_certificate_expires = expiry_of_file(loop, state.swarm_certificate())};
     if (auto target = os::read_file(state.records() + "/target", format::kRecordMax))
       memory.target = std::move(*target);
-    memory.certificate_expires = expiry_of(state.device_certificate()).value_or(loop.now());
+    memory.certificate_expires =
+        expiry_of_file(loop, state.device_certificate()).value_or(loop.now());
     if (auto opened = format::open_record(format::RecordType::target, memory.target,
                                           std::span(&keys.target, 1)))
       if (const auto target = format::parse_target(opened->record)) {
         // The origin signs it anew when it is asked.
         if (target->expires < net::Loop::wall_now()) memory.target.clear();
         memory.target_age = Duration{net::Loop::wall_now().ns - target->issued.ns};
-        memory.budget_spent = read_spent(target->sequence);
+        memory.budget_spent = spending.read(target->sequence);
       }
     agent.emplace(options.limits, std::move(memory), LAMINA_VERSION, loop.now());
     // Nobody writes packs yet: what an interrupted fetch of a former layer left goes too.
@@ -247,7 +231,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     count_bytes();
     wire::PollRequest request = poll.request;
     request.bytes = ledger.totals();
-    request.disk = disk();
+    request.disk = disk_of(state);
     request.rules_version = line.version();
     uploads->add_to(request);
     origin->poll(request, later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
@@ -260,7 +244,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       // Once, not for every try.
       if (agent->origin_reachable() || reply.error().kind() != ErrorKind::unavailable)
         log::warning("poll_failed", {{"error", reply.error().text()}});
-      return feed(Agent::PollFailed{kind, random_number()});
+      return feed(Agent::PollFailed{kind, os::random_number()});
     }
     if (!agent->origin_reachable()) log::info("origin_reached");
     if (reply->status != agent->status())
@@ -312,12 +296,6 @@ struct Service::State : std::enable_shared_from_this<State> {
     count_bytes();  // What came until now came from the one before.
     reflector = address;
   }
-  std::optional<wire::DiskSpace> disk() const {
-    const auto space = os::space_of(state.cache());
-    if (!space) return std::nullopt;
-    return wire::DiskSpace{space->free.count, space->total.count};
-  }
-
   // --- layers
 
   void carry_out(const Agent::FetchRecords& fetch) {
@@ -340,7 +318,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void records_failed(const LayerId& layer, Error error) {
     log::warning("records_failed", {{"layer", layer}, {"error", error.text()}});
     if (error.kind() != ErrorKind::unavailable) report("fetch", now_ms(), error, {layer});
-    feed(Agent::RecordsFailed{layer, random_number()});
+    feed(Agent::RecordsFailed{layer, os::random_number()});
   }
 
   void records_ready(LayerFiles files) {
@@ -378,7 +356,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void lose(const LayerId& layer) {
     if (auto done = forget_layer(state, layer); !done)
       log::error("layer_not_forgotten", {{"error", done.error().text()}});
-    feed(Agent::LayerLost{layer, random_number()});
+    feed(Agent::LayerLost{layer, os::random_number()});
   }
 
   void carry_out(const Agent::Leave& leave) {
@@ -458,7 +436,8 @@ struct Service::State : std::enable_shared_from_this<State> {
   void carry_out(const Agent::Lead& action) {
     const bool is_new =
         !lease || lease->epoch != action.epoch || lease->by_budget != action.by_budget;
-    if (is_new && action.by_budget) begin_spending();
+    if (is_new && action.by_budget)
+      spending.begin(agent->target()->sequence, swarm ? swarm->sources().over_wan() : Bytes{});
     lease = {action.epoch,   action.token,     action.expires,
              action.seeders, action.by_budget, action.most};
     if (is_new) log::info("lease_held", {{"epoch", action.epoch}, {"by_budget", action.by_budget}});
@@ -480,30 +459,9 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   // --- the WAN budget
 
-  std::string budget_path() const { return state.net() + "/budget.json"; }
-
-  // What was spent of the budget of target `sequence` before.
-  Bytes read_spent(std::uint64_t sequence) const {
-    const auto text = os::read_text(budget_path(), 4096);
-    if (!text) return {};
-    const auto object = json::parse(*text, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object() || object.value("sequence", std::uint64_t{0}) != sequence) return {};
-    return {object.value("spent", std::int64_t{0})};
-  }
-
-  void begin_spending() {
-    spent_before = read_spent(agent->target()->sequence);
-    wan_before = swarm ? swarm->sources().over_wan() : Bytes{};
-  }
-
-  // Each second while a budget is used: after a kill, at most a second of it is not counted.
   void note_spending() {
     if (!swarm || !agent->target()) return;
-    const Bytes spent = spent_before + (swarm->sources().over_wan() - wan_before);
-    const json object = {{"sequence", agent->target()->sequence}, {"spent", spent.count}};
-    if (auto done = os::write_file(budget_path(), as_view(object.dump() + '\n'), 0600); !done)
-      log::error("budget_not_noted", {{"error", done.error().text()}});
-    feed(Agent::BudgetSpent{spent});
+    feed(Agent::BudgetSpent{spending.note(agent->target()->sequence, swarm->sources().over_wan())});
   }
 
   void carry_out(const Agent::AskBudget& ask) {
@@ -511,7 +469,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     origin->ask_budget(ask.request, later([](State& self, Result<wire::LeaseReply> reply) {
                          if (reply) return self.feed(Agent::BudgetGranted{std::move(*reply)});
                          log::info("budget_not_granted", {{"why", reply.error().text()}});
-                         self.feed(Agent::BudgetFailed{random_number()});
+                         self.feed(Agent::BudgetFailed{os::random_number()});
                        }));
   }
 
@@ -580,7 +538,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (error.kind() != ErrorKind::unavailable) report("apply", started, error, {});
     if (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::not_found)
       return check_packs(sequence);
-    feed(Agent::ApplyFailed{sequence, again, random_number()});
+    feed(Agent::ApplyFailed{sequence, again, os::random_number()});
   }
 
   // The worker found bytes that are not what they must be: a disk forgot them. What is damaged is
@@ -602,84 +560,26 @@ struct Service::State : std::enable_shared_from_this<State> {
             log::warning("layer_damaged", {{"layer", layer}});
             self.lose(layer);
           }
-          self.feed(Agent::ApplyFailed{sequence, true, random_number()});
+          self.feed(Agent::ApplyFailed{sequence, true, os::random_number()});
         }));
   }
 
   // --- certificates
 
   void carry_out(const Agent::Renew& renew) {
-    if (renew.swarm)
-      renew_swarm_certificate();
-    else
-      renew_certificate();
+    renewal->renew(renew.swarm ? Certificate::swarm : Certificate::api);
   }
 
-  void renew_failed(bool of_swarm, const Error& error) {
-    log::warning("certificate_not_renewed",
-                 {{"which", of_swarm ? "swarm" : "api"}, {"error", error.text()}});
-    feed(Agent::RenewFailed{of_swarm, random_number()});
-  }
-
-  // The origin issues nothing that has run out: then this computer's clock is ahead of it.
-  void check_clock(Instant expires) {
-    const Duration ago = loop.now() - expires;
-    clock_trouble.clear();
-    if (ago < Duration{}) return;
-    clock_trouble = "a certificate issued just now ran out " + to_text(ago) +
-                    " ago by this computer's clock: set the clock";
-    log::error("clock_wrong", {{"error", clock_trouble}});
-  }
-
-  void renew_certificate() {
-    auto key = os::read_text(state.device_key());
-    auto csr = key ? net::make_request(*key) : Result<std::string>(fail(key.error()));
-    if (!csr) return renew_failed(false, csr.error());
-    origin->renew_certificate(
-        *csr, later([key = *key](State& self, const Result<wire::RenewReply>& reply) {
-          if (!reply) return self.renew_failed(false, reply.error());
-          const auto expires = self.expiry_of_pem(reply->certificate_pem);
-          if (!expires)
-            return self.renew_failed(false, {ErrorKind::invalid, "the answer is no certificate"});
-          auto done = os::write_file(self.state.device_certificate(),
-                                     as_view(reply->certificate_pem), 0600);
-          if (done) done = self.origin->use_certificate(reply->certificate_pem, key);
-          if (!done) return self.renew_failed(false, done.error());
-          log::info("certificate_renewed", {{"which", "api"}});
-          self.check_clock(*expires);
-          self.feed(Agent::Renewed{false, *expires});
-        }));
-  }
-
-  void renew_swarm_certificate() {
-    auto made = net::make_key_and_request();
-    if (!made) return renew_failed(true, made.error());
-    origin->fetch_swarm_certificate(
-        made->csr_pem,
-        later([key = made->key_pem](State& self, const Result<wire::SwarmCertificateReply>& reply) {
-          if (!reply) return self.renew_failed(true, reply.error());
-          self.take_swarm_certificate(*reply, key);
-        }));
-  }
-
-  void take_swarm_certificate(const wire::SwarmCertificateReply& reply, const std::string& key) {
-    const auto expires = expiry_of_pem(reply.certificate_pem);
-    if (!expires) return renew_failed(true, {ErrorKind::invalid, "the answer is no certificate"});
-    // The certificate last: without it the pair does not count.
-    static_cast<void>(os::remove_file(state.swarm_certificate()));
-    for (const auto& [path, text] :
-         {std::pair{state.swarm_key(), key}, std::pair{state.swarm_ca(), reply.swarm_ca_pem},
-          std::pair{state.swarm_certificate(), reply.certificate_pem}})
-      if (auto done = os::write_file(path, as_view(text), 0600); !done)
-        return renew_failed(true, done.error());
-    log::info("certificate_renewed", {{"which", "swarm"}});
-    if (swarm) {
-      swarm->use_identity({reply.certificate_pem, key});
+  void renewed(Certificate which, const Result<Instant>& expires) {
+    const bool is_swarm = which == Certificate::swarm;
+    if (!expires) return feed(Agent::RenewFailed{is_swarm, os::random_number()});
+    if (is_swarm && swarm) {
+      swarm->use_identity(renewal->swarm_identity());
       uploads->use_identity();
-    } else {
+    } else if (is_swarm) {
       open_swarm();
     }
-    feed(Agent::Renewed{true, *expires});
+    feed(Agent::Renewed{is_swarm, *expires});
   }
 
   // --- synchronization
@@ -758,9 +658,9 @@ struct Service::State : std::enable_shared_from_this<State> {
         request.is_object() && request.contains("do") && request["do"].is_string()
             ? request["do"].get<std::string>()
             : "";
-    if (what == "status") return answer(status().dump());
+    if (what == "status") return answer(status_line(view()));
     if (what == "metrics")
-      return answer(json{{"ok", true}, {"text", metrics_text(figures())}}.dump());
+      return answer(json{{"ok", true}, {"text", metrics_text(figures_of(view(), loop))}}.dump());
     if (what != "sync" && what != "sync-protected" && what != "revert")
       return answer(to_line(
           {ErrorKind::invalid, "the node knows no request '" + printable(line, 100) + "'"}));
@@ -812,106 +712,21 @@ struct Service::State : std::enable_shared_from_this<State> {
                }));
   }
 
-  // The limits in force, in KB/s as the rules have them; absent: none.
-  json line_status() const {
-    json out = json::object();
-    const auto put = [&](const char* direction, const std::optional<BitRate>& rate) {
-      if (!rate) return;
-      out[direction] = {{"limit_kb", rate->bits_per_second / 8000}};
-      if (rate == BitRate{}) out[direction]["reason"] = "waiting-for-rule";
-    };
-    put("download", line.limits().download);
-    put("upload", line.limits().upload);
-    if (const auto until = line.until()) {
-      out["changes_at"] = to_iso8601(*until);
-      out["changes_at_local"] = line.until_local();
-    }
-    return out;
-  }
-
-  json status() const {
-    json out{{"ok", true},
-             {"device", config.device.hex()},
-             {"origin", config.origin_host + ':' + std::to_string(config.origin_port)},
-             {"version", LAMINA_VERSION},
-             {"volume", config.volume}};
-    if (!agent) {
-      out["state"] = "starting";
-      if (worker_error) out["problem"] = worker_error->text();
-      return out;
-    }
-    out["state"] = "running";
-    out["status"] = wire::name_of(agent->status());
-    out["origin_reachable"] = agent->origin_reachable();
-    if (!clock_trouble.empty()) out["clock_trouble"] = clock_trouble;
-    out["target_sequence"] = agent->target() ? agent->target()->sequence : 0;
-    out["applied_sequence"] = agent->applied_sequence();
-    out["holds_lease"] = agent->leads();
-    if (agent->unfit()) out["unfit"] = *agent->unfit();
-    out["synchronizing"] = sync != nullptr;
-    out["peers"] = peers.size();
-    out["layers"] = json::array();
-    for (const auto& [id, layer] : agent->layers()) {
-      const auto files = layers.find(id);
-      out["layers"].push_back({{"layer", id.hex()},
-                               {"name", files == layers.end() ? "" : files->second.name},
-                               {"phase", name_of_phase(layer.phase)},
-                               {"reason", agent->reason(id)},
-                               {"missing_bytes", layer.missing.count}});
-    }
-    if (swarm) {
-      const auto sources = swarm->sources();
-      out["bytes"] = {{"from_lan", sources.lan.count},
-                      {"from_origin", sources.origin.count},
-                      {"from_origin_https", sources.https.count},
-                      {"to_lan", sources.sent.count}};
-    }
-    out["bytes_by_source"] = ledger.totals().by_source;
-    out["line"] = line_status();
-    const LastSnapshot last = read_last_snapshot(state);
-    if (!last.id.is_none()) out["snapshot"] = last.id.hex();
-    if (const auto& held = uploads->at_site())
-      out["at_site"] = {{"snapshot", held->snapshot.hex()},
-                        {"relay", held->relay.hex()},
-                        {"handed_at", to_iso8601(WallTime{held->handed_ms * 1'000'000})},
-                        {"origin_says", held->state}};
-    if (const Relay* relay = uploads->relay())
-      out["relay"] = {{"port", relay->port().value_or(0)},
-                      {"snapshots", relay->snapshots().size()},
-                      {"bytes", relay->held().count}};
-    if (synced_at) out["synchronized_at"] = to_iso8601(*synced_at);
-    return out;
-  }
-
-  NodeFigures figures() {
+  NodeView view() {
     count_bytes();
-    const WallTime now = net::Loop::wall_now();
-    NodeFigures figures{.is_running = agent.has_value(), .received = ledger.totals()};
-    if (const auto size = cache_size(state)) figures.cache = *size;
-    figures.disk = disk();
-    if (const LastSnapshot last = read_last_snapshot(state); last.kept_ms > 0)
-      figures.sync_age = std::chrono::milliseconds{ms_of(now) - last.kept_ms};
-    for (const auto& [name, path] : {std::pair{"device", state.device_certificate()},
-                                     std::pair{"swarm", state.swarm_certificate()}})
-      if (const auto expires = expiry_of(path))
-        figures.certificates_left[name] = *expires - loop.now();
-    if (!agent) return figures;
-    figures.is_origin_reachable = agent->origin_reachable();
-    figures.holds_lease = agent->leads();
-    figures.peers_known = static_cast<std::int64_t>(peers.size());
-    Bytes missing;
-    for (const auto& [id, layer] : agent->layers()) missing += layer.missing;
-    figures.missing = missing;
-    if (const auto& target = agent->target()) {
-      figures.is_target_applied = target->sequence == agent->applied_sequence();
-      figures.target_age = Duration{now.ns - target->issued.ns};
-    }
-    if (!swarm) return figures;
-    figures.sent = swarm->sources().sent;
-    std::set<std::string> connected;
-    for (const LayerSwarm::PeerBytes& peer : swarm->lan_peers()) connected.insert(peer.address);
-    figures.peers_connected = static_cast<std::int64_t>(connected.size());
-    return figures;
+    return {.state = state,
+            .config = config,
+            .agent = agent ? &*agent : nullptr,
+            .worker_error = worker_error ? &*worker_error : nullptr,
+            .clock_trouble = renewal->clock_trouble(),
+            .layers = layers,
+            .peers = peers.size(),
+            .swarm = swarm.get(),
+            .received = ledger.totals(),
+            .line = line,
+            .uploads = *uploads,
+            .is_synchronizing = sync != nullptr,
+            .synced_at = synced_at};
   }
 };
 

@@ -127,7 +127,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
     if (origin.upload_pace().is_stopped()) return abandon(stopped());
     if (error.kind() != ErrorKind::unavailable || ++failures >= options.failures_max)
       return abandon(std::move(error));
-    const auto random = os::random_id<ByteId<struct JitterTag, 8>>().prefix();
+    const auto random = os::random_number();
     log::info("sync_waits", {{"error", error.text()}, {"failures", failures}});
     retry = loop.after(policy::retry_after(options.backoff, failures, random),
                        later([call](State& self) { call(self); }));

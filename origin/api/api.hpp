@@ -100,6 +100,8 @@ class Api {
                                               wire::DeviceStatus known, bool now_or_never,
                                               Moment moment) const;
 
+  // What a target that was signed here says; `corrupt` or `invalid` when it was not.
+  Result<format::DeviceTarget> open_target(ByteView envelope) const;
   // The device's target; signed anew, with the same sequence, when it would not last long.
   Result<Buffer> lasting_target(const DeviceId& device, WallTime now) const;
 

@@ -63,15 +63,6 @@ bool is_bounded_range(std::string_view text) {
 // Layers whose packs are remembered: some MB, for a fleet's rollouts of one day.
 constexpr std::size_t kLayerPacksMax = 64;
 
-// Removes a file once it has been sent.
-struct SentFile {
-  explicit SentFile(std::string sent) : path(std::move(sent)) {}
-  ~SentFile() { static_cast<void>(os::remove_file(path)); }
-  SentFile(const SentFile&) = delete;
-  SentFile& operator=(const SentFile&) = delete;
-  std::string path;
-};
-
 }  // namespace
 
 Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
@@ -233,10 +224,10 @@ bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
     offload_([this, refs = std::move(refs), reply]() -> std::function<void()> {
       auto path = content_->gather(refs);
       if (!path) return [reply, error = path.error()] { reply(net::error_response(error)); };
-      return [reply, sent = std::make_shared<SentFile>(*path)] {
+      return [reply, sent = std::make_shared<os::TemporaryFile>(*path)] {
         net::Response response;
         response.content_type = wire::kBinary;
-        response.file = net::FileBody{.path = sent->path};
+        response.file = net::FileBody{.path = sent->path()};
         reply(std::move(response));  // It is open when this returns; its name may go.
       };
     });

@@ -125,10 +125,7 @@ Api::Answer Api::wan_budget(const wire::DeviceInfo& device, const net::Request& 
   if (!message) return fail(std::move(message.error()));
   auto envelope = catalog_.target(device.id);
   if (!envelope) return fail(std::move(envelope.error()));
-  const PublicKey key = keys_.target.public_key();
-  auto opened = format::open_record(format::RecordType::target, *envelope, std::span(&key, 1));
-  if (!opened) return fail(std::move(opened.error()));
-  auto target = format::parse_target(opened->record);
+  auto target = open_target(*envelope);
   if (!target) return fail(std::move(target.error()));
   if (target->sequence != message->target_sequence)
     return fail(ErrorKind::refused, "the newest target of device " + device.id.hex() + " is " +
@@ -205,13 +202,17 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   return net::Response{};
 }
 
+Result<format::DeviceTarget> Api::open_target(ByteView envelope) const {
+  const PublicKey key = keys_.target.public_key();
+  auto opened = format::open_record(format::RecordType::target, envelope, std::span(&key, 1));
+  if (!opened) return fail(std::move(opened.error()));
+  return format::parse_target(opened->record);
+}
+
 Result<Buffer> Api::lasting_target(const DeviceId& id, WallTime now) const {
   auto envelope = catalog_.target(id);
   if (!envelope) return envelope;
-  const PublicKey key = keys_.target.public_key();
-  auto opened = format::open_record(format::RecordType::target, *envelope, std::span(&key, 1));
-  if (!opened) return fail(std::move(opened.error()));
-  auto target = format::parse_target(opened->record);
+  auto target = open_target(*envelope);
   if (!target) return fail(std::move(target.error()));
   const WallTime wanted{now.ns + kTargetLifetime.count()};
   if (target->expires.ns - now.ns > kTargetLifetime.count() / 2) return envelope;

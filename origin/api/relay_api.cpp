@@ -15,30 +15,15 @@ net::Response answer(std::string state, std::string text = "") {
   return net::json_response(wire::to_json(wire::ParcelReply{std::move(state), std::move(text)}));
 }
 
-// The file that holds the body from `offset` on, opened at the start.
-Result<os::Descriptor> open_body(const std::string& path, Buffer& front) {
-  auto file = os::open_read(path);
-  if (!file) return file;
-  front.resize(format::kParcelFrontMax);
-  std::size_t have = 0;
-  while (have < front.size()) {
-    auto count = os::read_some(file->get(), std::span(front).subspan(have), path);
-    if (!count) return fail(std::move(count.error()));
-    if (*count == 0) break;
-    have += *count;
-  }
-  front.resize(have);
-  return file;
-}
-
 // (slow) The content of the parcel at `path`, into `to`. `refused` or `corrupt`: it is not what the
 // device sealed.
 Status open_parcel(const std::string& path, const std::string& to, const BoxPrivateKey& key,
                    const std::string& key_fingerprint) {
-  Buffer front;
-  auto file = open_body(path, front);
+  auto file = os::open_read(path);
   if (!file) return fail(std::move(file.error()));
-  auto parcel = format::parse_parcel(front);
+  auto front = os::read_up_to(file->get(), format::kParcelFrontMax, path);
+  if (!front) return fail(std::move(front.error()));
+  auto parcel = format::parse_parcel(*front);
   if (!parcel) return fail(std::move(parcel.error()));
   const format::ParcelHead& head = parcel->front.head;
   if (auto proven = net::verify_with_key({parcel->front.public_key, parcel->front.signature},
@@ -57,7 +42,7 @@ Status open_parcel(const std::string& path, const std::string& to, const BoxPriv
     size += bytes.size();
     return opener.update(bytes);
   };
-  if (auto done = take(ByteView(front).subspan(parcel->size)); !done) return done;
+  if (auto done = take(ByteView(*front).subspan(parcel->size)); !done) return done;
   Buffer step(256 * 1024);
   for (;;) {
     auto count = os::read_some(file->get(), step, path);
@@ -75,33 +60,26 @@ bool is_final(ErrorKind kind) {
   return kind != ErrorKind::unavailable && kind != ErrorKind::out_of_space;
 }
 
-struct Temporary {
-  explicit Temporary(std::string at) : path(std::move(at)) {}
-  ~Temporary() { static_cast<void>(os::remove_file(path)); }  // Usually moved away by then.
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
-  std::string path;
-};
-
 }  // namespace
 
 void Api::take_parcel(const DeviceId& relay, const std::string& id, const net::Request& request,
                       const Reply& reply, Moment moment) {
-  const auto store = [&](const char* what) -> Result<std::shared_ptr<Temporary>> {
+  const auto store = [&](const char* what) -> Result<std::shared_ptr<os::TemporaryFile>> {
     auto path = content_->cvds().files().new_temporary();
     if (!path) return fail(std::move(path.error()).in(what));
-    return std::make_shared<Temporary>(*path);
+    return std::make_shared<os::TemporaryFile>(*path);
   };
   auto sealed = store("taking a parcel");
   if (!sealed) return reply(net::error_response(sealed.error()));
   const Status moved = request.body_file.empty()
-                           ? os::write_file((*sealed)->path, as_view(request.body), 0600)
-                           : os::rename_file(request.body_file.string(), (*sealed)->path);
+                           ? os::write_file((*sealed)->path(), as_view(request.body), 0600)
+                           : os::rename_file(request.body_file.string(), (*sealed)->path());
   if (!moved) return reply(net::error_response(moved.error()));
-  Buffer front;
-  auto file = open_body((*sealed)->path, front);
+  auto file = os::open_read((*sealed)->path());
   if (!file) return reply(net::error_response(file.error()));
-  auto parsed = format::parse_parcel(front);
+  auto front = os::read_up_to(file->get(), format::kParcelFrontMax, (*sealed)->path());
+  if (!front) return reply(net::error_response(front.error()));
+  auto parsed = format::parse_parcel(*front);
   if (!parsed) return reply(answer("refused", parsed.error().text()));
   const format::ParcelHead head = parsed->front.head;
   if (format::parcel_id(head).hex() != id)
@@ -117,10 +95,10 @@ void Api::take_parcel(const DeviceId& relay, const std::string& id, const net::R
   if (!opened) return reply(net::error_response(opened.error()));
   offload_([this, relay, head, reply, moment, sealed = *sealed, content = *opened,
             fingerprint = judged->key_fingerprint]() -> std::function<void()> {
-    const auto done = open_parcel(sealed->path, content->path, *keys_.relay, fingerprint);
+    const auto done = open_parcel(sealed->path(), content->path(), *keys_.relay, fingerprint);
     auto pack = !done || head.kind != format::ParcelKind::pack
                     ? Result<FileIdentity>(FileIdentity{})
-                    : identify(content->path);
+                    : identify(content->path());
     return [this, relay, head, reply, moment, content, done, pack = std::move(pack)] {
       const Status good = done ? pack ? Status(Done{}) : Status(fail(pack.error())) : done;
       if (!good && is_final(good.error().kind())) {
@@ -132,7 +110,7 @@ void Api::take_parcel(const DeviceId& relay, const std::string& id, const net::R
         return reply(answer("refused", good.error().text()));
       }
       if (!good) return reply(net::error_response(good.error()));
-      keep_parcel(relay, head, content->path, pack->id, reply, moment);
+      keep_parcel(relay, head, content->path(), pack->id, reply, moment);
     };
   });
 }

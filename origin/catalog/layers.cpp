@@ -46,17 +46,6 @@ Result<std::vector<DeviceId>> addressed(const Rows& rows, const wire::Assignment
   return devices;
 }
 
-Result<std::vector<LayerInfo>> load_layers(const Rows& rows,
-                                           const std::vector<std::string>& names) {
-  std::vector<LayerInfo> layers;
-  for (const std::string& name : names) {
-    auto layer = load_layer_named(rows, name);
-    if (!layer) return fail(std::move(layer.error()));
-    layers.push_back(std::move(*layer));
-  }
-  return layers;
-}
-
 std::vector<LayerId> ids_of(const std::vector<LayerInfo>& layers) {
   std::vector<LayerId> ids;
   for (const LayerInfo& layer : layers) ids.push_back(layer.id);
@@ -92,6 +81,17 @@ bool holds(const std::vector<std::string>& stack, const std::string& name) {
 }
 
 }  // namespace
+
+Result<std::vector<LayerInfo>> load_layers(const Rows& rows,
+                                           const std::vector<std::string>& names) {
+  std::vector<LayerInfo> layers;
+  for (const std::string& name : names) {
+    auto layer = load_layer_named(rows, name);
+    if (!layer) return fail(std::move(layer.error()));
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
 
 Result<LayerInfo> load_layer_named(const Rows& rows, const std::string& name) {
   auto id = rows.get("layer-name/" + name);

@@ -29,13 +29,9 @@ Status Catalog::add_rollout(const Act& act, const wire::RolloutInfo& rollout) {
     auto taken = rows.get("rollout/" + plan.name);
     if (!taken) return fail(std::move(taken.error()));
     if (*taken) return fail(ErrorKind::refused, "there is a rollout '" + plan.name + "' already");
-    std::vector<wire::LayerInfo> stack;
-    for (const std::string& name : plan.layers) {
-      auto layer = load_layer_named(rows, name);
-      if (!layer) return fail(std::move(layer.error()));
-      stack.push_back(std::move(*layer));
-    }
-    if (auto fits = check_stack(stack); !fits) return fits;
+    auto stack = load_layers(rows, plan.layers);
+    if (!stack) return fail(std::move(stack.error()));
+    if (auto fits = check_stack(*stack); !fits) return fits;
     for (std::size_t i = 0; i < plan.waves.size(); ++i)
       if (auto known = check_names(rows, plan.waves[i]); !known)
         return fail(std::move(known.error()).in("wave " + std::to_string(i + 1)));

@@ -85,7 +85,10 @@ inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& nam
 inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }
+// "name:version"; `not_found` names it.
 Result<wire::LayerInfo> load_layer_named(const Rows& rows, const std::string& name);
+Result<std::vector<wire::LayerInfo>> load_layers(const Rows& rows,
+                                                 const std::vector<std::string>& names);
 
 // New targets, within the caller's transaction; the changed devices are appended to `assigned`.
 // With the stack `layers`, which must fit together (`refused`).

@@ -98,25 +98,22 @@ void add_rule(CLI::App& app, Run& run) {
       "A rule a line: subnet,site,download KB/s,upload KB/s,start,end,days\n"
       "Example: lamina rule import rules.csv");
   const auto path = std::make_shared<std::string>();
-  auto* import = rule->add_subcommand("import", "put a file's rules in the place of all rules");
-  import->footer("Example: lamina rule import rules.csv");
-  import->add_option("FILE", *path, "CSV")->required();
-  import->callback([&run, path] {
-    run = [path](Session& s) { return import_rules(s, *path);
-};
-}  // namespace lamina::origin::cli
-);
-auto* write = rule->add_subcommand("export", "the rules as CSV");
-write->footer("Example: lamina rule export rules.csv");
-write->add_option("FILE", *path, "where to; without it, to standard output");
-write->callback([&run, path] { run = [path](Session& s) { return export_rules(s, *path); }; });
-auto* list = rule->add_subcommand("ls", "list the rules");
-list->footer("Example: lamina rule ls");
-list->callback([&run] { run = list_rules; });
-auto* check = rule->add_subcommand("check", "read a file as import does, and change nothing");
-check->footer("Example: lamina rule check rules.csv");
-check->add_option("FILE", *path, "CSV")->required();
-check->callback([&run, path] { run = [path](Session& s) { return check_rules(s, *path); }; });
+  // Not `import`: that is a word of its own to clang-format.
+  auto* bring_in = rule->add_subcommand("import", "put a file's rules in the place of all rules");
+  bring_in->footer("Example: lamina rule import rules.csv");
+  bring_in->add_option("FILE", *path, "CSV")->required();
+  bring_in->callback([&run, path] { run = [path](Session& s) { return import_rules(s, *path); }; });
+  auto* write = rule->add_subcommand("export", "the rules as CSV");
+  write->footer("Example: lamina rule export rules.csv");
+  write->add_option("FILE", *path, "where to; without it, to standard output");
+  write->callback([&run, path] { run = [path](Session& s) { return export_rules(s, *path); }; });
+  auto* list = rule->add_subcommand("ls", "list the rules");
+  list->footer("Example: lamina rule ls");
+  list->callback([&run] { run = list_rules; });
+  auto* check = rule->add_subcommand("check", "read a file as import does, and change nothing");
+  check->footer("Example: lamina rule check rules.csv");
+  check->add_option("FILE", *path, "CSV")->required();
+  check->callback([&run, path] { run = [path](Session& s) { return check_rules(s, *path); }; });
 }
 
 }  // namespace lamina::origin::cli

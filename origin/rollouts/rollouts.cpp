@@ -51,6 +51,11 @@ Admission::Limits admission_limits(const wire::RolloutRequest& plan) {
   return {.sites_max = static_cast<std::size_t>(plan.sites_at_once)};
 }
 
+Error no_rollout(const std::string& name) {
+  return Error(ErrorKind::not_found,
+               "there is no rollout '" + printable(name, 80) + "'; `lamina rollout ls` lists them");
+}
+
 }  // namespace
 
 Status Rollouts::open(Moment moment) {
@@ -75,17 +80,23 @@ Status Rollouts::open(Moment moment) {
   return status;
 }
 
+Result<std::vector<LayerId>> Rollouts::layer_ids(const wire::RolloutRequest& plan) const {
+  std::vector<LayerId> ids;
+  for (const std::string& name : plan.layers) {
+    auto layer = catalog_.layer(name);
+    if (!layer) return fail(std::move(layer.error()));
+    ids.push_back(layer->id);
+  }
+  return ids;
+}
+
 Result<Rollouts::Running> Rollouts::restore(wire::RolloutInfo info, Moment moment) const {
   if (auto good = check_plan(info.plan); !good) return fail(std::move(good.error()));
   const std::size_t waves = info.plan.waves.size();
   if (info.waves.size() != waves || static_cast<std::size_t>(info.current) >= waves)
     return fail(ErrorKind::corrupt, "its waves do not fit its plan");
-  std::vector<LayerId> layers;
-  for (const std::string& name : info.plan.layers) {
-    auto layer = catalog_.layer(name);
-    if (!layer) return fail(std::move(layer.error()));
-    layers.push_back(layer->id);
-  }
+  auto layers = layer_ids(info.plan);
+  if (!layers) return fail(std::move(layers.error()));
   auto rows = catalog_.rollout_devices(info.plan.name);
   if (!rows) return fail(std::move(rows.error()));
   Rollout::Memory memory{.phase = phase_of(info.phase),
@@ -104,7 +115,7 @@ Result<Rollouts::Running> Rollouts::restore(wire::RolloutInfo info, Moment momen
     devices.emplace(row.device, std::move(row));
   }
   Running running{.info = info,
-                  .layers = std::move(layers),
+                  .layers = std::move(*layers),
                   .rollout = Rollout({}, gates_of(info.plan), std::move(memory)),
                   .admission = Admission(admission_limits(info.plan)),
                   .devices = std::move(devices),
@@ -132,16 +143,12 @@ bool Rollouts::is_engaged(const Running& running) {
 Result<wire::RolloutInfo> Rollouts::create(const Act& act, const wire::RolloutRequest& plan) {
   if (auto good = check_plan(plan); !good) return fail(std::move(good.error()));
   if (auto good = signer_(act.now, plan.wan_budget); !good) return fail(std::move(good.error()));
-  std::vector<LayerId> layers;
-  for (const std::string& name : plan.layers) {
-    auto layer = catalog_.layer(name);
-    if (!layer) return fail(std::move(layer.error()));
-    layers.push_back(layer->id);
-  }
+  auto layers = layer_ids(plan);
+  if (!layers) return fail(std::move(layers.error()));
   wire::RolloutInfo info{.plan = plan, .created_ms = act.now.ns / 1'000'000};
   info.waves.resize(plan.waves.size());
   Running running{.info = std::move(info),
-                  .layers = std::move(layers),
+                  .layers = std::move(*layers),
                   .rollout = Rollout({}, gates_of(plan)),
                   .admission = Admission(admission_limits(plan)),
                   .devices = {},
@@ -157,11 +164,8 @@ Result<wire::RolloutInfo> Rollouts::create(const Act& act, const wire::RolloutRe
 
 Result<wire::RolloutInfo> Rollouts::command(const Act& act, const std::string& name,
                                             const std::string& verb, Moment moment) {
-  const auto at = rollouts_.find(name);
-  if (at == rollouts_.end())
-    return fail(ErrorKind::not_found, "there is no rollout '" + printable(name, 80) +
-                                          "'; `lamina rollout ls` lists them");
-  Running& running = at->second;
+  if (!rollouts_.contains(name)) return fail(no_rollout(name));
+  Running& running = rollouts_.at(name);
   const Rollout::Phase phase = running.rollout.phase();
   const std::int64_t now = ms_of(wall_instant(moment));
   Rollout::Event event;
@@ -205,12 +209,10 @@ std::vector<wire::RolloutInfo> Rollouts::list() const {
 }
 
 Result<wire::RolloutDetail> Rollouts::show(const std::string& name) const {
-  const auto at = rollouts_.find(name);
-  if (at == rollouts_.end())
-    return fail(ErrorKind::not_found, "there is no rollout '" + printable(name, 80) +
-                                          "'; `lamina rollout ls` lists them");
-  wire::RolloutDetail detail{.rollout = fresh(at->second), .devices = {}};
-  for (const auto& [id, row] : at->second.devices) detail.devices.push_back(row);
+  if (!rollouts_.contains(name)) return fail(no_rollout(name));
+  const Running& running = rollouts_.at(name);
+  wire::RolloutDetail detail{.rollout = fresh(running), .devices = {}};
+  for (const auto& [id, row] : running.devices) detail.devices.push_back(row);
   return detail;
 }
 

@@ -72,6 +72,8 @@ class Rollouts {
   };
   using Map = std::map<std::string, Running>;
 
+  // Of the plan's layers, in its order; `not_found` names one that is not there.
+  Result<std::vector<LayerId>> layer_ids(const wire::RolloutRequest& plan) const;
   Result<Running> restore(wire::RolloutInfo info, Moment moment) const;
   Instant wall_instant(Moment moment);
   static bool is_engaged(const Running& running);

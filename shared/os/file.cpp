@@ -118,6 +118,19 @@ Result<std::size_t> read_some(int fd, std::span<std::byte> into, const std::stri
   }
 }
 
+Result<Buffer> read_up_to(int fd, std::size_t most, const std::string& what) {
+  Buffer bytes(most);
+  std::size_t have = 0;
+  while (have < most) {
+    auto count = read_some(fd, std::span(bytes).subspan(have), what);
+    if (!count) return fail(std::move(count.error()));
+    if (*count == 0) break;
+    have += *count;
+  }
+  bytes.resize(have);
+  return bytes;
+}
+
 Result<std::uint64_t> file_size(int fd, const std::string& what) {
   struct stat facts {};
   if (fstat(fd, &facts) != 0) return fail(last_error("looking at " + printable(what)));
@@ -250,6 +263,11 @@ TemporaryDirectory::TemporaryDirectory(TemporaryDirectory&& other) noexcept
 TemporaryDirectory::~TemporaryDirectory() {
   // Nobody is left to tell; what stays behind is in a directory for temporary files.
   if (!path_.empty()) static_cast<void>(remove_tree(path_));
+}
+
+TemporaryFile::~TemporaryFile() {
+  // Usually moved away by then; and nobody is left to tell.
+  static_cast<void>(remove_file(path_));
 }
 
 std::string temporary_root() {

@@ -42,6 +42,8 @@ Status write_all_at(int fd, ByteView bytes, std::uint64_t offset, const std::str
 Result<Buffer> read_at(int fd, std::uint64_t offset, std::size_t size, const std::string& what);
 // Up to `into.size()` bytes from the position; 0 at the end.
 Result<std::size_t> read_some(int fd, std::span<std::byte> into, const std::string& what);
+// As many as there are from the position on, at most `most`; fewer only at the end.
+Result<Buffer> read_up_to(int fd, std::size_t most, const std::string& what);
 Result<std::uint64_t> file_size(int fd, const std::string& what);
 
 // A whole file of at most `limit` bytes; `invalid` when it is larger.
@@ -85,6 +87,19 @@ class TemporaryDirectory {
 
  private:
   explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+// A file that is removed when the object dies, if it is still there by then.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
+  ~TemporaryFile();
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
   std::string path_;
 };
 

@@ -9,6 +9,8 @@ namespace lamina::os {
 
 void fill_random(std::span<std::byte> bytes);
 
+std::uint64_t random_number();
+
 template <class Id>
 Id random_id() {
   std::array<std::byte, Id::kSize> bytes;
