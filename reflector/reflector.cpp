@@ -17,8 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kTick = 1s;
-constexpr Duration kRedial = 3s;       // libtorrent gives a peer up after three failures.
-constexpr Duration kHandOverMax = 2s;  // m: 10 ms. Then a peer's bad block spoilt it: again.
+constexpr Duration kMeetingTick = 100ms;  // Until it may fetch over the WAN.
+constexpr Duration kRedial = 3s;          // libtorrent gives a peer up after three failures.
+constexpr Duration kHandOverMax = 2s;     // m: 10 ms. Then a peer's bad block spoilt it: again.
 
 std::string_view text_of(policy::WanTransport::Reason reason) {
   switch (reason) {
@@ -120,6 +121,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   std::optional<Bytes> wan_most;         // What may still be asked for.
   std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
   bool wan_stale = false;                // What is missing changed: choose anew.
+  Instant wan_opened{};
+  bool may_fetch = false;  // Over the WAN, since it was opened.
 
   policy::WanTransport transport;
   std::shared_ptr<RangeFetch> ranges;  // None without a source.
@@ -179,7 +182,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   void arm() {
     if (!is_active() || tick_timer.pending()) return;
-    tick_timer = loop.after(kTick, later([](State& self) {
+    tick_timer = loop.after(wan && !may_fetch ? kMeetingTick : kTick, later([](State& self) {
                               self.turn();
                               self.tick(self.loop.now());
                               self.arm();
@@ -253,6 +256,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       return;
     }
     wan = std::move(*session);
+    wan_opened = loop.now();
+    may_fetch = false;
     for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
     transport.begin(loop.now());
     choose();
@@ -284,8 +289,18 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     wan->remove(torrent);
   }
 
+  bool has_met_site() const {
+    return policy::may_fetch(
+        {.knows_peers = !peers.empty(),
+         .is_connected = std::ranges::any_of(
+             torrents, [this](const auto& torrent) { return lan->is_connected(torrent.first); }),
+         .open = loop.now() - wan_opened});
+  }
+
   void choose() {
     wan_stale = false;
+    may_fetch = may_fetch || has_met_site();
+    if (!may_fetch) return;
     swarm::PieceMap missing;
     swarm::PieceMap offered;
     for (const auto& [torrent, bytes] : torrents) {

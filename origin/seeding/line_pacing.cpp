@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration kLookEvery = 300ms;
 constexpr Duration kSending = 1s;  // Without an acknowledgement for so long it does not send.
-constexpr double kAlike = 0.2;
+constexpr double kLately = 0.5;    // Seconds, of the average.
 constexpr const char* kUsual = "cubic";
 constexpr const char* kForLoss = "bbr";
 
@@ -28,13 +28,32 @@ void LinePacing::use(const std::string& congestion_control, std::uint64_t id, Fl
   log::warning("congestion_control_refused", {{"error", done.error().text()}});
 }
 
-// bbr forgets at its start what loss taught: the threshold of slow start, which cubic then takes
-// over, and its own estimate of the line, when it comes back after another.
-void LinePacing::begin_anew(std::uint64_t id, Flow& flow) {
-  if (refused_.contains(kForLoss)) return;
-  const std::string again = flow.congestion_control;
-  use(again == kForLoss ? "reno" : kForLoss, id, flow);
-  use(again, id, flow);
+// The rate, among those that send. Every one may have its part of it at any time, so that it can
+// show what it has to send; for a step or two all together may then be allowed more.
+void LinePacing::share(const std::vector<std::uint64_t>& sending, Line& line,
+                       std::optional<BitRate> rate) {
+  double taken = 0;
+  double waiting = 0;
+  for (const std::uint64_t id : sending) {
+    const Flow& flow = line.flows.at(id);
+    if (flow.is_waiting)
+      ++waiting;
+    else
+      taken += flow.lately;
+  }
+  for (const std::uint64_t id : sending) {
+    Flow& flow = line.flows.at(id);
+    std::optional<BitRate> part = rate;
+    if (rate && sending.size() > 1) {
+      const auto all = static_cast<double>(rate->bits_per_second);
+      const double alike = all / static_cast<double>(sending.size());
+      part->bits_per_second = static_cast<std::int64_t>(
+          flow.is_waiting ? std::max(alike, (all - taken) / waiting) : alike);
+    }
+    if (part == flow.paced) continue;
+    // It may be gone since it was measured; look() finds out.
+    if (flows_.pace(id, part)) flow.paced = part;
+  }
 }
 
 void LinePacing::look(Instant now) {
@@ -71,10 +90,17 @@ void LinePacing::step(Instant now) {
 void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   policy::WanPacing::Seen seen;
   std::vector<std::uint64_t> sending;
+  const double since =
+      line.measured ? static_cast<double>((now - *line.measured).count()) / 1e9 : 0;
+  line.measured = now;
   for (auto& [id, flow] : line.flows) {
     const auto measure = flows_.measure(id);
     if (!measure || measure->rtt_min <= Duration{}) continue;
-    flow.lately += (static_cast<double>((measure->acked - flow.acked).count) - flow.lately) / 16;
+    if (since > 0) {
+      const double bits = static_cast<double>((measure->acked - flow.acked).count) * 8;
+      flow.lately += (bits / since - flow.lately) * std::min(1.0, since / kLately);
+    }
+    flow.is_waiting = measure->waiting > Bytes{};
     if (measure->acked > flow.acked) {
       line.acked += measure->acked - flow.acked;
       flow.acked = measure->acked;
@@ -96,29 +122,22 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   if (decision.is_lossy != line.is_lossy) {
     line.is_lossy = decision.is_lossy;
     log::info(line.is_lossy ? "line_lossy" : "line_not_lossy", {{"peer", peer}});
-    for (auto& [id, flow] : line.flows) use(line.is_lossy ? kForLoss : kUsual, id, flow);
+  }
+  const bool stands_back = options_.give_way && line.pacing.stands_back();
+  for (auto& [id, flow] : line.flows) {
+    // Cubic takes over the threshold of slow start that it learnt; bbr between forgets it.
+    if (options_.give_way && decision.begin_anew) use(kForLoss, id, flow);
+    // bbr takes a trickle for all that the line has, and sends it in single packets, whose
+    // acknowledgements are delayed: by 40 ms, as by a queue.
+    use(line.is_lossy && !stands_back ? kForLoss : kUsual, id, flow);
   }
   if (!options_.give_way) return;
-  double lately = 1;
-  for (const std::uint64_t id : sending) lately += line.flows.at(id).lately;
-  for (const std::uint64_t id : sending) {
-    std::optional<BitRate> rate = decision.rate;
-    if (rate && sending.size() > 1) {
-      // A part of it to each alike, so that one that has more to send from now on can show it.
-      const double share = kAlike / static_cast<double>(sending.size()) +
-                           (1 - kAlike) * line.flows.at(id).lately / lately;
-      rate->bits_per_second =
-          static_cast<std::int64_t>(static_cast<double>(rate->bits_per_second) * share);
-    }
-    // It may be gone since it was measured; look() finds out.
-    static_cast<void>(flows_.pace(id, rate));
-    if (decision.begin_anew) begin_anew(id, line.flows.at(id));
-  }
+  share(sending, line, decision.rate);
   if (line.pacing.stands_back() != line.stands_back) {
     line.stands_back = line.pacing.stands_back();
     log::info(line.stands_back ? "line_busy" : "line_free",
-               {{"peer", peer},
-                {"rate", decision.rate ? to_text(*decision.rate) : std::string("as TCP likes")}});
+              {{"peer", peer},
+               {"rate", decision.rate ? to_text(*decision.rate) : std::string("as TCP likes")}});
   }
 }
 

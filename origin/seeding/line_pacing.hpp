@@ -1,14 +1,17 @@
 // LinePacing keeps what a seeder sends over each line out of other traffic's way.
 //
-// All connections from one address share a line, and one decision (policy::WanPacing); those that
-// send share its rate as they did lately. Congestion control is cubic, and bbr on a line that loses
-// packets without a queue, where the system has it; where it has not, the system's own stays, which
-// is said once in the log. One thread; call step() about ten times a second.
+// All connections from one address share a line, and one decision (policy::WanPacing): what those
+// use of its rate that have nothing to wait with is theirs, the others share the rest alike.
+// Congestion control is cubic, and bbr on a line that loses packets without a queue, where the
+// system has it; where it has not, the system's own stays, which is said once in the log. One
+// thread; call step() about ten times a second.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "shared/os/tcp_flows.hpp"
 #include "shared/policy/wan_pacing.hpp"
@@ -32,8 +35,10 @@ class LinePacing {
     std::string congestion_control;  // That was set; empty: none.
     std::int64_t lost = 0;
     Bytes acked;
-    Instant moved;      // The last time that more was acknowledged.
-    double lately = 0;  // Bytes acknowledged a step, on average over about a second.
+    Instant moved;            // The last time that more was acknowledged.
+    double lately = 0;        // Bits per second acknowledged, on average over about half a second.
+    bool is_waiting = false;  // There is more to send than it may.
+    std::optional<BitRate> paced;
   };
   struct Line {
     policy::WanPacing pacing;
@@ -42,12 +47,13 @@ class LinePacing {
     std::map<std::uint64_t, Flow> flows;
     bool stands_back = false;  // As it was last logged.
     bool is_lossy = false;
+    std::optional<Instant> measured;
   };
 
   void look(Instant now);
   void decide(const std::string& peer, Line& line, Instant now);
   void use(const std::string& congestion_control, std::uint64_t id, Flow& flow);
-  void begin_anew(std::uint64_t id, Flow& flow);
+  void share(const std::vector<std::uint64_t>& sending, Line& line, std::optional<BitRate> rate);
 
   Options options_;
   std::set<std::string> refused_;  // Congestion controls that the system does not give.

@@ -27,6 +27,7 @@ struct TcpMeasure {
   Duration rtt_min{};     // The smallest that the kernel remembers, some minutes back.
   Bytes acked;            // By the peer, since the connection began.
   std::int64_t lost = 0;  // Packets sent again, likewise.
+  Bytes waiting;          // Written, and not sent for the first time yet.
 };
 
 class TcpFlows {

@@ -37,6 +37,13 @@ void WanPacing::note_base(Duration rtt, Instant now) {
   base_ = std::min(*base_, rtt);
 }
 
+void WanPacing::note_queue(Duration queue) {
+  queue_ = queue;
+  queues_[next_queue_] = queue;
+  next_queue_ = (next_queue_ + 1) % queues_.size();
+  standing_queue_ = *std::ranges::min_element(queues_);
+}
+
 // A loss counts when there was hardly a queue before it and after it.
 void WanPacing::note_losses(std::int64_t lost, Duration queue, Instant now) {
   const std::int64_t more = lost - lost_;
@@ -47,7 +54,9 @@ void WanPacing::note_losses(std::int64_t lost, Duration queue, Instant now) {
   if (!lost_at_ || now - *lost_at_ > limits_.lossy_window) lost_without_queue_ = 0;
   lost_at_ = now;
   ++lost_without_queue_;  // Several at once are one event.
-  if (lost_without_queue_ >= limits_.lossy_after) is_lossy_ = true;
+  if (is_lossy_ || lost_without_queue_ < limits_.lossy_after) return;
+  is_lossy_ = true;
+  rated_ = now;  // Another congestion control starts, and looks for the line's end.
 }
 
 // The most of the last decisions: one that was measured too low, because a machine was busy for a
@@ -66,12 +75,12 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   const Duration lasted = now - crowd_->since;
   if (lasted < limits_.others_last) return false;
   const double came = static_cast<double>((seen.acked - crowd_->acked).count) * 8 / seconds(lasted);
-  return came < kShareLost * crowd_->rate || seen.lost > crowd_->lost;
+  return came < kShareLost * crowd_->rate || (!is_lossy_ && seen.lost > crowd_->lost);
 }
 
 // Whether that is over.
 bool WanPacing::stand_back(const Seen& seen, Instant now) {
-  if (queue_ > limits_.target) back_until_ = now + limits_.stand_back;
+  if (standing_queue_ > limits_.target) back_until_ = now + limits_.stand_back;
   if (probe(seen, now)) back_until_ = now;
   if (now < *back_until_) return false;
   back_until_.reset();
@@ -87,7 +96,7 @@ bool WanPacing::probe(const Seen& seen, Instant now) {
   const auto floor = static_cast<double>(limits_.floor.bits_per_second);
   if (!probe_) {
     if (now - probed_at_ < limits_.probe_after) return false;
-    probe_ = Probe{now, seen.acked, seen.lost, queue_};
+    probe_ = Probe{now, seen.acked, seen.lost, standing_queue_};
     rate_ = std::max(limits_.probe * *usual_, floor);
     return false;
   }
@@ -97,7 +106,7 @@ bool WanPacing::probe(const Seen& seen, Instant now) {
   const double came = static_cast<double>((seen.acked - probe_->acked).count) * 8;
   const bool all_came = came >= kShareLost * *rate_ * seconds(lasted - seen.rtt);
   const bool is_free = all_came && (is_lossy_ || seen.lost == probe_->lost) &&
-                       queue_ < probe_->queue + limits_.target / 2;
+                       standing_queue_ < probe_->queue + limits_.target / 2;
   probe_.reset();
   probed_at_ = now;
   rate_ = std::max(limits_.trickle * *usual_, floor);
@@ -105,6 +114,7 @@ bool WanPacing::probe(const Seen& seen, Instant now) {
   base_ = seen.rtt;
   base_before_.reset();
   window_began_ = now;
+  note_queue({});
   return true;
 }
 
@@ -116,7 +126,7 @@ WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
     const Duration base = base_before_ ? std::min(*base_, *base_before_) : *base_;
     const Duration queue = std::max(Duration{}, seen.rtt - base);
     note_losses(seen.lost, queue, now);
-    queue_ = queue;
+    note_queue(queue);
     if (back_until_) {
       begin_anew = stand_back(seen, now);
     } else if (sees_others(seen, now)) {

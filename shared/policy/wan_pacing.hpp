@@ -38,8 +38,8 @@ class WanPacing {
     // Between two decisions at least, and a round trip.
     Duration interval = std::chrono::milliseconds{100};
     // For so long a queue of others must last, and for so long afterwards nothing may be seen of
-    // it.
-    Duration others_last = std::chrono::milliseconds{100};
+    // it. What is shorter is a machine that was busy for a moment.
+    Duration others_last = std::chrono::milliseconds{200};
     Duration stand_back = std::chrono::milliseconds{2000};
     double trickle = 0.05;  // Of the usual rate.
     // A queue that stays for so long while it stands back is looked into: for `probe_lasts` more is
@@ -83,13 +83,14 @@ class WanPacing {
   // is often enough.
   Decision on(const Seen& seen, Instant now);
 
-  // What round trips are longer than the smallest known by. For logs.
+  // What round trips are longer than the smallest known by.
   Duration queue() const { return queue_; }
   bool is_crowded() const { return queue_ >= 2 * limits_.target; }
   bool stands_back() const { return back_until_.has_value(); }
 
  private:
   void note_base(Duration rtt, Instant now);
+  void note_queue(Duration queue);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
   bool stand_back(const Seen& seen, Instant now);
@@ -103,6 +104,9 @@ class WanPacing {
   std::optional<Duration> base_before_;
   Instant window_began_{};
   Duration queue_{};
+  std::array<Duration, 5> queues_{};  // The newest ones.
+  std::size_t next_queue_ = 0;
+  Duration standing_queue_{};  // The shortest of them: a bulk transfer's queue does not go away.
   std::optional<Instant> decided_;
   Bytes acked_;
   std::array<double, 4> deliveries_{};  // Of the last decisions.
@@ -112,7 +116,7 @@ class WanPacing {
   std::optional<Instant> lost_at_;
   bool is_lossy_ = false;
   std::optional<double> rate_;  // Bits per second.
-  Instant rated_{};             // When there was one first.
+  Instant rated_{};             // When there was one first, or the line was found to be lossy.
   struct Crowd {                // A queue of twice the target.
     Instant since;
     Bytes acked;  // Then.

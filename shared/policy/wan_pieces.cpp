@@ -2,6 +2,10 @@
 
 namespace lamina::policy {
 
+bool may_fetch(const SiteContact& contact, Duration patience) {
+  return !contact.knows_peers || contact.is_connected || contact.open >= patience;
+}
+
 WanPieces::Pieces WanPieces::choose(const Pieces& missing, const Pieces& offered, Instant now) {
   Pieces chosen;
   std::map<Piece, Instant> offered_since;

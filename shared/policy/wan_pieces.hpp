@@ -18,6 +18,17 @@
 
 namespace lamina::policy {
 
+// How a device that just opened its WAN session stands with its site.
+struct SiteContact {
+  bool knows_peers = false;   // It was told of devices to meet...
+  bool is_connected = false;  // ...and is connected with one of them: what that has is known.
+  Duration open{};            // Since the WAN session was opened.
+};
+// Whether it may fetch over the WAN already. One that was asleep or away lost its connections, and
+// would fetch what its site has until it meets somebody again; `patience` is for a site where
+// nobody answers (m: 7 s, 14 MB, by a device that had been stopped for a minute).
+bool may_fetch(const SiteContact& contact, Duration patience = std::chrono::seconds{10});
+
 class WanPieces {
  public:
   using Pieces = std::map<PackId, std::vector<bool>>;  // One bit a piece.

@@ -504,6 +504,16 @@ std::vector<PeerTraffic> Session::peers(const TorrentId& id) const {
   return list;
 }
 
+bool Session::is_connected(const TorrentId& id) const {
+  const State::Torrent* torrent = state_->find(id);
+  if (torrent == nullptr) return false;
+  std::vector<lt::peer_info> peers;
+  torrent->handle.get_peer_info(peers);
+  return std::ranges::any_of(peers, [](const lt::peer_info& peer) {
+    return !(peer.flags & (lt::peer_info::connecting | lt::peer_info::handshake));
+  });
+}
+
 void Session::use_identity(SwarmIdentity identity) {
   state_->config.identity = std::move(identity);
   for (auto& [id, torrent] : state_->torrents)

@@ -115,6 +115,8 @@ class Session {
   std::vector<Event> take_events();
   Traffic traffic(const TorrentId& torrent) const;
   std::vector<PeerTraffic> peers(const TorrentId& torrent) const;
+  // Whether the handshake with some peer is over.
+  bool is_connected(const TorrentId& torrent) const;
   // Another receive_max, from now on and for connections that there are too.
   void limit_receive(BitRate most);
   // A renewed certificate, for connections from now on.

@@ -206,7 +206,7 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
   SECTION("others take their share") {
     int steps = 0;
     while (!pacing.stands_back() && ++steps < 20) step(90ms, 0.6);
-    CHECK(steps <= 4);
+    CHECK(steps <= 6);
     CHECK(static_cast<double>(step(90ms, 0.05).rate.value().bits_per_second) < 0.06 * usual);
     for (int i = 0; i < 200; ++i) CHECK_FALSE(step(90ms, 0.05).begin_anew);
     // They are gone.
@@ -253,7 +253,23 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
     lost = 3;
     step(90ms, 1);
     lost = 9;
-    for (int i = 0; i < 3; ++i) step(90ms, 1);
+    for (int i = 0; i < 5; ++i) step(90ms, 1);
     CHECK(pacing.stands_back());
+  }
+  SECTION("but not on a line that loses packets anyway") {
+    for (int i = 0; i < 4; ++i) {
+      ++lost;
+      step(50ms, 1);
+    }
+    for (int i = 0; i < 40; ++i) step(60ms, 1);
+    ++lost;
+    for (int i = 0; i < 20; ++i) step(90ms, 1);
+    CHECK_FALSE(pacing.stands_back());
+  }
+  SECTION("a moment's queue does not keep it from coming back") {
+    for (int i = 0; i < 10; ++i) step(90ms, 0.6);
+    REQUIRE(pacing.stands_back());
+    for (int i = 0; i < 50; ++i) step(i % 4 == 3 ? 90ms : 45ms, 0.05);
+    CHECK_FALSE(pacing.stands_back());
   }
 }

@@ -44,3 +44,12 @@ TEST_CASE("wan pieces: nothing missing, nothing chosen", "[policy]") {
   CHECK(choice.choose({}, {{pack(1), Bits{1}}}, at(0s)).empty());
   CHECK(choice.choose({{pack(1), Bits{0, 0}}}, {}, at(0s)).empty());
 }
+
+TEST_CASE("wan pieces: who has lost its site meets it first", "[wan_pieces]") {
+  using policy::may_fetch;
+  CHECK(may_fetch({.knows_peers = false, .is_connected = false, .open = 0s}));
+  CHECK_FALSE(may_fetch({.knows_peers = true, .is_connected = false, .open = 0s}));
+  CHECK_FALSE(may_fetch({.knows_peers = true, .is_connected = false, .open = 9s}));
+  CHECK(may_fetch({.knows_peers = true, .is_connected = true, .open = 0s}));
+  CHECK(may_fetch({.knows_peers = true, .is_connected = false, .open = 10s}));
+}
