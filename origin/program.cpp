@@ -105,9 +105,12 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
     file.emplace(std::move(*created));
     decisions.emplace([&file](std::string_view line) { file->add(line); });
   }
-  Sites sites(
-      catalog, keys->lease,
-      {.seeders = config->seeders(), .lease = {}, .record = decisions ? &*decisions : nullptr});
+  Seeders seeders;
+  Sites sites(catalog, keys->lease,
+              {.seeders = config->seeders(),
+               .elsewhere = &seeders,
+               .lease = {},
+               .record = decisions ? &*decisions : nullptr});
   auto csv = catalog.bandwidth_rules();
   auto rules = csv ? policy::parse_bandwidth_rules(*csv)
                    : Result<policy::BandwidthRules>(fail(std::move(csv.error())));
@@ -115,6 +118,7 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   sites.set_bandwidth_rules(std::move(*rules));
   Api api(catalog, sites,
           {keys->api_ca, keys->swarm_ca, keys->target, keys->publishers, keys->relay});
+  api.serve_seeders({seeders, keys->lease.public_key(), config->seeders()});
   auto certificates = certificate_ends(data, *keys);
   if (!certificates) return fail(std::move(certificates.error()));
   const auto disk = [root = data.root()]() -> Result<wire::DiskSpace> {
@@ -162,10 +166,38 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   return Done{};
 }
 
-Status run_seed(const DataDirectory& data, const std::string& listen, SeedingOptions options) {
+// On a machine of its own: joins first, if it is told to and has not yet.
+Result<Address> prepare_mirror(const DataDirectory& data, const std::string& listen,
+                               const JoinOptions& how, const std::string& most,
+                               SeedingOptions& options) {
+  MirrorOptions mirror;
+  if (!most.empty()) {
+    auto rate = parse_bit_rate(most);
+    if (!rate) return fail(std::move(rate.error()).in("--mirror-max"));
+    mirror.most = *rate;
+  }
+  options.mirror = mirror;
+  auto config = how.origin.empty() ? read_mirror_config(data) : join(data, how);
+  if (!config) return fail(std::move(config.error()));
+  if (auto done = move_mirror(data, *config, listen, how.advertise); !done)
+    return fail(std::move(done.error()));
+  return parse_listen(config->listen, OriginConfig().swarm_port);
+}
+
+Result<Address> prepare_own(const DataDirectory& data, const std::string& listen) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
-  auto address = parse_listen(listen, config->swarm_port);
+  return parse_listen(listen, config->swarm_port);
+}
+
+Status run_seed(const DataDirectory& data, const std::string& listen, JoinOptions how,
+                const std::string& mirror_most, SeedingOptions options) {
+  how.listen = listen.empty() ? "0.0.0.0:" + std::to_string(OriginConfig().swarm_port) : listen;
+  const bool elsewhere = !how.origin.empty() || has_joined(data);
+  if (!elsewhere && !mirror_most.empty())
+    return fail(ErrorKind::invalid, "--mirror-max is for a seeder that has joined with --join");
+  auto address = elsewhere ? prepare_mirror(data, listen, how, mirror_most, options)
+                           : prepare_own(data, listen);
   if (!address) return fail(std::move(address.error()));
   options.host = address->host;
   options.port = address->port;
@@ -189,6 +221,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string stale_after = "7d";
   OriginConfig config;
   SeedingOptions seeding;
+  JoinOptions join;
+  std::string mirror_most;
   RecordOptions record;
   std::string recorded;
   bool as_json = false;
@@ -214,6 +248,22 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
                         "ADDRESS:PORT instead of all addresses and the configured port");
   seed->add_flag("!--no-give-way", seeding.give_way,
                  "share lines with other traffic as an equal, for lines of its own");
+  seed->add_option("--join", join.origin,
+                   "HOST:PORT of an origin's API: become a seeder of it, on a machine of its own. "
+                   "The first time only; later --data is enough");
+  seed->add_option("--ca-fingerprint", join.ca_fingerprint,
+                   "with --join: SHA-256 of the origin's CA, as `init` printed it");
+  seed->add_option("--token", join.token,
+                   "with --join: of `lamina token create --kind seeder`; its name is the seeder's");
+  seed->add_option(
+      "--advertise", join.advertise,
+      "with --join: ADDRESS:PORT for reflectors; else as the origin sees this machine");
+  seed->add_option("--mirror-max", mirror_most,
+                   "how fast packs are fetched from the origin, as in '200 Mbit/s'");
+  seed->footer(
+      "Examples: lamina-origin seed --data /srv/lamina\n"
+      "  lamina-origin seed --data /srv/mirror --join origin.example:8443 --ca-fingerprint HEX \\\n"
+      "    --token SECRET --advertise 192.0.2.20:8444");
   serve->add_option("--stale-after", stale_after,
                     "a device that has not polled for so long is an alert; 7d unless given");
   init->add_option("--name", names, "host name and addresses of the origin, with commas")
@@ -240,7 +290,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
                       : serve->parsed() ? run_serve(directory, listen, *stale, record)
                       : support->parsed()
                           ? write_support_bundle(directory, to, os::system_clock().wall())
-                          : run_seed(directory, listen, std::move(seeding));
+                          : run_seed(directory, listen, join, mirror_most, std::move(seeding));
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

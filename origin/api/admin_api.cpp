@@ -60,6 +60,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return as_done(catalog_.add_site(act, *message), 201);
     }
     if (noun == "devices" && get) return as_list<wire::DeviceList>(devices());
+    if (noun == "seeders" && get && elsewhere_) return as_json(seeders(moment));
     if (noun == "alerts" && get) return as_list<wire::AlertList>(catalog_.alerts());
     if (noun == "rules" && get) {
       auto csv = catalog_.bandwidth_rules();
@@ -93,6 +94,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
   }
   if (noun == "tokens" && parts.size() == 3 && request.method == "DELETE")
     return as_done(catalog_.revoke_token(act, parts[2]));
+  if (noun == "seeders" && parts.size() == 3 && request.method == "DELETE" && elsewhere_)
+    return as_done(remove_seeder(act, parts[2]));
   if (noun == "layers" && parts.size() == 3 && get) {
     auto id = LayerId::parse(parts[2]);
     if (!id) return fail(std::move(id.error()));

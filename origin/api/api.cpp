@@ -27,6 +27,9 @@ Api::Answer Api::route(const net::Request& request, const Reply& reply, Moment m
     return net::json_response(
         wire::to_json(wire::Health{.version = LAMINA_VERSION, .protocol = wire::kProtocol}));
   if (request.path == "/v1/enroll" && request.method == "POST") return enrol(request, moment);
+  if (elsewhere_ && request.path == "/v1/seeders/join" && request.method == "POST")
+    return join_seeder(request, moment);
+  if (elsewhere_ && request.path.starts_with("/v1/seeder/")) return seeder(request, moment);
   if (request.path.starts_with("/v1/node/")) return node(request, reply, moment, later);
   return admin(request, reply, moment, later);
 }

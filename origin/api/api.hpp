@@ -18,6 +18,7 @@
 #include "origin/monitor/watch.hpp"
 #include "origin/rollouts/rollouts.hpp"
 #include "origin/sites/relays.hpp"
+#include "origin/sites/seeders.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/format/parcel.hpp"
 #include "shared/net/certificates.hpp"
@@ -66,6 +67,13 @@ class Api {
   void serve_metrics(Monitor& monitor) { monitor_ = &monitor; }
   // Without a watch nothing becomes an alert. It outlives this.
   void serve_alerts(Watch& watch) { watch_ = &watch; }
+  // What seeders on machines of their own need. Without it none can join.
+  struct Elsewhere {
+    Seeders& seeders;  // Outlives this.
+    PublicKey lease_key;
+    std::vector<std::string> own;  // Addresses of the origin's own seeder.
+  };
+  void serve_seeders(Elsewhere elsewhere) { elsewhere_.emplace(std::move(elsewhere)); }
   // The largest body that a request with this head may have, or why it may have none: known callers
   // only may send packs.
   Result<Bytes> admit(const net::Request& head, WallTime now) const;
@@ -118,6 +126,25 @@ class Api {
   // Adds what only this process knows.
   Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
 
+  // origin/api/seeder_api.cpp
+  struct SeederCertificates {
+    std::string own;
+    std::string swarm;
+  };
+  struct Listing {  // All layers that there are.
+    std::uint64_t version = 0;
+    std::vector<LayerId> layers;
+  };
+  Answer join_seeder(const net::Request& request, Moment moment);
+  Answer seeder(const net::Request& request, Moment moment);
+  Answer renew_seeder(const wire::SeederInfo& seeder, const net::Request& request, Moment moment);
+  Answer poll_seeder(const wire::SeederInfo& seeder, const net::Request& request, Moment moment);
+  Result<SeederCertificates> certify(const wire::SeederInfo& seeder, const std::string& csr_pem,
+                                     const std::string& swarm_csr_pem, WallTime now);
+  Result<const Listing*> listing();
+  Result<wire::SeederList> seeders(Moment moment);
+  Status remove_seeder(const Act& act, const std::string& name);
+
   // origin/api/rollout_api.cpp: `parts` begin with "v1", "rollouts".
   Answer rollouts(const Act& act, const std::vector<std::string>& parts,
                   const net::Request& request, Moment moment);
@@ -166,6 +193,8 @@ class Api {
   Offload offload_;
   Monitor* monitor_ = nullptr;
   Watch* watch_ = nullptr;
+  std::optional<Elsewhere> elsewhere_;
+  std::optional<Listing> listing_;  // None: to be read again.
   WaitingPolls waiting_;
   std::set<DeviceId> judged_uploads_;  // Their waiting polls may have news of what relays brought.
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.

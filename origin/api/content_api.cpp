@@ -147,6 +147,7 @@ void Api::keep_layer(const Act& act, Publication publication, const Reply& reply
     return [this, act, reply, publication] {
       auto added = catalog_.add_layer(act, publication.info, publication.chunks);
       if (!added) return reply(net::error_response(added.error()));
+      listing_.reset();
       log::info("layer_published", {{"layer", publication.info.id},
                                     {"name", publication.info.name},
                                     {"version", publication.info.version},

@@ -21,6 +21,7 @@
 #include "shared/wire/admin.hpp"
 #include "shared/wire/enrol.hpp"
 #include "shared/wire/rollout.hpp"
+#include "shared/wire/seeder.hpp"
 
 namespace lamina::origin {
 
@@ -47,6 +48,20 @@ class Catalog {
 
   // Likewise of a token that opens the metrics: an administrator's or one of kind "metrics".
   Result<std::string> check_metrics(std::string_view secret, WallTime now) const;
+
+  // --- seeders on machines of their own ---
+  // The name of the token of kind "seeder". `refused` alike for all others.
+  Result<std::string> check_seeder_token(std::string_view secret, WallTime now) const;
+  // Registers a seeder under its token's name. One of that name with the same key is given as it
+  // is, so that an answer that was lost may be asked for again; with another key it is `refused`.
+  Result<wire::SeederInfo> join_seeder(WallTime now, std::string_view token,
+                                       const std::string& key_fingerprint, DeviceId id);
+  Result<wire::SeederInfo> seeder(const DeviceId& id) const;
+  Result<std::string> seeder_key_fingerprint(const DeviceId& id) const;
+  Result<std::vector<wire::SeederInfo>> seeders() const;
+  Status seeder_certified(const Act& act, const DeviceId& id, std::int64_t expires_ms);
+  // Also revokes the token of that name. Gives the id that it had.
+  Result<DeviceId> remove_seeder(const Act& act, const std::string& name);
 
   // --- devices ---
   // Spends one use of the token and registers the device in the same transaction: pending, or

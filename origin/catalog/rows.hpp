@@ -12,6 +12,8 @@
 //   alert/<kind>/<object>   AlertInfo
 //   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
 //   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry
+//   seeder/<hex>            SeederInfo           seeder-key/<hex>        fingerprint
+//   seeder-name/<name>      id, hex
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte

@@ -12,9 +12,11 @@ constexpr std::int64_t kUsesMax = 100'000;
 
 Status check_request(const wire::TokenRequest& request) {
   if (auto name = check_name("the token's name", request.name); !name) return name;
-  if (request.kind != "admin" && request.kind != "enrol" && request.kind != "metrics")
-    return fail(ErrorKind::invalid, "a token is of kind 'admin', 'enrol' or 'metrics', not '" +
-                                        printable(request.kind, 40) + "'");
+  if (request.kind != "admin" && request.kind != "enrol" && request.kind != "metrics" &&
+      request.kind != "seeder")
+    return fail(ErrorKind::invalid,
+                "a token is of kind 'admin', 'enrol', 'metrics' or 'seeder', not '" +
+                    printable(request.kind, 40) + "'");
   if (request.ttl_ms <= 0 || request.ttl_ms > kTtlMaxMs)
     return fail(ErrorKind::invalid, "a token must expire within 366 days; give --ttl, as in 30d");
   const bool enrol = request.kind == "enrol";
@@ -114,6 +116,13 @@ Result<std::string> Catalog::check_metrics(std::string_view secret, WallTime now
       [](const std::string& kind) { return kind == "admin" || kind == "metrics"; },
       "the token is unknown, revoked, expired or not for metrics; make one with `lamina token "
       "create --kind metrics`");
+}
+
+Result<std::string> Catalog::check_seeder_token(std::string_view secret, WallTime now) const {
+  return check_token(
+      table_, secret, now, [](const std::string& kind) { return kind == "seeder"; },
+      "the token is unknown, revoked, expired or not for a seeder; make one with `lamina token "
+      "create --kind seeder`");
 }
 
 }  // namespace lamina::origin

@@ -13,9 +13,13 @@ void add_token(CLI::App& app, Run& run) {
   request->uses = 1;
   auto* create = token->add_subcommand("create", "make a token and print its secret once");
   create->add_option("--name", request->name, "its name")->required();
-  create->add_option("--kind", request->kind, "admin, enrol, or metrics: GET /metrics only")
+  create
+      ->add_option(
+          "--kind", request->kind,
+          "admin, enrol, seeder (joins one further seeder, of the token's name), or metrics: "
+          "GET /metrics only")
       ->required()
-      ->check(CLI::IsMember({"admin", "enrol", "metrics"}));
+      ->check(CLI::IsMember({"admin", "enrol", "metrics", "seeder"}));
   create->add_option("--uses", request->uses, "enrolments it is good for")
       ->check(CLI::PositiveNumber);
   create->add_option("--ttl", *ttl, "how long it lives; 30d unless given");

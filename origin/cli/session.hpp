@@ -56,6 +56,7 @@ void add_layer_show(CLI::App& layer, Run& run);
 void add_cvd_restore(CLI::App& cvd, Run& run);
 void add_rollout(CLI::App& app, Run& run);
 void add_rule(CLI::App& app, Run& run);
+void add_seeder(CLI::App& app, Run& run);
 void add_site(CLI::App& app, Run& run);
 void add_token(CLI::App& app, Run& run);
 

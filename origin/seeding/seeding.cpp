@@ -75,6 +75,21 @@ Status run_seeding(const DataDirectory& data, const SeedingOptions& options) {
     lines.step(loop.now());
     pace = loop.after(lines.lines() > 0 ? kPaceEvery : kPaceIdle, pace_lines);
   };
+  std::unique_ptr<Mirror> mirror;
+  if (options.mirror) {
+    auto opened = Mirror::open(
+        loop, data,
+        {.torrents_changed = [&look] { look(); },
+         .load =
+             [&seeder] {
+               return MirrorEngine::Load{seeder->connections(), seeder->sent()};
+             },
+         .use_identity =
+             [&seeder](swarm::SwarmIdentity renewed) { seeder->use_identity(std::move(renewed)); }},
+        *options.mirror);
+    if (!opened) return fail(std::move(opened.error()));
+    mirror = std::move(*opened);
+  }
   look();
   pace_lines();
   report = loop.after(kReportEvery, tell);

@@ -221,7 +221,13 @@ wire::LeaseView Sites::budget_lease(const DeviceId& device, std::uint64_t sequen
       .epoch = sequence,
       .token = format::sign_record(format::RecordType::lease, format::encode(token), lease_key_),
       .expires_in_ms = lasts.count() / 1'000'000,
-      .seeders = options_.seeders};
+      .seeders = seeders_for(device.hex(), {}, moment)};
+}
+
+std::vector<std::string> Sites::seeders_for(const std::string& name,
+                                            const std::set<LayerId>& layers, Moment moment) const {
+  if (options_.elsewhere == nullptr) return options_.seeders;
+  return options_.elsewhere->told(options_.seeders, name, layers, moment.now, moment.wall);
 }
 
 Result<format::LeaseToken> Sites::check_token(ByteView token, const std::string& name,
@@ -318,7 +324,10 @@ std::optional<wire::LeaseView> Sites::lease_view(const std::string& name, const 
                                  .expires = WallTime{moment.wall.ns + left.count()}};
   view.token = format::sign_record(format::RecordType::lease, format::encode(token), lease_key_);
   view.expires_in_ms = left.count() / 1'000'000;
-  view.seeders = options_.seeders;
+  std::set<LayerId> layers;
+  if (const auto member = site.members.find(device); member != site.members.end())
+    for (const wire::Want& want : member->second.wants) layers.insert(want.layer);
+  view.seeders = seeders_for(name, layers, moment);
   return view;
 }
 

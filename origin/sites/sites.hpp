@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "origin/catalog/catalog.hpp"
+#include "origin/sites/seeders.hpp"
 #include "shared/format/record.hpp"
 #include "shared/hash/ed25519.hpp"
 #include "shared/policy/bandwidth_rules.hpp"
@@ -32,6 +33,7 @@ class Sites {
  public:
   struct Options {
     std::vector<std::string> seeders;  // "ADDRESS:PORT", told to lease holders only.
+    const Seeders* elsewhere = nullptr;  // Told too. Outlives this.
     policy::SiteLease::Limits lease;
     // Polls last at most 55 s; two of them and a little may fail.
     Duration member_timeout = std::chrono::seconds{150};
@@ -128,6 +130,9 @@ class Sites {
     std::optional<Instant> lease_due;  // As it stands in lease_due_.
   };
 
+  // Whom a lease holder dials for these layers.
+  std::vector<std::string> seeders_for(const std::string& name, const std::set<LayerId>& layers,
+                                       Moment moment) const;
   // What makes a member of the site a candidate.
   static policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
                                                const Member& member);

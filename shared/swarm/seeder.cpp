@@ -33,6 +33,8 @@ Status Seeder::rescan() {
     session_->remove(it->second);
     it = served_.erase(it);
   }
+  std::erase_if(refused_,
+                [&](const std::string& name) { return !std::ranges::binary_search(*names, name); });
   for (const std::string& name : *names) {
     if (!name.ends_with(".torrent") || served_.contains(name) || refused_.contains(name)) continue;
     auto bytes = os::read_file(config_.torrents + '/' + name, kTorrentBytesMax);
@@ -72,5 +74,13 @@ Bytes Seeder::sent() const {
   for (const auto& [name, id] : served_) total += session_->traffic(id).sent;
   return total;
 }
+
+std::int64_t Seeder::connections() const {
+  std::int64_t total = 0;
+  for (const auto& [name, id] : served_) total += session_->traffic(id).peers;
+  return total;
+}
+
+void Seeder::use_identity(SwarmIdentity identity) { session_->use_identity(std::move(identity)); }
 
 }  // namespace lamina::swarm

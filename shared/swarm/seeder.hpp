@@ -31,6 +31,10 @@ class Seeder {
   std::size_t torrents() const { return served_.size(); }
   std::uint16_t port() const { return session_->port(); }
   Bytes sent() const;
+  // Of lease holders, one for each torrent that they fetch.
+  std::int64_t connections() const;
+  // A renewed certificate, for connections from now on.
+  void use_identity(SwarmIdentity identity);
 
  private:
   Seeder(Config config, std::unique_ptr<Session> session)

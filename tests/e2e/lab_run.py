@@ -183,6 +183,7 @@ class Run:
 
     def assign(self):
         self.meter = Meter(self.net)
+        self.seeders_before = self.net.sent_by_seeders()
         if self.scenario["wan_budget"]:
             self.hold_back()
         for site in self.stage.sites:
@@ -259,7 +260,7 @@ class Run:
                 read_at = time.monotonic()
                 faults.step(payload_of(self.meter.read()) / (self.payload * scenario["sites"]))
                 self.watch_progress(least)
-            for process in [self.fleet.serve, self.fleet.seed, *(d.node for d in self.devices if d not in faults.away)]:
+            for process in [self.fleet.serve, self.fleet.seed, *self.fleet.mirrors.values(), *(d.node for d in self.devices if d not in faults.away)]:
                 if process and not process.running():
                     raise LabError(f"{process.name} ended: {process.tail(1)}")
             if time.monotonic() > end:
@@ -268,6 +269,7 @@ class Run:
             time.sleep(0.05)
         self.ended = time.monotonic()
         at_completion = payload_of(self.meter.read())
+        self.seeders_after = self.net.sent_by_seeders()
         survivors = [device for device in self.devices if device not in faults.away]
         self.last = max(device.events("layer_complete")[-1][0] for device in survivors) - self.started
         back = faults.finish()
@@ -291,7 +293,8 @@ class Run:
 
     def watch_progress(self, least):
         """A restart of the origin must not throw anybody back."""
-        if not any(fault["do"].startswith("restart") for fault in self.scenario["fault"]):
+        if not any(fault["do"].startswith("restart") or fault["do"].endswith("seeder")
+                   for fault in self.scenario["fault"]):
             return
         for device in self.devices:
             for layer in device.status().get("layers", []):
@@ -318,6 +321,8 @@ class Run:
             between = self.net.bytes_between_sites()
             self.check("bytes between the sites", between == 0, str(between))
             self.extra["bytes_between_sites"] = between
+        if scenario["seeders"] > 1:
+            self.judge_seeders(bounds)
         if self.faults.foreground:
             self.judge_foreground(bounds)
         if scenario["rule_kilobytes"]:
@@ -362,6 +367,14 @@ class Run:
 
     def wan_payload(self):
         return payload_of(self.own_line(getattr(self, "line", Counters())))
+
+    def judge_seeders(self, bounds):
+        """What each sent until the last device had everything, with headers; the origin's with the API's answers."""
+        sent = {number: after - self.seeders_before[number] for number, after in self.seeders_after.items()}
+        shares = {number: count / max(1, sum(sent.values())) for number, count in sent.items()}
+        self.check("each seeder sent a share", min(shares.values()) >= bounds["seeder_share"],
+                   ", ".join(f"{number}: {share:.1%}" for number, share in shares.items()))
+        self.extra["seeder_bytes"] = [sent[number] for number in sorted(sent)]
 
     def own_line(self, line):
         """Without what the foreground's receiver got."""
@@ -415,7 +428,7 @@ def run(scenario, options, checks):
     failed_before = checks.failed
     with Lab(run_dir) as lab:
         net = Branch(lab, options.build, scenario["devices"], parse_rate(scenario["rate"]), parse_time_ms(scenario["rtt"]),
-                     loss=scenario["loss"], sites=scenario["sites"])
+                     loss=scenario["loss"], sites=scenario["sites"], seeders=scenario["seeders"])
         record = Run(scenario, Stage(lab, net, options.build, checks), checks).carry_out()
     if checks.failed > failed_before or options.keep:
         print(f"   logs and data: {run_dir}")

@@ -107,6 +107,24 @@ class Faults:
         self.stage.fleet.start_seed()
         return True
 
+    def _kill_seeder(self, fault):
+        """kill -9; it comes back at the end, and joins nothing anew."""
+        fleet, number = self.stage.fleet, fault["number"]
+        process = fleet.seed if number == 1 else fleet.mirrors.pop(number)
+        process.kill(signal.SIGKILL)
+        self.stage.lab.stop(process)
+        if number == 1:
+            fleet.seed = None
+        self.back.append(fleet.start_seed if number == 1 else lambda: fleet.start_mirror(number))
+        return True
+
+    def _unplug_seeder(self, fault):
+        """Its machine is gone without a word: nobody closes its connections."""
+        net, number = self.stage.net, fault["number"]
+        net.unplug_seeder(number)
+        self.back.append(lambda: net.plug_in_seeder(number))
+        return True
+
     def _restart_api(self, _fault):
         self.stage.lab.stop(self.stage.fleet.serve)
         self.stage.fleet.start_serve()

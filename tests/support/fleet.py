@@ -169,6 +169,7 @@ class Fleet:
         self.user = "nobody"
         pwd.getpwnam(self.user)
         self.serve = self.seed = None
+        self.mirrors = {}  # Seeders on hosts of their own, by number.
         self.fingerprint = ""
         self.devices = []
 
@@ -203,6 +204,22 @@ class Fleet:
     def start_seed(self):
         self.seed = self.lab.start("origin-seed", [self.program("origin/lamina-origin"), "seed", "--data", self.data],
                                    self.net.origin)
+
+    def start_mirrors(self):
+        """The seeders beside the origin's own join, and have everything when this returns."""
+        for number in getattr(self.net, "seeders", {}):
+            if number == 1:
+                continue
+            secret = self.cli_json("token", "create", "--name", f"s{number}", "--kind", "seeder", "--ttl", "1d")[0]["secret"]
+            self.start_mirror(number, "--join", self.api, "--ca-fingerprint", self.fingerprint, "--token", secret)
+        if self.mirrors:
+            wait_until(lambda: all(one["state"] in ("up", "origin") for one in self.cli_json("seeder", "ls")), 120,
+                       "seeders that have everything")
+
+    def start_mirror(self, number, *words):
+        self.mirrors[number] = self.lab.start(f"seeder-{number}", [
+            self.program("origin/lamina-origin"), "seed", "--data", os.path.join(self.run_dir, f"seeder{number}"), *words],
+            self.net.seeders[number])
 
     def cli(self, *words, check=True, seconds=60, name=None):
         """`lamina WORDS...` as the administrator, in the data centre."""

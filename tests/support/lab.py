@@ -292,14 +292,14 @@ class Counters:
 
 class Branch:
     """Sites behind a line. Addresses: the origin 10.80.0.2, device i 10.80.(2+site).(10+i); devices are dealt to
-    the sites in turn."""
+    the sites in turn. Further seeders of the data centre, on hosts of their own: 10.80.(100+n).2, n from 2."""
 
     ORIGIN = "10.80.0.2"
     SUBNET = "10.80.2.0/24"
     shaped = True
 
     def __init__(self, lab, build, devices, rate=20_000_000, rtt_ms=30, loss=0.0, queue_ms=60, congestion="cubic",
-                 sites=1):
+                 sites=1, seeders=1):
         self.lab, self.rate, self.rtt_ms, self.sites = lab, rate, rtt_ms, sites
         self.congestion = congestion
         self.origin = lab.namespace("origin")
@@ -309,6 +309,12 @@ class Branch:
             lab.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], router)
         self._cable(self.origin, "eth0", self.ORIGIN + "/24", self.near, "origin0", "10.80.0.1/24")
         self._default_route(self.origin, "10.80.0.1")
+        self.seeders = {1: self.origin}  # By number; the first is the origin's own.
+        for number in range(2, seeders + 1):
+            space = self.seeders[number] = lab.namespace(f"seeder{number}")
+            self._cable(space, "eth0", self.seeder_address(number) + "/24", self.near, self._seeder_port(number),
+                        f"10.80.{100 + number}.1/24")
+            self._default_route(space, f"10.80.{100 + number}.1")
 
         self.link = lab.start("line", [
             os.path.join(build, "tests/support/lamina-link"), self.near, self.far, "wan0", f"rate={rate}",
@@ -395,6 +401,23 @@ class Branch:
     def plug_in(self, number):
         ip("-n", self.devices[number - 1], "link", "set", "eth0", "up")
         self.route_home(self.devices[number - 1], self.site_of(number))
+
+    def seeder_address(self, number):
+        return self.ORIGIN if number == 1 else f"10.80.{100 + number}.2"
+
+    def _seeder_port(self, number):
+        return "origin0" if number == 1 else f"seeder{number}"
+
+    def unplug_seeder(self, number):
+        ip("-n", self.near, "link", "set", self._seeder_port(number), "down")
+
+    def plug_in_seeder(self, number):
+        ip("-n", self.near, "link", "set", self._seeder_port(number), "up")
+
+    def sent_by_seeders(self):
+        """Bytes that each seeder's host has sent, as the router counted them."""
+        return {number: json.loads(ip("-n", self.near, "-s", "-j", "link", "show", "dev", self._seeder_port(number)))[0]
+                ["stats64"]["rx"]["bytes"] for number in self.seeders}
 
     def cut(self):
         ip("-n", self.near, "link", "set", "origin0", "down")

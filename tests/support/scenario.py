@@ -33,6 +33,7 @@ class Stage:
         _, packs, _ = self.fleet.capture(BASE, "1.0", self.tree)
         for number, site in enumerate(self.sites):
             self.fleet.cli("site", "add", site, "--subnet", self.net.subnet(number) if number else self.net.SUBNET)
+        self.fleet.start_mirrors()
         return sum(packs.values())
 
     def devices(self, start=True, enroll=None):

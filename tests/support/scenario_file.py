@@ -71,6 +71,8 @@ FAULTS = {
     "stop-reflector": {"at": AT, "seconds": SECONDS},
     "power-off-reflector": {"at": AT},
     "restart-seeder": {"at": AT},
+    "kill-seeder": {"at": AT, "number": (_whole(1, 4), 1)},
+    "unplug-seeder": {"at": AT, "number": (_whole(2, 4), 2)},
     "restart-api": {"at": AT},
     "cut-wan": {"at": AT, "seconds": SECONDS},
     "foreground": {"at": AT, "seconds": (_number(3, 600), 12.0)},
@@ -88,10 +90,11 @@ CHECK = {
     "line_back_seconds": (_number(1, 60), 5.0),
     "rule_share": (_number(0, 1), 0.05),
     "rule_switch_seconds": (_number(1, 60), 5.0),
+    "seeder_share": (_number(0, 1), 0.0),
 }
 SCENARIO = {
     "name": (_text, None), "about": (_text, ""), "kind": (_one_of(*KINDS), REQUIRED), "quick": (_yes_or_no, False),
-    "devices": (_whole(1, 60), 8), "sites": (_whole(1, 4), 1),
+    "devices": (_whole(1, 60), 8), "sites": (_whole(1, 4), 1), "seeders": (_whole(1, 4), 1),
     "rate": (_rate, "20Mbit"), "rtt": (_time, "40ms"), "loss": (_number(0, 0.2), 0.0),
     "layer_mb": (_whole(1, 4000), 160),
     "wan_transport": (_one_of("tcp", "https"), "tcp"),
@@ -142,6 +145,9 @@ def load(path):
             raise ScenarioError(f"{path}: a fault's 'do' is {what!r}: one of {', '.join(FAULTS)}")
         scenario["fault"].append({"do": what, **_read(path, fault, FAULTS[what], f"the fault '{what}'")})
     bad_peers = sum(fault["do"] in ("corrupt-peer", "silent-peer") for fault in scenario["fault"])
+    for fault in scenario["fault"]:
+        if fault.get("number", 1) > scenario["seeders"]:
+            raise ScenarioError(f"{path}: there is no seeder {fault['number']}: 'seeders' is {scenario['seeders']}")
     if bad_peers >= scenario["devices"]:
         raise ScenarioError(f"{path}: {bad_peers} devices turn bad, and none is left")
     return scenario

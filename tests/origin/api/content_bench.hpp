@@ -80,6 +80,20 @@ struct ContentBench {
     REQUIRE(writer.finish());
     return {id, std::string(as_text(os::read_file(files.path_of(id), 1 << 26).value()))};
   }
+  // What was captured becomes layer os:1.0, of that pack.
+  LayerId publish(const PackId& id, const std::string& bytes) {
+    REQUIRE(admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
+    const Buffer envelope = format::sign_record(
+        format::RecordType::layer,
+        format::encode(format::LayerRecord{.name = "os",
+                                           .version = "1.0",
+                                           .revision = 1,
+                                           .platform = {"linux", "debian", "12", "x86_64"},
+                                           .manifest = captured.result.manifest}),
+        key);
+    REQUIRE(admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
+    return format::layer_id(envelope);
+  }
   std::string snapshot(const DeviceId& id, std::uint64_t sequence = 1) const {
     return std::string(
         as_text(format::encode(format::SnapshotRecord{.device = id,
@@ -103,8 +117,8 @@ struct ContentBench {
   std::unique_ptr<Content> content =
       Content::open(scratch / "data", {{key.public_key()}, key, swarm_ca.certificate_pem}).value();
   BoxPrivateKey relay_key = BoxPrivateKey::generate().value();
-  Api api{
-      catalog, sites, {net::make_ca("api").value(), swarm_ca, key, {key.public_key()}, relay_key}};
+  net::KeyAndCertificate api_ca = net::make_ca("api").value();
+  Api api{catalog, sites, {api_ca, swarm_ca, key, {key.public_key()}, relay_key}};
   std::string token;
   std::map<DeviceId, std::string> device_keys;  // PEM, of those that enrolled here.
 };

@@ -227,6 +227,66 @@ TEST_CASE("swarm: an older epoch of a site is refused once a newer one was seen"
   CHECK(site.fetch_all(*south));
 }
 
+TEST_CASE("swarm: two seeders share a transfer, and nothing comes twice", "[swarm]") {
+  const BitRate line{24'000'000};  // Of each: a second for all of it, or two when one is left.
+  Site site(line);
+  auto other =
+      std::make_optional(tests::start_seeder(site.scratch, site.ca, site.bell.ringer(), line));
+  const auto session = site.wan("holder", token("north", 1, 60s), site.ca);
+  REQUIRE(session->connect(site.torrent.id, "127.0.0.1:" + std::to_string(other->port())));
+  const auto size = static_cast<double>(site.layer.size);
+  SECTION("both live") {
+    REQUIRE(site.fetch_all(*session));
+    const auto one = static_cast<double>(site.seeder.sent().count);
+    const auto two = static_cast<double>(other->sent().count);
+    CHECK(one + two < 1.02 * size);
+    CHECK(one > 0.2 * size);
+    CHECK(two > 0.2 * size);
+  }
+  SECTION("one dies") {
+    std::size_t left = site.pieces();
+    double two = 0;
+    REQUIRE(site.run(*session, [&](const Event& event) {
+      if (std::holds_alternative<PieceVerified>(event)) --left;
+      if (other && left < site.pieces() / 2) {
+        two = static_cast<double>(other->sent().count);
+        other.reset();
+      }
+      return left == 0;
+    }));
+    CHECK(two > 0);
+    // What was on its way is fetched again, no more.
+    CHECK(static_cast<double>(site.seeder.sent().count) + two < 1.1 * size);
+  }
+}
+
+TEST_CASE("swarm: a seeder that has not seen the newer epoch serves the older to its end only",
+          "[swarm]") {
+  const BitRate line{8'000'000};  // The whole takes six seconds.
+  Site site(line);
+  const auto other = tests::start_seeder(site.scratch, site.ca, site.bell.ringer(), line);
+  const auto newer = site.wan("newer", token("north", 2, 60s), site.ca);
+  REQUIRE(site.run(
+      *newer, [](const Event& event) { return std::holds_alternative<PieceVerified>(event); }));
+  // Its first address turns it away.
+  const auto older = site.wan("older", token("north", 1, 4s), site.ca);
+  const std::string second = "127.0.0.1:" + std::to_string(other.port());
+  REQUIRE(older->connect(site.torrent.id, second));
+  bool was_served = false;
+  const auto is_shut_out = [&](const Event& event) {
+    was_served = was_served || std::holds_alternative<PieceVerified>(event);
+    const auto* left = std::get_if<PeerLeft>(&event);
+    return left != nullptr && left->peer == second;
+  };
+  CHECK(site.run(*older, is_shut_out));
+  CHECK(was_served);
+  const auto sent = other.sent();
+  CHECK(sent.count < static_cast<std::int64_t>(site.layer.size));
+  REQUIRE(older->connect(site.torrent.id, second));
+  CHECK(site.run(*older, is_shut_out));
+  CHECK(other.sent() == sent);
+}
+
 TEST_CASE("swarm: devices share what one of them has", "[swarm]") {
   Site site;
   const auto lan = [&](const std::string& name, const Session::Held& held,
