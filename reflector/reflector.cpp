@@ -122,7 +122,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
   bool wan_stale = false;                // What is missing changed: choose anew.
   Instant wan_opened{};
-  bool may_fetch = false;  // Over the WAN, since it was opened.
+  bool may_fetch = false;     // Over the WAN, since it was opened.
+  bool is_connected = false;  // With a peer of the site, as of the last look before that.
 
   policy::WanTransport transport;
   std::shared_ptr<RangeFetch> ranges;  // None without a source.
@@ -258,6 +259,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     wan = std::move(*session);
     wan_opened = loop.now();
     may_fetch = false;
+    is_connected = false;
     for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
     transport.begin(loop.now());
     choose();
@@ -289,18 +291,27 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     wan->remove(torrent);
   }
 
-  bool has_met_site() const {
-    return policy::may_fetch(
-        {.knows_peers = !peers.empty(),
-         .is_connected = std::ranges::any_of(
-             torrents, [this](const auto& torrent) { return lan->is_connected(torrent.first); }),
-         .open = loop.now() - wan_opened});
+  static std::ptrdiff_t count_of(const swarm::PieceMap& pieces) {
+    std::ptrdiff_t count = 0;
+    for (const auto& [pack, bits] : pieces) count += std::ranges::count(bits, true);
+    return count;
+  }
+
+  bool has_met_site() {
+    const bool was_connected =
+        std::exchange(is_connected, std::ranges::any_of(torrents, [this](const auto& torrent) {
+                        return lan->is_connected(torrent.first);
+                      }));
+    // Twice in a row: a peer may cut a connection off at once.
+    return policy::may_fetch({.knows_peers = !peers.empty(),
+                              .is_connected = is_connected && was_connected,
+                              .open = loop.now() - wan_opened});
   }
 
   void choose() {
     wan_stale = false;
     may_fetch = may_fetch || has_met_site();
-    if (!may_fetch) return;
+    if (!may_fetch) return log::debug("wan_waits", {{"why", "nobody of the site is met yet"}});
     swarm::PieceMap missing;
     swarm::PieceMap offered;
     for (const auto& [torrent, bytes] : torrents) {
@@ -322,6 +333,9 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
         if (const auto pieces = chosen.find(pack); pieces != chosen.end())
           wants.insert(without_ranges(*pieces));
       if (wants == wan_wants[torrent]) continue;
+      log::debug(
+          "wan_wants",
+          {{"torrent", torrent}, {"missing", count_of(missing)}, {"wanted", count_of(wants)}});
       wan->want_pieces(torrent, wants);
       wan_wants[torrent] = std::move(wants);
     }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <ctime>
 
 #include "shared/base/bytes.hpp"
@@ -10,7 +11,12 @@
 namespace lamina::log {
 namespace {
 
-std::atomic<Level> lowest{Level::info};
+Level level_of_environment() {
+  const char* name = std::getenv("LAMINA_LOG");
+  return name != nullptr && std::string_view(name) == "debug" ? Level::debug : Level::info;
+}
+
+std::atomic<Level> lowest{level_of_environment()};
 
 std::string_view name_of(Level level) {
   switch (level) {

@@ -2,7 +2,7 @@
 //   2026-03-01T12:00:00.123Z info layer_ready layer=4f2a91c0 took=3.2s
 //
 // Error: an operator must act. Warning: look before trusting the result. Info: state changes.
-// Debug: off by default. Policies do not log; the shell logs what they decide. Thread-safe: a line
+// Debug: only with LAMINA_LOG=debug in the environment. Policies do not log; the shell logs what they decide. Thread-safe: a line
 // is one write(2).
 #pragma once
 
@@ -37,7 +37,7 @@ struct Field {
 };
 using Fields = std::initializer_list<Field>;
 
-// Lines below `level` are dropped. Default: info.
+// Lines below `level` are dropped. Default: info, or what the environment says.
 void set_level(Level level);
 
 void write(Level level, std::string_view event, Fields fields);

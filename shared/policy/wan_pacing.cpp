@@ -1,6 +1,7 @@
 #include "shared/policy/wan_pacing.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace lamina::policy {
@@ -23,6 +24,11 @@ constexpr double kReturn = 1.0;
 constexpr double kReturned = 0.9;
 // Less of what is allowed comes through when others take their share.
 constexpr double kShareLost = 0.9;
+// A share that is lost bit by bit: a queue of at least so much of the target, for so many
+// decisions.
+constexpr double kSqueezeQueue = 0.6;
+constexpr int kSqueezed = 3;
+constexpr double kForgetBest = 30;  // Seconds.
 
 double seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
 
@@ -70,12 +76,21 @@ double WanPacing::delivered_lately(double delivered) {
 // Whether the queue has been somebody else's for a while.
 bool WanPacing::sees_others(const Seen& seen, Instant now) {
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
-  if (!is_crowded() || seen.is_among_ours || !is_settled) return crowd_.reset(), false;
+  if (seen.is_among_ours || !is_settled) return crowd_.reset(), false;
+  if (squeezed_ >= kSqueezed) return true;
+  if (!is_crowded()) return crowd_.reset(), false;
   if (!crowd_) crowd_ = Crowd{now, seen.acked, seen.lost, *rate_};
   const Duration lasted = now - crowd_->since;
   if (lasted < limits_.others_last) return false;
   const double came = static_cast<double>((seen.acked - crowd_->acked).count) * 8 / seconds(lasted);
   return came < kShareLost * crowd_->rate || (!is_lossy_ && seen.lost > crowd_->lost);
+}
+
+void WanPacing::note_squeeze(double lately, double seconds) {
+  best_ = std::max(lately, best_ * std::exp2(-seconds / kForgetBest));
+  const bool has_queue = static_cast<double>(standing_queue_.count()) >
+                         kSqueezeQueue * static_cast<double>(limits_.target.count());
+  squeezed_ = has_queue && lately < limits_.share_left * best_ ? squeezed_ + 1 : 0;
 }
 
 // Whether that is over.
@@ -88,6 +103,7 @@ bool WanPacing::stand_back(const Seen& seen, Instant now) {
   decided_ = now;
   acked_ = seen.acked;
   deliveries_ = {};
+  best_ = 0;
   return true;
 }
 
@@ -130,12 +146,13 @@ WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
     if (back_until_) {
       begin_anew = stand_back(seen, now);
     } else if (sees_others(seen, now)) {
-      usual_ = std::max(usual_.value_or(0), *rate_);
+      usual_ = std::max({usual_.value_or(0), *rate_, best_});
       rate_ =
           std::max(limits_.trickle * *usual_, static_cast<double>(limits_.floor.bits_per_second));
       back_until_ = now + limits_.stand_back;
       probed_at_ = now;
       crowd_.reset();
+      squeezed_ = 0;
     } else if (!decided_ || now - *decided_ >= std::max(limits_.interval, seen.rtt)) {
       decide(seen, now);
     }
@@ -152,6 +169,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   if (!before) return;
   const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
   const double lately = delivered_lately(delivered);
+  note_squeeze(lately, seconds(now - *before));
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
   const double calm = std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt));

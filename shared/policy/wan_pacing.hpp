@@ -39,9 +39,13 @@ class WanPacing {
     Duration interval = std::chrono::milliseconds{100};
     // For so long a queue of others must last, and for so long afterwards nothing may be seen of
     // it. What is shorter is a machine that was busy for a moment.
-    Duration others_last = std::chrono::milliseconds{200};
+    Duration others_last = std::chrono::milliseconds{150};
     Duration stand_back = std::chrono::milliseconds{2000};
     double trickle = 0.05;  // Of the usual rate.
+    // Somebody whose window grows slowly takes the line bit by bit, and leaves the queue as short
+    // as we keep it: less than so much of what the line gave within the last seconds, while there
+    // is a queue all the same.
+    double share_left = 0.75;
     // A queue that stays for so long while it stands back is looked into: for `probe_lasts` more is
     // sent, and if all of that arrives, nothing is lost, and the queue grows by less than half the
     // target, there is no queue, and round trips just take longer now (another route, a radio link,
@@ -93,6 +97,7 @@ class WanPacing {
   void note_queue(Duration queue);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
+  void note_squeeze(double lately, double seconds);
   bool stand_back(const Seen& seen, Instant now);
   bool probe(const Seen& seen, Instant now);
   void decide(const Seen& seen, Instant now);
@@ -124,6 +129,8 @@ class WanPacing {
     double rate = 0;  // That was allowed then.
   };
   std::optional<Crowd> crowd_;
+  double best_ = 0;                    // Delivered lately; forgets half in kForgetBest.
+  int squeezed_ = 0;                   // Decisions in a row with much less than that, and a queue.
   std::optional<Instant> back_until_;  // While it stands back.
   std::optional<double> usual_;        // The rate before that, while it is not reached again.
   struct Probe {

@@ -147,6 +147,9 @@ lt::settings_pack settings_of(const Session::Config& config) {
     settings.set_int(S::request_queue_time, 1);
   } else {
     settings.set_str(S::listen_interfaces, config.listen + "s");  // "s": SSL only.
+    // A peer that hangs takes connections and answers nothing. While such a one is tried, one that
+    // it dials itself when it goes on is refused as a duplicate.
+    settings.set_int(S::peer_connect_timeout, 3);
     // Peers know a device by the address that it listens at, and shut all others out.
     const auto endpoint = parse_endpoint(config.listen);
     if (endpoint && !endpoint->address.is_unspecified())
