@@ -119,6 +119,12 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   seen.lost = line.lost;
   seen.is_among_ours = crowded_ > (line.pacing.is_crowded() ? 1 : 0);
   const auto decision = line.pacing.on(seen, now);
+  log::debug("line_paced", {{"peer", peer},
+                            {"rate", decision.rate ? to_text(*decision.rate) : std::string("none")},
+                            {"round_trip", seen.rtt},
+                            {"queue", line.pacing.queue()},
+                            {"acked", seen.acked},
+                            {"lost", seen.lost}});
   if (decision.is_lossy != line.is_lossy) {
     line.is_lossy = decision.is_lossy;
     log::info(line.is_lossy ? "line_lossy" : "line_not_lossy", {{"peer", peer}});

@@ -86,8 +86,9 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   return came < kShareLost * crowd_->rate || (!is_lossy_ && seen.lost > crowd_->lost);
 }
 
-void WanPacing::note_squeeze(double lately, double seconds) {
-  best_ = std::max(lately, best_ * std::exp2(-seconds / kForgetBest));
+void WanPacing::note_squeeze(double lately, Instant now) {
+  best_ = std::max(lately, best_ * std::exp2(-seconds(now - best_at_) / kForgetBest));
+  best_at_ = now;
   const bool has_queue = static_cast<double>(standing_queue_.count()) >
                          kSqueezeQueue * static_cast<double>(limits_.target.count());
   squeezed_ = has_queue && lately < limits_.share_left * best_ ? squeezed_ + 1 : 0;
@@ -103,7 +104,6 @@ bool WanPacing::stand_back(const Seen& seen, Instant now) {
   decided_ = now;
   acked_ = seen.acked;
   deliveries_ = {};
-  best_ = 0;
   return true;
 }
 
@@ -169,7 +169,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   if (!before) return;
   const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
   const double lately = delivered_lately(delivered);
-  note_squeeze(lately, seconds(now - *before));
+  note_squeeze(lately, now);
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
   const double calm = std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt));

@@ -97,7 +97,7 @@ class WanPacing {
   void note_queue(Duration queue);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
-  void note_squeeze(double lately, double seconds);
+  void note_squeeze(double lately, Instant now);
   bool stand_back(const Seen& seen, Instant now);
   bool probe(const Seen& seen, Instant now);
   void decide(const Seen& seen, Instant now);
@@ -129,8 +129,9 @@ class WanPacing {
     double rate = 0;  // That was allowed then.
   };
   std::optional<Crowd> crowd_;
-  double best_ = 0;                    // Delivered lately; forgets half in kForgetBest.
-  int squeezed_ = 0;                   // Decisions in a row with much less than that, and a queue.
+  double best_ = 0;    // What was delivered, half of it forgotten every half a minute...
+  Instant best_at_{};  // ...as of then.
+  int squeezed_ = 0;   // Decisions in a row with much less than that, and a queue.
   std::optional<Instant> back_until_;  // While it stands back.
   std::optional<double> usual_;        // The rate before that, while it is not reached again.
   struct Probe {

@@ -25,6 +25,7 @@ struct Line {
   double now = 0;
   double acked = 0;           // Bytes.
   double window = 0;          // Of the others, bits; 0: there are none.
+  double growth = 36'000;     // Of that, each round trip.
   double ours_delivered = 0;  // Bits since reset().
   double others_delivered = 0;
   double queue_longest = 0;
@@ -49,7 +50,7 @@ struct Line {
         window *= 0.7;
         ++lost;
       } else if (window > 0) {
-        window += 12'000 * step / (round_trip + queue) * 3;  // A few segments a round trip.
+        window += growth * step / (round_trip + queue);
       }
       queue_longest = std::max(queue_longest, queue);
       seen.emplace_back(now, queue);
@@ -103,6 +104,30 @@ TEST_CASE("wan pacing: it gives way to a bulk flow, and takes the line back", "[
   line.reset();
   line.run(1);
   CHECK(share(line.ours_delivered, line, 1) > 0.9);
+}
+
+TEST_CASE("wan pacing: a flow that takes its share bit by bit gets it", "[wan_pacing]") {
+  Line line{};
+  line.growth = GENERATE(6'000, 12'000, 24'000);
+  line.run(5);
+  line.window = 120'000;
+  line.reset();
+  line.run(12);
+  CAPTURE(line.growth);
+  CHECK(share(line.others_delivered, line, 12) > (line.growth > 20'000 ? 0.7 : 0.5));
+  line.reset();
+  line.run(12);
+  CHECK(share(line.others_delivered, line, 12) > 0.8);
+}
+
+TEST_CASE("wan pacing: a line that gets slower is used again", "[wan_pacing]") {
+  Line line{};
+  line.run(5);
+  line.rate = 8e6;
+  line.run(40);
+  line.reset();
+  line.run(10);
+  CHECK(share(line.ours_delivered, line, 10) > 0.95);
 }
 
 TEST_CASE("wan pacing: never slower than the floor", "[wan_pacing]") {
