@@ -9,6 +9,7 @@
 #include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
 #include "shared/policy/lease_holder.hpp"
+#include "shared/policy/shut_out.hpp"
 #include "shared/policy/wan_pieces.hpp"
 
 namespace lamina::reflector {
@@ -19,6 +20,7 @@ using namespace std::chrono_literals;
 constexpr Duration kTick = 1s;
 constexpr Duration kMeetingTick = 100ms;  // Until it may fetch over the WAN.
 constexpr Duration kRedial = 3s;          // libtorrent gives a peer up after three failures.
+constexpr int kHandOverTries = 3;         // Then the piece is fetched again.
 constexpr Duration kHandOverMax = 2s;     // m: 10 ms. Then a peer's bad block spoilt it: again.
 
 std::string_view text_of(policy::WanTransport::Reason reason) {
@@ -108,6 +110,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   Holdings holdings;
   swarm::PieceMap remembered;  // From before the start, and of layers that were left.
   std::vector<wire::Peer> peers;
+  policy::ShutOut shut_out;
   std::unique_ptr<swarm::Session> lan;
 
   policy::LeaseHolder lease;
@@ -117,10 +120,14 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   std::unique_ptr<swarm::Session> wan;  // While the lease is open.
   std::map<TorrentId, swarm::PieceMap> wan_wants;
   bool by_budget = false;
-  BitRate wan_limit;                     // Beside the configured one; 0: none.
-  std::optional<Bytes> wan_most;         // What may still be asked for.
-  std::map<Piece, Instant> handed_over;  // Verified over the WAN, not yet by the LAN session.
-  bool wan_stale = false;                // What is missing changed: choose anew.
+  BitRate wan_limit;              // Beside the configured one; 0: none.
+  std::optional<Bytes> wan_most;  // What may still be asked for.
+  struct HandedOver {
+    Instant since;
+    int tries = 1;
+  };
+  std::map<Piece, HandedOver> handed_over;  // Verified over the WAN, not yet by the LAN session.
+  bool wan_stale = false;                   // What is missing changed: choose anew.
   Instant wan_opened{};
   bool may_fetch = false;     // Over the WAN, since it was opened.
   bool is_connected = false;  // With a peer of the site, as of the last look before that.
@@ -197,6 +204,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       if (now >= when) due.insert(torrent);
     for (const TorrentId& torrent : due) add_again(torrent);
     if (wan_again && now >= *wan_again && lease.is_open()) {
+      log::info("wan_reopened");
       close_wan();
       open_wan();
     }
@@ -206,9 +214,11 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     }
     if (wan) {
       choose();
-      for (auto& [piece, since] : handed_over) {
-        if (now - since < kHandOverMax) continue;
-        since = now;
+      for (auto& [piece, handed] : handed_over) {
+        if (now - handed.since < kHandOverMax) continue;
+        handed.since = now;
+        // What the WAN session verified was written over in the file that both use.
+        if (++handed.tries > kHandOverTries) wan_again = now;
         wan->read_piece(piece.torrent, piece.pack, piece.number);
       }
       if (ranges) ranges->tick(now);
@@ -385,7 +395,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   void fetch_ranges(swarm::PieceMap chosen) {
     if (transport.kind() != policy::WanTransport::Kind::https) return ranges->pause();
-    for (const auto& [piece, since] : handed_over)
+    for (const auto& [piece, handed] : handed_over)
       if (const auto pieces = chosen.find(piece.pack); pieces != chosen.end())
         pieces->second[piece.number] = false;
     ranges->fetch(std::move(chosen));
@@ -480,13 +490,16 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
       if (wan_most) *wan_most = *wan_most - size_of_piece(verified->pack, verified->piece);
       if (holdings.holds(verified->pack, verified->piece)) return;
-      handed_over[{verified->torrent, verified->pack, verified->piece}] = loop.now();
+      handed_over[{verified->torrent, verified->pack, verified->piece}] = {loop.now()};
       wan->read_piece(verified->torrent, verified->pack, verified->piece);
     } else if (auto* read = std::get_if<swarm::PieceRead>(&event)) {
       if (!holdings.holds(read->pack, read->piece))
         lan->add_piece(read->torrent, read->pack, read->piece, std::move(read->bytes));
     } else if (const auto* left = std::get_if<swarm::PeerLeft>(&event)) {
       log::debug("seeder_left", {{"seeder", left->peer}, {"reason", left->reason}});
+      // Seeders give what the torrent says: a peer of the site wrote into the same piece meanwhile.
+      // A new session takes from the seeder again.
+      if (left->is_liar && !wan_again) wan_again = loop.now();
     } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
       emit(Trouble{bad->kind, bad->text});
       if (!wan_again) wan_again = loop.now() + config.retry_after;
@@ -507,11 +520,27 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       if (holdings.hold(verified->pack, verified->piece)) read_back(verified->pack);
     } else if (const auto* left = std::get_if<swarm::PeerLeft>(&event)) {
       log::debug("peer_left", {{"peer", left->peer}, {"reason", left->reason}});
+      if (left->is_liar) shut_out_peer(left->peer.substr(0, left->peer.rfind(':')));
     } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
       emit(Trouble{bad->kind, bad->text});
       if (torrents.contains(bad->torrent))
         lan_again.emplace(bad->torrent, loop.now() + config.retry_after);
     }
+  }
+
+  void shut_out_peer(const std::string& address) {
+    if (!shut_out.caught(address, loop.now())) return;
+    static_cast<void>(allow_peers(peers));  // They are addresses.
+    emit(Trouble{ErrorKind::corrupt, "the peer at " + address +
+                                         " sent other bytes than the layer has and is shut out for "
+                                         "a while: check that device's disk"});
+  }
+
+  Status allow_peers(const std::vector<wire::Peer>& all) {
+    std::set<std::string> addresses;
+    for (const wire::Peer& peer : all)
+      if (!shut_out.is_out(peer.address, loop.now())) addresses.insert(peer.address);
+    return lan->allow_only({addresses.begin(), addresses.end()});
   }
 
   Status add_to_lan(const TorrentId& torrent) {
@@ -541,7 +570,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   void dial(const TorrentId& torrent) {
     for (const wire::Peer& peer :
          peers_to_dial(config.device, peers, lease.is_open(), config.dial_max))
-      static_cast<void>(lan->connect(torrent, endpoint_of(peer)));
+      if (!shut_out.is_out(peer.address, loop.now()))
+        static_cast<void>(lan->connect(torrent, endpoint_of(peer)));
   }
 
   void dial_seeders() {
@@ -763,9 +793,7 @@ void Reflector::leave(const LayerId& layer) {
 
 Status Reflector::meet(const std::vector<wire::Peer>& peers) {
   State& state = *state_;
-  std::set<std::string> addresses;
-  for (const wire::Peer& peer : peers) addresses.insert(peer.address);
-  if (auto done = state.lan->allow_only({addresses.begin(), addresses.end()}); !done) return done;
+  if (auto done = state.allow_peers(peers); !done) return done;
   state.peers = peers;
   // Also for layers that are whole: others may lack them.
   for (const auto& [torrent, bytes] : state.torrents) state.dial(torrent);

@@ -234,7 +234,7 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
   bool anything = device->status != known || now_or_never;
   if (device->status == DeviceStatus::assigned) {
     auto view = sites_.view(device->site, id, moment);
-    anything = anything || view.site.version != poll.site_version;
+    anything = anything || sites_.is_news(device->site, id, poll.site_version);
     const auto rules = view.site.rules_version;
     if (rules && rules != poll.rules_version)
       view.site.rules = sites_.bandwidth_rules(device->site);

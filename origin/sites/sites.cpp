@@ -42,9 +42,11 @@ Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
   if (const auto known = sites_.find(name); known != sites_.end()) return &known->second;
   auto epoch = catalog_.lease_epoch(name);
   if (!epoch) return fail(std::move(epoch.error()).in("opening site " + name));
-  // Versions count on from the wall clock, so that after a restart none equals one that a device
-  // remembers from before.
-  const auto start = static_cast<std::uint64_t>(std::max<std::int64_t>(1, wall.ns / 1'000'000));
+  // Versions count on from the wall clock, and are each site's own, so that after a restart or a
+  // move none equals one that a device remembers from before.
+  const auto start =
+      (static_cast<std::uint64_t>(std::max<std::int64_t>(1, wall.ns / 1'000'000)) << 16U) +
+      (xxh3(as_view(name)) & 0xffffU);
   auto info = catalog_.site(name);
   if (!info && info.error().kind() != ErrorKind::not_found)
     return fail(std::move(info.error()).in("opening site " + name));
@@ -59,7 +61,31 @@ Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
 
 void Sites::changed(const std::string& name, Site& site) {
   ++site.version;
+  tell(name, site);
+}
+
+void Sites::members_changed(const std::string& name, Site& site, Instant now) {
+  ++site.version;
+  changed_.insert(name);  // Some are told at once all the same.
+  if (site.tell_due) return;
+  site.tell_due = site.told_at ? std::max(now, *site.told_at + options_.tell_interval) : now;
+  tell_due_.emplace(*site.tell_due, name);
+}
+
+void Sites::tell(const std::string& name, Site& site) {
+  site.told_version = site.version;
   changed_.insert(name);
+}
+
+bool Sites::is_news(const std::string& name, const DeviceId& device, std::uint64_t version) const {
+  const auto at = sites_.find(name);
+  if (at == sites_.end()) return version != 0;
+  const Site& site = at->second;
+  if (version == site.version) return false;
+  // It knows nothing, something of another origin's time, or of before.
+  if (version == 0 || version > site.version || version < site.told_version) return true;
+  const auto& holder = site.lease.holder();
+  return holder && holder->device == device;
 }
 
 void Sites::seen(const DeviceId& device, Member& member, Instant now) {
@@ -97,9 +123,9 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
                                 {"device", ended->device},
                                 {"epoch", ended->epoch},
                                 {"reason", name_of(ended->reason)}});
-      changed(name, site);
+      members_changed(name, site, moment.now);
     } else if (const auto* granted = std::get_if<SiteLease::Granted>(&action)) {
-      changed(name, site);
+      members_changed(name, site, moment.now);
       // An epoch that is not recorded must not be seen: a restarted origin would grant it again.
       // Without its token the holder cannot renew, and the lease lapses by itself.
       const Act act{"origin", moment.wall};
@@ -136,7 +162,7 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   Member& member = at->second;
   if (added || member.address != poll.lan_address || member.port != poll.swarm_port ||
       member.relay_port != poll.relay_port)
-    changed(name, site);
+    members_changed(name, site, moment.now);
   member.address = poll.lan_address;
   member.port = poll.swarm_port;
   member.relay_port = poll.relay_port;
@@ -282,7 +308,7 @@ Status Sites::left(const DeviceId& device, Moment moment) {
   places_.erase(place);
   Site& site = sites_.at(name);
   forget(site, device);
-  changed(name, site);
+  members_changed(name, site, moment.now);
   return carry_out(name, site, SiteLease::Left{device}, moment);
 }
 
@@ -293,6 +319,13 @@ Status Sites::tick(Moment moment) {
     const std::string name = lease_due_.begin()->second;
     if (auto done = carry_out(name, sites_.at(name), SiteLease::Tick{}, moment); !done)
       status = std::move(done);
+  }
+  while (!tell_due_.empty() && tell_due_.begin()->first <= moment.now) {
+    Site& site = sites_.at(tell_due_.begin()->second);
+    site.told_at = moment.now;
+    site.tell_due.reset();
+    tell(tell_due_.begin()->second, site);
+    tell_due_.erase(tell_due_.begin());
   }
   while (!last_seen_.empty() && moment.now - last_seen_.begin()->first >= options_.member_timeout) {
     const DeviceId silent = last_seen_.begin()->second;
@@ -305,6 +338,7 @@ std::optional<Instant> Sites::next_change() const {
   std::optional<Instant> next;
   const auto consider = [&](Instant at) { next = next ? std::min(*next, at) : at; };
   if (!lease_due_.empty()) consider(lease_due_.begin()->first);
+  if (!tell_due_.empty()) consider(tell_due_.begin()->first);
   if (!last_seen_.empty()) consider(last_seen_.begin()->first + options_.member_timeout);
   return next;
 }

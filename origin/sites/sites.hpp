@@ -32,11 +32,14 @@ struct Moment {
 class Sites {
  public:
   struct Options {
-    std::vector<std::string> seeders;  // "ADDRESS:PORT", told to lease holders only.
+    std::vector<std::string> seeders;    // "ADDRESS:PORT", told to lease holders only.
     const Seeders* elsewhere = nullptr;  // Told too. Outlives this.
     policy::SiteLease::Limits lease;
     // Polls last at most 55 s; two of them and a little may fail.
     Duration member_timeout = std::chrono::seconds{150};
+    // Members that come, go or move, and who holds the lease, are told to the others no more often:
+    // when a branch is switched on, everybody would be told of everybody one by one.
+    Duration tell_interval = std::chrono::seconds{1};
     policy::DecisionLog* record = nullptr;  // Of each site's lease; outlives this.
   };
 
@@ -105,8 +108,10 @@ class Sites {
   };
   const Tally& tally() const { return tally_; }
 
-  // The sites whose version grew since the last call: their waiting polls are to be answered.
+  // The sites of which there is news for somebody since the last call: is_news() says for whom.
   std::set<std::string> take_changed();
+  // Whether a device that knows `version` of its site is to be told now what the view says.
+  bool is_news(const std::string& site, const DeviceId& device, std::uint64_t version) const;
   std::optional<DeviceId> lease_holder(const std::string& site) const;
 
  private:
@@ -121,6 +126,9 @@ class Sites {
   struct Site {
     policy::SiteLease lease;
     std::uint64_t version = 0;
+    std::uint64_t told_version = 0;   // What every member may know of it by now.
+    std::optional<Instant> told_at;   // When that was of members or the lease.
+    std::optional<Instant> tell_due;  // As it stands in tell_due_.
     bool appoint = true;
     std::string rules;                 // CSV; empty: none.
     std::uint64_t rules_version = 0;   // 0: none.
@@ -137,7 +145,9 @@ class Sites {
   static policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
                                                const Member& member);
   Result<Site*> open(const std::string& name, WallTime wall);
-  void changed(const std::string& name, Site& site);
+  void changed(const std::string& name, Site& site);                       // Told to everybody now.
+  void members_changed(const std::string& name, Site& site, Instant now);  // Or the lease did.
+  void tell(const std::string& name, Site& site);
   // Whether they differ from those that the site had.
   bool take_rules(const std::string& name, Site& site) const;
   void seen(const DeviceId& device, Member& member, Instant now);
@@ -157,6 +167,7 @@ class Sites {
   Tally tally_;
   // When something happens by itself, in order of time: each request asks for the first of them.
   std::set<std::pair<Instant, std::string>> lease_due_;  // A lease runs out.
+  std::set<std::pair<Instant, std::string>> tell_due_;   // A change is told to everybody.
   std::set<std::pair<Instant, DeviceId>> last_seen_;     // Of every member.
 };
 

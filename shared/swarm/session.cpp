@@ -231,6 +231,11 @@ struct Session::State {
     return {};
   }
   std::optional<Event> translate(lt::alert* alert) const;
+  PeerLeft peer_left(const lt::peer_alert& peer, const lt::error_code& why) const {
+    const bool is_liar =
+        why == lt::errors::too_many_corrupt_pieces || why == lt::errors::peer_banned;
+    return {id_of_handle(peer.handle), to_text(peer.endpoint), why.message(), is_liar};
+  }
 };
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -454,11 +459,11 @@ std::optional<Event> Session::State::translate(lt::alert* alert) const {
   }
   if (const auto* met = lt::alert_cast<lt::peer_connect_alert>(alert))
     return PeerMet{id_of_handle(met->handle), to_text(met->endpoint)};
+  // Of one that leaves it is the former or, when it did something wrong, the latter.
   if (const auto* left = lt::alert_cast<lt::peer_disconnected_alert>(alert))
-    return PeerLeft{id_of_handle(left->handle), to_text(left->endpoint), left->error.message()};
+    return peer_left(*left, left->error);
   if (const auto* failed = lt::alert_cast<lt::peer_error_alert>(alert))
-    return PeerLeft{id_of_handle(failed->handle), to_text(failed->endpoint),
-                    failed->error.message()};
+    return peer_left(*failed, failed->error);
   if (const auto* file = lt::alert_cast<lt::file_error_alert>(alert))
     return Trouble{id_of_handle(file->handle), kind_of(file->error),
                    std::string(file->filename()) + ": " + file->error.message()};

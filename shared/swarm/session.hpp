@@ -47,6 +47,7 @@ struct PeerLeft {  // Or was refused.
   TorrentId torrent;
   std::string peer;  // "address:port"
   std::string reason;
+  bool is_liar = false;  // It sent bytes that are not what the torrent says.
 };
 struct Trouble {      // A disk or torrent error: the torrent stands still until it is added again.
   TorrentId torrent;  // None: of the whole session.

@@ -84,6 +84,7 @@ TEST_CASE("sites: a holder that stops renewing loses the lease to the next", "[o
   REQUIRE(bench.poll(0s, kBob, 100));
   const auto first = bench.view(0s, kAnn).lease->epoch;
   REQUIRE(bench.renew(3s, kAnn, first, 90));
+  REQUIRE(bench.sites.tick(Bench::at(3s)));
   bench.sites.take_changed();
   CHECK(bench.sites.next_change() == Instant{8s});
   REQUIRE(bench.sites.tick(Bench::at(8s)));
@@ -296,4 +297,38 @@ TEST_CASE("sites: the token of a WAN budget belongs to one target", "[origin]") 
   CHECK_FALSE(check(1s, kAnn, 8));
   CHECK_FALSE(check(1s, kBob, 7));
   CHECK_FALSE(check(5s, kAnn, 7));
+}
+
+TEST_CASE("sites: members that come at once are told together", "[origin]") {
+  Bench bench;
+  const auto version = [&](std::chrono::milliseconds time, const DeviceId& device) {
+    return bench.view(time, device).site.version;
+  };
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  REQUIRE(bench.sites.tick(Bench::at(0s)));
+  const auto known = version(0s, kAnn);
+  CHECK_FALSE(bench.sites.is_news("shop", kAnn, known));
+  REQUIRE(bench.poll(100ms, kBob, 0));
+  REQUIRE(bench.sites.tick(Bench::at(100ms)));
+  CHECK(version(100ms, kAnn) > known);
+  CHECK_FALSE(bench.sites.is_news("shop", kAnn, known));
+  CHECK(bench.sites.is_news("shop", kBob, 0));  // It knows nothing yet.
+  CHECK(bench.sites.next_change() == Instant{1s});
+  bench.sites.take_changed();
+  REQUIRE(bench.sites.tick(Bench::at(1s)));
+  CHECK(bench.sites.take_changed().contains("shop"));
+  CHECK(bench.sites.is_news("shop", kAnn, known));
+  // Of another origin's time.
+  CHECK(bench.sites.is_news("shop", kAnn, version(1s, kAnn) + 1));
+  SECTION("who gets the lease hears of it at once") {
+    const auto before = version(1s, kAnn);
+    REQUIRE(bench.poll(1100ms, kBob, 100));
+    CHECK(bench.sites.is_news("shop", kBob, before));
+    CHECK_FALSE(bench.sites.is_news("shop", kAnn, before));
+  }
+  SECTION("what an administrator changes is told at once") {
+    const auto before = version(1s, kAnn);
+    REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1100ms)));
+    CHECK(bench.sites.is_news("shop", kAnn, before));
+  }
 }

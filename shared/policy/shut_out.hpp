@@ -1,0 +1,42 @@
+// ShutOut remembers which peers of the site sent content that was not what they said, and for how
+// long nothing is taken from them and nothing given to them.
+//
+// A device whose disk fails is not one for good: the first time it is out for a while, and each
+// time that it is caught again for twice as long.
+//
+// Deterministic; no clock, no I/O. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "shared/base/units.hpp"
+
+namespace lamina::policy {
+
+class ShutOut {
+ public:
+  struct Limits {
+    Duration first = std::chrono::minutes{10};
+    Duration most = std::chrono::hours{24};
+  };
+
+  ShutOut() : ShutOut(Limits()) {}
+  explicit ShutOut(Limits limits) : limits_(limits) {}
+
+  // The peer at `address` was caught. False: it is out already. `now` must not be earlier than in
+  // the previous call.
+  bool caught(const std::string& address, Instant now);
+  bool is_out(const std::string& address, Instant now) const;
+
+ private:
+  struct Peer {
+    Instant until;
+    Duration length{};
+  };
+
+  Limits limits_;
+  std::map<std::string, Peer> peers_;
+};
+
+}  // namespace lamina::policy
