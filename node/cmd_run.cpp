@@ -110,6 +110,21 @@ Result<std::optional<Relay::Options>> relay_options(const RunOptions& options,
   return Relayed{std::move(relay)};
 }
 
+Result<std::optional<Beacons::Options>> beacon_options(const RunOptions& options,
+                                                       const net::HostPort& swarm) {
+  using Beaconed = std::optional<Beacons::Options>;
+  if (options.beacon_port == "off") return Beaconed{};
+  if (options.beacon_port.empty()) {
+    if (swarm.port > 65533) return Beaconed{};
+    return Beaconed{{.port = static_cast<std::uint16_t>(swarm.port + 2)}};
+  }
+  auto place = net::parse_host_port("0.0.0.0:" + options.beacon_port);
+  if (!place)
+    return fail(ErrorKind::invalid, "--beacon-port: '" + printable(options.beacon_port, 40) +
+                                        "' is neither a port nor off");
+  return Beaconed{{.port = place->port}};
+}
+
 }  // namespace
 
 Status run_network(const StateDirectory& state, const RunOptions& options) {
@@ -120,10 +135,13 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   if (auto done = give_up_root(options.user, config->user); !done) return done;
   auto relay = relay_options(options, *place);
   if (!relay) return fail(std::move(relay.error()));
+  auto beacons = beacon_options(options, *place);
+  if (!beacons) return fail(std::move(beacons.error()));
   net::Loop loop;
   Service::Options service_options{.swarm_port = place->port};
   service_options.fitness.user_allows = options.serves;
   service_options.uploads.relay = std::move(*relay);
+  service_options.beacons = *beacons;
   service_options.limits.sync_interval = options.sync_interval;
   auto service = Service::start(loop, state, service_options,
                                 reflector_swarm(loop, state, config->device, options));

@@ -14,6 +14,7 @@ struct RunOptions {
   std::optional<policy::WanTransport::Kind> wan_transport = std::nullopt;  // None: what works.
   bool serves = true;         // Its site; false: only if nobody else can.
   std::string relay_listen;   // Empty: beside the swarm's port; "off": nowhere.
+  std::string beacon_port;    // UDP; empty: the swarm's port and 2; "off": no beacons.
   Bytes relay_space = 8_GiB;  // Held for others at most.
   Duration sync_interval = std::chrono::minutes{60};
 };

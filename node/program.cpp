@@ -92,8 +92,28 @@ void print_status(const json& status, std::ostream& out) {
   row("state", status.value("status", "") + (status.value("origin_reachable", false)
                                                  ? ", origin reachable"
                                                  : ", origin not reachable"));
+  const auto age = [](const json& object, const char* key) {
+    return to_text(std::chrono::seconds{object.value(key, std::int64_t{0})});
+  };
+  if (status.contains("line_down")) {
+    row("line down",
+        (status.contains("origin_heard_at") ? "since " + status.value("origin_heard_at", "") +
+                                                  " (" + age(status, "origin_silent_seconds") + ")"
+                                            : "the origin was never reached"));
+    row("", status.value("line_down", ""));
+  }
+  if (status.contains("waiting"))
+    rows.push_back({"waits", printable(status.value("waiting", ""), 1000)});
+  if (status.contains("site")) {
+    const json& site = status["site"];
+    row("site", site.value("name", "") + ", " + std::to_string(site.value("members", 0)) +
+                    " devices by a list " + age(site, "list_age_seconds") + " old");
+  }
   if (status.contains("clock_trouble")) row("clock", status.value("clock_trouble", ""));
-  row("target", std::to_string(status.value("target_sequence", 0)));
+  row("target",
+      std::to_string(status.value("target_sequence", 0)) +
+          (status.contains("target_age_seconds") ? ", " + age(status, "target_age_seconds") + " old"
+                                                 : ""));
   row("applied", std::to_string(status.value("applied_sequence", 0)));
   row("peers", std::to_string(status.value("peers", 0)) +
                    (status.value("holds_lease", false) ? ", fetches for the site" : ""));
@@ -269,6 +289,10 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       "--relay-listen", line.run.relay_listen,
       "ADDRESS:PORT where devices of the site hand their uploads over (default: "
       "beside the swarm's port), or 'off'");
+  run_command->add_option(
+      "--beacon-port", line.run.beacon_port,
+      "UDP port on which the devices of a site find each other without the origin, the same on all "
+      "of them, or off; without it the swarm's port and 2");
   run_command->add_option("--relay-space", line.relay_space,
                           "most that is held for them (default: 8 GiB), for example '2 GiB'");
   run_command->add_option("--sync-interval", line.sync_interval,

@@ -17,6 +17,10 @@ Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now
   api_certificate_ = {.expires = memory_.certificate_expires, .ahead = limits_.renew_ahead};
   swarm_certificate_ = {.expires = memory_.swarm_certificate_expires,
                         .ahead = limits_.swarm_renew_ahead};
+  if (memory_.site) {
+    status_ = wire::DeviceStatus::assigned;
+    peers_ = *memory_.site;
+  }
   if (memory_.target.empty()) return;
   if (auto known = verify(memory_.target)) {
     const Bytes spent = memory_.budget_spent;
@@ -32,6 +36,9 @@ std::vector<Agent::Action> Agent::on(const Event& event, Instant now) {
   last_now_ = now;
   // Before anything else: a process that was stopped and continued must not act on a dead lease.
   if (lease_ && now >= lease_->expires) drop_lease();
+  // Before what the event says of them.
+  if (!is_met_ && !peers_.empty()) actions_.push_back(MeetPeers{peers_});
+  is_met_ = true;
   std::visit([&](const auto& e) { apply(e, now); }, event);
   advance(now);
   check_invariants(now);
@@ -67,10 +74,7 @@ void Agent::apply(const Polled& polled, Instant now) {
   // The answer to the waiting poll may be older than one that overtook it.
   if (reply.site && reply.site->version >= site_version_) {
     site_version_ = reply.site->version;
-    if (reply.site->peers != peers_) {
-      peers_ = reply.site->peers;
-      actions_.push_back(MeetPeers{peers_});
-    }
+    meet(reply.site->peers);
     appoint_ = reply.site->appoint.value_or(true);
     withheld_.clear();
     if (reply.site->withheld)
@@ -80,9 +84,29 @@ void Agent::apply(const Polled& polled, Instant now) {
     site_has_holder_ = held;
     take_lease(reply.lease, now);
   }
-  // A pending device is answered at once by some origins; do not ask again in a spin.
-  if (status_ != wire::DeviceStatus::assigned)
-    poll_again_ = now + std::max<Duration>(limits_.backoff.first, std::chrono::seconds{1});
+  // A pending device is answered at once by some origins; do not ask again in a spin. What it had
+  // of a site it was in is over.
+  if (status_ == wire::DeviceStatus::assigned) return;
+  meet({});
+  if (lease_) drop_lease();
+  site_has_holder_ = false;
+  poll_again_ = now + std::max<Duration>(limits_.backoff.first, std::chrono::seconds{1});
+}
+
+void Agent::meet(const std::vector<wire::Peer>& peers) {
+  if (peers == peers_) return;
+  peers_ = peers;
+  actions_.push_back(MeetPeers{peers_});
+}
+
+// A poll's answer names those that are up; who else was found would only be dialled in vain.
+void Agent::apply(const PeersFound& found, Instant) {
+  if (origin_reachable() || status_ != wire::DeviceStatus::assigned) return;
+  std::vector<wire::Peer> all = found.peers;
+  for (const wire::Peer& known : peers_)
+    if (std::ranges::find(found.peers, known.device, &wire::Peer::device) == found.peers.end())
+      all.push_back(known);
+  meet(all);
 }
 
 void Agent::apply(const PollFailed& failed, Instant now) {
@@ -256,9 +280,11 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (found == layers_.end() || found->second.phase == Layer::Phase::records)
     return "waiting-for-records";
   if (found->second.phase == Layer::Phase::complete) return "local-cache";
+  if (status_ != wire::DeviceStatus::assigned) return "waiting-for-site";
   if (clock_is_wrong_) return "waiting-for-clock";
   if (lease_ && over_https_) return "origin-by-https";
   if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
+  if (!origin_reachable()) return peers_.empty() ? "waiting-for-origin" : "lan-peer";
   if (site_has_holder_) return "lan-peer";
   if (rule_.no_download) return "waiting-for-rule";
   if (withheld_.contains(layer)) return "waiting-for-admission";
@@ -388,7 +414,8 @@ wire::PollRequest Agent::poll_request(PollKind kind) const {
           .wants = wants(),
           .lan_address = lan_address_,
           .swarm_port = memory_.swarm_port,
-          .wait_ms = kind == PollKind::waiting && heard_ ? wait_ms_ : 0,
+          // At first, and after a failure, it is good to know soon that the origin answers.
+          .wait_ms = kind == PollKind::waiting && origin_reachable() ? wait_ms_ : 0,
           .node_version = node_version_,
           .layers = layer_states(),
           .unfit = unfit_};

@@ -52,6 +52,8 @@ class Agent {
     std::optional<Instant> swarm_certificate_expires;
     Duration target_age{};  // Since the origin issued the target.
     Bytes budget_spent;     // Of the target's WAN budget.
+    // The other devices of its site by the last signed list; none: it is in no site.
+    std::optional<std::vector<wire::Peer>> site = std::nullopt;
   };
 
   // What happened.
@@ -132,13 +134,17 @@ class Agent {
   };
   struct SyncRequested {};
   struct SyncEnded {};
+  struct PeersFound {  // Where the site itself knows its devices to be: it counts while the origin
+                       // does not answer. Devices that it does not name stay where they were.
+    std::vector<wire::Peer> peers;
+  };
   struct Changed {};  // Others add to the polls' requests: they have something new.
   struct Tick {};     // Time passed: call at next_change(), and once at the start.
-  using Event =
-      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
-                   LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
-                   BudgetSpent, WanTransportChanged, RuleChanged, Applied, ApplyFailed, Reverted,
-                   Renewed, RenewFailed, Looked, SyncRequested, SyncEnded, Changed, Tick>;
+  using Event = std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress,
+                             LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed,
+                             BudgetGranted, BudgetFailed, BudgetSpent, WanTransportChanged,
+                             RuleChanged, Applied, ApplyFailed, Reverted, Renewed, RenewFailed,
+                             Looked, SyncRequested, SyncEnded, PeersFound, Changed, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -211,7 +217,9 @@ class Agent {
   // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
   // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
   // "waiting-for-admission" (other sites of the layer's rollout come first), "waiting-for-clock"
-  // (this computer's clock is ahead of every certificate).
+  // (this computer's clock is ahead of every certificate), "waiting-for-site" (the origin has
+  // placed the device in none), "waiting-for-origin" (it does not answer, and no device of the site
+  // is known).
   std::string_view reason(const LayerId& layer) const;
   const std::optional<std::string>& unfit() const { return unfit_; }
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
@@ -264,10 +272,12 @@ class Agent {
   void apply(const Looked& looked, Instant now);
   void apply(const SyncRequested&, Instant now);
   void apply(const SyncEnded&, Instant now);
+  void apply(const PeersFound& found, Instant now);
   void apply(const Changed&, Instant) { news_ = true; }
   void apply(const Tick&, Instant) {}
 
   Result<format::DeviceTarget> verify(const Buffer& target) const;
+  void meet(const std::vector<wire::Peer>& peers);
   void take_target(const Buffer& bytes);
   void follow(const format::DeviceTarget& target);
   void take_lease(const std::optional<wire::LeaseView>& lease, Instant now);
@@ -293,6 +303,7 @@ class Agent {
       layers_;  // Of the target's stack and stage. Ordered: order is behaviour.
   std::uint64_t site_version_ = 0;
   std::vector<wire::Peer> peers_;
+  bool is_met_ = false;  // They were handed out.
   std::string lan_address_;
   std::int64_t wait_ms_ = 0;
 

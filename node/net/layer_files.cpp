@@ -100,8 +100,29 @@ Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
   return check_layer(layer, {std::move(*record), std::move(*envelope), std::move(*torrent)}, keys);
 }
 
+Result<Buffer> read_envelope(const StateDirectory& state, const LayerId& layer,
+                             const std::string& part, const TrustedKeys& keys) {
+  if (part == "record")
+    return os::read_file(record_path(state, layer, "layer"), format::kRecordMax);
+  if (part == "distribution")
+    return os::read_file(record_path(state, layer, "distribution"), format::kRecordMax);
+  if (part != "torrent") return fail(ErrorKind::not_found, "a layer has no such part");
+  auto files = load_layer(state, layer, keys);
+  if (!files) return fail(std::move(files.error()));
+  return std::move(files->torrent);
+}
+
 Status keep_layer(const StateDirectory& state, const LayerId& layer,
-                  const LayerEnvelopes& envelopes) {
+                  const LayerEnvelopes& envelopes, const TrustedKeys& keys) {
+  auto next = open_distribution(layer, envelopes.distribution, keys);
+  if (!next) return fail(std::move(next.error()));
+  if (auto kept = os::read_file(record_path(state, layer, "distribution"), format::kRecordMax))
+    if (const auto before = open_distribution(layer, *kept, keys);
+        before && before->sequence > next->sequence)
+      return fail(ErrorKind::refused,
+                  "layer " + layer.short_hex() + ": the distribution has sequence " +
+                      std::to_string(next->sequence) + ", but " + std::to_string(before->sequence) +
+                      " was seen already: an old one was replayed");
   auto content = swarm::read_torrent(envelopes.torrent);
   if (!content) return fail(std::move(content.error()));
   if (auto done = os::write_file(torrent_path(state, content->id), envelopes.torrent); !done)

@@ -39,9 +39,13 @@ Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envel
 // `not_found` when not all of it is kept.
 Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
                               const TrustedKeys& keys);
-// Keeps what check_layer() accepted.
+// Keeps what check_layer() accepted. `refused` for an older distribution than the one that is kept.
 Status keep_layer(const StateDirectory& state, const LayerId& layer,
-                  const LayerEnvelopes& envelopes);
+                  const LayerEnvelopes& envelopes, const TrustedKeys& keys);
+// One of "record", "distribution" and "torrent", as it is kept. `not_found`
+// when it is not, or is none of these.
+Result<Buffer> read_envelope(const StateDirectory& state, const LayerId& layer,
+                             const std::string& part, const TrustedKeys& keys);
 // Fetches it anew next time.
 Status forget_layer(const StateDirectory& state, const LayerId& layer);
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "node/net/certificate_renewal.hpp"
+#include "node/net/site_status.hpp"
 #include "shared/os/file.hpp"
 
 namespace lamina::node {
@@ -80,10 +81,18 @@ json status_of(const NodeView& view) {
   if (!view.clock_trouble.empty()) out["clock_trouble"] = view.clock_trouble;
   out["target_sequence"] = agent.target() ? agent.target()->sequence : 0;
   out["applied_sequence"] = agent.applied_sequence();
+  std::optional<WallTime> issued;
+  if (agent.target()) issued = agent.target()->issued;
+  out.update(json::parse(site_status(view.site, {.now = net::Loop::wall_now(),
+                                                 .is_origin_reachable = agent.origin_reachable(),
+                                                 .peers = view.peers,
+                                                 .target_issued = issued,
+                                                 .waiting = view.waiting})));
   out["holds_lease"] = agent.leads();
   if (agent.unfit()) out["unfit"] = *agent.unfit();
   out["synchronizing"] = view.is_synchronizing;
   out["peers"] = view.peers;
+  out["heard_on_lan"] = view.heard;
   out["layers"] = layers_status(view);
   if (view.swarm != nullptr) {
     const auto sources = view.swarm->sources();

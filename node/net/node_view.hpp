@@ -12,6 +12,7 @@
 #include "node/net/layer_swarm.hpp"
 #include "node/net/line_limits.hpp"
 #include "node/net/node_metrics.hpp"
+#include "node/net/site_memory.hpp"
 #include "node/net/uploads.hpp"
 
 namespace lamina::node {
@@ -24,6 +25,9 @@ struct NodeView {
   const Error* worker_error = nullptr;  // ...because of this.
   const std::string& clock_trouble;     // Empty: none.
   const std::map<LayerId, LayerFiles>& layers;
+  const SiteMemory& site;
+  const std::optional<std::string>& waiting;  // Why the origin has placed it in no site.
+  std::size_t heard = 0;              // Devices of the site that said on the LAN where they are.
   std::size_t peers = 0;              // That the device was told to meet.
   const LayerSwarm* swarm = nullptr;  // None: not opened yet.
   wire::ByteCounts received;

@@ -30,6 +30,7 @@ struct Relay::State : std::enable_shared_from_this<State> {
   Options options;
   RelaySpool spool;
   std::function<void()> on_change;
+  Page page;
   std::unique_ptr<net::HttpsServer> door;
   std::set<DeviceId> guests;
 
@@ -105,6 +106,11 @@ struct Relay::State : std::enable_shared_from_this<State> {
     if (auto other = net::check_protocol(request)) return responder.reply(std::move(*other));
     if (auto guest = check_guest(request); !guest)
       return responder.reply(net::error_response(guest.error()));
+    if (request.method == "GET" && page) {
+      auto bytes = page(request.path);
+      if (!bytes) return responder.reply(net::error_response(bytes.error()));
+      return responder.reply(net::binary_response(std::string(as_text(*bytes))));
+    }
     const auto id = request.method == "PUT" && request.path.starts_with(kDoor)
                         ? format::ParcelId::parse(request.path.substr(kDoor.size()))
                         : Result<format::ParcelId>(
@@ -228,6 +234,8 @@ Status Relay::open_door(const SwarmIdentity& identity) { return state_->open_doo
 std::optional<std::uint16_t> Relay::port() const {
   return state_->door ? std::optional(state_->door->port()) : std::nullopt;
 }
+
+void Relay::hand_on(Page page) { state_->page = std::move(page); }
 
 void Relay::meet(const std::vector<wire::Peer>& peers) {
   state_->guests.clear();

@@ -3,6 +3,7 @@
 //
 //   PUT /v1/relay/parcels/{id}   a parcel, over TLS with the swarm's certificates at both ends
 //       -> 201 once it is durable here; 507 when there is no room; 403 for devices of other sites
+//   GET /v1/site/...             signed data that this device hands on (site_fetch.hpp)
 //
 // It cannot read what it holds, and the origin takes nothing from it that the device did not sign.
 // Loop thread only.
@@ -50,6 +51,9 @@ class Relay {
   Status open_door(const SwarmIdentity& identity);
   std::optional<std::uint16_t> port() const;  // None: the door is closed.
 
+  // What this device hands on to others of its site, by path; without it, nothing.
+  using Page = std::function<Result<Buffer>(const std::string& path)>;
+  void hand_on(Page page);
   // Who may hand over: the devices of the site.
   void meet(const std::vector<wire::Peer>& peers);
   // Whether the origin answers, and whether this device fetches a layer over the line.

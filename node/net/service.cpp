@@ -8,6 +8,8 @@
 #include "node/net/certificate_renewal.hpp"
 #include "node/net/node_view.hpp"
 #include "node/net/report_queue.hpp"
+#include "node/net/site_fetch.hpp"
+#include "node/net/site_memory.hpp"
 #include "shared/base/log.hpp"
 #include "shared/net/local_socket.hpp"
 #include "shared/os/file.hpp"
@@ -66,6 +68,11 @@ struct Service::State : std::enable_shared_from_this<State> {
   StartSwarm start_swarm;
   NodeConfig config;
   TrustedKeys keys;
+  std::optional<SiteMemory> site;      // From open() on.
+  std::optional<std::string> waiting;  // Why the origin has placed this device in no site.
+  std::unique_ptr<Beacons> beacons;
+  SiteFetch from_site{loop};
+  bool is_fetching_list = false;
   std::unique_ptr<net::LocalServer> control;
   std::unique_ptr<OriginLink> origin;
   std::unique_ptr<CertificateRenewal> renewal;
@@ -119,6 +126,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto trust = read_trust(state);
     if (!trust) return fail(std::move(trust.error()));
     keys = std::move(*trust);
+    site.emplace(state, config.device, keys.target);
     auto link = OriginLink::open(loop, state, config);
     if (!link) return fail(std::move(link.error()));
     origin = std::move(*link);
@@ -135,6 +143,8 @@ struct Service::State : std::enable_shared_from_this<State> {
                              .lost = later([](State& self) {
                                if (self.agent) self.feed(Agent::SyncRequested{});
                              })});
+    uploads->hand_on(later_page());
+    if (options.beacons) open_beacons();
     auto server = net::LocalServer::listen(
         loop, state.node_socket(), 0660,
         later([](State& self, const std::string& line, const net::LocalServer::Answer& answer) {
@@ -173,6 +183,7 @@ struct Service::State : std::enable_shared_from_this<State> {
         .swarm_port = options.swarm_port,
         .certificate_expires = {},
         .swarm_certificate_expires = expiry_of_file(loop, state.swarm_certificate())};
+    if (site->list()) memory.site = site->peers();
     if (auto target = os::read_file(state.records() + "/target", format::kRecordMax))
       memory.target = std::move(*target);
     memory.certificate_expires =
@@ -221,6 +232,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     }
     is_feeding = false;
     uploads->set_line(agent->origin_reachable(), agent->leads());
+    if (beacons) beacons->set_away(!agent->origin_reachable());
     tick.cancel();
     if (const auto due = agent->next_change())
       tick = loop.after(std::max<Duration>(*due - loop.now(), 1ms),
@@ -233,6 +245,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     request.bytes = ledger.totals();
     request.disk = disk_of(state);
     request.rules_version = line.version();
+    request.members_sequence = site->sequence();
     uploads->add_to(request);
     origin->poll(request, later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
                    self.polled(kind, std::move(reply));
@@ -244,8 +257,12 @@ struct Service::State : std::enable_shared_from_this<State> {
       // Once, not for every try.
       if (agent->origin_reachable() || reply.error().kind() != ErrorKind::unavailable)
         log::warning("poll_failed", {{"error", reply.error().text()}});
-      return feed(Agent::PollFailed{kind, os::random_number()});
+      site->failed();
+      feed(Agent::PollFailed{kind, os::random_number()});
+      return found();  // Whom the LAN knows counts from now on.
     }
+    site->heard(net::Loop::wall_now());
+    take_site(*reply);
     if (!agent->origin_reachable()) log::info("origin_reached");
     if (reply->status != agent->status())
       log::info("device_status", {{"status", wire::name_of(reply->status)}});
@@ -255,6 +272,102 @@ struct Service::State : std::enable_shared_from_this<State> {
     reports.flush();
     uploads->heard(*reply);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
+  }
+
+  // What of the answer is to be remembered for when there is none.
+  void take_site(const wire::PollReply& reply) {
+    waiting = reply.waiting;
+    if (reply.status != wire::DeviceStatus::assigned) {
+      if (auto done = site->forget(); !done)
+        log::error("member_list_not_forgotten", {{"error", done.error().text()}});
+    } else if (reply.members) {
+      const auto taken = site->take(*reply.members, SiteMemory::From::origin);
+      if (!taken)
+        log::error("member_list_refused", {{"why", taken.error().text()}});
+      else if (*taken)
+        log::info("member_list_kept", {{"site", site->list()->site},
+                                       {"sequence", site->sequence()},
+                                       {"devices", site->list()->members.size()}});
+    }
+  }
+
+  // --- the site's other devices on the LAN
+
+  void open_beacons() {
+    beacons = std::make_unique<Beacons>(
+        loop, state, config.device, *site, *options.beacons,
+        Beacons::Calls{.say = [this] { return said_in_beacons(); },
+                       .found = later([](State& self) { self.found(); }),
+                       .newer_list = later(
+                           [](State& self, const wire::Peer& peer) { self.fetch_list(peer); })});
+  }
+
+  // What this device hands on while it lives.
+  Relay::Page later_page() {
+    return [weak = weak_from_this()](const std::string& path) -> Result<Buffer> {
+      const auto self = weak.lock();
+      if (!self) return fail(ErrorKind::unavailable, "this device is stopping");
+      return site_page(self->state, self->keys, self->site->envelope(), path);
+    };
+  }
+
+  std::optional<SwarmIdentity> identity() const {
+    auto certificate = os::read_text(state.swarm_certificate());
+    auto key = os::read_text(state.swarm_key());
+    auto ca = os::read_text(state.swarm_ca());
+    if (!certificate || !key || !ca) return std::nullopt;
+    return SwarmIdentity{*certificate, *key, *ca};
+  }
+
+  // Another device has a newer member list. What goes wrong is tried again at its next beacon.
+  void fetch_list(const wire::Peer& peer) {
+    const auto own = identity();
+    if (is_fetching_list || !agent || agent->origin_reachable() || !own) return;
+    is_fetching_list = true;
+    from_site.members(*own, peer, later([peer](State& self, Result<Buffer> envelope) {
+      self.is_fetching_list = false;
+      auto taken = envelope ? self.site->take(*envelope, SiteMemory::From::peer)
+                            : Result<bool>(fail(envelope.error()));
+      if (!taken)
+        return log::warning("member_list_refused",
+                            {{"from", peer.device}, {"why", taken.error().text()}});
+      if (!*taken) return;
+      log::info("member_list_kept", {{"from", peer.device}, {"sequence", self.site->sequence()}});
+      self.found();
+    }));
+  }
+
+  // The origin does not answer: another device of the site may have the layer's records.
+  void fetch_records_from_site(const LayerId& layer, Error why) {
+    const auto own = identity();
+    const auto knowing = beacons ? beacons->knowing(layer) : std::vector<wire::Peer>{};
+    if (knowing.empty() || !own) return records_failed(layer, std::move(why));
+    // Another one at each try.
+    const wire::Peer& peer = knowing[os::random_number() % knowing.size()];
+    log::info("records_from_site", {{"layer", layer}, {"device", peer.device}});
+    from_site.layer(*own, peer, layer, later([layer](State& self, Result<LayerEnvelopes> got) {
+      self.take_records(layer, std::move(got));
+    }));
+  }
+
+  Beacons::Said said_in_beacons() const {
+    Beacons::Said said{.port = options.swarm_port};
+    if (const Relay* relay = uploads->relay()) said.relay_port = relay->port().value_or(0);
+    if (!agent) return said;
+    for (const auto& [layer, progress] : agent->layers())
+      if (progress.phase != Agent::Layer::Phase::records)
+        said.layers.push_back({layer, progress.phase == Agent::Layer::Phase::complete});
+    return said;
+  }
+
+  void found() {
+    if (beacons && agent && beacons->heard() > 0) feed(Agent::PeersFound{beacons->peers()});
+  }
+
+  void show_identity() {
+    uploads->use_identity();
+    const auto own = identity();
+    if (beacons && own) beacons->use_identity(*own);
   }
 
   // --- bandwidth rules
@@ -302,6 +415,9 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (auto files = load_layer(state, fetch.layer, keys)) return records_ready(std::move(*files));
     origin->fetch_layer(fetch.layer,
                         later([layer = fetch.layer](State& self, Result<LayerEnvelopes> got) {
+                          const bool away = !got && got.error().kind() == ErrorKind::unavailable;
+                          if (away && !self.agent->origin_reachable())
+                            return self.fetch_records_from_site(layer, std::move(got.error()));
                           self.take_records(layer, std::move(got));
                         }));
   }
@@ -310,7 +426,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!got) return records_failed(layer, std::move(got.error()));
     auto files = check_layer(layer, *got, keys);
     if (!files) return records_failed(layer, std::move(files.error()));
-    if (auto done = keep_layer(state, layer, *got); !done)
+    if (auto done = keep_layer(state, layer, *got, keys); !done)
       return records_failed(layer, std::move(done.error()));
     records_ready(std::move(*files));
   }
@@ -379,7 +495,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto certificate = os::read_text(state.swarm_certificate());
     auto key = os::read_text(state.swarm_key());
     if (!certificate || !key) return;
-    uploads->use_identity();
+    show_identity();
     auto started = start_swarm({*certificate, *key}, origin->pack_ranges(),
                                later([](State& self, const LayerSwarm::Event& event) {
                                  std::visit([&](const auto& e) { self.heard(e); }, event);
@@ -424,7 +540,8 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void carry_out(const Agent::MeetPeers& action) {
     peers = action.peers;
-    log::info("peers", {{"count", peers.size()}});
+    log::info("peers", {{"count", peers.size()}, {"from_origin", agent->origin_reachable()}});
+    uploads->meet(peers);
     meet();
   }
   void meet() {
@@ -575,7 +692,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!expires) return feed(Agent::RenewFailed{is_swarm, os::random_number()});
     if (is_swarm && swarm) {
       swarm->use_identity(renewal->swarm_identity());
-      uploads->use_identity();
+      show_identity();
     } else if (is_swarm) {
       open_swarm();
     }
@@ -720,6 +837,9 @@ struct Service::State : std::enable_shared_from_this<State> {
             .worker_error = worker_error ? &*worker_error : nullptr,
             .clock_trouble = renewal->clock_trouble(),
             .layers = layers,
+            .site = *site,
+            .waiting = waiting,
+            .heard = beacons ? beacons->heard() : 0,
             .peers = peers.size(),
             .swarm = swarm.get(),
             .received = ledger.totals(),
@@ -734,6 +854,7 @@ Service::Service(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Service::~Service() {
   // Their callbacks hold no reference to the state; what they refer to goes after them.
+  state_->beacons.reset();
   state_->control.reset();
   state_->count_bytes();
   state_->sync.reset();

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "node/net/agent.hpp"
+#include "node/net/beacons.hpp"
 #include "node/net/fitness.hpp"
 #include "node/net/layer_swarm.hpp"
 #include "node/net/line_limits.hpp"
@@ -24,6 +25,7 @@ class Service {
     Agent::Limits limits = {};
     Synchronization::Options sync = {};
     Uploads::Options uploads = {};
+    std::optional<Beacons::Options> beacons = std::nullopt;  // None: neither sent nor heard.
     Duration worker_retry =
         std::chrono::seconds{1};  // While the worker does not answer at the start.
     // Kept free on the cache's disk beyond what a layer needs.

@@ -273,6 +273,15 @@ void Uploads::heard(const wire::PollReply& reply) {
   if (reply.handed && s.at_site) s.judge(*reply.handed);
 }
 
+void Uploads::hand_on(Relay::Page page) {
+  if (state_->relay) state_->relay->hand_on(std::move(page));
+}
+
+void Uploads::meet(const std::vector<wire::Peer>& peers) {
+  state_->peers = peers;
+  if (state_->relay) state_->relay->meet(peers);
+}
+
 const std::optional<Uploads::AtSite>& Uploads::at_site() const { return state_->at_site; }
 const Relay* Uploads::relay() const { return state_->relay.get(); }
 

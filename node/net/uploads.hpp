@@ -43,6 +43,10 @@ class Uploads : public UploadWays {
   void set_line(bool origin_reachable, bool leads);
   void add_to(wire::PollRequest& request) const;
   void heard(const wire::PollReply& reply);
+  // What this device as a relay hands on to others.
+  void hand_on(Relay::Page page);
+  // The devices of the site, where it is not the origin that names them.
+  void meet(const std::vector<wire::Peer>& peers);
 
   // --- for status
   struct AtSite {

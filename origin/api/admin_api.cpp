@@ -57,6 +57,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "sites" && post) {
       auto message = wire::parse_site_request(request.body);
       if (!message) return fail(std::move(message.error()));
+      placing_.sites_changed();
       return as_done(catalog_.add_site(act, *message), 201);
     }
     if (noun == "devices" && get) return as_list<wire::DeviceList>(devices());
@@ -92,6 +93,12 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (done) done = sites_.set_appoint(parts[2], message->appoint, moment);
     return as_done(std::move(done));
   }
+  if (noun == "sites" && parts.size() == 4 && parts[3] == "networks" && post) {
+    auto message = wire::parse_site_networks(request.body);
+    if (!message) return fail(std::move(message.error()));
+    placing_.sites_changed();
+    return as_done(catalog_.set_networks(act, parts[2], std::move(*message)));
+  }
   if (noun == "tokens" && parts.size() == 3 && request.method == "DELETE")
     return as_done(catalog_.revoke_token(act, parts[2]));
   if (noun == "seeders" && parts.size() == 3 && request.method == "DELETE" && elsewhere_)
@@ -112,7 +119,9 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "devices" && verb == "assign" && post) {
       auto message = wire::parse_place_request(request.body);
       if (!message) return fail(std::move(message.error()));
-      return as_done(catalog_.place_device(act, *id, message->site));
+      auto done = catalog_.place_device(act, *id, message->site);
+      if (done && message->site.empty()) done = sites_.left(*id, moment);
+      return as_done(std::move(done));
     }
     if (noun == "devices" && verb == "reject" && post) {
       auto done = catalog_.reject_device(act, *id);

@@ -57,9 +57,14 @@ void Api::wake(Moment moment) {
   std::set<DeviceId> changed = catalog_.take_changed_devices();
   changed.merge(std::exchange(judged_uploads_, {}));
   for (const DeviceId& id : changed) {
+    const auto device = catalog_.device(id);
+    if (device)
+      member_lists_.note(*device);
+    else
+      member_lists_.forget(id);
     const auto polls = waiting_.of_device(id);
     if (polls.empty()) continue;
-    if (const auto device = catalog_.device(id))
+    if (device)
       for (const auto number : polls) waiting_.move(number, device->site);
     look.insert(polls.begin(), polls.end());
   }

@@ -17,6 +17,8 @@
 #include "origin/monitor/monitor.hpp"
 #include "origin/monitor/watch.hpp"
 #include "origin/rollouts/rollouts.hpp"
+#include "origin/sites/member_lists.hpp"
+#include "origin/sites/placing.hpp"
 #include "origin/sites/relays.hpp"
 #include "origin/sites/seeders.hpp"
 #include "origin/sites/sites.hpp"
@@ -53,6 +55,8 @@ class Api {
       : catalog_(catalog),
         sites_(sites),
         keys_(std::move(keys)),
+        member_lists_(catalog, keys_.target),
+        placing_(catalog),
         rollouts_(catalog, sites, [this](WallTime now, const std::optional<std::string>& budget) {
           return signer(now, budget);
         }) {}
@@ -103,10 +107,10 @@ class Api {
                            Moment moment);
   // The answer to a poll; none while there is nothing new. All that it looks at either changes its
   // site's version or is among Catalog::take_changed_devices or judged_uploads_: nothing else is
-  // looked at by wake().
+  // looked at by wake(). A member list that is signed anew later comes with the next poll.
   Result<std::optional<wire::PollReply>> news(const DeviceId& device, const wire::PollRequest& poll,
                                               wire::DeviceStatus known, bool now_or_never,
-                                              Moment moment) const;
+                                              Moment moment);
 
   // What a target that was signed here says; `corrupt` or `invalid` when it was not.
   Result<format::DeviceTarget> open_target(ByteView envelope) const;
@@ -188,6 +192,9 @@ class Api {
   Sites& sites_;
   Relays relays_;
   ApiKeys keys_;
+  MemberLists member_lists_;
+  std::map<DeviceId, std::uint64_t> members_told_;  // Sequences that were sent at once.
+  Placing placing_;
   Rollouts rollouts_;
   Content* content_ = nullptr;
   Offload offload_;

@@ -62,10 +62,11 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
     return fail(ErrorKind::refused, "the certificate of device " + device->id.hex() +
                                         " has expired; renew it with POST /v1/node/renew");
   if (post && request.path == "/v1/node/poll") return poll(*device, request, reply, moment, later);
-  if (device->status != DeviceStatus::assigned)
-    return fail(ErrorKind::refused, "device " + device->id.hex() +
-                                        " is pending; an administrator places it with `lamina "
-                                        "device assign`");
+  if (standing_of(*device) != DeviceStatus::assigned)
+    return fail(ErrorKind::refused,
+                "device " + device->id.hex() + " waits for a site: " +
+                    device->waiting.value_or(
+                        "it is pending; an administrator places it with `lamina device assign`"));
   if (content_ != nullptr && node_content(*device, request, reply, moment)) {
     later = true;
     return net::Response();
@@ -165,7 +166,7 @@ Api::Answer Api::swarm_certificate(const wire::DeviceInfo& device, const net::Re
       wire::to_json(wire::SwarmCertificateReply{*certificate, keys_.swarm_ca.certificate_pem}));
 }
 
-Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& request,
+Api::Answer Api::poll(const wire::DeviceInfo& known, const net::Request& request,
                       const Reply& reply, Moment moment, bool& later) {
   auto message = wire::parse_poll_request(request.body);
   if (!message) return fail(std::move(message.error()));
@@ -173,10 +174,17 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   if (!message->lan_address.empty() && !is_ip_address(message->lan_address))
     return fail(ErrorKind::invalid, "lan_address must be an IP address or empty, not '" +
                                         printable(message->lan_address, 64) + "'");
-  if (auto noted = catalog_.note_poll(device.id, *message, moment.wall); !noted)
+  if (auto noted = catalog_.note_poll(known.id, *message, moment.wall, request.peer.address);
+      !noted)
     return fail(std::move(noted.error()));
+  auto judged = placing_.judge(known, request.peer.address, message->lan_address, moment.wall);
+  if (!judged) return fail(std::move(judged.error()));
+  const wire::DeviceInfo& device = *judged;
+  const DeviceStatus standing = standing_of(device);
+  if (standing != DeviceStatus::assigned)
+    if (auto gone = sites_.left(device.id, moment); !gone) return fail(std::move(gone.error()));
   seen_[device.id] = {moment.wall.ns / 1'000'000, message->disk};
-  if (device.status == DeviceStatus::assigned) {
+  if (standing == DeviceStatus::assigned) {
     tell_rollouts([&](Rollouts& rollouts) { return rollouts.polled(device, *message, moment); },
                   moment);
     if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
@@ -189,7 +197,7 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
     if (message->handed)
       waiting_.amend(device.id, [&](wire::PollRequest& poll) { poll.handed = message->handed; });
   }
-  auto at_once = news(device.id, *message, device.status, message->wait_ms == 0, moment);
+  auto at_once = news(device.id, *message, standing, message->wait_ms == 0, moment);
   if (!at_once) return fail(std::move(at_once.error()));
   if (*at_once) return net::json_response(wire::to_json(**at_once));
 
@@ -197,7 +205,7 @@ Api::Answer Api::poll(const wire::DeviceInfo& device, const net::Request& reques
   if (waiting_.size() >= kWaitingMax) waiting_.hurry_oldest(moment.now);
   const auto wait_ms = std::min(message->wait_ms, wire::kPollWaitMaxMs);
   const auto deadline = moment.now + std::chrono::milliseconds{wait_ms};
-  waiting_.add({device.id, device.site, std::move(*message), device.status, deadline, reply});
+  waiting_.add({device.id, device.site, std::move(*message), standing, deadline, reply});
   later = true;
   return net::Response{};
 }
@@ -222,17 +230,22 @@ Result<Buffer> Api::lasting_target(const DeviceId& id, WallTime now) const {
 
 Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire::PollRequest& poll,
                                                  DeviceStatus known, bool now_or_never,
-                                                 Moment moment) const {
+                                                 Moment moment) {
   auto device = catalog_.device(id);
   if (!device) return fail(std::move(device.error()));
+  member_lists_.note(*device);
   if (device->status == DeviceStatus::rejected)
     return fail(ErrorKind::refused,
                 "device " + id.hex() + " was rejected; enrol it with a new token");
-  wire::PollReply reply{.status = device->status,
+  const DeviceStatus standing = standing_of(*device);
+  wire::PollReply reply{.status = standing,
                         .server_time_ms = moment.wall.ns / 1'000'000,
                         .next_wait_ms = wire::kPollWaitMaxMs};
-  bool anything = device->status != known || now_or_never;
-  if (device->status == DeviceStatus::assigned) {
+  if (standing == DeviceStatus::pending)
+    reply.waiting = device->waiting.value_or(
+        "no administrator has placed it in a site: `lamina device assign` does");
+  bool anything = standing != known || now_or_never;
+  if (standing == DeviceStatus::assigned) {
     auto view = sites_.view(device->site, id, moment);
     anything = anything || sites_.is_news(device->site, id, poll.site_version);
     const auto rules = view.site.rules_version;
@@ -245,6 +258,18 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
       if (!target) return fail(std::move(target.error()));
       reply.target = std::move(*target);
       anything = true;
+    }
+    if (poll.members_sequence) {
+      auto members =
+          member_lists_.newer(device->site, id, *poll.members_sequence, moment.now, moment.wall);
+      if (!members) return fail(std::move(members.error()));
+      if (*members) {
+        // At once only the first time: a device that cannot keep it must not ask in a spin.
+        auto& told = members_told_[id];
+        anything = anything || told != member_lists_.issued(device->site);
+        told = member_lists_.issued(device->site);
+      }
+      reply.members = std::move(*members);
     }
     if (keys_.relay) reply.relay_key = to_buffer(keys_.relay->public_key().bytes());
     if (poll.handed) {

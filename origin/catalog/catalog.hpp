@@ -71,14 +71,20 @@ class Catalog {
   Result<wire::DeviceInfo> device(const DeviceId& id) const;
   Result<std::vector<wire::DeviceInfo>> devices() const;
   Result<std::string> key_fingerprint(const DeviceId& id) const;
+  // By hand. An empty site: by its networks from now on; it is in none until they say so.
   Status place_device(const Act& act, const DeviceId& id, const std::string& site);
+  // The device is at `site` by its networks, or is back there.
+  Status place_by_network(const Act& act, const DeviceId& id, const std::string& site);
+  // It is at no site that it may be in; `why` is for people.
+  Status keep_waiting(const Act& act, const DeviceId& id, const std::string& why);
   // Also takes the device's target away; only a new enrolment brings the machine back.
   Status reject_device(const Act& act, const DeviceId& id);
   Status certificate_issued(const Act& act, const DeviceId& id, std::int64_t expires_ms);
   // What a poll says about the device; written only when it differs, or when the last poll that was
   // written is an hour old. Bytes that the device has not said before are added to its site's. Not
-  // audited.
-  Status note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now);
+  // audited. `public_address`: from where it came; empty: not known.
+  Status note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now,
+                   const std::string& public_address = {});
   // Appends to the device's transactions; one that is among them already changes nothing.
   Status add_report(const Act& act, const DeviceId& id, const wire::Report& report);
   // Oldest first, at most the newest wire::kTransactionsMax.
@@ -96,6 +102,13 @@ class Catalog {
   // Of every site, for each of 7 and 28 days (UTC).
   Result<std::vector<wire::SiteSavings>> savings(WallTime now) const;
   Status set_appoint(const Act& act, const std::string& site, bool appoint);
+  // Takes the place of those that it had. `invalid` names a subnet that is none; `refused` when the
+  // site is to go by networks that it lacks.
+  Status set_networks(const Act& act, const std::string& site, wire::SiteNetworks networks);
+  // The signed member list that the site was given last; `not_found`: none yet. Not audited: what
+  // it says is.
+  Result<Buffer> member_list(const std::string& site) const;
+  Status keep_member_list(const std::string& site, const Buffer& envelope);
 
   // --- bandwidth rules ---
   // As CSV, in its one form. Empty rules: the header line alone.

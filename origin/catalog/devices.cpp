@@ -100,6 +100,7 @@ Result<DeviceInfo> Catalog::enrol(WallTime now, const wire::EnrolRequest& reques
                       .node_version = request.node_version,
                       .attributes = request.attributes,
                       .enrolled_ms = ms(now)};
+    if (placed) device.placed = "token";
     if (auto put = store_device(rows, device); !put) return fail(std::move(put.error()));
     if (auto put = rows.put("device-key/" + id.hex(), key_fingerprint); !put)
       return fail(std::move(put.error()));
@@ -132,16 +133,44 @@ Result<std::string> Catalog::key_fingerprint(const DeviceId& id) const {
 Status Catalog::place_device(const Act& act, const DeviceId& id, const std::string& site) {
   changed_devices_.insert(id);
   return change_device(
-      table_, act, id, "device.assign", "site=" + site,
+      table_, act, id, "device.assign", site.empty() ? "by its network" : "site=" + site,
       [&](Rows& rows, DeviceInfo& device) -> Status {
         if (device.status == DeviceStatus::rejected)
           return fail(ErrorKind::refused,
                       "device " + id.hex() + " was rejected; enrol it again with a new token");
+        device.waiting.reset();
+        device.placed.reset();
+        device.site = site;
+        device.status = DeviceStatus::pending;
+        if (site.empty()) return Done{};
         if (auto known = load_site(rows, site); !known) return fail(std::move(known.error()));
         device.status = DeviceStatus::assigned;
-        device.site = site;
+        device.placed = "hand";
         return Done{};
       });
+}
+
+Status Catalog::place_by_network(const Act& act, const DeviceId& id, const std::string& site) {
+  changed_devices_.insert(id);
+  return change_device(table_, act, id, "device.place", "site=" + site,
+                       [&](Rows& rows, DeviceInfo& device) -> Status {
+                         if (auto known = load_site(rows, site); !known)
+                           return fail(std::move(known.error()));
+                         if (device.site != site) device.placed = "network";
+                         device.status = DeviceStatus::assigned;
+                         device.site = site;
+                         device.waiting.reset();
+                         return Done{};
+                       });
+}
+
+Status Catalog::keep_waiting(const Act& act, const DeviceId& id, const std::string& why) {
+  changed_devices_.insert(id);
+  return change_device(table_, act, id, "device.wait", why,
+                       [&](Rows&, DeviceInfo& device) -> Status {
+                         device.waiting = why;
+                         return Done{};
+                       });
 }
 
 Status Catalog::reject_device(const Act& act, const DeviceId& id) {
@@ -152,6 +181,8 @@ Status Catalog::reject_device(const Act& act, const DeviceId& id) {
                          device.site.clear();
                          device.target.clear();
                          device.staged.reset();
+                         device.waiting.reset();
+                         device.placed.reset();
                          return rows.erase("device-target/" + id.hex());
                        });
 }
@@ -164,7 +195,8 @@ Status Catalog::certificate_issued(const Act& act, const DeviceId& id, std::int6
                        });
 }
 
-Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now) {
+Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, WallTime now,
+                          const std::string& public_address) {
   const auto missing = [&] {
     std::int64_t bytes = 0;
     for (const wire::Want& want : poll.wants)
@@ -180,7 +212,11 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, Wal
     DeviceInfo after = *before;
     after.applied_sequence = poll.applied_sequence;
     after.node_version = poll.node_version;
-    after.lan_address = poll.lan_address;
+    // Before its first answer a device does not know its address: it has the one from before.
+    if (!poll.lan_address.empty()) after.lan_address = poll.lan_address;
+    if (!public_address.empty()) after.public_address = public_address;
+    after.swarm_port = poll.swarm_port;
+    after.relay_port = poll.relay_port;
     after.missing_bytes = missing;
     after.layers = poll.layers;
     after.unfit = poll.unfit;
@@ -220,45 +256,6 @@ Result<std::vector<wire::Report>> Catalog::transactions(const DeviceId& id) cons
   return reading<List>(table_, [&](const Rows& rows) -> Result<List> {
     if (auto device = load_device(rows, id); !device) return fail(std::move(device.error()));
     return load_all(rows, transaction_prefix(id), wire::parse_report);
-  });
-}
-
-Status Catalog::add_site(const Act& act, const wire::SiteRequest& request) {
-  if (auto ok = check_name("the site's name", request.name); !ok) return ok;
-  return table_.write([&](Rows& rows) -> Status {
-    auto taken = rows.get("site/" + request.name);
-    if (!taken) return fail(std::move(taken.error()));
-    if (*taken) return fail(ErrorKind::refused, "there is a site '" + request.name + "' already");
-    const wire::SiteInfo site{.name = request.name, .subnet = request.subnet};
-    if (auto put = rows.put("site/" + request.name, wire::to_json(site)); !put) return put;
-    return append_audit(rows, act, "site.add", request.name, request.subnet);
-  });
-}
-
-Result<std::vector<wire::SiteInfo>> Catalog::sites() const {
-  return reading<std::vector<wire::SiteInfo>>(
-      table_, [](const Rows& rows) -> Result<std::vector<wire::SiteInfo>> {
-        auto sites = load_all(rows, "site/", wire::parse_site_info);
-        auto devices = load_all(rows, "device/", wire::parse_device_info);
-        if (!sites) return sites;
-        if (!devices) return fail(std::move(devices.error()));
-        for (wire::SiteInfo& site : *sites)
-          for (const DeviceInfo& device : *devices) site.devices += device.site == site.name;
-        return sites;
-      });
-}
-
-Result<wire::SiteInfo> Catalog::site(const std::string& name) const {
-  return reading<wire::SiteInfo>(table_, [&](const Rows& rows) { return load_site(rows, name); });
-}
-
-Status Catalog::set_appoint(const Act& act, const std::string& name, bool appoint) {
-  return table_.write([&](Rows& rows) -> Status {
-    auto site = load_site(rows, name);
-    if (!site) return fail(std::move(site.error()));
-    site->appoint = appoint;
-    if (auto put = rows.put("site/" + name, wire::to_json(*site)); !put) return put;
-    return append_audit(rows, act, "site.appoint", name, appoint ? "on" : "off");
   });
 }
 

@@ -5,7 +5,7 @@
 //   device-layer/<hex>/<hex>  (empty): it was assigned once
 //   epoch/<site>            decimal number       layer/<hex>             LayerInfo
 //   layer-name/<name>:<v>   layer id, hex        layer-chunk/<hex><raw>  (empty)
-//   bandwidth-rules         CSV, all of them
+//   bandwidth-rules         CSV, all of them     member-list/<site>      signed member list
 //   token/<sha256>          TokenInfo            token-name/<name>       sha256
 //   site-bytes/<site>       ByteCounts           site-day/<site>/<day>   ByteCounts
 //   transaction/<hex>/<number>  Report

@@ -73,13 +73,22 @@ void add_device(CLI::App& app, Run& run) {
   log->callback([&run, id] { run = [id](Session& s) { return show_log(s, *id); }; });
   auto* assign = device->add_subcommand("assign", "accept a device and place it in a site");
   assign->add_option("id", *id, "32 hex digits")->required();
-  assign->add_option("--site", request->site, "its site")->required();
-  assign->callback([&run, id, request] {
-    run = [id, request](Session& s) -> Status {
+  auto* site = assign->add_option("--site", request->site, "its site");
+  auto by = std::make_shared<bool>(false);
+  auto* by_network =
+      assign->add_flag("--by-network", *by,
+                       "in whichever site takes devices from its network, now and when it moves");
+  site->excludes(by_network);
+  assign->require_option(2);
+  assign->footer("Example: lamina device assign 00112233445566778899aabbccddeeff --by-network");
+  assign->callback([&run, id, request, by] {
+    run = [id, request, by](Session& s) -> Status {
       auto body =
           s.call("POST", "/v1/devices/" + encoded(*id) + "/assign", wire::to_json(*request));
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n" : *id + " is in site " + request->site + "\n");
+      *s.out << (s.json ? *body + "\n"
+                 : *by  ? *id + " is placed by its network at its next poll\n"
+                        : *id + " is in site " + request->site + "\n");
       return Done{};
     };
   });

@@ -15,6 +15,8 @@ std::string_view meaning_of(const std::string& reason) {
       {"origin-by-budget", "this device fetches over the line, on its WAN budget"},
       {"origin-by-https",
        "this device fetches over the line from the API's port: it reaches no seeder"},
+      {"waiting-for-site", "waits: it is at no site that it may be in"},
+      {"waiting-for-origin", "waits: neither the origin nor another device of its site is there"},
       {"waiting-for-records", "fetches the layer's records first"},
       {"waiting-for-lease", "waits until a device of its site holds the lease"},
       {"waiting-for-reflector", "waits: its site appoints no reflector, and it has no WAN budget"},
@@ -57,6 +59,7 @@ Status explain(Session& s, const std::string& device_id, const std::string& want
   if (s.json) return Done{};
   *s.out << "device " << device->id.hex() << " of site " << device->site << ", target "
          << device->target_sequence << ", applied " << device->applied_sequence << '\n';
+  if (device->waiting) *s.out << "waiting-for-site: " << printable(*device->waiting, 1000) << '\n';
   if (rows.size() == 1)
     *s.out << "It has said nothing of its layers yet.\n";
   else

@@ -26,6 +26,74 @@ Status show_savings(Session& s) {
   return Done{};
 }
 
+// What the options of `site add` and `site edit` say; absent: not given.
+struct NetworkOptions {
+  std::vector<std::string> subnets;
+  std::vector<std::string> publics;
+  std::string automatic;  // "on", "off" or empty.
+  std::string enforce;
+};
+
+void add_network_options(CLI::App& command, NetworkOptions& options) {
+  command.add_option("--subnet", options.subnets,
+                     "CIDR of its devices' addresses; several allowed");
+  command.add_option("--public", options.publics,
+                     "address or CIDR that the origin sees its devices come from; several allowed");
+  command
+      .add_option("--automatic", options.automatic,
+                  "on: enrolled devices that are in these networks are placed here, and leave with "
+                  "them")
+      ->check(CLI::IsMember({"on", "off"}));
+  command
+      .add_option("--enforce", options.enforce,
+                  "on: devices placed here by hand or token get nothing while they are elsewhere")
+      ->check(CLI::IsMember({"on", "off"}));
+}
+
+wire::SiteNetworks with_options(wire::SiteNetworks networks, const NetworkOptions& options) {
+  if (!options.subnets.empty()) networks.subnets = options.subnets;
+  if (!options.publics.empty()) networks.publics = options.publics;
+  if (!options.automatic.empty()) networks.automatic = options.automatic == "on";
+  if (!options.enforce.empty()) networks.enforce = options.enforce == "on";
+  return networks;
+}
+
+Result<wire::SiteInfo> find_site(Session& s, const std::string& name) {
+  auto body = s.get("/v1/sites");
+  if (!body) return fail(std::move(body.error()));
+  auto list = wire::parse_site_list(*body);
+  if (!list) return fail(std::move(list.error()));
+  for (wire::SiteInfo& site : list->sites)
+    if (site.name == name) return std::move(site);
+  return fail(ErrorKind::not_found,
+              "there is no site '" + printable(name, 80) + "'; `lamina site ls` lists them");
+}
+
+Status edit_site(Session& s, const std::string& name, const NetworkOptions& options) {
+  auto site = find_site(s, name);
+  if (!site) return fail(std::move(site.error()));
+  wire::SiteNetworks before = site->networks.value_or(wire::SiteNetworks{});
+  // A site of before networks were known has its one subnet in another place.
+  if (!site->networks && !site->subnet.empty()) before.subnets = {site->subnet};
+  auto body = s.call("POST", "/v1/sites/" + encoded(name) + "/networks",
+                     wire::to_json(with_options(std::move(before), options)));
+  if (!body) return fail(std::move(body.error()));
+  *s.out << (s.json ? *body + "\n" : "site " + name + " has these networks from now on\n");
+  return Done{};
+}
+
+std::string networks_of(const wire::SiteInfo& site) {
+  if (!site.networks) return site.subnet;
+  std::string text;
+  for (const std::string& subnet : site.networks->subnets)
+    text += (text.empty() ? "" : " ") + subnet;
+  for (std::size_t i = 0; i < site.networks->publics.size(); ++i)
+    text += (i == 0 ? " behind " : " ") + site.networks->publics[i];
+  if (site.networks->automatic) text += ", automatic";
+  if (site.networks->enforce) text += ", enforced";
+  return text;
+}
+
 }  // namespace
 
 void add_site(CLI::App& app, Run& run) {
@@ -34,15 +102,32 @@ void add_site(CLI::App& app, Run& run) {
   site->footer("Example: lamina site add north --subnet 10.1.0.0/24");
   auto request = std::make_shared<wire::SiteRequest>();
   auto* add = site->add_subcommand("add", "make a site");
+  auto options = std::make_shared<NetworkOptions>();
   add->add_option("name", request->name, "its name")->required();
-  add->add_option("--subnet", request->subnet, "CIDR of its devices");
-  add->callback([&run, request] {
-    run = [request](Session& s) -> Status {
+  add_network_options(*add, *options);
+  add->footer(
+      "Example: lamina site add north --subnet 192.168.1.0/24 --public 203.0.113.7 --automatic on");
+  add->callback([&run, request, options] {
+    run = [request, options](Session& s) -> Status {
+      const auto networks = with_options({}, *options);
+      if (networks != wire::SiteNetworks{}) request->networks = networks;
       auto body = s.call("POST", "/v1/sites", wire::to_json(*request));
       if (!body) return fail(std::move(body.error()));
       *s.out << (s.json ? *body + "\n" : "site " + request->name + " made\n");
       return Done{};
     };
+  });
+  auto edited = std::make_shared<std::string>();
+  auto* edit = site->add_subcommand(
+      "edit", "by which networks devices are known to be there; what is not given stays");
+  edit->add_option("name", *edited, "the site")->required();
+  add_network_options(*edit, *options);
+  edit->require_option(2, 0);
+  edit->footer(
+      "Each option takes the place of all that the site had of its kind.\n"
+      "Example: lamina site edit north --public 203.0.113.7 --public 198.51.100.0/28 --enforce on");
+  edit->callback([&run, edited, options] {
+    run = [edited, options](Session& s) { return edit_site(s, *edited, *options); };
   });
   auto name = std::make_shared<std::string>(), word = std::make_shared<std::string>();
   auto* appoint = site->add_subcommand(
@@ -75,10 +160,10 @@ void add_site(CLI::App& app, Run& run) {
       if (!body) return fail(std::move(body.error()));
       auto list = wire::parse_site_list(*body);
       if (!list) return fail(std::move(list.error()));
-      Session::Rows rows{{"SITE", "SUBNET", "DEVICES", "APPOINT", "LEASE"}};
+      Session::Rows rows{{"SITE", "NETWORKS", "DEVICES", "APPOINT", "LEASE"}};
       for (const auto& i : list->sites) {
         if (s.json) *s.out << wire::to_json(i) << '\n';
-        rows.push_back({i.name, i.subnet, std::to_string(i.devices),
+        rows.push_back({i.name, networks_of(i), std::to_string(i.devices),
                         i.appoint.value_or(true) ? "on" : "off",
                         i.lease_holder ? i.lease_holder->short_hex() : "-"});
       }

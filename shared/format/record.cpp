@@ -1,7 +1,10 @@
 #include "shared/format/record.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
+#include "shared/base/assert.hpp"
 #include "shared/hash/sha256.hpp"
 
 namespace lamina::format {
@@ -68,6 +71,37 @@ std::vector<LayerId> read_stack(Reader& in) {
 void write_time(WallTime time, Writer& out) { out.svarint(time.ns); }
 WallTime read_time(Reader& in) { return {in.svarint()}; }
 
+// An address is its length (0: none) and its bytes.
+void write_address(const std::string& text, Writer& out) {
+  std::array<std::byte, 16> bytes;
+  std::size_t size = 0;
+  if (!text.empty()) {
+    if (inet_pton(AF_INET, text.c_str(), bytes.data()) == 1)
+      size = 4;
+    else if (inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1)
+      size = 16;
+    LAMINA_ASSERT(size > 0);
+  }
+  out.u8(static_cast<std::uint8_t>(size));
+  out.raw(ByteView(bytes).first(size));
+}
+
+std::string read_address(Reader& in) {
+  const std::size_t size = in.u8();
+  if (size == 0 || in.failed()) return {};
+  const ByteView bytes = in.raw(size == 4 || size == 16 ? size : 0);
+  if (bytes.empty()) {
+    in.set_failed();
+    return {};
+  }
+  char text[INET6_ADDRSTRLEN];
+  LAMINA_ASSERT(inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes.data(), text, sizeof text) !=
+                nullptr);
+  return text;
+}
+
+std::uint16_t read_port(Reader& in) { return static_cast<std::uint16_t>(in.varint(65535)); }
+
 Buffer signed_message(RecordType type, ByteView record) {
   Writer out;
   out.text(kDomain);
@@ -85,6 +119,7 @@ std::string_view name_of(RecordType type) {
     case RecordType::target: return "device target";
     case RecordType::lease: return "lease";
     case RecordType::snapshot: return "snapshot";
+    case RecordType::members: return "member list";
   }
   return "unknown";
 }
@@ -294,6 +329,45 @@ Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
   record.report = decode_chunk_refs(in, kRecordMax / ChunkId::kSize);
   record.reported_paths = in.varint();
   return finish(RecordType::snapshot, in, std::move(record));
+}
+
+Buffer encode(const SiteMembers& record) {
+  Writer out;
+  write_head(RecordType::members, out);
+  out.text(record.site);
+  out.varint(record.sequence);
+  write_time(record.issued, out);
+  out.varint(record.members.size());
+  for (const SiteMember& member : record.members) {
+    out.raw(member.device.bytes());
+    write_address(member.address, out);
+    out.varint(member.port);
+    out.varint(member.relay_port);
+  }
+  return out.take();
+}
+
+Result<SiteMembers> parse_members(ByteView bytes) {
+  Reader in(bytes);
+  if (auto good = check_head(RecordType::members, bytes, in); !good)
+    return fail(std::move(good.error()));
+  SiteMembers record;
+  record.site = in.text(kNameMax);
+  record.sequence = in.varint();
+  record.issued = read_time(in);
+  const std::uint64_t count = in.count(DeviceId::kSize + 3);
+  if (count > kMembersMax) in.set_failed();
+  bool ordered = true;
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) {
+    SiteMember member;
+    member.device = in.id<DeviceId>();
+    member.address = read_address(in);
+    member.port = read_port(in);
+    member.relay_port = read_port(in);
+    ordered = ordered && (record.members.empty() || record.members.back().device < member.device);
+    record.members.push_back(std::move(member));
+  }
+  return finish(RecordType::members, in, std::move(record), ordered);
 }
 
 Buffer sign_record(RecordType type, ByteView record, const PrivateKey& key) {

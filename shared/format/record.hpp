@@ -23,6 +23,7 @@ enum class RecordType : std::uint8_t {
   target = 3,        // Signed by the origin's target key.
   lease = 4,         // Signed by the origin's lease key.
   snapshot = 5,      // Not signed: the device's TLS identity and the chunk ids vouch for it.
+  members = 6,       // Signed by the origin's target key.
 };
 std::string_view name_of(RecordType type);
 
@@ -104,6 +105,27 @@ struct LeaseToken {
   bool operator==(const LeaseToken&) const = default;
 };
 
+// A device of a site, as the origin knew it. One that was never heard of has no address.
+struct SiteMember {
+  DeviceId device;
+  std::string address;           // IP address without a port, or empty.
+  std::uint16_t port = 0;        // Of its swarm; 0: it shares nothing.
+  std::uint16_t relay_port = 0;  // Where it takes uploads; 0: nowhere.
+  bool operator==(const SiteMember&) const = default;
+};
+
+constexpr std::size_t kMembersMax = 4096;
+
+// Who belongs to a site: what its devices go by while the origin cannot be reached. A device
+// refuses one of the same site whose sequence is not higher than that of the last it accepted.
+struct SiteMembers {
+  std::string site;
+  std::uint64_t sequence = 0;
+  WallTime issued;
+  std::vector<SiteMember> members;  // Ascending by device; each once.
+  bool operator==(const SiteMembers&) const = default;
+};
+
 struct SnapshotRecord {
   DeviceId device;
   std::uint64_t sequence = 0;  // Rises with every snapshot of a device.
@@ -123,11 +145,13 @@ Buffer encode(const DistributionRecord& record);
 Buffer encode(const DeviceTarget& record);
 Buffer encode(const LeaseToken& record);
 Buffer encode(const SnapshotRecord& record);
+Buffer encode(const SiteMembers& record);  // Addresses must be IP addresses or empty.
 Result<LayerRecord> parse_layer(ByteView bytes);
 Result<DistributionRecord> parse_distribution(ByteView bytes);
 Result<DeviceTarget> parse_target(ByteView bytes);
 Result<LeaseToken> parse_lease(ByteView bytes);
 Result<SnapshotRecord> parse_snapshot(ByteView bytes);
+Result<SiteMembers> parse_members(ByteView bytes);
 
 // The signed envelope of a record made by encode().
 Buffer sign_record(RecordType type, ByteView record, const PrivateKey& key);

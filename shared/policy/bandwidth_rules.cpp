@@ -1,7 +1,5 @@
 #include "shared/policy/bandwidth_rules.hpp"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <charconv>
 #include <set>
@@ -50,59 +48,11 @@ std::optional<std::int64_t> number_of(std::string_view text, std::int64_t max) {
   return value;
 }
 
-// --- subnets
-
-std::optional<Subnet> address_of(std::string_view text) {
-  // A NUL would hide what follows it.
-  if (text.size() > 64 || text.find('\0') != text.npos) return std::nullopt;
-  const std::string terminated(text);
-  Subnet found;
-  if (inet_pton(AF_INET, terminated.c_str(), found.address.data()) == 1) {
-    found.prefix = 32;
-    return found;
-  }
-  if (inet_pton(AF_INET6, terminated.c_str(), found.address.data()) != 1) return std::nullopt;
-  found.v6 = true;
-  found.prefix = 128;
-  return found;
-}
-
-// The address with the bits after `prefix` cleared.
-std::array<std::uint8_t, 16> masked(std::array<std::uint8_t, 16> address, int prefix) {
-  for (int i = 0; i < 16; ++i) {
-    const int kept = std::clamp(prefix - 8 * i, 0, 8);
-    address[static_cast<std::size_t>(i)] &= static_cast<std::uint8_t>(0xff00 >> kept);
-  }
-  return address;
-}
-
-std::string text_of(const Subnet& subnet) {
-  char text[INET6_ADDRSTRLEN] = {};
-  LAMINA_ASSERT(inet_ntop(subnet.v6 ? AF_INET6 : AF_INET, subnet.address.data(), text,
-                          sizeof text) != nullptr);
-  return subnet.prefix == (subnet.v6 ? 128 : 32) ? text
-                                                 : text + ('/' + std::to_string(subnet.prefix));
-}
-
-Result<std::optional<Subnet>> parse_subnet(std::string_view text) {
+Result<std::optional<Subnet>> subnet_or_none(std::string_view text) {
   if (text.empty()) return std::nullopt;
-  const auto slash = text.find('/');
-  auto found = address_of(text.substr(0, slash));
-  if (!found) return wrong(quoted(text) + " is no subnet like 10.1.4.0/24");
-  if (slash == text.npos) return found;
-  const auto prefix = number_of(text.substr(slash + 1), found->prefix);
-  if (!prefix)
-    return wrong(quoted(text) + " needs a prefix of 0 to " + std::to_string(found->prefix) +
-                 " bits");
-  const Subnet subnet{found->v6, masked(found->address, static_cast<int>(*prefix)),
-                      static_cast<int>(*prefix)};
-  if (subnet.address != found->address)
-    return wrong(quoted(text) + " has bits after its prefix; write " + text_of(subnet));
-  return subnet;
-}
-
-bool contains(const Subnet& subnet, const Subnet& address) {
-  return subnet.v6 == address.v6 && masked(address.address, subnet.prefix) == subnet.address;
+  auto subnet = parse_subnet(text);
+  if (!subnet) return fail(std::move(subnet.error()));
+  return *subnet;
 }
 
 // --- the other fields
@@ -245,7 +195,7 @@ Result<BandwidthRule> rule_of(const Fields& fields) {
     else if (!error)
       error = std::move(parsed.error()).in("field '" + std::string(kColumns[column]) + "'");
   };
-  take(0, parse_subnet(fields[0]), rule.subnet);
+  take(0, subnet_or_none(fields[0]), rule.subnet);
   take(1, parse_site(fields[1]), rule.site);
   take(2, parse_kilobytes(fields[2]), rule.download_kb);
   take(3, parse_kilobytes(fields[3]), rule.upload_kb);
@@ -284,7 +234,7 @@ using Applicable = std::vector<const BandwidthRule*>;
 
 Applicable applicable(const BandwidthRules& rules, std::string_view site,
                       std::string_view address) {
-  const auto place = address_of(address);
+  const auto place = parse_address(address);
   Applicable found;
   for (const BandwidthRule& rule : rules)
     if (is_of_site(rule, site) && (!rule.subnet || (place && contains(*rule.subnet, *place))))

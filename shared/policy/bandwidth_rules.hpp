@@ -20,7 +20,6 @@
 // Plain values and pure functions; any thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,16 +27,9 @@
 #include <vector>
 
 #include "shared/base/units.hpp"
+#include "shared/policy/subnet.hpp"
 
 namespace lamina::policy {
-
-// A network of IPv4 or IPv6, or one address of it.
-struct Subnet {
-  bool v6 = false;
-  std::array<std::uint8_t, 16> address{};  // IPv4: the first four. Zero after the prefix.
-  int prefix = 0;                          // In bits.
-  auto operator<=>(const Subnet&) const = default;
-};
 
 // Minutes since Monday 00:00, local time.
 inline constexpr int kMinutesPerDay = 24 * 60;

@@ -32,12 +32,20 @@ void fields(A& a, PublishReply& m) {
   a("layer", m.layer);
 }
 template <class A>
+void fields(A& a, SiteNetworks& m) {
+  a("subnets", m.subnets, kNetworksMax);
+  a("publics", m.publics, kNetworksMax);
+  a("automatic", m.automatic);
+  a("enforce", m.enforce);
+}
+template <class A>
 void fields(A& a, SiteInfo& m) {
   a("name", m.name, 128);
   a("subnet", m.subnet, 64);
   a("devices", m.devices);
   a("lease_holder", m.lease_holder);
   a("appoint", m.appoint);
+  a("networks", m.networks);
 }
 template <class A>
 void fields(A& a, SiteList& m) {
@@ -47,6 +55,7 @@ template <class A>
 void fields(A& a, SiteRequest& m) {
   a("name", m.name, 128);
   a("subnet", m.subnet, 64);
+  a("networks", m.networks);
 }
 template <class A>
 void fields(A& a, SiteSavings& m) {
@@ -102,6 +111,11 @@ void fields(A& a, DeviceInfo& m) {
   a("last_report", m.last_report);
   a("bytes", m.bytes);
   a("disk", m.disk);
+  a("swarm_port", m.swarm_port);
+  a("relay_port", m.relay_port);
+  a("public_address", m.public_address, 64);
+  a("placed", m.placed, 16);
+  a("waiting", m.waiting, 1024);
 }
 template <class A>
 void fields(A& a, TransactionList& m) {
@@ -219,6 +233,7 @@ std::string to_json(const AlertInfo& message) { return write_message(message); }
 std::string to_json(const AlertList& message) { return write_message(message); }
 std::string to_json(const TransactionList& message) { return write_message(message); }
 std::string to_json(const SiteRequest& message) { return write_message(message); }
+std::string to_json(const SiteNetworks& message) { return write_message(message); }
 std::string to_json(const AppointRequest& message) { return write_message(message); }
 std::string to_json(const RuleSet& message) { return write_message(message); }
 std::string to_json(const DeviceInfo& message) { return write_message(message); }
@@ -263,6 +278,9 @@ Result<AlertList> parse_alert_list(std::string_view text) {
 }
 Result<TransactionList> parse_transaction_list(std::string_view text) {
   return read_message<TransactionList>(text, "transaction list");
+}
+Result<SiteNetworks> parse_site_networks(std::string_view text) {
+  return read_message<SiteNetworks>(text, "networks of a site");
 }
 Result<SiteRequest> parse_site_request(std::string_view text) {
   return read_message<SiteRequest>(text, "site request");

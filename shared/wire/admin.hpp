@@ -42,6 +42,17 @@ struct PublishReply {
   LayerInfo layer;
 };
 
+// By which networks devices are known to be at a site: one is there when the origin sees it come
+// from one of `publics` and its own address is in one of `subnets`.
+struct SiteNetworks {
+  std::vector<std::string> subnets;  // CIDR or address; each list at most kNetworksMax.
+  std::vector<std::string> publics;
+  bool automatic = false;  // Devices that are there are placed here by themselves.
+  bool enforce = false;    // Devices placed by hand or token must be there too.
+  bool operator==(const SiteNetworks&) const = default;
+};
+inline constexpr std::size_t kNetworksMax = 64;
+
 struct SiteInfo {
   std::string name;
   std::string subnet;  // CIDR, or empty.
@@ -49,6 +60,7 @@ struct SiteInfo {
   std::optional<DeviceId> lease_holder;
   // false: no device is made the site's reflector by itself. Absent: true.
   std::optional<bool> appoint;
+  std::optional<SiteNetworks> networks = std::nullopt;  // Absent: it has none.
 };
 struct SiteList {
   std::vector<SiteInfo> sites;
@@ -56,6 +68,7 @@ struct SiteList {
 struct SiteRequest {  // POST /v1/sites
   std::string name;
   std::string subnet;
+  std::optional<SiteNetworks> networks = std::nullopt;  // As POST /v1/sites/{name}/networks.
 };
 
 // What a site received within the last `days` days, today (UTC) included: `lan_bytes` from its own
@@ -112,8 +125,15 @@ struct DeviceInfo {
   std::int64_t missing_bytes = 0;
   std::optional<std::vector<LayerState>> layers;  // As it said in its last poll.
   std::optional<Report> last_report;
-  std::optional<ByteCounts> bytes;  // As it said in its last poll; no number ever shrinks.
-  std::optional<DiskSpace> disk;    // As it said in a poll since the origin started.
+  std::optional<ByteCounts> bytes;          // As it said in its last poll; no number ever shrinks.
+  std::optional<DiskSpace> disk;            // As it said in a poll since the origin started.
+  std::optional<std::uint16_t> swarm_port;  // Where peers reach it; as it said in its last poll.
+  std::optional<std::uint16_t> relay_port;  // Likewise for uploads.
+  std::optional<std::string> public_address;  // From where its last poll came.
+  // How it came to its site: "hand", "token" or "network". Absent: by hand or token.
+  std::optional<std::string> placed;
+  // Why the site is closed to it, or why it is in none, and the next step. Absent: it is not.
+  std::optional<std::string> waiting;
 };
 struct DeviceList {
   std::vector<DeviceInfo> devices;
@@ -125,7 +145,7 @@ struct TransactionList {
   std::vector<Report> transactions;
 };
 struct PlaceRequest {  // POST /v1/devices/{id}/assign
-  std::string site;
+  std::string site;    // Empty: by its network from now on.
 };
 
 // POST /v1/assignments: exactly one of site and devices; layers as "name:version", base first; the
@@ -227,6 +247,7 @@ std::string to_json(const SavingsList& message);
 std::string to_json(const AlertInfo& message);
 std::string to_json(const AlertList& message);
 std::string to_json(const SiteRequest& message);
+std::string to_json(const SiteNetworks& message);
 std::string to_json(const AppointRequest& message);
 std::string to_json(const RuleSet& message);
 std::string to_json(const DeviceInfo& message);
@@ -255,6 +276,7 @@ Result<SavingsList> parse_savings_list(std::string_view text);
 Result<AlertInfo> parse_alert_info(std::string_view text);
 Result<AlertList> parse_alert_list(std::string_view text);
 Result<SiteRequest> parse_site_request(std::string_view text);
+Result<SiteNetworks> parse_site_networks(std::string_view text);
 Result<AppointRequest> parse_appoint_request(std::string_view text);
 Result<RuleSet> parse_rule_set(std::string_view text);
 Result<DeviceInfo> parse_device_info(std::string_view text);

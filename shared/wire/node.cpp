@@ -51,6 +51,7 @@ void fields(A& a, PollRequest& m) {
   a("relay_port", m.relay_port);
   a("relayed", m.relayed, kRelayedMax);
   a("handed", m.handed);
+  a("members_sequence", m.members_sequence);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -91,6 +92,8 @@ void fields(A& a, PollReply& m) {
   a("next_wait_ms", m.next_wait_ms);
   a("relay_key", m.relay_key, 32);
   a("handed", m.handed, 32);
+  a("members", m.members);
+  a("waiting", m.waiting, 1024);
 }
 template <class A>
 void fields(A& a, LeaseRequest& m) {

@@ -95,6 +95,8 @@ struct PollRequest {
   std::optional<std::uint16_t> relay_port = std::nullopt;
   std::optional<std::vector<RelayedSnapshot>> relayed = std::nullopt;
   std::optional<HandedSnapshot> handed = std::nullopt;
+  // The sequence of the signed member list that it holds. Absent: it wants none.
+  std::optional<std::uint64_t> members_sequence = std::nullopt;
 };
 
 struct Peer {
@@ -140,6 +142,10 @@ struct PollReply {
   std::optional<Buffer> relay_key = std::nullopt;  // What parcels are sealed for: X25519, 32 bytes.
   // Of the handed snapshot: "protected", "at the site", "refused" or "unknown".
   std::optional<std::string> handed = std::nullopt;
+  // The signed member list of the site (format::SiteMembers), when it is another than the known.
+  std::optional<Buffer> members = std::nullopt;
+  // Why the device is in no site now, and the next step. Absent: it is in one.
+  std::optional<std::string> waiting = std::nullopt;
 };
 
 // POST /v1/node/lease, by the holder, each second. `refused` (403) when the epoch is not current.

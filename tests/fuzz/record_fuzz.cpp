@@ -25,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   same_bytes(format::parse_target(input), input);
   same_bytes(format::parse_lease(input), input);
   same_bytes(format::parse_snapshot(input), input);
-  for (int type = 1; type <= 5; ++type)
+  same_bytes(format::parse_members(input), input);
+  for (int type = 1; type <= 6; ++type)
     LAMINA_ASSERT(!format::open_record(static_cast<format::RecordType>(type), input, {}));
   return 0;
 }

@@ -351,6 +351,58 @@ TEST_CASE("agent: after a restart it goes on with the target it had", "[node]") 
   CHECK(bench.all<Agent::FetchRecords>().size() == 1);
 }
 
+TEST_CASE("agent: after a restart without the origin it shares with the site it was in", "[node]") {
+  Bench bench;
+  const wire::Peer peer{other, "10.0.0.2", 8444, std::nullopt};
+  bench.memory.site = {peer};
+  bench.memory.target = bench.target(3, {base});
+  bench.start();
+  bench.at(0s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::MeetPeers>().size() == 1);
+  CHECK(bench.all<Agent::MeetPeers>()[0].peers == std::vector{peer});
+  CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+  bench.at(1s, Agent::RecordsFetched{base, 100_MiB});
+  CHECK(bench.all<Agent::Join>().size() == 1);
+  bench.at(20s, Agent::PollFailed{Agent::PollKind::waiting, 0});
+  CHECK(bench.all<Agent::MeetPeers>().empty());
+  CHECK(bench.agent->reason(base) == "lan-peer");
+  bench.at(30s, Agent::LayerComplete{base});
+  bench.at(31s, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+}
+
+TEST_CASE("agent: peers that the site finds count while the origin does not answer", "[node]") {
+  Bench bench;
+  const wire::Peer before{other, "10.0.0.2", 8444, std::nullopt};
+  const wire::Peer after{other, "10.0.0.3", 8444, std::nullopt};
+  bench.memory.site = {before};
+  bench.start();
+  bench.at(0s, Agent::PeersFound{{after}});
+  REQUIRE(bench.all<Agent::MeetPeers>().size() == 2);
+  CHECK(bench.all<Agent::MeetPeers>()[1].peers == std::vector{after});
+
+  auto polled = Bench::assigned();
+  polled.reply.site = wire::SiteView{.name = "s", .version = 1, .peers = {before}};
+  bench.at(1s, polled);
+  REQUIRE(bench.all<Agent::MeetPeers>().size() == 1);
+  bench.at(2s, Agent::PeersFound{{after}});
+  CHECK(bench.all<Agent::MeetPeers>().empty());
+}
+
+TEST_CASE("agent: a device in no site any more meets nobody and gives the lease up", "[node]") {
+  Bench bench;
+  bench.fetching();
+  auto polled = Bench::leased(1);
+  polled.reply.site->peers = {{other, "10.0.0.2", 8444, std::nullopt}};
+  bench.at(3s, polled);
+  CHECK(bench.agent->leads());
+  bench.at(4s, Agent::Polled{});
+  REQUIRE(bench.all<Agent::MeetPeers>().size() == 1);
+  CHECK(bench.all<Agent::MeetPeers>()[0].peers.empty());
+  CHECK(bench.all<Agent::Resign>().size() == 1);
+  CHECK(bench.agent->reason(base) == "waiting-for-site");
+}
+
 TEST_CASE("agent: without a budget the line is left to the site's holder", "[node]") {
   Bench bench;
   bench.fetching_with(format::WanBudget::never, 0);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "node/net/site_fetch.hpp"
 #include "shared/swarm/piece_map.hpp"
 #include "tests/support/swarm.hpp"
 
@@ -23,8 +24,9 @@ struct Bench {
     sent.torrent = swarm.torrent.bytes;
     distribute(id, swarm.torrent.id, origin);
   }
-  void distribute(const LayerId& layer, const TorrentId& torrent, const PrivateKey& key) {
-    format::DistributionRecord record{.layer = layer, .sequence = 1, .torrent = torrent};
+  void distribute(const LayerId& layer, const TorrentId& torrent, const PrivateKey& key,
+                  std::uint64_t sequence = 1) {
+    format::DistributionRecord record{.layer = layer, .sequence = sequence, .torrent = torrent};
     record.packs = swarm.packs;
     std::ranges::sort(record.packs, {}, &format::DistributedPack::id);
     sent.distribution =
@@ -63,7 +65,7 @@ TEST_CASE("layer files: what was checked is kept and read again", "[node]") {
   CHECK(files->name == "os 1.0");
   CHECK(files->size().count == static_cast<std::int64_t>(bench.swarm.size));
   CHECK(load_layer(bench.state, bench.id, bench.keys).error().kind() == ErrorKind::not_found);
-  REQUIRE(keep_layer(bench.state, bench.id, bench.sent));
+  REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));
   const auto loaded = load_layer(bench.state, bench.id, bench.keys);
   REQUIRE(loaded);
   CHECK(loaded->torrent == files->torrent);
@@ -101,6 +103,40 @@ TEST_CASE("layer files: what somebody else signed, or says of another layer, is 
   }
 }
 
+TEST_CASE("layer files: an older distribution does not take a newer one's place", "[node]") {
+  Bench bench;
+  bench.distribute(bench.id, bench.swarm.torrent.id, bench.origin, 5);
+  REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));
+  REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));  // The same is no older one.
+  const Buffer newest = bench.sent.distribution;
+  bench.distribute(bench.id, bench.swarm.torrent.id, bench.origin, 4);
+  const auto kept = keep_layer(bench.state, bench.id, bench.sent, bench.keys);
+  REQUIRE_FALSE(kept);
+  CHECK(kept.error().kind() == ErrorKind::refused);
+  CHECK(read_envelope(bench.state, bench.id, "distribution", bench.keys).value() == newest);
+}
+
+TEST_CASE("layer files: what is kept is handed on by its path, and nothing else is", "[node]") {
+  Bench bench;
+  REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));
+  REQUIRE(os::write_file(bench.state.records() + "/target", to_buffer("target")));
+  const auto page = [&](const std::string& path) {
+    return site_page(bench.state, bench.keys, to_buffer("list"), path);
+  };
+  CHECK(page(std::string(kMembersPage)).value() == to_buffer("list"));
+  CHECK(page(layer_page(bench.id, "record")).value() == bench.sent.record);
+  CHECK(page(layer_page(bench.id, "distribution")).value() == bench.sent.distribution);
+  CHECK(page(layer_page(bench.id, "torrent")).value() == bench.sent.torrent);
+  for (const std::string& path :
+       {layer_page(bench.id, ""), layer_page(bench.id, "../target"), layer_page({}, "record"),
+        "/v1/site/layers/" + bench.id.hex(), std::string("/v1/site/layers/../records/target"),
+        std::string("/v1/site/"), std::string("/")}) {
+    INFO(path);
+    CHECK_FALSE(page(path));
+  }
+  CHECK_FALSE(site_page(bench.state, bench.keys, {}, std::string(kMembersPage)));
+}
+
 TEST_CASE("layer files: damaged packs count as missing", "[node]") {
   Bench bench;
   const auto files = check_layer(bench.id, bench.sent, bench.keys).value();
@@ -119,7 +155,7 @@ TEST_CASE("layer files: damaged packs count as missing", "[node]") {
 
 TEST_CASE("layer files: what no layer needs is removed", "[node]") {
   Bench bench;
-  REQUIRE(keep_layer(bench.state, bench.id, bench.sent));
+  REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));
   REQUIRE(os::write_file(bench.state.records() + "/target", to_buffer("target")));
   const auto files = load_layer(bench.state, bench.id, bench.keys).value();
   for (const auto& pack : files.packs) bench.fetch(pack);

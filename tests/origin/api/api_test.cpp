@@ -1,5 +1,6 @@
 #include "origin/api/api.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "shared/format/record.hpp"
@@ -171,6 +172,150 @@ TEST_CASE("api: a device's own address is an IP address or nothing", "[origin]")
     CHECK(status(bad) == 400);
   CHECK(status(std::string("10.0.0.2\0x", 10)) == 400);
   CHECK(bench.catalog.device(id)->lan_address == "fd00::2");
+}
+
+TEST_CASE("api: the signed member list comes when it changed, not with every lease", "[origin]") {
+  Bench bench;
+  bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""}));
+  const DeviceId ann = bench.enrol("shop"), bob = bench.enrol("shop");
+  const auto poll = [&](int t, const DeviceId& id, std::optional<std::uint64_t> known,
+                        const std::string& address, bool wants = false) {
+    wire::PollRequest request{.lan_address = address, .swarm_port = 8444};
+    request.members_sequence = known;
+    if (wants) request.wants = {{LayerId::parse(std::string(64, '1')).value(), 100}};
+    const auto response = bench.ask(t, bench.as(id, "/v1/node/poll", wire::to_json(request)));
+    return wire::parse_poll_reply(response.body).value();
+  };
+  const auto list_of = [&](const wire::PollReply& reply) {
+    const PublicKey key = bench.key.public_key();
+    const auto opened =
+        format::open_record(format::RecordType::members, reply.members.value(), std::span(&key, 1));
+    return format::parse_members(opened.value().record).value();
+  };
+  const auto first = list_of(poll(2, ann, 0, "10.0.0.1"));
+  CHECK(first.site == "shop");
+  CHECK(first.members.size() == 2);
+  CHECK_FALSE(poll(3, ann, std::nullopt, "10.0.0.1").members);  // An older program asks for none.
+
+  const auto second = list_of(poll(10, bob, first.sequence, "10.0.0.2"));
+  CHECK(second.sequence > first.sequence);
+  const auto leased = poll(20, ann, second.sequence, "10.0.0.1", true);
+  CHECK(leased.lease);
+  CHECK_FALSE(leased.members);
+  // A device that does not know its address yet keeps the one that it had.
+  CHECK_FALSE(poll(30, ann, second.sequence, "").members);
+
+  // One that does not keep the list is told at once only once: it must not ask in a spin.
+  wire::PollRequest stubborn{
+      .site_version = poll(31, ann, second.sequence, "10.0.0.1").site->version,
+      .lan_address = "10.0.0.1",
+      .swarm_port = 8444,
+      .wait_ms = 10'000};
+  stubborn.members_sequence = first.sequence;
+  const auto ask_again = [&](int t) {
+    return bench.send(t, bench.as(ann, "/v1/node/poll", wire::to_json(stubborn)))->response;
+  };
+  CHECK(ask_again(32));
+  CHECK_FALSE(ask_again(33));
+
+  REQUIRE(bench.admin("POST", "/v1/devices/" + bob.hex() + "/reject", "{}", 40).status == 200);
+  const auto third = list_of(poll(41, ann, second.sequence, "10.0.0.1"));
+  REQUIRE(third.members.size() == 1);
+  CHECK(third.members[0].device == ann);
+}
+
+namespace {
+
+// Polls of devices that are somewhere.
+struct Networks : Bench {
+  wire::PollReply poll_from(int t, const DeviceId& id, const std::string& public_address,
+                            const std::string& lan_address) {
+    auto request =
+        as(id, "/v1/node/poll",
+           wire::to_json(wire::PollRequest{.lan_address = lan_address, .swarm_port = 8444}));
+    request.peer.address = public_address;
+    return wire::parse_poll_reply(ask(t, std::move(request)).body).value();
+  }
+  int set(const std::string& site, const wire::SiteNetworks& networks) {
+    return admin("POST", "/v1/sites/" + site + "/networks", wire::to_json(networks)).status;
+  }
+  wire::DeviceInfo info(const DeviceId& id) {
+    return wire::parse_device_info(admin("GET", "/v1/devices/" + id.hex()).body).value();
+  }
+  bool audited(const std::string& action, const DeviceId& id) {
+    const auto log = catalog.audit_log(100).value();
+    return std::ranges::any_of(log.entries, [&](const auto& entry) {
+      return entry.action == action && entry.object == "device:" + id.hex();
+    });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("api: a device is placed by its network, roams, waits in a strange one, and is back",
+          "[origin]") {
+  Networks bench;
+  for (const char* site : {"north", "south"})
+    bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{site, ""}));
+  const DeviceId id = bench.enrol(""), peer = bench.enrol("north");
+  CHECK(bench.poll_from(2, peer, "203.0.113.7", "192.168.1.9").status ==
+        wire::DeviceStatus::assigned);
+  CHECK(bench.poll_from(2, id, "203.0.113.7", "192.168.1.5").waiting->find("device assign") !=
+        std::string::npos);
+
+  REQUIRE(bench.set("north", {{"192.168.1.0/24"}, {"203.0.113.7"}, true, false}) == 200);
+  REQUIRE(bench.set("south", {{"192.168.1.0/24"}, {"198.51.100.0/28"}, true, false}) == 200);
+  auto reply = bench.poll_from(3, id, "203.0.113.7", "192.168.1.5");
+  CHECK(reply.status == wire::DeviceStatus::assigned);
+  REQUIRE(reply.site);
+  CHECK(reply.site->name == "north");
+  CHECK(reply.site->peers.size() == 1);
+  CHECK(bench.info(id).placed == "network");
+  CHECK(bench.audited("device.place", id));
+
+  reply = bench.poll_from(4, id, "::ffff:198.51.100.3", "192.168.1.5");
+  CHECK(reply.site->name == "south");
+  CHECK(bench.poll_from(4, peer, "203.0.113.7", "192.168.1.9").site->peers.empty());
+
+  reply = bench.poll_from(5, id, "192.0.2.1", "192.168.1.5");
+  CHECK(reply.status == wire::DeviceStatus::pending);
+  CHECK_FALSE(reply.site);
+  CHECK_FALSE(reply.lease);
+  CHECK(reply.waiting->find("192.0.2.1") != std::string::npos);
+  CHECK(bench.info(id).waiting == reply.waiting);
+  CHECK(bench.audited("device.wait", id));
+  CHECK(bench.ask(5, bench.as(id, "/v1/node/lease", wire::to_json(wire::LeaseRequest{}))).status ==
+        403);
+  // Before its first answer in a new network it does not know its address: nothing opens.
+  CHECK(bench.poll_from(6, id, "198.51.100.3", "").status == wire::DeviceStatus::pending);
+
+  reply = bench.poll_from(7, id, "198.51.100.3", "192.168.1.5");
+  CHECK(reply.site->name == "south");
+  CHECK_FALSE(bench.info(id).waiting);
+}
+
+TEST_CASE("api: a site that keeps to its networks shuts its devices out elsewhere", "[origin]") {
+  Networks bench;
+  bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"vault", ""}));
+  const DeviceId id = bench.enrol("vault");
+  CHECK(bench.info(id).placed == "token");
+  // Both kinds of networks, and well formed ones, or none.
+  CHECK(bench.set("vault", {{"10.9.0.0/16"}, {}, false, true}) == 403);
+  CHECK(bench.set("vault", {{"10.9.0.1/16"}, {"203.0.113.9"}, false, true}) == 400);
+  REQUIRE(bench.set("vault", {{"10.9.0.0/16"}, {"203.0.113.9"}, false, true}) == 200);
+  CHECK(bench.poll_from(2, id, "203.0.113.9", "10.9.0.4").site);
+  CHECK(bench.poll_from(3, id, "203.0.113.9", "10.8.0.4").status == wire::DeviceStatus::pending);
+  CHECK(bench.info(id).site == "vault");
+  CHECK(bench.poll_from(4, id, "203.0.113.9", "10.9.0.5").site);
+
+  // By its network from now on: this site takes nobody by itself.
+  REQUIRE(bench
+              .admin("POST", "/v1/devices/" + id.hex() + "/assign",
+                     wire::to_json(wire::PlaceRequest{""}), 5)
+              .status == 200);
+  CHECK(bench.poll_from(5, id, "203.0.113.9", "10.9.0.5").status == wire::DeviceStatus::pending);
+  REQUIRE(bench.set("vault", {{"10.9.0.0/16"}, {"203.0.113.9"}, true, true}) == 200);
+  CHECK(bench.poll_from(6, id, "203.0.113.9", "10.9.0.5").site);
 }
 
 TEST_CASE("api: a waiting poll is answered by an assignment with the signed target", "[origin]") {

@@ -48,6 +48,14 @@ inline format::LeaseToken lease() {
           .epoch = 3,
           .expires = {1'772'366'405'000'000'000}};
 }
+inline format::SiteMembers members() {
+  return {.site = "north",
+          .sequence = 7,
+          .issued = {1'772'366'400'000'000'000},
+          .members = {{id<DeviceId>(0x77), "10.1.0.7", 8444, 8445},
+                      {id<DeviceId>(0x78), "2001:db8::1", 8444, 0},
+                      {id<DeviceId>(0x79), "", 0, 0}}};
+}
 inline format::SnapshotRecord snapshot() {
   return {.device = id<DeviceId>(0x77),
           .sequence = 2,

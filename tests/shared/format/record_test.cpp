@@ -48,6 +48,28 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(samples::target(), parse_target);
   check_record(samples::lease(), parse_lease);
   check_record(samples::snapshot(), parse_snapshot);
+  check_record(samples::members(), parse_members);
+}
+
+TEST_CASE("record: a member list names each device once, in order", "[format]") {
+  SiteMembers list = samples::members();
+  list.members[1].device = list.members[0].device;
+  CHECK_FALSE(parse_members(encode(list)));
+  std::swap(list.members[0], list.members[2]);
+  CHECK_FALSE(parse_members(encode(list)));
+}
+
+TEST_CASE("record: a member list holds so many devices and no more", "[format]") {
+  SiteMembers list{.site = "north", .sequence = 1, .issued = {}, .members = {}};
+  for (std::uint32_t i = 0; i <= kMembersMax; ++i) {
+    std::array<std::byte, DeviceId::kSize> bytes{};
+    bytes[0] = std::byte(i >> 8);
+    bytes[1] = std::byte(i);
+    list.members.push_back({DeviceId(bytes), "", 0, 0});
+  }
+  CHECK_FALSE(parse_members(encode(list)));
+  list.members.pop_back();
+  CHECK(parse_members(encode(list)));
 }
 
 TEST_CASE("record: one type does not pass for another", "[format]") {

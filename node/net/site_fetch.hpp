@@ -1,0 +1,39 @@
+// SiteFetch: signed data of the catalogue that another device of the site has, fetched from its
+// relay's door while the origin cannot be reached.
+//
+// What comes is whatever the other one sends: the caller verifies it, as if a stranger had sent it.
+// Loop thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "node/net/layer_files.hpp"
+#include "node/net/relay.hpp"
+
+namespace lamina::node {
+
+// The paths below a relay's door. The answer is the bytes, or 404.
+inline constexpr std::string_view kMembersPage = "/v1/site/members";
+std::string layer_page(const LayerId& layer, const char* part);  // "record", "distribution", ...
+// What this device hands on for such a path: `not_found` when it has nothing there.
+Result<Buffer> site_page(const StateDirectory& state, const TrustedKeys& keys,
+                         const Buffer& members, const std::string& path);
+
+class SiteFetch {
+ public:
+  template <class T>
+  using Then = std::function<void(Result<T>)>;
+
+  explicit SiteFetch(net::Loop& loop) : loop_(loop) {}
+
+  // By this device, whose certificate it shows. `then` is called once, from the loop.
+  void members(const SwarmIdentity& identity, const wire::Peer& from, Then<Buffer> then);
+  void layer(const SwarmIdentity& identity, const wire::Peer& from, const LayerId& layer,
+             Then<LayerEnvelopes> then);
+
+ private:
+  net::Loop& loop_;
+};
+
+}  // namespace lamina::node
