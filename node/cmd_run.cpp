@@ -6,6 +6,7 @@
 #include "reflector/reflector.hpp"
 #include "shared/base/log.hpp"
 #include "shared/net/https_client.hpp"
+#include "shared/os/line_file.hpp"
 
 namespace lamina::node {
 namespace {
@@ -21,6 +22,9 @@ class ReflectorSwarm : public LayerSwarm {
   }
   void leave(const LayerId& layer) override { reflector_->leave(layer); }
   Status meet(const std::vector<wire::Peer>& peers) override { return reflector_->meet(peers); }
+  Status configure(const Serving& serving) override {
+    return reflector_->configure({serving.serves, serving.connections_max, serving.networks});
+  }
   Status lead(const Lease& lease) override {
     return reflector_->lead({.epoch = lease.epoch,
                              .token = lease.token,
@@ -38,10 +42,12 @@ class ReflectorSwarm : public LayerSwarm {
     const auto sources = reflector_->sources();
     return {sources.lan, sources.origin, sources.https, sources.sent};
   }
+  Bytes sent(const LayerId& layer) const override { return reflector_->sent(layer); }
   std::vector<PeerBytes> lan_peers() const override {
     std::vector<PeerBytes> list;
     for (auto& peer : reflector_->lan_peers())
-      list.push_back({std::move(peer.connection), std::move(peer.address), peer.received});
+      list.push_back({std::move(peer.connection), std::move(peer.address), peer.received, peer.sent,
+                      peer.is_whole});
     return list;
   }
 
@@ -61,8 +67,8 @@ LayerSwarm::Event event_of(const reflector::Event& event) {
 }
 
 StartSwarm reflector_swarm(net::Loop& loop, const StateDirectory& state, const DeviceId& device,
-                           const RunOptions& options) {
-  return [&loop, state, device, options](
+                           const RunOptions& options, policy::DecisionLog* record) {
+  return [&loop, state, device, options, record](
              const LayerSwarm::Identity& identity, std::shared_ptr<swarm::PieceSource> ranges,
              LayerSwarm::OnEvent on_event) -> Result<std::unique_ptr<LayerSwarm>> {
     auto started = reflector::Reflector::start(
@@ -73,26 +79,14 @@ StartSwarm reflector_swarm(net::Loop& loop, const StateDirectory& state, const D
          .identity = {identity.certificate_pem, identity.key_pem},
          .wan_receive_max = options.wan_receive_max,
          .source = std::move(ranges),
-         .transport = {.only = options.wan_transport}},
+         .transport = {.only = options.wan_transport},
+         .record = record},
         [on_event = std::move(on_event)](const reflector::Event& event) {
           on_event(event_of(event));
         });
     if (!started) return fail(std::move(started.error()));
     return std::make_unique<ReflectorSwarm>(std::move(*started));
   };
-}
-
-Status give_up_root(const std::string& asked, const std::string& enrolled) {
-  if (!os::is_root()) return Done{};
-  const std::string& name = asked.empty() ? enrolled : asked;
-  if (name.empty())
-    return fail(ErrorKind::invalid,
-                "the network process does not run as root: name its user with --user");
-  auto user = os::find_user(name);
-  if (!user) return fail(std::move(user.error()));
-  if (user->uid == 0)
-    return fail(ErrorKind::invalid, "the network process does not run as root: --user " + name);
-  return os::become(*user);
 }
 
 Result<std::optional<Relay::Options>> relay_options(const RunOptions& options,
@@ -127,6 +121,19 @@ Result<std::optional<Beacons::Options>> beacon_options(const RunOptions& options
 
 }  // namespace
 
+Status give_up_root(const std::string& asked, const std::string& enrolled) {
+  if (!os::is_root()) return Done{};
+  const std::string& name = asked.empty() ? enrolled : asked;
+  if (name.empty())
+    return fail(ErrorKind::invalid,
+                "the network process does not run as root: name its user with --user");
+  auto user = os::find_user(name);
+  if (!user) return fail(std::move(user.error()));
+  if (user->uid == 0)
+    return fail(ErrorKind::invalid, "the network process does not run as root: --user " + name);
+  return os::become(*user);
+}
+
 Status run_network(const StateDirectory& state, const RunOptions& options) {
   auto config = read_config(state);
   if (!config) return fail(std::move(config.error()));
@@ -137,14 +144,25 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   if (!relay) return fail(std::move(relay.error()));
   auto beacons = beacon_options(options, *place);
   if (!beacons) return fail(std::move(beacons.error()));
+  std::optional<os::LineFile> lines;
+  std::optional<policy::DecisionLog> decisions;
+  if (!options.record.empty()) {
+    auto created = os::LineFile::create(options.record, options.record_max);
+    if (!created) return fail(std::move(created.error()).in("--record"));
+    lines.emplace(std::move(*created));
+    decisions.emplace([&lines](std::string_view text) { lines->add(text); });
+  }
   net::Loop loop;
   Service::Options service_options{.swarm_port = place->port};
   service_options.fitness.user_allows = options.serves;
+  service_options.fitness.metered = options.metered;
   service_options.uploads.relay = std::move(*relay);
   service_options.beacons = *beacons;
+  service_options.cache_limit = options.cache_limit;
   service_options.limits.sync_interval = options.sync_interval;
-  auto service = Service::start(loop, state, service_options,
-                                reflector_swarm(loop, state, config->device, options));
+  auto service = Service::start(
+      loop, state, service_options,
+      reflector_swarm(loop, state, config->device, options, decisions ? &*decisions : nullptr));
   if (!service) return fail(std::move(service.error()));
   loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
   loop.run();

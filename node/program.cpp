@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "node/cmd_cache.hpp"
 #include "node/cmd_run.hpp"
 #include "node/net/enrol.hpp"
 #include "node/net/node_metrics.hpp"
@@ -35,7 +36,10 @@ struct CommandLine {
   std::string wan_transport = "auto";
   std::string sync_interval;
   std::string relay_space;
+  std::string cache_limit;
+  std::string record_max;
   bool until_protected = false;
+  CacheCommand cache;
 };
 
 Bytes bytes_in(const json& object, const char* key) { return {object.value(key, std::int64_t{0})}; }
@@ -76,6 +80,21 @@ std::string line_text(const json& line) {
   }
   const std::string until = line.value("changes_at_local", "");
   return until.empty() ? text : text + ", until " + until;
+}
+
+// What the device does for its site, as an administrator settled it.
+template <class Row>
+void reflector_rows(const json& reflector, const Row& row) {
+  const json& cache = reflector["cache"];
+  row("for the site", reflector.value("mode", "") + ", " +
+                          std::to_string(reflector.value("peers_served", 0)) + " peers served, " +
+                          std::to_string(reflector.value("peers_waiting", 0)) + " waiting");
+  std::string text = to_text(bytes_in(cache, "bytes")) + " of " +
+                     to_text(bytes_in(cache, "limit_bytes")) + ", " +
+                     to_text(bytes_in(cache, "kept_bytes")) + " kept for the site";
+  if (bytes_in(cache, "over_bytes").count > 0)
+    text += "; its own layers are " + to_text(bytes_in(cache, "over_bytes")) + " over the limit";
+  row("cache", text);
 }
 
 void print_status(const json& status, std::ostream& out) {
@@ -123,6 +142,7 @@ void print_status(const json& status, std::ostream& out) {
                         " from the origin's seeders, " +
                         to_text(bytes_in(status["bytes"], "from_origin_https")) + " from its API");
   row("line", line_text(status.value("line", json::object())));
+  if (status.contains("reflector")) reflector_rows(status["reflector"], row);
   row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
   if (status.contains("at_site"))
@@ -204,6 +224,16 @@ Status run(CommandLine& line) {
     if (!space) return fail(std::move(space.error()).in("--relay-space"));
     line.run.relay_space = *space;
   }
+  if (!line.record_max.empty()) {
+    auto most = parse_bytes(line.record_max);
+    if (!most) return fail(std::move(most.error()).in("--record-max"));
+    line.run.record_max = *most;
+  }
+  if (!line.cache_limit.empty()) {
+    auto limit = parse_bytes(line.cache_limit);
+    if (!limit) return fail(std::move(limit.error()).in("--cache"));
+    line.run.cache_limit = *limit;
+  }
   if (!line.sync_interval.empty()) {
     auto interval = parse_duration(line.sync_interval);
     if (!interval) return fail(std::move(interval.error()).in("--sync-interval"));
@@ -251,6 +281,30 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       "--protected", line.until_protected,
       "wait until the origin has it, also when a device of the site passes it on");
   auto* revert_command = command("revert", "undo the last apply", "revert");
+  auto* cache_command =
+      app.add_subcommand("cache", "layers to and from a disk, for a site behind a very thin line");
+  cache_command->require_subcommand(1);
+  cache_command->footer("Example: lamina-node cache import --from /media/disk");
+  auto* export_command = cache_command->add_subcommand(
+      "export", "write a layer that is whole in the cache to a directory");
+  export_command->footer("Example: lamina-node cache export --layer debian:12.11 --to /media/disk");
+  export_command->add_option("--layer", line.cache.layer, "NAME:VERSION or the layer's id")
+      ->required();
+  export_command->add_option("--to", line.cache.directory, "made if it is missing; may hold others")
+      ->required();
+  auto* import_command = cache_command->add_subcommand(
+      "import", "verify the layers in a directory and take them into the cache");
+  import_command->footer(
+      "What is foreign or damaged is named and left out (exit code 6); what is here already is "
+      "not\n"
+      "copied. A running node shares it at once.\n"
+      "Example: lamina-node cache import --from /media/disk");
+  import_command->add_option("--from", line.cache.directory, "what an export wrote")->required();
+  for (CLI::App* transfer : {export_command, import_command}) {
+    transfer->add_option("--state", line.state, "the node's state directory")
+        ->capture_default_str();
+    transfer->add_flag("--json", line.cache.as_json, "print JSON records");
+  }
   for (CLI::App* json_command : {enroll_command, status_command, sync_command, revert_command})
     json_command->add_flag("--json", line.as_json, "print a JSON record");
 
@@ -285,6 +339,9 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   run_command->add_flag_callback(
       "--no-serve", [&line] { line.run.serves = false; },
       "let the other devices fetch for the site, if there is one that can");
+  run_command->add_flag("--metered", line.run.metered,
+                        "the link costs by the byte: no snapshots, no uploads for others, and the "
+                        "other devices fetch for the site, if there is one that can");
   run_command->add_option(
       "--relay-listen", line.run.relay_listen,
       "ADDRESS:PORT where devices of the site hand their uploads over (default: "
@@ -295,6 +352,13 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       "of them, or off; without it the swarm's port and 2");
   run_command->add_option("--relay-space", line.relay_space,
                           "most that is held for them (default: 8 GiB), for example '2 GiB'");
+  run_command->add_option("--record", line.run.record,
+                          "write down what is decided about the line, for `lamina-origin replay`");
+  run_command->add_option("--record-max", line.record_max,
+                          "end the record at this size (default: 64 MiB)");
+  run_command->add_option("--cache", line.cache_limit,
+                          "most that the cache of layers takes, beyond what the device needs for "
+                          "itself (default: a fifth of the disk), for example '20 GiB'");
   run_command->add_option("--sync-interval", line.sync_interval,
                           "between two snapshots (default: 60 min), for example '15 min'");
 
@@ -313,6 +377,8 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
     done = write_support_bundle(StateDirectory(line.state), line.to, os::system_clock().wall());
   if (metrics_command->parsed()) done = print_metrics(line, out);
   if (sync_command->parsed()) done = sync(line, out);
+  if (export_command->parsed()) done = export_cache(StateDirectory(line.state), line.cache, out);
+  if (import_command->parsed()) done = import_cache(StateDirectory(line.state), line.cache, out);
   if (revert_command->parsed()) done = revert(line, out);
   if (done) return cli::ok;
   err << "lamina-node: " << done.error().text() << '\n';

@@ -22,6 +22,7 @@ constexpr Duration kMeetingTick = 100ms;  // Until it may fetch over the WAN.
 constexpr Duration kRedial = 3s;          // libtorrent gives a peer up after three failures.
 constexpr int kHandOverTries = 3;         // Then the piece is fetched again.
 constexpr Duration kHandOverMax = 2s;     // m: 10 ms. Then a peer's bad block spoilt it: again.
+constexpr const char *kLeaseName = "wan", *kPiecesName = "wan";  // In the record of decisions.
 
 std::string_view text_of(policy::WanTransport::Reason reason) {
   switch (reason) {
@@ -111,6 +112,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   swarm::PieceMap remembered;  // From before the start, and of layers that were left.
   std::vector<wire::Peer> peers;
   policy::ShutOut shut_out;
+  Service service;
   std::unique_ptr<swarm::Session> lan;
 
   policy::LeaseHolder lease;
@@ -229,6 +231,12 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   // --- the lease
 
+  void decide(const policy::LeaseHolder::Event& event) {
+    const Instant now = loop.now();
+    const auto actions = lease.on(event, now);
+    if (config.record != nullptr) config.record->decided(kLeaseName, event, now, actions);
+    carry_out(actions);
+  }
   void carry_out(const std::vector<policy::LeaseHolder::Action>& actions) {
     for (const auto& action : actions) std::visit([this](const auto& a) { carry_out(a); }, action);
   }
@@ -330,7 +338,10 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       if (!of_torrent.empty()) offered.merge(lan->offered(torrent));
       missing.merge(std::move(of_torrent));
     }
-    swarm::PieceMap chosen = wan_choice.choose(missing, offered, loop.now());
+    const Instant now = loop.now();
+    swarm::PieceMap chosen = wan_choice.choose(missing, offered, now);
+    if (config.record != nullptr)
+      config.record->decided(kPiecesName, missing, offered, now, chosen);
     if (wan_most) {
       pay_for_ranges();
       keep_within(*wan_most, chosen);
@@ -436,7 +447,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     lan->add_piece(torrent, pack, piece, bytes);
   }
   void range_failed(Error error) override { trouble(std::move(error)); }
-  void check_lease() override { carry_out(lease.on(policy::LeaseHolder::Tick{}, loop.now())); }
+  void check_lease() override { decide(policy::LeaseHolder::Tick{}); }
 
   void drop_from_wan(const TorrentId& torrent, const PackId& pack, std::uint32_t piece) {
     wan->drop_piece(torrent, pack, piece);
@@ -530,14 +541,14 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   void shut_out_peer(const std::string& address) {
     if (!shut_out.caught(address, loop.now())) return;
-    static_cast<void>(allow_peers(peers));  // They are addresses.
+    static_cast<void>(allow_peers(peers, service.networks));  // They are addresses.
     emit(Trouble{ErrorKind::corrupt, "the peer at " + address +
                                          " sent other bytes than the layer has and is shut out for "
                                          "a while: check that device's disk"});
   }
 
-  Status allow_peers(const std::vector<wire::Peer>& all) {
-    std::set<std::string> addresses;
+  Status allow_peers(const std::vector<wire::Peer>& all, const std::vector<std::string>& networks) {
+    std::set<std::string> addresses(networks.begin(), networks.end());
     for (const wire::Peer& peer : all)
       if (!shut_out.is_out(peer.address, loop.now())) addresses.insert(peer.address);
     return lan->allow_only({addresses.begin(), addresses.end()});
@@ -568,8 +579,10 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   }
 
   void dial(const TorrentId& torrent) {
+    std::vector<wire::Peer> serving = peers;
+    std::erase_if(serving, [](const wire::Peer& peer) { return !peer.serves.value_or(true); });
     for (const wire::Peer& peer :
-         peers_to_dial(config.device, peers, lease.is_open(), config.dial_max))
+         peers_to_dial(config.device, std::move(serving), lease.is_open(), config.dial_max))
       if (!shut_out.is_out(peer.address, loop.now()))
         static_cast<void>(lan->connect(torrent, endpoint_of(peer)));
   }
@@ -704,6 +717,10 @@ Result<std::unique_ptr<Reflector>> Reflector::start(net::Loop& loop, Config conf
         static_cast<void>(os::remove_file(config.cache + name + '/' + left));
   }
   auto state = std::make_shared<State>(loop, std::move(config), std::move(on_event));
+  if (auto* record = state->config.record) {
+    record->begin_lease_holder(kLeaseName);
+    record->begin_wan_pieces(kPiecesName, {});
+  }
   state->bell = std::make_shared<State::Bell>(loop, state);
   state->saved_at = state->dialled_at = loop.now();
   auto pieces = swarm::load_piece_map(state->config.cache);
@@ -793,10 +810,25 @@ void Reflector::leave(const LayerId& layer) {
 
 Status Reflector::meet(const std::vector<wire::Peer>& peers) {
   State& state = *state_;
-  if (auto done = state.allow_peers(peers); !done) return done;
+  if (auto done = state.allow_peers(peers, state.service.networks); !done) return done;
   state.peers = peers;
   // Also for layers that are whole: others may lack them.
   for (const auto& [torrent, bytes] : state.torrents) state.dial(torrent);
+  return Done{};
+}
+
+Status Reflector::configure(const Service& service) {
+  State& state = *state_;
+  if (service == state.service) return Done{};
+  if (auto done = state.allow_peers(state.peers, service.networks); !done) return done;
+  const bool stops = state.service.serves && !service.serves;
+  state.service = service;
+  state.lan->give(service.serves);
+  state.lan->limit_connections(service.connections_max > 0 ? service.connections_max
+                                                           : state.config.connections_max);
+  // What peers have asked for already would still be given: the connections are made anew.
+  if (stops)
+    for (const auto& [torrent, bytes] : state.torrents) state.add_again(torrent);
   return Done{};
 }
 
@@ -807,8 +839,9 @@ Status Reflector::lead(const Lease& lease) {
   const Instant now = state.loop.now();
   if (lease.by_budget != state.by_budget) {
     // Another kind of lease: another session, and epochs of its own.
-    state.carry_out(state.lease.on(policy::LeaseHolder::Resigned{}, now));
+    state.decide(policy::LeaseHolder::Resigned{});
     state.lease = policy::LeaseHolder();
+    if (state.config.record != nullptr) state.config.record->begin_lease_holder(kLeaseName);
     state.by_budget = lease.by_budget;
   }
   if (!state.lease.is_open() || !lease.most) {
@@ -819,7 +852,7 @@ Status Reflector::lead(const Lease& lease) {
     state.ticket->set(lease.token);
     state.seeders = lease.seeders;
   }
-  state.carry_out(state.lease.on(policy::LeaseHolder::Led{lease.epoch, lease.expires}, now));
+  state.decide(policy::LeaseHolder::Led{lease.epoch, lease.expires});
   if (const auto end = state.lease.next_change())
     state.lease_timer = state.loop.after(*end - now, state.later([](State& self) { self.turn(); }));
   state.arm();
@@ -828,7 +861,7 @@ Status Reflector::lead(const Lease& lease) {
 
 void Reflector::resign() {
   State& state = *state_;
-  state.carry_out(state.lease.on(policy::LeaseHolder::Resigned{}, state.loop.now()));
+  state.decide(policy::LeaseHolder::Resigned{});
 }
 
 void Reflector::limit_wan(BitRate most) {
@@ -852,6 +885,11 @@ Bytes Reflector::missing(const LayerId& layer) const {
   return found == state_->layers.end() ? Bytes{} : state_->holdings.missing(found->second.torrent);
 }
 
+Bytes Reflector::sent(const LayerId& layer) const {
+  const auto found = state_->layers.find(layer);
+  return found == state_->layers.end() ? Bytes{} : state_->lan->traffic(found->second.torrent).sent;
+}
+
 Reflector::Sources Reflector::sources() const {
   Sources sources = state_->past;
   for (const auto& [torrent, bytes] : state_->torrents) {
@@ -869,7 +907,7 @@ std::vector<Reflector::LanPeer> Reflector::lan_peers() const {
   for (const auto& [torrent, bytes] : state_->torrents)
     for (const swarm::PeerTraffic& peer : state_->lan->peers(torrent))
       list.push_back({torrent.hex() + ' ' + peer.peer, peer.peer.substr(0, peer.peer.rfind(':')),
-                      peer.received});
+                      peer.received, peer.sent, peer.is_whole});
   return list;
 }
 

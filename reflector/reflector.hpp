@@ -24,6 +24,7 @@
 
 #include "shared/format/record.hpp"
 #include "shared/net/loop.hpp"
+#include "shared/policy/decision_log.hpp"
 #include "shared/policy/wan_transport.hpp"
 #include "shared/swarm/piece_source.hpp"
 #include "shared/swarm/session.hpp"
@@ -65,6 +66,7 @@ class Reflector {
     // For where no seeder can be reached; none: seeders only.
     std::shared_ptr<swarm::PieceSource> source = nullptr;
     policy::WanTransport::Limits transport = {};
+    policy::DecisionLog* record = nullptr;  // Of whether and what it fetches; outlives this.
     Duration save_interval = std::chrono::seconds{2};
     Duration retry_after =
         std::chrono::seconds{10};  // After a disk error, or a disk that was full.
@@ -94,6 +96,16 @@ class Reflector {
     std::string connection;  // A name of its own: torrent and "address:port".
     std::string address;     // IP address.
     Bytes received;
+    Bytes sent = {};
+    bool is_whole = false;  // It has every piece of the torrent.
+  };
+
+  // How the site is served; may change while the reflector runs.
+  struct Service {
+    bool serves = true;                 // false: takes from peers and gives them nothing.
+    int connections_max = 0;            // 0: as configured.
+    std::vector<std::string> networks;  // CIDR: who may connect beside the peers.
+    bool operator==(const Service&) const = default;
   };
 
   // `unavailable` when the address cannot be listened at; the kinds of os::make_directories().
@@ -113,6 +125,8 @@ class Reflector {
   // All peers of the site that there are; others are cut off and shut out. Addresses that are none
   // are `invalid` and leave everything as it was.
   Status meet(const std::vector<wire::Peer>& peers);
+  // From now on. `invalid` for a network that is none; nothing is changed then.
+  Status configure(const Service& service);
 
   // The lease was granted or extended: the WAN session opens, or goes on with the new token.
   // A lease that has run out, or of an older epoch, is not acted on.
@@ -128,6 +142,8 @@ class Reflector {
   void use_identity(const swarm::SwarmIdentity& identity);
 
   Bytes missing(const LayerId& layer) const;  // 0 when not joined.
+  // What was given to peers of the layer's torrent since it was joined; 0 when it is not.
+  Bytes sent(const LayerId& layer) const;
   Sources sources() const;
   std::vector<LanPeer> lan_peers() const;  // Every connection of now.
   std::uint16_t port() const;              // For tests that listened at port 0.

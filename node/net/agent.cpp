@@ -207,8 +207,8 @@ void Agent::apply(const LayerLost& lost, Instant now) {
 
 void Agent::take_lease(const std::optional<wire::LeaseView>& lease, Instant now) {
   const bool mine = lease && lease->holder == memory_.device && !lease->token.empty();
-  if (rule_.no_download) return;  // The next poll gives it back.
-  if (!mine) return;              // One that ran out, or was lost, ends by itself.
+  if (rule_.no_download || !duties_.leads) return;  // The next poll gives it back.
+  if (!mine) return;  // One that ran out, or was lost, ends by itself.
   // The site's lease takes the place of one on the budget.
   if (lease_ && lease_->by_budget) drop_lease();
   if (lease_ && lease->epoch < lease_->epoch) return;
@@ -230,7 +230,9 @@ void Agent::hold(const wire::LeaseView& lease, bool by_budget, Instant now) {
 }
 
 std::optional<Instant> Agent::budget_due() const {
-  if (!target_ || status_ != wire::DeviceStatus::assigned || wants().empty()) return std::nullopt;
+  if (!target_ || status_ != wire::DeviceStatus::assigned || !duties_.uses_budget ||
+      wants().empty())
+    return std::nullopt;
   switch (target_->budget) {
     case format::WanBudget::never: return std::nullopt;
     case format::WanBudget::after:
@@ -287,6 +289,7 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (!origin_reachable()) return peers_.empty() ? "waiting-for-origin" : "lan-peer";
   if (site_has_holder_) return "lan-peer";
   if (rule_.no_download) return "waiting-for-rule";
+  if (!duties_.uses_budget) return "waiting-for-resume";
   if (withheld_.contains(layer)) return "waiting-for-admission";
   if (target_ && target_->budget == format::WanBudget::up_to &&
       memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
@@ -326,6 +329,20 @@ void Agent::apply(const RuleChanged& rule, Instant now) {
   }
   rule_ = rule;
   if (rule_.no_download && lease_) drop_lease();
+}
+
+void Agent::apply(const Settled& settled, Instant now) {
+  if (duties_ == settled.duties) return;
+  duties_ = settled.duties;
+  news_ = true;
+  wanting_since_ = now;
+  if (lease_ && !(lease_->by_budget ? duties_.uses_budget : duties_.leads)) drop_lease();
+}
+
+void Agent::apply(const Hurry&, Instant now) {
+  news_ = true;
+  poll_again_ = apply_again_ = budget_again_ = now;
+  for (auto& [id, layer] : layers_) layer.again = now;
 }
 
 void Agent::apply(const Applied& applied, Instant) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "shared/format/record.hpp"
+#include "shared/policy/reflector_role.hpp"
 #include "shared/policy/retry.hpp"
 #include "shared/wire/node.hpp"
 
@@ -110,6 +111,10 @@ class Agent {
     bool no_download = false;
     bool no_upload = false;
   };
+  struct Settled {  // What administrators let the device do for its site.
+    policy::ReflectorDuties duties;
+  };
+  struct Hurry {};  // What waits for its next try is tried now.
   struct Applied {
     std::uint64_t sequence = 0;
   };
@@ -143,8 +148,9 @@ class Agent {
   using Event = std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress,
                              LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed,
                              BudgetGranted, BudgetFailed, BudgetSpent, WanTransportChanged,
-                             RuleChanged, Applied, ApplyFailed, Reverted, Renewed, RenewFailed,
-                             Looked, SyncRequested, SyncEnded, PeersFound, Changed, Tick>;
+                             RuleChanged, Settled, Hurry, Applied, ApplyFailed, Reverted, Renewed,
+                             RenewFailed, Looked, SyncRequested, SyncEnded, PeersFound, Changed,
+                             Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -210,11 +216,13 @@ class Agent {
   wire::DeviceStatus status() const { return status_; }
   const std::optional<format::DeviceTarget>& target() const { return target_; }
   std::uint64_t applied_sequence() const { return memory_.applied_sequence; }
+  const std::vector<LayerId>& applied() const { return memory_.applied; }
   bool leads() const { return lease_ && !lease_->by_budget; }
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
   // "origin-by-lease", "origin-by-budget", "origin-by-https" (on either, by ranges from the API,
   // because no seeder can be reached), "waiting-for-records", "waiting-for-lease",
   // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
+  // "waiting-for-resume" (this device is suspended, and no other one fetches),
   // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
   // "waiting-for-admission" (other sites of the layer's rollout come first), "waiting-for-clock"
   // (this computer's clock is ahead of every certificate), "waiting-for-site" (the origin has
@@ -264,6 +272,8 @@ class Agent {
   void apply(const BudgetSpent& spent, Instant now);
   void apply(const WanTransportChanged& changed, Instant now);
   void apply(const RuleChanged& rule, Instant now);
+  void apply(const Settled& settled, Instant now);
+  void apply(const Hurry&, Instant now);
   void apply(const Applied& applied, Instant now);
   void apply(const ApplyFailed& failed, Instant now);
   void apply(const Reverted& reverted, Instant now);
@@ -318,6 +328,7 @@ class Agent {
   bool site_has_holder_ = false;  // Another device.
   bool appoint_ = true;
   RuleChanged rule_;  // In force.
+  policy::ReflectorDuties duties_;
   bool clock_is_wrong_ = false;
   std::set<LayerId> withheld_;
   std::optional<std::string> unfit_;

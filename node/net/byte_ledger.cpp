@@ -43,6 +43,7 @@ void ByteLedger::count(const LayerSwarm::Sources& sources,
   add("lan-peer", lan - from_reflector);
   add(by_budget ? "origin-by-budget" : "origin-by-lease", growth(sources.origin, seen_.origin));
   add("origin-by-https", growth(sources.https, seen_.https));
+  sent_ += Bytes{growth(sources.sent, seen_.sent)};
   seen_ = sources;
 }
 
@@ -64,6 +65,7 @@ std::map<std::string, std::int64_t> ByteLedger::close_transaction(Bytes stack) {
 
 std::string ByteLedger::to_json() const {
   return json{{"since_ms", counts_.since_ms},
+              {"sent", sent_.count},
               {"by_source", counts_.by_source},
               {"at_last_apply", at_last_apply_}}
       .dump();
@@ -83,6 +85,10 @@ Result<ByteLedger> ByteLedger::parse(std::string_view text) {
   ByteLedger ledger(WallTime{});
   ledger.counts_.since_ms = object["since_ms"].get<std::int64_t>();
   ledger.counts_.by_source = object["by_source"].get<std::map<std::string, std::int64_t>>();
+  if (const auto sent = object.find("sent"); sent != object.end()) {
+    if (!sent->is_number_unsigned()) return wrong();
+    ledger.sent_ = Bytes{sent->get<std::int64_t>()};
+  }
   ledger.at_last_apply_ = object["at_last_apply"].get<std::map<std::string, std::int64_t>>();
   return ledger;
 }
@@ -96,11 +102,12 @@ LedgerFile::LedgerFile(const StateDirectory& state, WallTime now)
   else if (known.error().kind() != ErrorKind::not_found)
     log::warning("bytes_counted_anew", {{"error", known.error().text()}});
   kept_ = ledger_.totals();
+  kept_sent_ = ledger_.sent();
 }
 
 void LedgerFile::count(const LayerSwarm& swarm, const std::string& reflector, bool by_budget) {
   ledger_.count(swarm.sources(), swarm.lan_peers(), reflector, by_budget);
-  if (!(ledger_.totals() == kept_)) keep();
+  if (!(ledger_.totals() == kept_) || ledger_.sent() != kept_sent_) keep();
 }
 
 std::map<std::string, std::int64_t> LedgerFile::close_transaction(Bytes stack) {
@@ -111,9 +118,9 @@ std::map<std::string, std::int64_t> LedgerFile::close_transaction(Bytes stack) {
 
 void LedgerFile::keep() {
   if (auto done = os::write_file(path_, as_view(ledger_.to_json() + '\n'), 0600); !done)
-    log::error("bytes_not_noted", {{"error", done.error().text()}});
-  else
-    kept_ = ledger_.totals();
+    return log::error("bytes_not_noted", {{"error", done.error().text()}});
+  kept_ = ledger_.totals();
+  kept_sent_ = ledger_.sent();
 }
 
 }  // namespace lamina::node

@@ -34,6 +34,8 @@ class ByteLedger {
   std::map<std::string, std::int64_t> close_transaction(Bytes stack);
 
   const wire::ByteCounts& totals() const { return counts_; }
+  // To peers of the site, since it began to count.
+  Bytes sent() const { return sent_; }
 
   std::string to_json() const;
   // `invalid` when the text is no ledger.
@@ -43,6 +45,7 @@ class ByteLedger {
   void add(const char* source, std::int64_t bytes);
 
   wire::ByteCounts counts_;
+  Bytes sent_;
   std::map<std::string, std::int64_t> at_last_apply_;
   LayerSwarm::Sources seen_;                  // Of this process, counted already.
   std::map<std::string, Bytes> connections_;  // What came over each, counted already.
@@ -61,6 +64,7 @@ class LedgerFile {
 
   // What is on disk.
   const wire::ByteCounts& totals() const { return kept_; }
+  Bytes sent() const { return kept_sent_; }
 
  private:
   void keep();
@@ -68,6 +72,7 @@ class LedgerFile {
   std::string path_;
   ByteLedger ledger_;
   wire::ByteCounts kept_;
+  Bytes kept_sent_;
 };
 
 }  // namespace lamina::node

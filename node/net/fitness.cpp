@@ -11,6 +11,7 @@ std::optional<policy::Unfit> Fitness::look(bool works, Instant now) {
   const auto space = os::space_of(cache_);
   return eligibility_.look({.user_allows = options_.user_allows,
                             .on_battery = on_battery(),
+                            .metered = options_.metered,
                             .wireless = wireless(),
                             .cpu_percent = works ? std::nullopt : percent,
                             .disk_free = space ? std::optional(space->free) : std::nullopt},

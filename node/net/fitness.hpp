@@ -17,6 +17,7 @@ class Fitness {
   struct Options {
     policy::Eligibility::Rules rules = {};
     bool user_allows = true;
+    bool metered = false;   // The user or an administrator says that its link is.
     std::string root = {};  // Stands before /sys and /proc: for tests.
   };
 

@@ -88,7 +88,13 @@ Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envel
 
 Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
                               const TrustedKeys& keys) {
-  LayerEnvelopes envelopes;
+  auto envelopes = read_layer(state, layer, keys);
+  if (!envelopes) return fail(std::move(envelopes.error()));
+  return check_layer(layer, *envelopes, keys);
+}
+
+Result<LayerEnvelopes> read_layer(const StateDirectory& state, const LayerId& layer,
+                                  const TrustedKeys& keys) {
   auto record = os::read_file(record_path(state, layer, "layer"), format::kRecordMax);
   if (!record) return fail(std::move(record.error()));
   auto envelope = os::read_file(record_path(state, layer, "distribution"), format::kRecordMax);
@@ -97,7 +103,7 @@ Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
   if (!distribution) return fail(std::move(distribution.error()));
   auto torrent = os::read_file(torrent_path(state, distribution->torrent), swarm::kTorrentBytesMax);
   if (!torrent) return fail(std::move(torrent.error()));
-  return check_layer(layer, {std::move(*record), std::move(*envelope), std::move(*torrent)}, keys);
+  return LayerEnvelopes{std::move(*record), std::move(*envelope), std::move(*torrent)};
 }
 
 Result<Buffer> read_envelope(const StateDirectory& state, const LayerId& layer,
@@ -172,6 +178,26 @@ Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const Laye
       return fail(std::move(done.error()));
   }
   return damaged;
+}
+
+Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<LayerFiles>& layers) {
+  PackCheck check;
+  std::set<PackId> seen;
+  for (const LayerFiles& layer : layers)
+    for (const format::DistributedPack& pack : layer.packs) {
+      if (!seen.insert(pack.id).second || !swarm::is_whole(state.cache(), pack.id, pack.size))
+        continue;
+      ++check.packs;
+      check.read += Bytes{static_cast<std::int64_t>(pack.size)};
+      const auto done = swarm::finish_pack(state.cache(), pack.id, pack.size);
+      if (done) continue;
+      if (done.error().kind() != ErrorKind::corrupt) return fail(done.error());
+      check.damaged.insert(pack.id);
+      for (const std::string& path :
+           {state.trees() + '/' + pack.id.hex(), state.packs() + '/' + pack.id.hex()})
+        if (auto gone = remove_if_there(path); !gone) return fail(std::move(gone.error()));
+    }
+  return check;
 }
 
 Result<Bytes> remove_others(const StateDirectory& state, const std::vector<LayerFiles>& layers,

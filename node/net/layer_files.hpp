@@ -39,6 +39,9 @@ Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envel
 // `not_found` when not all of it is kept.
 Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
                               const TrustedKeys& keys);
+// Its envelopes, as they are kept. Only the distribution is checked: it names the torrent.
+Result<LayerEnvelopes> read_layer(const StateDirectory& state, const LayerId& layer,
+                                  const TrustedKeys& keys);
 // Keeps what check_layer() accepted. `refused` for an older distribution than the one that is kept.
 Status keep_layer(const StateDirectory& state, const LayerId& layer,
                   const LayerEnvelopes& envelopes, const TrustedKeys& keys);
@@ -58,6 +61,15 @@ Result<Bytes> cache_size(const StateDirectory& state);
 // Reads back every pack of the layer that counts as whole; the ones that are damaged count as
 // missing afterwards. How many these are.
 Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer);
+
+struct PackCheck {
+  std::size_t packs = 0;  // That counted as whole, and were read back.
+  Bytes read;
+  std::set<PackId> damaged;  // Those of them that count as missing now.
+};
+// Reads back every pack of the layers that counts as whole, each once. A damaged one is removed;
+// nothing is copied.
+Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<LayerFiles>& layers);
 
 // Removes records, torrents and packs that none of `layers` needs. Packs that are not whole go only
 // with `unfinished`: nobody may be writing them then. How many bytes became free.

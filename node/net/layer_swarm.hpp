@@ -58,6 +58,14 @@ class LayerSwarm {
     std::string connection;  // A name of its own.
     std::string address;     // IP address of the peer.
     Bytes received;
+    Bytes sent = {};
+    bool is_whole = false;  // The peer has all of the layer.
+  };
+  // How the site is served.
+  struct Serving {
+    bool serves = true;                 // false: takes from peers and gives them nothing.
+    int connections_max = 0;            // 0: as configured.
+    std::vector<std::string> networks;  // CIDR: who may connect beside the peers.
   };
   struct Identity {
     std::string certificate_pem;
@@ -69,12 +77,15 @@ class LayerSwarm {
   virtual Status join(const LayerFiles& layer) = 0;
   virtual void leave(const LayerId& layer) = 0;
   virtual Status meet(const std::vector<wire::Peer>& peers) = 0;
+  virtual Status configure(const Serving& serving) = 0;
   virtual Status lead(const Lease& lease) = 0;
   virtual void resign() = 0;
   // The most that is fetched over the WAN from now on; 0: no limit.
   virtual void limit_wan(BitRate most) = 0;
   virtual void use_identity(const Identity& identity) = 0;
   virtual Sources sources() const = 0;
+  // Of one layer to peers, since it was joined; 0 when it is not.
+  virtual Bytes sent(const LayerId& layer) const = 0;
   // Every connection of now.
   virtual std::vector<PeerBytes> lan_peers() const = 0;
 };

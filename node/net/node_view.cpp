@@ -103,6 +103,8 @@ json status_of(const NodeView& view) {
   }
   out["bytes_by_source"] = view.received.by_source;
   out["line"] = line_status(view.line);
+  if (view.is_metered) out["line"]["upload"] = {{"limit_kb", 0}, {"reason", "metered-link"}};
+  out["reflector"] = json::parse(view.reflecting.status());
   const LastSnapshot last = read_last_snapshot(view.state);
   if (!last.id.is_none()) out["snapshot"] = last.id.hex();
   put_uploads(out, view.uploads);

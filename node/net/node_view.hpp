@@ -13,6 +13,7 @@
 #include "node/net/line_limits.hpp"
 #include "node/net/node_metrics.hpp"
 #include "node/net/site_memory.hpp"
+#include "node/net/reflecting.hpp"
 #include "node/net/uploads.hpp"
 
 namespace lamina::node {
@@ -32,7 +33,9 @@ struct NodeView {
   const LayerSwarm* swarm = nullptr;  // None: not opened yet.
   wire::ByteCounts received;
   const LineLimits& line;
+  bool is_metered = false;
   const Uploads& uploads;
+  const Reflecting& reflecting;
   bool is_synchronizing = false;
   std::optional<WallTime> synced_at;
 };

@@ -7,6 +7,7 @@
 #include "node/net/byte_ledger.hpp"
 #include "node/net/certificate_renewal.hpp"
 #include "node/net/node_view.hpp"
+#include "node/net/reflecting.hpp"
 #include "node/net/report_queue.hpp"
 #include "node/net/site_fetch.hpp"
 #include "node/net/site_memory.hpp"
@@ -104,6 +105,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   net::Timer count_again;
   LineLimits line;
 
+  std::shared_ptr<Reflecting> reflecting;
   std::unique_ptr<Uploads> uploads;
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
@@ -136,6 +138,7 @@ struct Service::State : std::enable_shared_from_this<State> {
           self.renewed(which, expires);
         }));
     keep_to(line.limits());
+    open_reflecting();
     uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
                             {.changed = later([](State& self) {
                                if (self.agent) self.feed(Agent::Changed{});
@@ -198,15 +201,62 @@ struct Service::State : std::enable_shared_from_this<State> {
       }
     agent.emplace(options.limits, std::move(memory), LAMINA_VERSION, loop.now());
     // Nobody writes packs yet: what an interrupted fetch of a former layer left goes too.
-    if (agent->target()) {
-      std::vector<LayerFiles> wanted;
-      for (const auto& [layer, progress] : agent->layers())
-        if (auto files = load_layer(state, layer, keys)) wanted.push_back(std::move(*files));
-      if (wanted.size() == agent->layers().size()) remove_other_layers(wanted, true);
-    }
+    reflecting->tidy(/*unfinished=*/true);
     if (os::exists(state.swarm_certificate())) open_swarm();
+    feed(Agent::Settled{reflecting->settled().duties()});
     keep_to(line.limits());
     look_at_fitness();
+  }
+
+  // --- for the site
+
+  void open_reflecting() {
+    reflecting = Reflecting::open(loop, state, keys, options.cache_limit,
+                                  {.needs = [this] { return needs(); },
+                                   .changed =
+                                       [this] {
+                                         if (!agent) return;
+                                         feed(Agent::Settled{reflecting->settled().duties()});
+                                         meet();
+                                       },
+                                   .hurry = [this] { feed(Agent::Hurry{}); },
+                                   .lose = [this](const LayerId& layer) { lose(layer); },
+                                   .ended =
+                                       [this](const Reflecting::Ended& ended) {
+                                         report(ended.operation, ended.started_ms, std::nullopt, {},
+                                                ended.counts);
+                                         feed(Agent::Changed{});
+                                       }});
+  }
+
+  Reflecting::Needs needs() const {
+    Reflecting::Needs needs;
+    if (!agent || !agent->target()) return needs;
+    needs.applied = agent->applied();
+    for (const auto& [id, layer] : agent->layers()) {
+      if (layer.phase == Agent::Layer::Phase::complete) needs.complete.insert(id);
+      if (const auto known = layers.find(id); known != layers.end())
+        needs.layers.push_back(known->second);
+      else if (auto files = load_layer(state, id, keys))
+        needs.layers.push_back(std::move(*files));
+    }
+    needs.is_all = needs.layers.size() == agent->layers().size();
+    return needs;
+  }
+
+  // Somebody put packs and records into the cache.
+  void cache_changed() {
+    reflecting->tidy();
+    std::vector<LayerId> fetching;
+    for (const auto& [id, layer] : agent->layers())
+      if (layer.phase == Agent::Layer::Phase::fetching) fetching.push_back(id);
+    for (const LayerId& layer : fetching) {
+      if (swarm) swarm->leave(layer);
+      if (joined.contains(layer)) share(layer);
+      if (const auto files = layers.find(layer); files != layers.end())
+        feed(Agent::LayerProgress{layer, missing_bytes(state, files->second)});
+    }
+    feed(Agent::Hurry{});
   }
 
   // --- the agent
@@ -214,6 +264,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void look_at_fitness() {
     const auto unfit = fitness.look(agent->leads(), loop.now());
     const auto reason = unfit ? std::optional(std::string(policy::name_of(*unfit))) : std::nullopt;
+    reflecting->look();
     if (reason != agent->unfit()) log::info("fitness", {{"unfit", reason.value_or("no")}});
     feed(Agent::Looked{reason});
     fitness_again =
@@ -247,6 +298,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     request.rules_version = line.version();
     request.members_sequence = site->sequence();
     uploads->add_to(request);
+    reflecting->add_to(request, ledger.sent());
+    if (is_metered()) request.relay_port.reset();  // It could not pass them on.
     origin->poll(request, later([kind = poll.kind](State& self, Result<wire::PollReply> reply) {
                    self.polled(kind, std::move(reply));
                  }));
@@ -271,6 +324,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (reply->site) line.heard(*reply->site, origin->local_address());
     reports.flush();
     uploads->heard(*reply);
+    reflecting->heard(*reply);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
   }
 
@@ -372,11 +426,13 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   // --- bandwidth rules
 
+  bool is_metered() const { return options.fitness.metered; }
+
   void keep_to(const policy::BandwidthLimits& limits) {
-    origin->upload_pace().set(limits.upload);
+    origin->upload_pace().set(is_metered() ? BitRate{} : limits.upload);
     // Where nothing may be fetched the Agent gives the lease up; no limit is as low as that.
     if (swarm && !line.no_download()) swarm->limit_wan(limits.download.value_or(BitRate{}));
-    if (agent) feed(Agent::RuleChanged{line.no_download(), line.no_upload()});
+    if (agent) feed(Agent::RuleChanged{line.no_download(), line.no_upload() || is_metered()});
   }
 
   void carry_out(const Agent::KeepTarget& keep) {
@@ -433,12 +489,16 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void records_failed(const LayerId& layer, Error error) {
     log::warning("records_failed", {{"layer", layer}, {"error", error.text()}});
+    layers.erase(layer);
     if (error.kind() != ErrorKind::unavailable) report("fetch", now_ms(), error, {layer});
     feed(Agent::RecordsFailed{layer, os::random_number()});
   }
 
   void records_ready(LayerFiles files) {
     const LayerId layer = files.layer;
+    layers[layer] = files;
+    reflecting->wanted(layer);
+    reflecting->tidy();  // It may need the room.
     const Bytes missing = missing_bytes(state, files);
     const auto space = os::space_of(state.packs());
     if (!space) return records_failed(layer, space.error());
@@ -451,7 +511,6 @@ struct Service::State : std::enable_shared_from_this<State> {
     log::info(
         "layer_wanted",
         {{"layer", layer}, {"name", files.name}, {"missing", missing}, {"size", files.size()}});
-    layers[layer] = std::move(files);
     feed(Agent::RecordsFetched{layer, missing});
   }
 
@@ -477,16 +536,9 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void carry_out(const Agent::Leave& leave) {
     joined.erase(leave.layer);
-    layers.erase(leave.layer);
+    const auto left = layers.extract(leave.layer);
+    if (!left.empty() && reflecting->keep(left.mapped())) return;
     if (swarm) swarm->leave(leave.layer);
-  }
-
-  void remove_other_layers(const std::vector<LayerFiles>& keep, bool unfinished) const {
-    const auto freed = remove_others(state, keep, unfinished);
-    if (!freed)
-      log::warning("cache_not_cleaned", {{"error", freed.error().text()}});
-    else if (freed->count > 0)
-      log::info("cache_cleaned", {{"freed", *freed}});
   }
 
   // --- the swarm
@@ -507,6 +559,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     }
     swarm = std::move(*started);
     count_now_and_then();
+    reflecting->use(*swarm);
     swarm->limit_wan(line.limits().download.value_or(BitRate{}));
     meet();
     const std::set<LayerId> wanted = joined;
@@ -546,7 +599,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
   void meet() {
     if (!swarm) return;
-    if (auto done = swarm->meet(peers); !done)
+    if (auto done = swarm->meet(reflecting->settled().accepted(peers)); !done)
       log::error("peers_refused", {{"error", done.error().text()}});
   }
 
@@ -631,11 +684,7 @@ struct Service::State : std::enable_shared_from_this<State> {
             {"bytes", static_cast<std::int64_t>(counts.bytes)}},
            ledger.close_transaction(stored_size(reply.stack)));
     feed(Agent::Applied{reply.sequence});
-    // Nobody of the site is behind this device for long: it needs the new layers, not the old.
-    std::vector<LayerFiles> wanted;
-    for (const auto& [id, files] : layers) wanted.push_back(files);
-    if (agent->target() && wanted.size() == agent->layers().size())
-      remove_other_layers(wanted, false);
+    reflecting->tidy();  // The former stack is needed no more.
   }
 
   Bytes stored_size(const std::vector<LayerId>& stack) const {
@@ -778,12 +827,16 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (what == "status") return answer(status_line(view()));
     if (what == "metrics")
       return answer(json{{"ok", true}, {"text", metrics_text(figures_of(view(), loop))}}.dump());
-    if (what != "sync" && what != "sync-protected" && what != "revert")
+    if (what != "sync" && what != "sync-protected" && what != "revert" && what != "cache-changed")
       return answer(to_line(
           {ErrorKind::invalid, "the node knows no request '" + printable(line, 100) + "'"}));
     if (!agent)
       return answer(to_line(worker_error ? *worker_error
                                          : Error(ErrorKind::unavailable, "the node is starting")));
+    if (what == "cache-changed") {
+      cache_changed();
+      return answer(json{{"ok", true}}.dump());
+    }
     if (what == "revert")
       revert(answer);
     else
@@ -798,6 +851,10 @@ struct Service::State : std::enable_shared_from_this<State> {
                               "this device is " + std::string(wire::name_of(agent->status())) +
                                   ": an administrator must place it in a site first")
                       : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
+    if (is_metered())
+      return answer(to_line({ErrorKind::unavailable,
+                             "this device's link is metered: a snapshot is made once the network "
+                             "process runs without --metered"}));
     if (line.no_upload()) return answer(to_line(line.upload_forbidden()));
     sync_asked.push_back(later([answer, until_protected](State& self, Result<SyncFigures> result) {
       if (!result) return answer(to_line(result.error()));
@@ -844,7 +901,9 @@ struct Service::State : std::enable_shared_from_this<State> {
             .swarm = swarm.get(),
             .received = ledger.totals(),
             .line = line,
+            .is_metered = is_metered(),
             .uploads = *uploads,
+            .reflecting = *reflecting,
             .is_synchronizing = sync != nullptr,
             .synced_at = synced_at};
   }
@@ -859,6 +918,7 @@ Service::~Service() {
   state_->count_bytes();
   state_->sync.reset();
   state_->uploads.reset();
+  state_->reflecting->stop();
   state_->swarm.reset();
 }
 

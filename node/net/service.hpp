@@ -33,6 +33,7 @@ class Service {
     LineLimits::Calendar calendar = LineLimits::Calendar::of_device();  // For bandwidth rules.
     Fitness::Options fitness = {};
     Duration fitness_interval = std::chrono::seconds{10};
+    std::optional<Bytes> cache_limit = std::nullopt;  // Of the cache; none: a fifth of the disk.
   };
 
   // Reads the state directory and opens run/node.sock. The Agent starts once the worker has said
@@ -49,7 +50,7 @@ class Service {
 
 // Requests and answers on run/node.sock, one line of JSON each:
 //   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"sync-protected"}
-//   {"do":"revert"}
+//   {"do":"revert"}   {"do":"cache-changed"}
 //   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
 // Blocking; for the command line. The failed side is the answer's error.
 Result<std::string> ask_service(const StateDirectory& state, const std::string& what,

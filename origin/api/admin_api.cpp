@@ -60,6 +60,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       placing_.sites_changed();
       return as_done(catalog_.add_site(act, *message), 201);
     }
+    if (noun == "reflectors" && get) return reflectors("", moment);
     if (noun == "devices" && get) return as_list<wire::DeviceList>(devices());
     if (noun == "seeders" && get && elsewhere_) return as_json(seeders(moment));
     if (noun == "alerts" && get) return as_list<wire::AlertList>(catalog_.alerts());
@@ -99,6 +100,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     placing_.sites_changed();
     return as_done(catalog_.set_networks(act, parts[2], std::move(*message)));
   }
+  if (noun == "sites" && parts.size() == 4 && parts[3] == "reflectors" && get)
+    return reflectors(parts[2], moment);
   if (noun == "tokens" && parts.size() == 3 && request.method == "DELETE")
     return as_done(catalog_.revoke_token(act, parts[2]));
   if (noun == "seeders" && parts.size() == 3 && request.method == "DELETE" && elsewhere_)
@@ -114,6 +117,9 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     const std::string verb = parts.size() == 4 ? parts[3] : "";
     if (noun == "devices" && parts.size() == 3 && get)
       return as_json(complete(catalog_.device(*id)));
+    if (noun == "devices" && verb == "reflector" && get) return reflector(*id, moment);
+    if (noun == "devices" && verb == "reflector" && post)
+      return set_reflector(act, *id, request, moment);
     if (noun == "devices" && verb == "transactions" && get)
       return as_list<wire::TransactionList>(catalog_.transactions(*id));
     if (noun == "devices" && verb == "assign" && post) {

@@ -149,6 +149,17 @@ class Api {
   Result<wire::SeederList> seeders(Moment moment);
   Status remove_seeder(const Act& act, const std::string& name);
 
+  // origin/api/reflector_api.cpp
+  Answer reflectors(const std::string& site, Moment moment) const;  // Of one site; empty: of all.
+  Answer reflector(const DeviceId& id, Moment moment) const;
+  Answer set_reflector(const Act& act, const DeviceId& id, const net::Request& request,
+                       Moment moment);
+  Result<std::vector<wire::ReflectorInfo>> reflector_infos(std::vector<wire::DeviceInfo> devices,
+                                                           Moment moment) const;
+  // What a poll says of it, before its site hears of the poll.
+  Status note_reflector(const wire::DeviceInfo& device, const wire::PollRequest& poll,
+                        Moment moment);
+
   // origin/api/rollout_api.cpp: `parts` begin with "v1", "rollouts".
   Answer rollouts(const Act& act, const std::vector<std::string>& parts,
                   const net::Request& request, Moment moment);
@@ -208,6 +219,10 @@ class Api {
   struct Seen {
     std::int64_t ms = 0;
     std::optional<wire::DiskSpace> disk;
+    std::optional<wire::CacheState> cache = std::nullopt;
+    std::optional<wire::ServingState> serving = std::nullopt;
+    std::optional<std::uint64_t> settings_version = std::nullopt;
+    std::vector<LayerId> kept = {};
   };
   std::map<DeviceId, Seen> seen_;  // The last poll of each device since the start.
   // Audited: the token's site and epoch under which a device fetches ranges of packs.

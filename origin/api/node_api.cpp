@@ -1,6 +1,7 @@
 #include "origin/api/address.hpp"
 #include "origin/api/api.hpp"
 #include "origin/catalog/secret.hpp"
+#include "shared/policy/reflector_role.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
@@ -134,6 +135,11 @@ Api::Answer Api::wan_budget(const wire::DeviceInfo& device, const net::Request& 
   if (target->budget == format::WanBudget::never)
     return fail(ErrorKind::refused, "target " + std::to_string(target->sequence) +
                                         " has no WAN budget: wait for the site's reflector");
+  if (device.reflector &&
+      !policy::duties_of(policy::reflector_mode(device.reflector->mode)).uses_budget)
+    return fail(ErrorKind::refused, "device " + device.id.hex() + " is " + device.reflector->mode +
+                                        ": it fetches nothing over the line until `lamina "
+                                        "reflector resume`");
   const std::int64_t since = (moment.wall.ns - target->issued.ns) / 1'000'000'000;
   if (target->budget == format::WanBudget::after &&
       since < static_cast<std::int64_t>(target->budget_value))
@@ -183,8 +189,12 @@ Api::Answer Api::poll(const wire::DeviceInfo& known, const net::Request& request
   const DeviceStatus standing = standing_of(device);
   if (standing != DeviceStatus::assigned)
     if (auto gone = sites_.left(device.id, moment); !gone) return fail(std::move(gone.error()));
-  seen_[device.id] = {moment.wall.ns / 1'000'000, message->disk};
+  Seen& seen = seen_[device.id];
+  seen.ms = moment.wall.ns / 1'000'000;
+  seen.disk = message->disk;
   if (standing == DeviceStatus::assigned) {
+    if (auto noted = note_reflector(device, *message, moment); !noted)
+      return fail(std::move(noted.error()));
     tell_rollouts([&](Rollouts& rollouts) { return rollouts.polled(device, *message, moment); },
                   moment);
     if (auto taken = sites_.reported(device.site, device.id, *message, moment); !taken)
@@ -257,6 +267,12 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
       auto target = lasting_target(id, moment.wall);
       if (!target) return fail(std::move(target.error()));
       reply.target = std::move(*target);
+      anything = true;
+    }
+    // A node that says no version knows no settings, and would ask without end.
+    const std::uint64_t settings = device->reflector ? device->reflector->version : 0;
+    if (poll.settings_version && *poll.settings_version != settings) {
+      reply.reflector = device->reflector.value_or(wire::ReflectorSettings{});
       anything = true;
     }
     if (poll.members_sequence) {

@@ -93,6 +93,14 @@ class Catalog {
   // answers. Every operation that changes one of these notes its devices here.
   std::set<DeviceId> take_changed_devices() { return std::exchange(changed_devices_, {}); }
 
+  // --- reflectors ---
+  // Changes what is settled about the device by one action. What is so already is no change.
+  // `refused` where it does not fit, `not_found` for a peer that is none.
+  Result<wire::ReflectorSettings> set_reflector(const Act& act, const DeviceId& id,
+                                                const wire::ReflectorRequest& request);
+  // The device carried out its commands up to number `newest`. Not audited: its reports are.
+  Status note_commands_done(const DeviceId& id, std::uint64_t newest);
+
   // --- sites ---
   Status add_site(const Act& act, const wire::SiteRequest& request);
   Result<std::vector<wire::SiteInfo>> sites() const;

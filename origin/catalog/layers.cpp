@@ -175,9 +175,11 @@ Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& dev
     if (!device) return fail(std::move(device.error()));
     auto stack = load_layers(rows, device->target);
     if (!stack) return fail(std::move(stack.error()));
-    device->staged = layers;
-    if (auto put = put_target(rows, act, *device, ids_of(*stack), ids_of(*stage), sign); !put)
-      return put;
+    // A device takes a target that stages something for one that leaves its volume alone: when
+    // nothing is staged any more, its own stack stands there.
+    const auto ids = ids_of(layers.empty() ? *stack : *stage);
+    device->staged = layers.empty() ? std::nullopt : std::optional(layers);
+    if (auto put = put_target(rows, act, *device, ids_of(*stack), ids, sign); !put) return put;
     assigned.push_back(std::move(*device));
   }
   return Done{};
@@ -193,7 +195,8 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
     auto devices = addressed(rows, request);
     if (!devices) return fail(std::move(devices.error()));
     std::vector<wire::DeviceInfo> assigned;
-    if (auto done = assign_stack(rows, act, *devices, request.layers, sign, assigned); !done)
+    const auto give = request.stage.value_or(false) ? assign_stage : assign_stack;
+    if (auto done = give(rows, act, *devices, request.layers, sign, assigned); !done)
       return fail(std::move(done.error()));
     changed_devices_.insert(devices->begin(), devices->end());
     return wire::AssignmentReply{.devices = std::move(*devices), .accepted_ms = ms(act.now)};

@@ -23,6 +23,7 @@ std::string_view meaning_of(const std::string& reason) {
       {"waiting-for-budget", "waits: its WAN budget is used up, and nobody fetches for its site"},
       {"waiting-for-admission", "waits: other sites of its rollout fetch first"},
       {"waiting-for-rule", "waits: a bandwidth rule lets it fetch nothing over the line now"},
+      {"waiting-for-resume", "waits: it is suspended, and no other device fetches for its site"},
       {"waiting-for-clock",
        "waits: its clock is wrong, and every certificate looks expired to it"}};
   const auto found = meanings.find(reason);

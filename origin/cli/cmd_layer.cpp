@@ -8,6 +8,7 @@ void add_layer(CLI::App& app, Run& run) {
   layer->require_subcommand(1);
   layer->footer("Example: lamina layer ls");
   add_layer_capture(*layer, run);
+  add_layer_export(*layer, run);
   add_layer_show(*layer, run);
   layer->add_subcommand("ls", "list the layers")->callback([&run] {
     run = [](Session& s) -> Status {

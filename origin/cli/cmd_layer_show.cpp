@@ -1,7 +1,6 @@
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
 #include "shared/cli/progress.hpp"
-#include "shared/format/envelope.hpp"
 #include "shared/os/clock.hpp"
 
 namespace lamina::origin::cli {
@@ -48,22 +47,11 @@ Result<std::optional<PublicKey>> read_publisher(const std::string& path) {
   return std::optional<PublicKey>(*key);
 }
 
-// The packs of a layer as the origin lists them. Whoever signed the list: all that is done with it
-// is to fetch packs, whose names and chunks are digests of their bytes.
 Result<std::vector<format::DistributedPack>> packs_of(Session& s, const wire::LayerInfo& layer) {
   auto envelope = s.get("/v1/layers/" + layer.id.hex() + "/distribution");
   if (!envelope) return fail(std::move(envelope.error()));
-  auto signer = format::claimed_signer(as_view(*envelope));
-  if (!signer) return fail(std::move(signer.error()).in("the layer's list of packs"));
-  const PublicKey trusted[] = {*signer};
-  auto opened = format::open_record(format::RecordType::distribution, as_view(*envelope), trusted);
-  if (!opened) return fail(std::move(opened.error()));
-  auto record = format::parse_distribution(opened->record);
+  auto record = open_distribution(as_view(*envelope), layer.id);
   if (!record) return fail(std::move(record.error()));
-  if (record->layer != layer.id)
-    return fail(ErrorKind::corrupt, "the origin sent the packs of layer " +
-                                        record->layer.short_hex() + " instead of " +
-                                        layer.id.short_hex());
   return std::move(record->packs);
 }
 

@@ -105,8 +105,8 @@ int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostrea
   Run run;
   add_alert(app, run), add_assign(app, run), add_cvd(app, run), add_device(app, run),
       add_explain(app, run);
-  add_layer(app, run), add_rollout(app, run), add_rule(app, run), add_seeder(app, run),
-      add_site(app, run), add_token(app, run);
+  add_layer(app, run), add_reflector(app, run), add_rollout(app, run), add_rule(app, run);
+  add_seeder(app, run), add_site(app, run), add_stage(app, run), add_token(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -52,12 +52,15 @@ void add_device(CLI::App& app, Run& run);
 void add_explain(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_layer_capture(CLI::App& layer, Run& run);
+void add_layer_export(CLI::App& layer, Run& run);
 void add_layer_show(CLI::App& layer, Run& run);
 void add_cvd_restore(CLI::App& cvd, Run& run);
+void add_reflector(CLI::App& app, Run& run);
 void add_rollout(CLI::App& app, Run& run);
 void add_rule(CLI::App& app, Run& run);
 void add_seeder(CLI::App& app, Run& run);
 void add_site(CLI::App& app, Run& run);
+void add_stage(CLI::App& app, Run& run);
 void add_token(CLI::App& app, Run& run);
 
 // The whole program. Data on `out`, one line per error on `err`.

@@ -41,6 +41,21 @@ Result<SignedLayer> open_layer(ByteView envelope, const wire::LayerInfo& asked,
   return SignedLayer{std::move(*record), opened->signer};
 }
 
+Result<format::DistributionRecord> open_distribution(ByteView envelope, const LayerId& layer) {
+  auto signer = format::claimed_signer(envelope);
+  if (!signer) return fail(std::move(signer.error()).in("the layer's list of packs"));
+  const PublicKey trusted[] = {*signer};
+  auto opened = format::open_record(format::RecordType::distribution, envelope, trusted);
+  if (!opened) return fail(std::move(opened.error()));
+  auto record = format::parse_distribution(opened->record);
+  if (!record) return fail(std::move(record.error()));
+  if (record->layer != layer)
+    return fail(ErrorKind::corrupt, "the origin sent the packs of layer " +
+                                        record->layer.short_hex() + " instead of " +
+                                        layer.short_hex());
+  return std::move(*record);
+}
+
 Result<VerifiedContent> verify_content(
     const format::ManifestRef& manifest, PackSet& packs,
     const std::function<void(const VerifiedContent&)>& progress) {

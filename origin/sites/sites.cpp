@@ -173,10 +173,33 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
 }
 
 SiteLease::Reported Sites::report_of(const Site& site, const DeviceId& device,
-                                     const Member& member) {
-  // Without appointment nobody is a candidate.
-  const Bytes missing = site.appoint ? missing_of(member.wants, site.withheld) : Bytes{};
-  return {device, missing, member.unfit};
+                                     const Member& member) const {
+  const Bytes missing = missing_of(member.wants, site.withheld);
+  return {device, policy::lease_claim(missing, mode_of(device), site.appoint), member.unfit};
+}
+
+policy::ReflectorMode Sites::mode_of(const DeviceId& device) const {
+  const auto mode = modes_.find(device);
+  return mode == modes_.end() ? policy::ReflectorMode::active : mode->second;
+}
+
+Status Sites::set_mode(const DeviceId& device, policy::ReflectorMode mode, Moment moment) {
+  if (mode == mode_of(device)) return Done{};
+  modes_[device] = mode;
+  if (mode == policy::ReflectorMode::active) modes_.erase(device);
+  const auto place = places_.find(device);
+  if (place == places_.end()) return Done{};
+  Site& site = sites_.at(place->second);
+  changed(place->second, site);
+  return carry_out(place->second, site, report_of(site, device, site.members.at(device)), moment);
+}
+
+bool Sites::is_up(const std::string& name, const DeviceId& device, Moment moment) const {
+  const auto at = sites_.find(name);
+  if (at == sites_.end()) return false;
+  const auto member = at->second.members.find(device);
+  return member != at->second.members.end() &&
+         moment.now - member->second.seen < options_.member_timeout;
 }
 
 Status Sites::withhold(const std::string& name, std::set<LayerId> layers, Moment moment) {
@@ -292,7 +315,9 @@ Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId&
     seen(device, member->second, moment.now);
     member->second.wants = request.wants;
   }
-  const SiteLease::Renewed event{device, request.epoch, missing_of(request.wants, site.withheld)};
+  const Bytes missing =
+      policy::lease_claim(missing_of(request.wants, site.withheld), mode_of(device), true);
+  const SiteLease::Renewed event{device, request.epoch, missing};
   if (auto done = carry_out(name, site, event, moment); !done) return fail(std::move(done.error()));
   wire::LeaseReply reply;
   const auto& holder = site.lease.holder();
@@ -377,8 +402,14 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
     view.site.withheld.emplace(site.withheld.begin(), site.withheld.end());
   if (site.rules_version != 0) view.site.rules_version = site.rules_version;
   for (const auto& [other, member] : site.members)
-    if (other != device && !member.address.empty() && member.port != 0)
-      view.site.peers.push_back({other, member.address, member.port, member.relay_port});
+    if (other != device && !member.address.empty() && member.port != 0) {
+      wire::Peer peer{other, member.address, member.port, member.relay_port};
+      if (!policy::duties_of(mode_of(other)).serves) {
+        peer.serves = false;
+        peer.relay_port.reset();
+      }
+      view.site.peers.push_back(std::move(peer));
+    }
   view.lease = lease_view(name, site, device, moment);
   return view;
 }

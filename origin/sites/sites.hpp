@@ -20,6 +20,7 @@
 #include "shared/hash/ed25519.hpp"
 #include "shared/policy/bandwidth_rules.hpp"
 #include "shared/policy/decision_log.hpp"
+#include "shared/policy/reflector_role.hpp"
 #include "shared/policy/site_lease.hpp"
 
 namespace lamina::origin {
@@ -59,6 +60,11 @@ class Sites {
   Status withhold(const std::string& site, std::set<LayerId> layers, Moment moment);
   // Whether any device of the site was heard of lately.
   bool is_up(const std::string& site) const;
+  // Whether the device was heard of lately at that site.
+  bool is_up(const std::string& site, const DeviceId& device, Moment moment) const;
+  // What administrators let the device do; it is `active` until told otherwise. One that may not
+  // lead loses the site's lease now; one that does not serve is dialled by nobody.
+  Status set_mode(const DeviceId& device, policy::ReflectorMode mode, Moment moment);
   // Whether a device of the site gets its lease by itself. Off: the holder loses it now.
   Status set_appoint(const std::string& site, bool appoint, Moment moment);
   // The bandwidth rules of all sites from now on. Versions grow where the rules differ.
@@ -142,8 +148,9 @@ class Sites {
   std::vector<std::string> seeders_for(const std::string& name, const std::set<LayerId>& layers,
                                        Moment moment) const;
   // What makes a member of the site a candidate.
-  static policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
-                                               const Member& member);
+  policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
+                                        const Member& member) const;
+  policy::ReflectorMode mode_of(const DeviceId& device) const;
   Result<Site*> open(const std::string& name, WallTime wall);
   void changed(const std::string& name, Site& site);                       // Told to everybody now.
   void members_changed(const std::string& name, Site& site, Instant now);  // Or the lease did.
@@ -163,6 +170,7 @@ class Sites {
   policy::BandwidthRules rules_;
   std::map<std::string, Site> sites_;
   std::map<DeviceId, std::string> places_;
+  std::map<DeviceId, policy::ReflectorMode> modes_;  // Only those that are not active.
   std::set<std::string> changed_;
   Tally tally_;
   // When something happens by itself, in order of time: each request asks for the first of them.

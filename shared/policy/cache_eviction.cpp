@@ -7,6 +7,14 @@
 
 namespace lamina::policy {
 
+Watermarks watermarks_of(std::optional<Bytes> limit, const CacheDisk& disk) {
+  const Bytes stays_free = std::min(Bytes{disk.total.count / 10}, 20_GiB);
+  const Bytes room = disk.cache + disk.free - stays_free;
+  const Bytes wanted = limit.value_or(Bytes{disk.total.count / 5});
+  const Bytes high = std::max(Bytes{}, std::min(wanted, room));
+  return {.high = high, .low = Bytes{high.count - high.count / 10}};
+}
+
 Eviction choose_evictions(std::span<const CachedPack> packs, const Watermarks& marks) {
   LAMINA_ASSERT(marks.low <= marks.high && marks.low >= Bytes{});
   Bytes total;

@@ -8,6 +8,7 @@
 // Pure function; any thread.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,17 @@ struct Watermarks {
   Bytes high;
   Bytes low;  // At most `high`.
 };
+
+// The disk with the cache, and what the cache takes of it now.
+struct CacheDisk {
+  Bytes cache;
+  Bytes free;
+  Bytes total;
+};
+
+// The high mark is the configured limit (none: a fifth of the disk), and never so high that less
+// than a tenth of the disk, or 20 GiB of a large one, stays free; the low one a tenth below.
+Watermarks watermarks_of(std::optional<Bytes> limit, const CacheDisk& disk);
 
 struct CachedPack {
   PackId pack;

@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 
 #include <algorithm>
+#include <charconv>
 #include <climits>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
@@ -81,6 +82,32 @@ Result<HostPort> parse_endpoint(const std::string& text) {
     return fail(ErrorKind::invalid,
                 "'" + printable(text, 80) + "' is no address of the form 10.0.0.1:8444");
   return endpoint;
+}
+
+// The first and the last address of "10.7.0.0/16" or of "10.7.0.1".
+std::optional<std::pair<lt::address, lt::address>> range_of(const std::string& text) {
+  const std::size_t slash = text.find('/');
+  lt::error_code error;
+  const lt::address first = lt::make_address(text.substr(0, slash), error);
+  if (error) return std::nullopt;
+  if (slash == std::string::npos) return std::pair(first, first);
+  int prefix = -1;
+  const char* end = text.data() + text.size();
+  if (std::from_chars(text.data() + slash + 1, end, prefix).ptr != end || prefix < 0)
+    return std::nullopt;
+  const auto last_of = [prefix](auto bytes) {
+    for (std::size_t bit = static_cast<std::size_t>(prefix); bit < 8 * bytes.size(); ++bit)
+      bytes[bit / 8] = static_cast<unsigned char>(bytes[bit / 8] | 0x80U >> bit % 8);
+    return bytes;
+  };
+  if (first.is_v4())
+    return prefix > 32
+               ? std::nullopt
+               : std::optional(std::pair(
+                     first, lt::address(lt::address_v4(last_of(first.to_v4().to_bytes())))));
+  return prefix > 128 ? std::nullopt
+                      : std::optional(std::pair(
+                            first, lt::address(lt::address_v6(last_of(first.to_v6().to_bytes())))));
 }
 
 constexpr int kBlock = 16 * 1024;
@@ -406,14 +433,29 @@ Status Session::connect(const TorrentId& id, const std::string& peer) {
 Status Session::allow_only(const std::vector<std::string>& addresses) {
   lt::ip_filter filter = everywhere(lt::ip_filter::blocked);
   for (const std::string& text : addresses) {
-    lt::error_code error;
-    const lt::address address = lt::make_address(text, error);
-    if (error)
+    const auto range = range_of(text);
+    if (!range)
       return fail(ErrorKind::invalid, "'" + printable(text, 80) + "' is no address of a peer");
-    filter.add_rule(address, address, 0);
+    filter.add_rule(range->first, range->second, 0);
   }
   state_->session->set_ip_filter(filter);
   return Done{};
+}
+
+void Session::limit_connections(int most) {
+  lt::settings_pack settings;
+  settings.set_int(lt::settings_pack::connections_limit, most);
+  state_->session->apply_settings(std::move(settings));
+}
+
+void Session::give(bool gives) {
+  lt::settings_pack settings;
+  settings.set_int(lt::settings_pack::unchoke_slots_limit, gives ? -1 : 0);
+  // Pieces that even a choked peer may ask for.
+  using S = lt::settings_pack;
+  settings.set_int(S::allowed_fast_set_size,
+                   gives ? lt::default_settings().get_int(S::allowed_fast_set_size) : 0);
+  state_->session->apply_settings(std::move(settings));
 }
 
 void Session::read_piece(const TorrentId& id, const PackId& pack, std::uint32_t piece) {
@@ -508,7 +550,10 @@ std::vector<PeerTraffic> Session::peers(const TorrentId& id) const {
   std::vector<lt::peer_info> peers;
   torrent->handle.get_peer_info(peers);
   for (const lt::peer_info& peer : peers)
-    list.push_back({to_text(peer.ip), {peer.total_download}, {peer.total_upload}});
+    list.push_back({to_text(peer.ip),
+                    {peer.total_download},
+                    {peer.total_upload},
+                    static_cast<bool>(peer.flags & lt::peer_info::seed)});
   return list;
 }
 

@@ -65,6 +65,7 @@ struct PeerTraffic {
   std::string peer;  // "address:port"
   Bytes received;    // Payload.
   Bytes sent;
+  bool is_whole = false;  // It has every piece.
 };
 
 class Session {
@@ -104,9 +105,14 @@ class Session {
   PieceMap offered(const TorrentId& torrent) const;
   // Dials a peer ("address:port"); it is dialled again a few times when the connection is lost.
   Status connect(const TorrentId& torrent, const std::string& peer);
-  // Only these addresses may connect or be connected to. Until the first call: nobody (lan),
-  // anybody (seeder, wan).
+  // Only these addresses, and those in networks like "10.7.0.0/16", may connect or be connected to.
+  // Until the first call: nobody (lan), anybody (seeder, wan).
   Status allow_only(const std::vector<std::string>& addresses);
+  // More connections than that are not made; those that there are stay. At least 2.
+  void limit_connections(int most);
+  // false: gives nobody a piece. Connections that there are may get the pieces that they have asked
+  // for already.
+  void give(bool gives);
 
   void read_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece);
   // Gives a piece that came another way; its hash is checked before it counts. The padding behind a

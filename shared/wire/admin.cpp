@@ -1,6 +1,7 @@
 #include "shared/wire/admin.hpp"
 
 #include "shared/wire/json_fields.hpp"
+#include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
 
 namespace lamina::wire {
@@ -116,6 +117,7 @@ void fields(A& a, DeviceInfo& m) {
   a("public_address", m.public_address, 64);
   a("placed", m.placed, 16);
   a("waiting", m.waiting, 1024);
+  a("reflector", m.reflector);
 }
 template <class A>
 void fields(A& a, TransactionList& m) {
@@ -135,6 +137,7 @@ void fields(A& a, AssignmentRequest& m) {
   a("devices", m.devices, 10'000);
   a("layers", m.layers, 256);
   a("wan_budget", m.wan_budget, 64);
+  a("stage", m.stage);
 }
 template <class A>
 void fields(A& a, AssignmentReply& m) {

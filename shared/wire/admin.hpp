@@ -134,6 +134,7 @@ struct DeviceInfo {
   std::optional<std::string> placed;
   // Why the site is closed to it, or why it is in none, and the next step. Absent: it is not.
   std::optional<std::string> waiting;
+  std::optional<ReflectorSettings> reflector;  // Absent: nobody settled anything.
 };
 struct DeviceList {
   std::vector<DeviceInfo> devices;
@@ -157,6 +158,9 @@ struct AssignmentRequest {
   // When a device that does not hold its site's lease may use the line: shared/format/wan_budget.
   // Absent: never.
   std::optional<std::string> wan_budget;
+  // true: the layers are for the devices' caches only, beside the stack that they have; an empty
+  // list takes what was staged away. Absent: false.
+  std::optional<bool> stage = std::nullopt;
 };
 struct AssignmentReply {
   std::vector<DeviceId> devices;  // Those that got a new target.

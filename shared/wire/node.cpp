@@ -1,6 +1,7 @@
 #include "shared/wire/node.hpp"
 
 #include "shared/wire/json_fields.hpp"
+#include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
 
 namespace lamina::wire {
@@ -52,6 +53,11 @@ void fields(A& a, PollRequest& m) {
   a("relayed", m.relayed, kRelayedMax);
   a("handed", m.handed);
   a("members_sequence", m.members_sequence);
+  a("settings_version", m.settings_version);
+  a("command_done", m.command_done);
+  a("cache", m.cache);
+  a("serving", m.serving);
+  a("kept", m.kept, 256);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -59,6 +65,7 @@ void fields(A& a, Peer& m) {
   a("address", m.address, 64);
   a("port", m.port);
   a("relay_port", m.relay_port);
+  a("serves", m.serves);
 }
 template <class A>
 void fields(A& a, SiteView& m) {
@@ -91,6 +98,7 @@ void fields(A& a, PollReply& m) {
   a("server_time_ms", m.server_time_ms);
   a("next_wait_ms", m.next_wait_ms);
   a("relay_key", m.relay_key, 32);
+  a("reflector", m.reflector);
   a("handed", m.handed, 32);
   a("members", m.members);
   a("waiting", m.waiting, 1024);

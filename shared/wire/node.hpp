@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "shared/base/ids.hpp"
+#include "shared/wire/reflector.hpp"
 
 namespace lamina::wire {
 
@@ -97,6 +98,12 @@ struct PollRequest {
   std::optional<HandedSnapshot> handed = std::nullopt;
   // The sequence of the signed member list that it holds. Absent: it wants none.
   std::optional<std::uint64_t> members_sequence = std::nullopt;
+  std::optional<std::uint64_t> settings_version = std::nullopt;  // Of ReflectorSettings it holds.
+  std::optional<std::uint64_t> command_done = std::nullopt;      // Its newest ReflectorCommand.
+  std::optional<CacheState> cache = std::nullopt;                // Absent: not said.
+  std::optional<ServingState> serving = std::nullopt;            // Absent: not said.
+  // Whole layers in its cache that its target does not name: it shares them all the same.
+  std::optional<std::vector<LayerId>> kept = std::nullopt;
 };
 
 struct Peer {
@@ -104,6 +111,8 @@ struct Peer {
   std::string address;  // IP address without a port.
   std::uint16_t port = 0;
   std::optional<std::uint16_t> relay_port = std::nullopt;  // It takes uploads there.
+  // false: it may connect, and gives nothing: nobody dials it. Absent: true.
+  std::optional<bool> serves = std::nullopt;
   bool operator==(const Peer&) const = default;
 };
 
@@ -140,6 +149,8 @@ struct PollReply {
   std::int64_t server_time_ms = 0;
   std::int64_t next_wait_ms = 0;  // wait_ms the origin would like in the next poll.
   std::optional<Buffer> relay_key = std::nullopt;  // What parcels are sealed for: X25519, 32 bytes.
+  // What administrators settled about the device; when it holds another version.
+  std::optional<ReflectorSettings> reflector = std::nullopt;
   // Of the handed snapshot: "protected", "at the site", "refused" or "unknown".
   std::optional<std::string> handed = std::nullopt;
   // The signed member list of the site (format::SiteMembers), when it is another than the known.

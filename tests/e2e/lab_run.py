@@ -35,7 +35,7 @@ HEADERS = 66      # Of a packet: Ethernet, IP, TCP with time stamps.
 SEGMENT = 1448    # Bytes of payload in a full one.
 GOODPUT = 0.956   # What of a line's rate such packets leave to the payload.
 PIECE = 256 * 1024
-SECOND = "second"
+SECOND, FORMER = "second", "former"
 
 
 def make_tree(tree, megabytes, seed=7):
@@ -115,9 +115,14 @@ class Run:
             self.give_own_disk(self.devices[-1])
         # The others come when the one with the wrong clock holds the lease.
         self.first = self.devices[:1] if scenario["clock_reflector"] else self.devices
+        if scenario["cache_mb"]:
+            for device in self.devices:
+                device.run_options = ["--cache", f"{scenario['cache_mb']} MB"]
         for device in self.first:
             device.start()
         self.wait_seen(self.first)
+        if scenario["cache_mb"]:
+            self.give_former_layer()
 
     def wait_seen(self, devices):
         def seen():
@@ -125,6 +130,29 @@ class Run:
             return all(records[device.id].get("seen_ms") and records[device.id].get("lan_address") for device in devices)
 
         wait_until(seen, 30, "the devices' first poll")
+
+    def give_former_layer(self):
+        """A layer that the devices have had before the one of the scenario: it has to make room."""
+        # Nothing in it is in the other one: they share no packs.
+        random_, tree = random.Random(9), os.path.join(self.stage.lab.run_dir, "former")
+        os.makedirs(os.path.join(tree, "usr/share/former"))
+        for number in range(20):
+            with open(os.path.join(tree, f"usr/share/former/{number}"), "wb") as file:
+                file.write(random_.randbytes(1_000_000))
+        self.fleet.capture(FORMER, "1.0", tree)
+        self.fleet.assign([f"{FORMER}:1.0"])
+        self.fleet.wait_applied([f"{FORMER}:1.0"], 120, self.devices)
+
+    def judge_cache(self):
+        """What is assigned stays above the limit; what was, has left."""
+        caches = [device.status().get("reflector", {}).get("cache", {}) for device in self.devices]
+        own = all(cache.get("bytes", 0) >= self.payload for cache in caches)
+        over = [cache.get("over_bytes", 0) for cache in caches]
+        self.check("assigned content stays, above the cache's limit", own and min(over) > 0,
+                   f"{min(over)} bytes over {self.scenario['cache_mb']} MB")
+        evicted = [[fields.get("name") for _, fields in device.events("layer_evicted")] for device in self.devices]
+        self.check("the former layer made room", all(names == [f"{FORMER} 1.0"] for names in evicted),
+                   ", ".join(sorted({name for names in evicted for name in names})) or "nothing left")
 
     def capture_second(self, tree, megabytes):
         """An application of `megabytes` of its own and as much of the base's files under other names."""
@@ -228,7 +256,8 @@ class Run:
     def missing(self):
         want = len(self.layers)
         return [device for device in self.devices if device not in self.faults.away and
-                len({fields.get("layer") for _, fields in device.events("layer_complete")}) < want]
+                len({fields.get("layer") for _, fields in device.events("layer_complete")
+                     if fields.get("name") != f"{FORMER} 1.0"}) < want]
 
     def set_rule(self):
         """A rule from the next whole minute that leaves time to be heard of, for some minutes."""
@@ -323,6 +352,8 @@ class Run:
             self.extra["bytes_between_sites"] = between
         if scenario["seeders"] > 1:
             self.judge_seeders(bounds)
+        if scenario["cache_mb"]:
+            self.judge_cache()
         if self.faults.foreground:
             self.judge_foreground(bounds)
         if scenario["rule_kilobytes"]:

@@ -687,3 +687,48 @@ TEST_CASE("agent: a device that becomes unfit to serve says so at once, and once
   REQUIRE(polls.size() == 1);
   CHECK_FALSE(polls[0].request.unfit);
 }
+
+TEST_CASE("agent: a suspended device gives the line up, and waits for its site", "[node]") {
+  Bench bench;
+  bench.fetching();
+  bench.at(3s, Bench::leased(1));
+  REQUIRE(bench.agent->leads());
+  bench.at(4s, Agent::Settled{policy::duties_of(policy::ReflectorMode::suspended)});
+  CHECK(bench.all<Agent::Resign>().size() == 1);
+  CHECK_FALSE(bench.agent->leads());
+  CHECK(bench.agent->reason(base) == "waiting-for-resume");
+  bench.at(4s, Bench::leased(1));  // An answer from before.
+  CHECK(bench.all<Agent::Lead>().empty());
+  // What another one fetches comes over the LAN.
+  bench.at(5s, Bench::leased(2, other));
+  CHECK(bench.agent->reason(base) == "lan-peer");
+  bench.at(6s, Agent::Settled{policy::duties_of(policy::ReflectorMode::active)});
+  bench.at(7s, Bench::leased(3));
+  CHECK(bench.all<Agent::Lead>().size() == 1);
+}
+
+TEST_CASE("agent: a budget is used by a disabled device, not by a suspended one", "[node]") {
+  const auto mode = GENERATE(policy::ReflectorMode::suspended, policy::ReflectorMode::disabled);
+  Bench bench;
+  bench.fetching_with(format::WanBudget::after, 10);
+  bench.at(2s, Agent::Settled{policy::duties_of(mode)});
+  bench.at(20s, Agent::Tick{});
+  const bool may = mode == policy::ReflectorMode::disabled;
+  CHECK(bench.all<Agent::AskBudget>().size() == (may ? 1 : 0));
+  if (!may) return;
+  bench.at(21s, bench.granted(1));
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+  bench.at(22s, Agent::Settled{policy::duties_of(policy::ReflectorMode::suspended)});
+  CHECK(bench.all<Agent::Resign>().size() == 1);
+}
+
+TEST_CASE("agent: told to hurry, it tries now what waits for its next try", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, Bench::assigned(bench.target(1, {base})));
+  bench.at(2s, Agent::RecordsFailed{base, ~std::uint64_t{0}});
+  bench.at(2s, Agent::Tick{});
+  REQUIRE(bench.all<Agent::FetchRecords>().empty());
+  bench.at(2s, Agent::Hurry{});
+  CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+}

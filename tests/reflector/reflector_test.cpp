@@ -134,6 +134,7 @@ struct Bench {
                           .identity = tests::identity_of(issuer),
                           .source = sources.contains(n) ? sources.at(n) : nullptr,
                           .transport = transport,
+                          .record = n == 1 ? record : nullptr,
                           .save_interval = 200ms,
                           .retry_after = 500ms},
                          [&started](const Event& event) { started.heard.push_back(event); });
@@ -230,6 +231,7 @@ struct Bench {
   policy::WanTransport::Limits transport{.patience = 500ms};
   std::map<int, Device> devices;
   std::vector<wire::Peer> strangers;
+  policy::DecisionLog* record = nullptr;  // Of the first device.
 };
 
 }  // namespace
@@ -249,6 +251,62 @@ TEST_CASE("reflector: one device fetches over the WAN, all of them have it", "[r
   CHECK(other.lan.count >= static_cast<std::int64_t>(bench.layer.size));
   bench.devices.at(1).reflector->resign();
   CHECK_FALSE(bench.devices.at(1).reflector->leads());
+}
+
+TEST_CASE("reflector: what it decided is decided again alike", "[reflector]") {
+  std::vector<std::string> lines;
+  policy::DecisionLog record([&](std::string_view line) { lines.emplace_back(line); });
+  {
+    Bench bench;
+    bench.record = &record;
+    bench.start_all(2);
+    bench.lead(1, 1);
+    REQUIRE(bench.until([&] { return bench.devices.at(1).is_complete(); }));
+    bench.lead(1, 2);
+    bench.devices.at(1).reflector->resign();
+  }
+  policy::DecisionReplay replay;
+  for (const std::string& line : lines) {
+    const auto alike = replay.take(line);
+    if (!alike) FAIL(line + ": " + alike.error().text());
+  }
+  CHECK(replay.decisions() >= 4);
+  CHECK(
+      std::ranges::any_of(lines, [](const auto& l) { return l.starts_with("wan-pieces wan at"); }));
+}
+
+TEST_CASE("reflector: one that serves nobody takes from its peers all the same", "[reflector]") {
+  Bench bench;
+  for (int n = 1; n <= 3; ++n) bench.start(n);
+  bench.introduce();
+  bench.join(1), bench.join(2);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.devices.at(2).is_complete(); }));
+  const auto given = bench.devices.at(2).reflector->sources().sent;
+  REQUIRE(bench.devices.at(2).reflector->configure({.serves = false}));
+  // Another device comes, and knows both. What it lacks it has from the one that serves.
+  bench.join(3);
+  REQUIRE(bench.until([&] { return bench.devices.at(3).is_complete(); }));
+  CHECK(bench.devices.at(2).reflector->sources().sent.count == given.count);
+  bench.check_bytes(3);
+  CHECK(bench.devices.at(1).reflector->configure({.networks = {"10.0.0.0/33"}}).error().kind() ==
+        ErrorKind::invalid);
+  const auto peers = bench.devices.at(1).reflector->lan_peers();
+  CHECK(std::ranges::any_of(peers, [](const auto& p) { return p.sent.count > 0; }));
+}
+
+TEST_CASE("reflector: a device in a network that is served too needs no peer list", "[reflector]") {
+  Bench bench;
+  for (int n = 1; n <= 2; ++n) bench.start(n);
+  // Only the second knows the first, and dials it.
+  REQUIRE(bench.devices.at(2).reflector->meet(
+      {{device(1), bench.address(1), bench.devices.at(1).reflector->port()}}));
+  REQUIRE(bench.devices.at(1).reflector->configure({.networks = {"127.0.0.3/32", "fd00::/8"}}));
+  bench.join(1), bench.join(2);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  CHECK(bench.devices.at(2).reflector->sources().lan.count >=
+        static_cast<std::int64_t>(bench.layer.size));
 }
 
 TEST_CASE("reflector: the holder dies half-way, the lease moves, the site completes",

@@ -55,6 +55,7 @@ class Device:
         self.own_filter = []  # rsync rules for what a scenario puts on this device beside the layers.
         self.clock_seconds = 0.0  # What its clock is ahead of the others'.
         self.env = None
+        self.run_options = []  # More words for `lamina-node run`.
         self.id = ""
 
     def give_identity(self):
@@ -123,6 +124,7 @@ class Device:
                  f"{self.address}:{SWARM_PORT + (self.number if not self.fleet.net.shaped else 0)}"]
         if os.geteuid() == 0:
             words += ["--user", self.fleet.user]
+        words += self.run_options
         self.node = self.fleet.lab.start(f"node-{self.number}", words, self.space, env=self.env)
 
     def stop(self):

@@ -99,6 +99,7 @@ SCENARIO = {
     "layer_mb": (_whole(1, 4000), 160),
     "wan_transport": (_one_of("tcp", "https"), "tcp"),
     "second_layer_mb": (_whole(0, 4000), 0),  # An application that shares as much with the base.
+    "cache_mb": (_whole(0, 4000), 0),  # Of every device; a former layer is there before.
     "wan_budget": (_text, ""), "budget_seconds": (_number(1, 600), 25.0), "budget_mb": (_number(0, 4000), 0.0),
     "rule_kilobytes": (_whole(0, 1_000_000), 0), "rule_minutes": (_whole(1, 10), 1),
     "clock_device": (_text, ""), "clock_reflector": (_text, ""),  # "+365d", "-10m": faketime's offsets.

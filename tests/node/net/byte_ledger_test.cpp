@@ -22,11 +22,13 @@ struct FakeSwarm : LayerSwarm {
   Status join(const LayerFiles&) override { return Done{}; }
   void leave(const LayerId&) override {}
   Status meet(const std::vector<wire::Peer>&) override { return Done{}; }
+  Status configure(const Serving&) override { return Done{}; }
   Status lead(const Lease&) override { return Done{}; }
   void resign() override {}
   void limit_wan(BitRate) override {}
   void use_identity(const Identity&) override {}
   Sources sources() const override { return now; }
+  Bytes sent(const LayerId&) const override { return {}; }
   std::vector<PeerBytes> lan_peers() const override { return {}; }
   Sources now;
 };
@@ -104,6 +106,24 @@ TEST_CASE("ledger: totals go on after a restart, and nothing is counted twice", 
   CHECK(file.totals().by_source == BySource{{"lan-peer", 48}, {"origin-by-lease", 10}});
   CHECK(file.totals().since_ms == 5000);
   CHECK(file.close_transaction({50}) == BySource{{"lan-peer", 8}, {"local-cache", 42}});
+}
+
+TEST_CASE("ledger: what was given to the site outlives a restart", "[node]") {
+  const tests::Scratch scratch;
+  const StateDirectory state(scratch.path());
+  REQUIRE(os::make_directories(state.net()));
+  FakeSwarm swarm;
+  swarm.now.sent = {70};
+  LedgerFile(state, kBegin).count(swarm, "", false);
+  LedgerFile file(state, kBegin);
+  CHECK(file.sent() == Bytes{70});
+  swarm.now.sent = {5};  // The swarm began at 0.
+  file.count(swarm, "", false);
+  CHECK(LedgerFile(state, kBegin).sent() == Bytes{75});
+  // A ledger from before it was counted.
+  CHECK(ByteLedger::parse(R"({"since_ms":1,"by_source":{},"at_last_apply":{}})")->sent() ==
+        Bytes{});
+  CHECK_FALSE(ByteLedger::parse(R"({"since_ms":1,"by_source":{},"at_last_apply":{},"sent":-1})"));
 }
 
 TEST_CASE("ledger: only what is on disk is told", "[node]") {

@@ -44,6 +44,12 @@ TEST_CASE("fitness: a machine that tells nothing may serve", "[node]") {
   CHECK_FALSE(machine.look());
 }
 
+TEST_CASE("fitness: a link that is said to be metered", "[node]") {
+  Machine machine;
+  machine.fitness = machine.make({.metered = true});
+  CHECK(machine.look() == Unfit::metered);
+}
+
 TEST_CASE("fitness: on battery", "[node]") {
   Machine machine;
   SECTION("unplugged") {

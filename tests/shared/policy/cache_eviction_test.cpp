@@ -120,3 +120,24 @@ TEST_CASE("cache eviction: pins never go, nothing goes in vain", "[policy]") {
     if (eviction.over.count > 0) REQUIRE(oldest_kept == Instant{100s});
   }
 }
+
+TEST_CASE("cache watermarks: the limit, or a fifth of the disk, and a tenth stays free",
+          "[cache_eviction]") {
+  const auto [limit, cache, free, high, low] =
+      GENERATE(table<std::optional<Bytes>, int, int, int, int>({
+          {std::nullopt, 0, 1000, 200, 180},  // A fifth of 1000.
+          {Bytes{50}, 0, 1000, 50, 45},       // Less is wanted.
+          {Bytes{500}, 100, 800, 500, 450},   // More, and there is room.
+          {Bytes{500}, 100, 300, 300, 270},   // The rest of the disk is somebody else's.
+          {std::nullopt, 150, 50, 100, 90},   // It has to shrink...
+          {std::nullopt, 20, 30, 0, 0},       // ...to nothing.
+          {Bytes{0}, 20, 900, 0, 0},
+      }));
+  const Watermarks marks = watermarks_of(limit, {{cache}, {free}, {1000}});
+  CHECK(marks.high == Bytes{high});
+  CHECK(marks.low == Bytes{low});
+}
+
+TEST_CASE("cache watermarks: of a large disk 20 GiB stay free", "[cache_eviction]") {
+  CHECK(watermarks_of(std::nullopt, {{}, 100_GiB, 1000_GiB}).high == 80_GiB);
+}

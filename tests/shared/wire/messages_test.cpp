@@ -195,3 +195,48 @@ TEST_CASE("wire: what relays and their guests say reads back as it was written",
   CHECK(parcel->state == "refused");
   CHECK(parcel->text == "why");
 }
+
+TEST_CASE("wire: settings of a reflector, and what it says of itself, read back", "[wire]") {
+  PollReply reply;
+  reply.reflector = ReflectorSettings{.version = 4,
+                                      .mode = "suspended",
+                                      .connections = 20,
+                                      .cache_bytes = 1 << 30,
+                                      .networks = {"10.7.0.0/16"},
+                                      .rejected = {id_of<DeviceId>(3)},
+                                      .commands = {{7, "sync"}, {8, "rebuild"}},
+                                      .last_command = 8};
+  reply.site = SiteView{"shop", 7, {{id_of<DeviceId>(2), "10.0.0.2", 8445}}};
+  reply.site->peers[0].serves = false;
+  const auto back = parse_poll_reply(to_json(reply));
+  REQUIRE(back);
+  CHECK(back->reflector == reply.reflector);
+  CHECK(back->site->peers == reply.site->peers);
+  CHECK_FALSE(parse_poll_reply(to_json(PollReply{}))->reflector);
+  for (int i = 0; i < 15; ++i) reply.reflector->commands.push_back({9, "sync"});
+  CHECK_FALSE(parse_poll_reply(to_json(reply)));
+
+  auto poll = parse_poll_request(kPoll);
+  REQUIRE(poll);
+  CHECK_FALSE(poll->cache);
+  poll->settings_version = 4;
+  poll->command_done = 6;
+  poll->cache = CacheState{5, 4, 1, 0};
+  poll->serving = ServingState{3, 2, 1, 100};
+  poll->kept = {id_of<LayerId>(1)};
+  const auto said = parse_poll_request(to_json(*poll));
+  REQUIRE(said);
+  CHECK(said->settings_version == 4);
+  CHECK(said->command_done == 6);
+  CHECK(said->cache == poll->cache);
+  CHECK(said->serving == poll->serving);
+  CHECK(said->kept == poll->kept);
+}
+
+TEST_CASE("wire: a reflector's request says only what it has", "[wire]") {
+  const auto request = parse_reflector_request(R"({"action":"configure","networks":[]})");
+  REQUIRE(request);
+  CHECK(request->networks == std::vector<std::string>{});
+  CHECK_FALSE(request->connections);
+  CHECK_FALSE(parse_reflector_request(R"({"action":"configure","connections":-1})"));
+}

@@ -1,0 +1,187 @@
+#include "node/net/layer_cache.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "node/net/layer_transfer.hpp"
+#include "shared/base/log.hpp"
+#include "shared/os/file.hpp"
+#include "shared/swarm/piece_map.hpp"
+
+namespace lamina::node {
+namespace {
+
+constexpr std::string_view kRecord = ".layer";
+
+// A layer's records are written when it comes; their time is moved on when it serves.
+std::string marker_of(const StateDirectory& state, const LayerId& layer) {
+  return state.records() + '/' + layer.hex() + ".distribution";
+}
+
+}  // namespace
+
+Instant LayerCache::used_at(const LayerId& layer) const {
+  struct stat facts {};
+  if (::stat(marker_of(state_, layer).c_str(), &facts) != 0) return Instant{};
+  return Instant{std::chrono::seconds{facts.st_mtim.tv_sec} +
+                 std::chrono::nanoseconds{facts.st_mtim.tv_nsec}};
+}
+
+void LayerCache::used(const LayerId& layer) const {
+  if (::utimensat(AT_FDCWD, marker_of(state_, layer).c_str(), nullptr, 0) != 0)
+    log::warning("layer_not_marked", {{"layer", layer}});
+}
+
+void LayerCache::load(const std::set<LayerId>& target) {
+  std::erase_if(kept_, [&](const auto& entry) {
+    return target.contains(entry.first) || missing_bytes(state_, entry.second).count > 0;
+  });
+  const auto names = os::list_directory(state_.records());
+  if (!names) return log::warning("cache_not_read", {{"error", names.error().text()}});
+  for (const std::string& name : *names) {
+    if (!name.ends_with(kRecord)) continue;
+    const auto id = LayerId::parse(name.substr(0, name.size() - kRecord.size()));
+    if (!id || target.contains(*id) || kept_.contains(*id)) continue;
+    // One that is not whole, or that nobody signed any more, goes with the next cleaning.
+    auto files = load_layer(state_, *id, keys_);
+    if (files && missing_bytes(state_, *files).count == 0) kept_.emplace(*id, std::move(*files));
+  }
+}
+
+bool LayerCache::keep(const LayerFiles& layer) {
+  if (missing_bytes(state_, layer).count > 0 || !load_layer(state_, layer.layer, keys_))
+    return false;
+  used(layer.layer);
+  kept_.insert_or_assign(layer.layer, layer);
+  return true;
+}
+
+Status LayerCache::settle(const Needs& needs, const std::function<void(const LayerId&)>& leave) {
+  std::set<LayerId> target;
+  for (const LayerFiles& layer : needs.target) target.insert(layer.layer);
+  const auto served = kept_;  // Nobody serves the others yet.
+  load(target);
+
+  std::map<PackId, policy::CachedPack> packs;
+  const auto add = [&](const LayerFiles& layer, Instant used, bool pinned) {
+    for (const format::DistributedPack& pack : layer.packs) {
+      policy::CachedPack& entry = packs[pack.id];
+      entry.pack = pack.id;
+      entry.size = Bytes{static_cast<std::int64_t>(pack.size)};
+      entry.used = std::max(entry.used, used);
+      entry.pinned = entry.pinned || pinned;
+    }
+  };
+  for (const LayerFiles& layer : needs.target) add(layer, {}, true);
+  needed_.clear();
+  for (const auto& [id, pack] : packs) needed_.insert(id);
+  std::set<LayerId> going;
+  for (const auto& [id, files] : kept_) {
+    const bool pinned = std::ranges::find(needs.applied, id) != needs.applied.end();
+    if (pinned || needs.keeps_others)
+      add(files, used_at(id), pinned);
+    else
+      going.insert(id);
+  }
+  const auto space = os::space_of(state_.packs());
+  const auto cache = cache_size(state_);
+  if (!space) return fail(space.error());
+  if (!cache) return fail(cache.error());
+  const auto marks = policy::watermarks_of(needs.limit, {*cache, space->free, space->total});
+  std::vector<policy::CachedPack> list;
+  for (const auto& [id, pack] : packs) list.push_back(pack);
+  const auto eviction = policy::choose_evictions(list, marks);
+  const std::set<PackId> evicted(eviction.packs.begin(), eviction.packs.end());
+  for (const auto& [id, files] : kept_)
+    if (std::ranges::any_of(files.packs,
+                            [&](const auto& pack) { return evicted.contains(pack.id); }))
+      going.insert(id);
+  limit_ = marks.high;
+  Bytes pinned;
+  for (const policy::CachedPack& pack : list)
+    if (pack.pinned) pinned += pack.size;
+  over_ = std::max(Bytes{}, pinned - marks.high);
+
+  for (const auto& [id, files] : served)
+    if (going.contains(id) || !kept_.contains(id)) leave(id);
+  for (const LayerId& id : going) {
+    log::info("layer_evicted", {{"layer", id}, {"name", kept_.at(id).name}});
+    kept_.erase(id);
+  }
+  std::vector<LayerFiles> staying = needs.target;
+  for (const auto& [id, files] : kept_) staying.push_back(files);
+  auto freed = remove_others(state_, staying, needs.unfinished);
+  if (!freed) return fail(std::move(freed.error()));
+  if (freed->count > 0) log::info("cache_cleaned", {{"freed", *freed}});
+  return Done{};
+}
+
+bool LayerCache::take_in(const std::vector<LayerFiles>& target) {
+  const StateDirectory from = import_directory(state_);
+  const auto names = os::list_directory(from.records());
+  if (!names) return false;  // Nothing was imported.
+  bool came = false;
+  const auto take = [&](const LayerFiles& layer) -> Status {
+    for (const format::DistributedPack& pack : layer.packs) {
+      if (swarm::is_whole(state_.cache(), pack.id, pack.size) ||
+          !swarm::is_whole(from.cache(), pack.id, pack.size))
+        continue;
+      // The tree last: with it the pack is whole. Both are on the same disk.
+      const std::string name = '/' + pack.id.hex();
+      if (auto done = os::rename_file(from.packs() + name, state_.packs() + name); !done)
+        return done;
+      if (auto done = os::rename_file(from.trees() + name, state_.trees() + name); !done)
+        return done;
+      came = true;
+    }
+    return Done{};
+  };
+  const auto failed = [](const Error& error) {
+    log::warning("import_not_taken", {{"error", error.text()}});
+    return false;
+  };
+  for (const LayerFiles& layer : target)
+    if (auto done = take(layer); !done) return failed(done.error());
+  for (const std::string& name : *names) {
+    if (!name.ends_with(kRecord)) continue;
+    const auto id = LayerId::parse(name.substr(0, name.size() - kRecord.size()));
+    if (!id) continue;
+    auto envelopes = read_layer(from, *id, keys_);
+    auto layer = envelopes ? check_layer(*id, *envelopes, keys_)
+                           : Result<LayerFiles>(fail(std::move(envelopes.error())));
+    if (!layer) {
+      log::warning("import_refused", {{"layer", *id}, {"error", layer.error().text()}});
+      continue;
+    }
+    const bool is_here = std::ranges::all_of(layer->packs, [&](const auto& pack) {
+      return swarm::is_whole(state_.cache(), pack.id, pack.size) ||
+             swarm::is_whole(from.cache(), pack.id, pack.size);
+    });
+    if (!is_here) continue;  // It waits for the rest.
+    auto done = keep_layer(state_, *id, *envelopes, keys_);
+    if (done) done = take(*layer);
+    if (done) done = forget_layer(from, *id);
+    if (!done) {
+      failed(done.error());
+      continue;
+    }
+    log::info("layer_imported", {{"layer", *id}, {"name", layer->name}});
+    came = true;
+  }
+  return came;
+}
+
+wire::CacheState LayerCache::look() const {
+  std::map<PackId, std::uint64_t> packs;
+  for (const auto& [id, files] : kept_)
+    for (const format::DistributedPack& pack : files.packs)
+      if (!needed_.contains(pack.id)) packs[pack.id] = pack.size;
+  wire::CacheState state{.limit_bytes = limit_.count, .over_bytes = over_.count};
+  for (const auto& [pack, size] : packs) state.kept_bytes += static_cast<std::int64_t>(size);
+  if (const auto size = cache_size(state_)) state.bytes = size->count;
+  return state;
+}
+
+}  // namespace lamina::node

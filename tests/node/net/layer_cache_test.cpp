@@ -1,0 +1,174 @@
+#include "node/net/layer_cache.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "shared/swarm/piece_map.hpp"
+#include "tests/support/swarm.hpp"
+
+using namespace lamina;
+using namespace lamina::node;
+using tests::Scratch;
+
+namespace {
+
+// A device's cache, and layers as an origin would send them.
+struct Bench {
+  Bench() {
+    REQUIRE(state.prepare({::geteuid(), ::getegid(), ""}));
+    keys = {origin.public_key(), {publisher.public_key()}};
+    cache.emplace(state, keys);
+  }
+  // A layer of about a megabyte of its own, whole in the cache.
+  LayerFiles fetch(int n) {
+    LayerFiles files = make(n);
+    for (const auto& pack : files.packs) {
+      const auto bytes = os::read_file(scratch / ("layers/packs/" + pack.id.hex()), 1 << 26);
+      REQUIRE(os::write_file(state.packs() + '/' + pack.id.hex(), bytes.value()));
+      REQUIRE(swarm::finish_pack(state.cache(), pack.id, pack.size));
+    }
+    return files;
+  }
+  // Its records only.
+  LayerFiles make(int n) {
+    const auto swarm = tests::SwarmLayer::make(scratch, ca, 10, 1000 * static_cast<unsigned>(n));
+    format::LayerRecord record{
+        .name = "os", .version = std::to_string(n), .revision = static_cast<unsigned>(n)};
+    record.platform = {"linux", "debian", "12", "x86_64"};
+    LayerEnvelopes sent;
+    sent.record = format::sign_record(format::RecordType::layer, format::encode(record), publisher);
+    sent.torrent = swarm.torrent.bytes;
+    const LayerId id = format::layer_id(sent.record);
+    format::DistributionRecord distribution{
+        .layer = id, .sequence = 1, .torrent = swarm.torrent.id};
+    distribution.packs = swarm.packs;
+    std::ranges::sort(distribution.packs, {}, &format::DistributedPack::id);
+    sent.distribution =
+        format::sign_record(format::RecordType::distribution, format::encode(distribution), origin);
+    REQUIRE(keep_layer(state, id, sent, keys));
+    return load_layer(state, id, keys).value();
+  }
+  // Which layer was used before which: seconds since 1970.
+  void used_at(const LayerFiles& layer, int seconds) {
+    const timespec times[2] = {{seconds, 0}, {seconds, 0}};
+    REQUIRE(::utimensat(AT_FDCWD,
+                        (state.records() + '/' + layer.layer.hex() + ".distribution").c_str(),
+                        times, 0) == 0);
+  }
+  std::vector<LayerId> settle(LayerCache::Needs needs) {
+    std::vector<LayerId> left;
+    auto done = cache->settle(needs, [&](const LayerId& layer) { left.push_back(layer); });
+    if (!done) FAIL(done.error().text());
+    return left;
+  }
+  bool is_whole(const LayerFiles& layer) const {
+    return missing_bytes(state, layer).count == 0 && load_layer(state, layer.layer, keys);
+  }
+
+  Scratch scratch;
+  StateDirectory state{scratch / "state"};
+  PrivateKey origin = *PrivateKey::generate();
+  PrivateKey publisher = *PrivateKey::generate();
+  net::KeyAndCertificate ca = net::make_ca("swarm").value();
+  TrustedKeys keys;
+  std::optional<LayerCache> cache;
+};
+
+}  // namespace
+
+TEST_CASE("layer cache: former layers stay for the site while there is room", "[node]") {
+  Bench bench;
+  const auto old = bench.fetch(1), now = bench.fetch(2);
+  CHECK(bench.settle({.target = {now}, .limit = 100_MiB}).empty());
+  CHECK(bench.cache->kept().contains(old.layer));
+  CHECK_FALSE(bench.cache->kept().contains(now.layer));
+  CHECK(bench.is_whole(old));
+  const auto state = bench.cache->look();
+  CHECK(state.kept_bytes == old.size().count);
+  CHECK(state.bytes >= old.size().count + now.size().count);
+  CHECK(state.over_bytes == 0);
+  // It is wanted again: kept for the device itself now.
+  bench.cache->forget(old.layer);
+  CHECK(bench.settle({.target = {old, now}, .limit = 100_MiB}).empty());
+  CHECK(bench.cache->kept().empty());
+}
+
+TEST_CASE("layer cache: above the limit the least recently used leave, as whole layers", "[node]") {
+  Bench bench;
+  const auto target = bench.fetch(1), old = bench.fetch(2), older = bench.fetch(3);
+  bench.used_at(old, 2000);
+  bench.used_at(older, 1000);
+  REQUIRE(bench.settle({.target = {target}, .limit = 100_MiB}).empty());
+  REQUIRE(bench.cache->kept().size() == 2);
+  // Room for two of three, and a tenth less.
+  const Bytes limit{target.size().count * 5 / 2};
+  CHECK(bench.settle({.target = {target}, .limit = limit}) == std::vector<LayerId>{older.layer});
+  CHECK(bench.is_whole(target));
+  CHECK(bench.is_whole(old));
+  CHECK_FALSE(load_layer(bench.state, older.layer, bench.keys));
+  for (const auto& pack : older.packs)
+    CHECK_FALSE(os::exists(bench.state.packs() + '/' + pack.id.hex()));
+  // One that serves is used: it stays in the place of the other.
+  const auto again = bench.fetch(3);
+  bench.used_at(again, 1000);
+  bench.settle({.target = {target}, .limit = 100_MiB});
+  bench.cache->used(again.layer);
+  CHECK(bench.settle({.target = {target}, .limit = limit}) == std::vector<LayerId>{old.layer});
+}
+
+TEST_CASE("layer cache: what is assigned, staged or applied never leaves", "[node]") {
+  Bench bench;
+  const auto target = bench.fetch(1), staged = bench.fetch(2), applied = bench.fetch(3);
+  bench.settle({.target = {target, staged}, .applied = {applied.layer}, .limit = Bytes{1}});
+  CHECK(bench.is_whole(target));
+  CHECK(bench.is_whole(staged));
+  CHECK(bench.is_whole(applied));
+  CHECK(bench.cache->look().over_bytes > 0);
+  // Also where nothing is kept for the site.
+  bench.settle({.target = {target}, .applied = {applied.layer}, .keeps_others = false});
+  CHECK(bench.is_whole(applied));
+  CHECK_FALSE(load_layer(bench.state, staged.layer, bench.keys));
+  CHECK(bench.cache->kept().size() == 1);
+}
+
+TEST_CASE("layer cache: room is made for a layer before it comes", "[node]") {
+  Bench bench;
+  const auto old = bench.fetch(1);
+  const Bytes limit{old.size().count * 3 / 2};
+  CHECK(bench.settle({.target = {}, .limit = limit}).empty());
+  const auto coming = bench.make(2);
+  CHECK(bench.settle({.target = {coming}, .limit = limit}) == std::vector<LayerId>{old.layer});
+  CHECK_FALSE(bench.is_whole(old));
+  CHECK(load_layer(bench.state, coming.layer, bench.keys));
+}
+
+TEST_CASE("layer cache: a layer that is not whole is kept for nobody", "[node]") {
+  Bench bench;
+  const auto target = bench.fetch(1), broken = bench.fetch(2);
+  bench.settle({.target = {target}, .limit = 100_MiB});
+  REQUIRE(bench.cache->kept().contains(broken.layer));
+  REQUIRE(os::remove_file(bench.state.trees() + '/' + broken.packs.front().id.hex()));
+  CHECK(bench.settle({.target = {target}, .limit = 100_MiB}) == std::vector<LayerId>{broken.layer});
+  CHECK(bench.cache->kept().empty());
+  CHECK_FALSE(bench.cache->keep(bench.make(3)));
+  CHECK(bench.cache->keep(target));
+}
+
+TEST_CASE("layer cache: a rebuild reads every whole pack once, and drops what rotted", "[node]") {
+  Bench bench;
+  const auto sound = bench.fetch(1), rotten = bench.fetch(2), coming = bench.make(3);
+  const auto& pack = rotten.packs.front();
+  {
+    const os::Descriptor file(
+        ::open((bench.state.packs() + '/' + pack.id.hex()).c_str(), O_WRONLY));
+    REQUIRE(os::write_all_at(file.get(), to_buffer("!!"), pack.size / 2, "pack"));
+  }
+  const auto check = verify_packs(bench.state, {sound, rotten, sound, coming});
+  REQUIRE(check);
+  CHECK(check->packs == sound.packs.size() + rotten.packs.size());
+  CHECK(check->read == sound.size() + rotten.size());
+  CHECK(check->damaged == std::set<PackId>{pack.id});
+  CHECK_FALSE(os::exists(bench.state.packs() + '/' + pack.id.hex()));
+  CHECK(missing_bytes(bench.state, rotten).count == static_cast<std::int64_t>(pack.size));
+  CHECK(bench.is_whole(sound));
+}
