@@ -113,6 +113,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   std::vector<wire::Peer> peers;
   policy::ShutOut shut_out;
   Service service;
+  std::map<std::string, net::Timer> let_in;  // By address, those that are shut out.
   std::unique_ptr<swarm::Session> lan;
 
   policy::LeaseHolder lease;
@@ -540,11 +541,16 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   }
 
   void shut_out_peer(const std::string& address) {
-    if (!shut_out.caught(address, loop.now())) return;
+    const auto length = shut_out.caught(address, loop.now());
+    if (!length) return;
     static_cast<void>(allow_peers(peers, service.networks));  // They are addresses.
-    emit(Trouble{ErrorKind::corrupt, "the peer at " + address +
-                                         " sent other bytes than the layer has and is shut out for "
-                                         "a while: check that device's disk"});
+    let_in[address] = loop.after(*length, later([](State& self) {
+      static_cast<void>(self.allow_peers(self.peers, self.service.networks));
+    }));
+    emit(Trouble{ErrorKind::corrupt,
+                 "the peer at " + address +
+                     " sent other bytes than the layer has and is shut out for " +
+                     to_text(*length) + ": check that device's disk"});
   }
 
   Status allow_peers(const std::vector<wire::Peer>& all, const std::vector<std::string>& networks) {

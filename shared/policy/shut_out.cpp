@@ -4,12 +4,12 @@
 
 namespace lamina::policy {
 
-bool ShutOut::caught(const std::string& address, Instant now) {
-  if (is_out(address, now)) return false;
+std::optional<Duration> ShutOut::caught(const std::string& address, Instant now) {
+  if (is_out(address, now)) return std::nullopt;
   Peer& peer = peers_[address];
   peer.length = peer.length == Duration{} ? limits_.first : std::min(2 * peer.length, limits_.most);
   peer.until = now + peer.length;
-  return true;
+  return peer.length;
 }
 
 bool ShutOut::is_out(const std::string& address, Instant now) const {
