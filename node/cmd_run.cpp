@@ -31,9 +31,11 @@ class ReflectorSwarm : public LayerSwarm {
                              .expires = lease.expires,
                              .seeders = lease.seeders,
                              .by_budget = lease.by_budget,
+                             .shares = lease.shares,
                              .most = lease.most});
   }
   void resign() override { reflector_->resign(); }
+  std::optional<Bytes> wan_left() const override { return reflector_->wan_left(); }
   void limit_wan(BitRate most) override { reflector_->limit_wan(most); }
   void use_identity(const Identity& identity) override {
     reflector_->use_identity({identity.certificate_pem, identity.key_pem});

@@ -64,6 +64,14 @@ Status enroll(CommandLine& line, std::ostream& out) {
   return Done{};
 }
 
+// Which part of the site's content the device fetches.
+std::string part_text(const json& status) {
+  const int shares = status.value("lease_shares", ShareSet::kCount);
+  if (shares == ShareSet::kCount) return "for the site";
+  return std::to_string(shares) + " of " + std::to_string(ShareSet::kCount) +
+         " parts for the site, other reflectors the rest";
+}
+
 // "download 500 KB/s, upload nothing (waiting-for-rule), until 2026-11-23 18:00"
 std::string line_text(const json& line) {
   std::string text;
@@ -135,7 +143,7 @@ void print_status(const json& status, std::ostream& out) {
                                                  : ""));
   row("applied", std::to_string(status.value("applied_sequence", 0)));
   row("peers", std::to_string(status.value("peers", 0)) +
-                   (status.value("holds_lease", false) ? ", fetches for the site" : ""));
+                   (status.value("holds_lease", false) ? ", fetches " + part_text(status) : ""));
   if (status.contains("bytes"))
     row("received", to_text(bytes_in(status["bytes"], "from_lan")) + " from the site, " +
                         to_text(bytes_in(status["bytes"], "from_origin")) +

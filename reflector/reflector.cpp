@@ -9,6 +9,7 @@
 #include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
 #include "shared/policy/lease_holder.hpp"
+#include "shared/policy/shares.hpp"
 #include "shared/policy/shut_out.hpp"
 #include "shared/policy/wan_pieces.hpp"
 
@@ -123,6 +124,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   std::unique_ptr<swarm::Session> wan;  // While the lease is open.
   std::map<TorrentId, swarm::PieceMap> wan_wants;
   bool by_budget = false;
+  ShareSet shares = ShareSet::all();  // Of the lease.
+  std::optional<Bytes> wan_left;
   BitRate wan_limit;              // Beside the configured one; 0: none.
   std::optional<Bytes> wan_most;  // What may still be asked for.
   struct HandedOver {
@@ -288,6 +291,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     if (ranges) ranges->stop();
     wan_wants.clear();
     handed_over.clear();
+    wan_left.reset();
     if (!wan) return;
     for (const auto& [torrent, bytes] : torrents) past.origin += wan->traffic(torrent).received;
     // The connections are cut now; the threads end in the pool.
@@ -339,10 +343,12 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       if (!of_torrent.empty()) offered.merge(lan->offered(torrent));
       missing.merge(std::move(of_torrent));
     }
+    missing = policy::pieces_within(std::move(missing), shares);
     const Instant now = loop.now();
     swarm::PieceMap chosen = wan_choice.choose(missing, offered, now);
     if (config.record != nullptr)
       config.record->decided(kPiecesName, missing, offered, now, chosen);
+    wan_left = size_of(chosen);
     if (wan_most) {
       pay_for_ranges();
       keep_within(*wan_most, chosen);
@@ -362,6 +368,14 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       wan_wants[torrent] = std::move(wants);
     }
     if (ranges) fetch_ranges(std::move(chosen));
+  }
+
+  Bytes size_of(const swarm::PieceMap& map) const {
+    Bytes total;
+    for (const auto& [pack, pieces] : map)
+      for (std::uint32_t i = 0; i < pieces.size(); ++i)
+        if (pieces[i]) total += size_of_piece(pack, i);
+    return total;
   }
 
   // --- ranges
@@ -857,10 +871,17 @@ Status Reflector::lead(const Lease& lease) {
   if (lease.expires > now && lease.epoch >= state.lease.epoch()) {
     state.ticket->set(lease.token);
     state.seeders = lease.seeders;
+    if (state.shares != lease.shares) {
+      state.shares = lease.shares;
+      state.wan_left.reset();
+      state.wan_stale = true;
+    }
   }
   state.decide(policy::LeaseHolder::Led{lease.epoch, lease.expires});
   if (const auto end = state.lease.next_change())
     state.lease_timer = state.loop.after(*end - now, state.later([](State& self) { self.turn(); }));
+  // With what came meanwhile: it is not to be fetched for the new shares.
+  if (state.wan_stale) state.turn();
   state.arm();
   return Done{};
 }
@@ -879,6 +900,8 @@ void Reflector::limit_wan(BitRate most) {
 }
 
 bool Reflector::leads() const { return state_->wan != nullptr; }
+
+std::optional<Bytes> Reflector::wan_left() const { return state_->wan_left; }
 
 void Reflector::use_identity(const swarm::SwarmIdentity& identity) {
   state_->config.identity = identity;

@@ -79,6 +79,8 @@ class Reflector {
     std::vector<std::string> seeders;  // "10.9.0.1:8444"
     // Of the device's own WAN budget, whose epochs are not those of the site's leases.
     bool by_budget = false;
+    // What it fetches; other reflectors of the site fetch the rest.
+    ShareSet shares = ShareSet::all();
     // Payload over the WAN from now on, up to this and less than one piece more; none: no bound.
     std::optional<Bytes> most = std::nullopt;
   };
@@ -134,6 +136,9 @@ class Reflector {
   // Lost, or given back: the WAN session is cut off now.
   void resign();
   bool leads() const;
+  // What is to come over the WAN of the lease's shares, as of the last look, at most a second ago.
+  // None: no lease, or not looked at since the lease came or its shares changed.
+  std::optional<Bytes> wan_left() const;
   // The most that is fetched over the WAN from now on, whatever the lease: takes effect within a
   // second, and the configured most still holds. 0: no limit but that.
   void limit_wan(BitRate most);

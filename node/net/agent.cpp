@@ -79,7 +79,9 @@ void Agent::apply(const Polled& polled, Instant now) {
     withheld_.clear();
     if (reply.site->withheld)
       withheld_.insert(reply.site->withheld->begin(), reply.site->withheld->end());
-    const bool held = reply.lease && reply.lease->holder != memory_.device;
+    const auto is_other = [this](const DeviceId& holder) { return holder != memory_.device; };
+    const bool held =
+        reply.lease && std::ranges::any_of(wire::holders_of(*reply.lease), is_other);
     if (held != site_has_holder_) wanting_since_ = now;
     site_has_holder_ = held;
     take_lease(reply.lease, now);
@@ -222,8 +224,15 @@ void Agent::hold(const wire::LeaseView& lease, bool by_budget, Instant now) {
                  .expires = expires,
                  .renew_at = now + limits_.lease_renewal,
                  .renewing = lease_ && lease_->renewing && lease_->epoch == lease.epoch,
-                 .by_budget = by_budget};
-  Lead lead{lease.token, lease.epoch, expires, lease.seeders, by_budget, std::nullopt};
+                 .by_budget = by_budget,
+                 .shares = lease.shares.value_or(ShareSet::all())};
+  Lead lead{.token = lease.token,
+            .epoch = lease.epoch,
+            .expires = expires,
+            .seeders = lease.seeders,
+            .by_budget = by_budget,
+            .shares = lease_->shares,
+            .most = std::nullopt};
   if (by_budget && target_->budget == format::WanBudget::up_to)
     lead.most = Bytes{static_cast<std::int64_t>(target_->budget_value)} - memory_.budget_spent;
   actions_.push_back(std::move(lead));

@@ -180,8 +180,9 @@ class Agent {
     std::uint64_t epoch = 0;
     Instant expires;
     std::vector<std::string> seeders;
-    bool by_budget = false;     // On the target's WAN budget, not the site's lease.
-    std::optional<Bytes> most;  // Of payload from now on; none: no bound.
+    bool by_budget = false;             // On the target's WAN budget, not the site's lease.
+    ShareSet shares = ShareSet::all();  // Other reflectors of the site fetch the rest.
+    std::optional<Bytes> most;          // Of payload from now on; none: no bound.
   };
   struct Resign {};  // Drop the WAN session now.
   struct RenewLease {
@@ -218,6 +219,8 @@ class Agent {
   std::uint64_t applied_sequence() const { return memory_.applied_sequence; }
   const std::vector<LayerId>& applied() const { return memory_.applied; }
   bool leads() const { return lease_ && !lease_->by_budget; }
+  // What it fetches for its site; empty: nothing.
+  ShareSet shares() const { return leads() ? lease_->shares : ShareSet(); }
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
   // "origin-by-lease", "origin-by-budget", "origin-by-https" (on either, by ranges from the API,
   // because no seeder can be reached), "waiting-for-records", "waiting-for-lease",
@@ -248,6 +251,7 @@ class Agent {
     Instant renew_at;
     bool renewing = false;
     bool by_budget = false;
+    ShareSet shares = ShareSet::all();
   };
   struct Certificate {
     std::optional<Instant> expires;

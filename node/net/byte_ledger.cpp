@@ -26,15 +26,14 @@ void ByteLedger::add(const char* source, std::int64_t bytes) {
 
 void ByteLedger::count(const LayerSwarm::Sources& sources,
                        const std::vector<LayerSwarm::PeerBytes>& peers,
-                       const std::string& reflector, bool by_budget) {
+                       const std::set<std::string>& reflectors, bool by_budget) {
   const std::int64_t lan = growth(sources.lan, seen_.lan);
   std::int64_t from_reflector = 0;
   std::map<std::string, Bytes> connections;
   for (const LayerSwarm::PeerBytes& peer : peers) {
     const auto before = connections_.find(peer.connection);
     const Bytes known = before == connections_.end() ? Bytes{} : before->second;
-    if (!reflector.empty() && peer.address == reflector)
-      from_reflector += growth(peer.received, known);
+    if (reflectors.contains(peer.address)) from_reflector += growth(peer.received, known);
     connections[peer.connection] = peer.received;
   }
   connections_ = std::move(connections);
@@ -105,8 +104,9 @@ LedgerFile::LedgerFile(const StateDirectory& state, WallTime now)
   kept_sent_ = ledger_.sent();
 }
 
-void LedgerFile::count(const LayerSwarm& swarm, const std::string& reflector, bool by_budget) {
-  ledger_.count(swarm.sources(), swarm.lan_peers(), reflector, by_budget);
+void LedgerFile::count(const LayerSwarm& swarm, const std::set<std::string>& reflectors,
+                       bool by_budget) {
+  ledger_.count(swarm.sources(), swarm.lan_peers(), reflectors, by_budget);
   if (!(ledger_.totals() == kept_) || ledger_.sent() != kept_sent_) keep();
 }
 

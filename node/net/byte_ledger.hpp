@@ -9,6 +9,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,12 @@ class ByteLedger {
   explicit ByteLedger(WallTime since) { counts_.since_ms = since.ns / 1'000'000; }
 
   // Adds what came since the last call. `peers`: the connections that sources.lan came over;
-  // what came over one that has ended since the last call counts as "lan-peer". `reflector`: the
-  // address of the device that holds the site's lease; empty: there is none, or it is this one.
+  // what came over one that has ended since the last call counts as "lan-peer". `reflectors`: the
+  // addresses of the other devices that hold a lease of the site.
   // `by_budget`: bytes from seeders since the last call came on the device's WAN budget instead of
   // its site's lease. Those over the API's port are "origin-by-https" on either.
   void count(const LayerSwarm::Sources& sources, const std::vector<LayerSwarm::PeerBytes>& peers,
-             const std::string& reflector, bool by_budget);
+             const std::set<std::string>& reflectors, bool by_budget);
 
   // An apply of a stack of `stack` stored bytes succeeded. What it cost by source, with what was
   // not received for it as "local-cache"; the next transaction begins.
@@ -59,7 +60,7 @@ class LedgerFile {
   LedgerFile(const StateDirectory& state, WallTime now);
 
   // As ByteLedger's. What cannot be written is logged, and written with the next call.
-  void count(const LayerSwarm& swarm, const std::string& reflector, bool by_budget);
+  void count(const LayerSwarm& swarm, const std::set<std::string>& reflectors, bool by_budget);
   std::map<std::string, std::int64_t> close_transaction(Bytes stack);
 
   // What is on disk.

@@ -42,6 +42,7 @@ class LayerSwarm {
     Instant expires;
     std::vector<std::string> seeders;  // "ADDRESS:PORT"
     bool by_budget = false;            // Of the device's WAN budget, not of its site.
+    ShareSet shares = ShareSet::all();
     std::optional<Bytes> most;         // Of payload over the line from now on; none: no bound.
   };
   // Payload since the start.
@@ -80,6 +81,8 @@ class LayerSwarm {
   virtual Status configure(const Serving& serving) = 0;
   virtual Status lead(const Lease& lease) = 0;
   virtual void resign() = 0;
+  // What is to come over the WAN of the lease's shares; none: no lease, or not known yet.
+  virtual std::optional<Bytes> wan_left() const = 0;
   // The most that is fetched over the WAN from now on; 0: no limit.
   virtual void limit_wan(BitRate most) = 0;
   virtual void use_identity(const Identity& identity) = 0;

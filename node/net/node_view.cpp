@@ -89,6 +89,7 @@ json status_of(const NodeView& view) {
                                                  .target_issued = issued,
                                                  .waiting = view.waiting})));
   out["holds_lease"] = agent.leads();
+  out["lease_shares"] = agent.shares().size();  // Of ShareSet::kCount.
   if (agent.unfit()) out["unfit"] = *agent.unfit();
   out["synchronizing"] = view.is_synchronizing;
   out["peers"] = view.peers;

@@ -101,7 +101,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     origin->report(report, std::move(then));
   }};
   LedgerFile ledger;
-  std::string reflector;  // The address of the device that holds the site's lease.
+  std::set<std::string> reflectors;  // Addresses of the others that hold a lease of the site.
   net::Timer count_again;
   LineLimits line;
 
@@ -319,7 +319,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!agent->origin_reachable()) log::info("origin_reached");
     if (reply->status != agent->status())
       log::info("device_status", {{"status", wire::name_of(reply->status)}});
-    note_reflector(*reply);
+    note_reflectors(*reply);
     // Before the Agent acts on a lease.
     if (reply->site) line.heard(*reply->site, origin->local_address());
     reports.flush();
@@ -450,20 +450,21 @@ struct Service::State : std::enable_shared_from_this<State> {
   // --- bytes by source
 
   void count_bytes() {
-    if (swarm) ledger.count(*swarm, reflector, lease && lease->by_budget);
+    if (swarm) ledger.count(*swarm, reflectors, lease && lease->by_budget);
   }
   void count_now_and_then() {
     count_bytes();
     count_again = loop.after(kCountEvery, later([](State& self) { self.count_now_and_then(); }));
   }
-  void note_reflector(const wire::PollReply& reply) {
-    std::string address;
+  void note_reflectors(const wire::PollReply& reply) {
+    std::set<std::string> addresses;
     if (reply.site && reply.lease)
-      for (const wire::Peer& peer : reply.site->peers)
-        if (peer.device == reply.lease->holder) address = peer.address;
-    if (address == reflector) return;
-    count_bytes();  // What came until now came from the one before.
-    reflector = address;
+      for (const DeviceId& holder : wire::holders_of(*reply.lease))
+        for (const wire::Peer& peer : reply.site->peers)
+          if (peer.device == holder) addresses.insert(peer.address);
+    if (addresses == reflectors) return;
+    count_bytes();  // What came until now came from those before.
+    reflectors = std::move(addresses);
   }
   // --- layers
 
@@ -608,9 +609,17 @@ struct Service::State : std::enable_shared_from_this<State> {
         !lease || lease->epoch != action.epoch || lease->by_budget != action.by_budget;
     if (is_new && action.by_budget)
       spending.begin(agent->target()->sequence, swarm ? swarm->sources().over_wan() : Bytes{});
-    lease = {action.epoch,   action.token,     action.expires,
-             action.seeders, action.by_budget, action.most};
-    if (is_new) log::info("lease_held", {{"epoch", action.epoch}, {"by_budget", action.by_budget}});
+    lease = {.epoch = action.epoch,
+             .token = action.token,
+             .expires = action.expires,
+             .seeders = action.seeders,
+             .by_budget = action.by_budget,
+             .shares = action.shares,
+             .most = action.most};
+    if (is_new)
+      log::info("lease_held", {{"epoch", action.epoch},
+                               {"by_budget", action.by_budget},
+                               {"shares", static_cast<std::int64_t>(action.shares.size())}});
     lead();
   }
   void lead() {
@@ -644,7 +653,10 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void carry_out(const Agent::RenewLease& renew) {
-    origin->renew_lease(renew.request, later([](State& self, Result<wire::LeaseReply> reply) {
+    wire::LeaseRequest request = renew.request;
+    if (const auto left = swarm ? swarm->wan_left() : std::nullopt)
+      request.left_bytes = left->count;
+    origin->renew_lease(request, later([](State& self, Result<wire::LeaseReply> reply) {
                           if (reply) return self.feed(Agent::LeaseRenewed{std::move(*reply)});
                           if (reply.error().kind() == ErrorKind::refused)
                             return self.feed(Agent::LeaseLost{});

@@ -51,7 +51,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "sites" && get) {
       auto sites = catalog_.sites();
       if (sites)
-        for (wire::SiteInfo& site : *sites) site.lease_holder = sites_.lease_holder(site.name);
+        for (wire::SiteInfo& site : *sites) add_holders(site);
       return as_list<wire::SiteList>(std::move(sites));
     }
     if (noun == "sites" && post) {
@@ -102,6 +102,18 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
   }
   if (noun == "sites" && parts.size() == 4 && parts[3] == "reflectors" && get)
     return reflectors(parts[2], moment);
+  if (noun == "sites" && parts.size() == 4 && parts[3] == "reflectors" && post) {
+    auto message = wire::parse_reflectors_request(request.body);
+    if (!message) return fail(std::move(message.error()));
+    auto site = catalog_.set_reflectors(act, parts[2], *message);
+    if (!site) return fail(std::move(site.error()));
+    const auto named = site->reflector_devices.value_or(std::vector<DeviceId>{});
+    auto done = sites_.set_reflectors(parts[2], site->reflectors.value_or(1),
+                                      {named.begin(), named.end()}, moment);
+    if (!done) return fail(std::move(done.error()));
+    add_holders(*site);
+    return net::json_response(wire::to_json(*site));
+  }
   if (noun == "tokens" && parts.size() == 3 && request.method == "DELETE")
     return as_done(catalog_.revoke_token(act, parts[2]));
   if (noun == "seeders" && parts.size() == 3 && request.method == "DELETE" && elsewhere_)
@@ -161,6 +173,12 @@ Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {
       device->disk = seen->second.disk;
     }
   return device;
+}
+
+void Api::add_holders(wire::SiteInfo& site) const {
+  const auto holders = sites_.lease_holders(site.name);
+  if (!holders.empty()) site.lease_holder = holders.front();
+  if (holders.size() > 1) site.lease_holders = holders;
 }
 
 Api::Answer Api::set_rules(const Act& act, const net::Request& request) {

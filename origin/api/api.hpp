@@ -124,6 +124,7 @@ class Api {
   Result<Catalog::SignTarget> signer(WallTime now,
                                      const std::optional<std::string>& wan_budget) const;
   Answer set_rules(const Act& act, const net::Request& request);
+  void add_holders(wire::SiteInfo& site) const;
   Result<std::vector<wire::DeviceInfo>> devices() const;
   // What the origin has, and what relays hold for it.
   Result<wire::SnapshotList> snapshots(const DeviceId& device, Moment moment) const;

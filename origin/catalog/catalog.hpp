@@ -117,6 +117,9 @@ class Catalog {
   // it says is.
   Result<Buffer> member_list(const std::string& site) const;
   Status keep_member_list(const std::string& site, const Buffer& envelope);
+  // `invalid` names what is out of range, or the device that is named twice or is none of the site.
+  Result<wire::SiteInfo> set_reflectors(const Act& act, const std::string& site,
+                                        const wire::ReflectorsRequest& request);
 
   // --- bandwidth rules ---
   // As CSV, in its one form. Empty rules: the header line alone.

@@ -96,6 +96,42 @@ Status Catalog::set_appoint(const Act& act, const std::string& name, bool appoin
   });
 }
 
+Result<wire::SiteInfo> Catalog::set_reflectors(const Act& act, const std::string& name,
+                                               const wire::ReflectorsRequest& request) {
+  return writing<wire::SiteInfo>(table_, [&](Rows& rows) -> Result<wire::SiteInfo> {
+    auto site = load_site(rows, name);
+    if (!site) return site;
+    if (request.count) {
+      if (*request.count < 1 || *request.count > wire::kReflectorsMax)
+        return fail(ErrorKind::invalid, "a site uses 1 to " + std::to_string(wire::kReflectorsMax) +
+                                            " reflectors, not " + std::to_string(*request.count));
+      site->reflectors = *request.count == 1 ? std::nullopt : request.count;
+    }
+    if (request.devices) {
+      std::set<DeviceId> seen;
+      for (const DeviceId& id : *request.devices) {
+        if (!seen.insert(id).second)
+          return fail(ErrorKind::invalid, "device " + id.hex() + " is named twice");
+        auto device = load_device(rows, id);
+        if (!device) return fail(std::move(device.error()));
+        if (device->site != name)
+          return fail(ErrorKind::invalid, "device " + id.hex() + " is not at site " + name +
+                                              ": place it there first (lamina device assign)");
+      }
+      site->reflector_devices =
+          request.devices->empty() ? std::nullopt : std::optional(*request.devices);
+    }
+    if (auto put = rows.put("site/" + name, wire::to_json(*site)); !put)
+      return fail(std::move(put.error()));
+    std::string text = "count=" + std::to_string(site->reflectors.value_or(1)) + " devices=";
+    for (const DeviceId& id : site->reflector_devices.value_or(std::vector<DeviceId>{}))
+      text += (text.ends_with('=') ? "" : ",") + id.hex();
+    if (auto noted = append_audit(rows, act, "site.reflectors", name, text); !noted)
+      return fail(std::move(noted.error()));
+    return site;
+  });
+}
+
 Status Catalog::set_networks(const Act& act, const std::string& name, wire::SiteNetworks networks) {
   auto good = checked(std::move(networks));
   if (!good) return fail(std::move(good.error()));

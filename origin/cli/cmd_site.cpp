@@ -26,6 +26,21 @@ Status show_savings(Session& s) {
   return Done{};
 }
 
+std::string holders_of(const wire::SiteInfo& site) {
+  std::vector<DeviceId> holders = site.lease_holders.value_or(std::vector<DeviceId>{});
+  if (holders.empty() && site.lease_holder) holders = {*site.lease_holder};
+  std::string text;
+  for (const DeviceId& holder : holders) text += (text.empty() ? "" : ",") + holder.short_hex();
+  return text.empty() ? "-" : text;
+}
+
+struct Reflectors {
+  std::string site;
+  std::optional<int> count;
+  std::vector<std::string> devices;
+  bool clear = false;
+};
+
 // What the options of `site add` and `site edit` say; absent: not given.
 struct NetworkOptions {
   std::vector<std::string> subnets;
@@ -94,6 +109,58 @@ std::string networks_of(const wire::SiteInfo& site) {
   return text;
 }
 
+Result<wire::SiteInfo> set_reflectors(Session& s, const Reflectors& wanted) {
+  wire::ReflectorsRequest request{.count = wanted.count};
+  if (wanted.clear) request = {.count = 1, .devices = std::vector<DeviceId>{}};
+  for (const std::string& word : wanted.devices) {
+    auto id = DeviceId::parse(word);
+    if (!id) return fail(std::move(id.error()).in("--device"));
+    if (!request.devices) request.devices.emplace();
+    request.devices->push_back(*id);
+  }
+  auto body =
+      s.call("POST", "/v1/sites/" + encoded(wanted.site) + "/reflectors", wire::to_json(request));
+  if (!body) return fail(std::move(body.error()));
+  return wire::parse_site_info(*body);
+}
+
+Status reflectors(Session& s, const Reflectors& wanted) {
+  const bool is_change = wanted.count || !wanted.devices.empty() || wanted.clear;
+  auto site = is_change ? set_reflectors(s, wanted) : find_site(s, wanted.site);
+  if (!site) return fail(std::move(site.error()));
+  if (s.json) {
+    *s.out << wire::to_json(*site) << '\n';
+    return Done{};
+  }
+  *s.out << "site " << site->name << " uses " << site->reflectors.value_or(1)
+         << " reflector(s) at a time; leases: " << holders_of(*site) << '\n';
+  if (!site->reflector_devices) *s.out << "no device comes before others\n";
+  for (const DeviceId& device : site->reflector_devices.value_or(std::vector<DeviceId>{}))
+    *s.out << "first: " << device.hex() << '\n';
+  return Done{};
+}
+
+void add_reflectors(CLI::App& site, Run& run) {
+  auto wanted = std::make_shared<Reflectors>();
+  auto* command = site.add_subcommand(
+      "reflectors", "how many devices fetch for the site at the same time, and which come first");
+  command->footer(
+      "Without options it prints what is set. Named devices fetch before all others, and also "
+      "where\n"
+      "appointment is off. With more than one, each fetches its part of the pieces.\n"
+      "Example: lamina site reflectors north --count 2 --device "
+      "0123456789abcdef0123456789abcdef");
+  command->add_option("site", wanted->site, "the site")->required();
+  command->add_option("--count", wanted->count, "at the same time: 1 to 4 (1)");
+  command->add_option("--device", wanted->devices,
+                      "one that comes first, again for each; they replace those that were named");
+  command->add_flag("--clear", wanted->clear, "one at a time, and no device comes first")
+      ->excludes("--count")
+      ->excludes("--device");
+  command->callback(
+      [&run, wanted] { run = [wanted](Session& s) { return reflectors(s, *wanted); }; });
+}
+
 }  // namespace
 
 void add_site(CLI::App& app, Run& run) {
@@ -147,6 +214,7 @@ void add_site(CLI::App& app, Run& run) {
       return Done{};
     };
   });
+  add_reflectors(*site, run);
   auto* savings = site->add_subcommand(
       "savings", "bytes that devices had from each other instead of over the line");
   savings->footer(
@@ -160,12 +228,12 @@ void add_site(CLI::App& app, Run& run) {
       if (!body) return fail(std::move(body.error()));
       auto list = wire::parse_site_list(*body);
       if (!list) return fail(std::move(list.error()));
-      Session::Rows rows{{"SITE", "NETWORKS", "DEVICES", "APPOINT", "LEASE"}};
+      Session::Rows rows{{"SITE", "NETWORKS", "DEVICES", "APPOINT", "REFLECTORS", "LEASE"}};
       for (const auto& i : list->sites) {
         if (s.json) *s.out << wire::to_json(i) << '\n';
         rows.push_back({i.name, networks_of(i), std::to_string(i.devices),
                         i.appoint.value_or(true) ? "on" : "off",
-                        i.lease_holder ? i.lease_holder->short_hex() : "-"});
+                        std::to_string(i.reflectors.value_or(1)), holders_of(i)});
       }
       if (!s.json) s.table(rows);
       return Done{};

@@ -81,14 +81,17 @@ Status Monitor::add_catalogue(metrics::Exposition& out) const {
 }
 
 void Monitor::add_sites(metrics::Exposition& out) const {
-  Samples up, held, missing;
+  Samples up, held, acting, missing;
   for (const Sites::Standing& site : sites_.standings()) {
     up[{{"site", site.site}}] = site.members;
-    held[{{"site", site.site}}] = site.has_holder;
+    held[{{"site", site.site}}] = site.holders > 0 ? 1 : 0;
+    acting[{{"site", site.site}}] = site.holders;
     missing[{{"site", site.site}}] = site.missing.count;
   }
   out.gauge("lamina_site_devices_up", "Devices of a site that polled lately.", std::move(up));
   out.gauge("lamina_site_lease_held", "1 while a device may fetch for its site.", std::move(held));
+  out.gauge("lamina_site_reflectors_acting", "Devices that may fetch for their site now.",
+            std::move(acting));
   out.gauge("lamina_site_missing_bytes", "The most that a device of the site lacks.",
             std::move(missing));
   const Sites::Tally& tally = sites_.tally();
@@ -98,7 +101,8 @@ void Monitor::add_sites(metrics::Exposition& out) const {
               {{{{"reason", "done"}}, tally.done},
                {{{"reason", "lapsed"}}, tally.lapsed},
                {{{"reason", "left"}}, tally.left},
-               {{{"reason", "unfit"}}, tally.unfit}});
+               {{{"reason", "unfit"}}, tally.unfit},
+               {{{"reason", "replaced"}}, tally.replaced}});
 }
 
 void Monitor::add_own(metrics::Exposition& out, WallTime now, std::size_t waiting) const {

@@ -59,7 +59,7 @@ void Watch::look_at_sites(Moment moment) {
     heard.insert("site:" + site.site);
     feed(Alerts::Site{.name = site.site,
                       .has_work = site.missing.count > 0,
-                      .has_holder = site.has_holder,
+                      .has_holder = site.holders > 0,
                       .appoint = site.appoint},
          moment);
   }

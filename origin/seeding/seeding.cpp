@@ -39,7 +39,8 @@ Status run_seeding(const DataDirectory& data, const SeedingOptions& options) {
     if (!opened) return fail(std::move(opened.error()));
     auto lease = format::parse_lease(opened->record);
     if (!lease) return fail(std::move(lease.error()));
-    return swarm::LeaseFacts{lease->site, lease->epoch, lease->expires};
+    return swarm::LeaseFacts{lease->site, lease->device, lease->epoch, lease->expires,
+                             lease->shares};
   };
   net::Loop loop;
   std::optional<swarm::Seeder> seeder;

@@ -1,5 +1,6 @@
 #include "origin/sites/sites.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "shared/base/log.hpp"
@@ -29,8 +30,17 @@ std::string_view name_of(SiteLease::EndReason reason) {
     case SiteLease::EndReason::lapsed: return "lapsed";
     case SiteLease::EndReason::left: return "left";
     case SiteLease::EndReason::unfit: return "unfit";
+    case SiteLease::EndReason::replaced: return "replaced";
   }
   return "unknown";
+}
+
+// Those whose lease lasts, the oldest first.
+std::vector<SiteLease::Holder> holders_at(const SiteLease& lease, Instant now) {
+  auto holders = lease.holders();
+  std::erase_if(holders, [now](const auto& holder) { return holder.expires <= now; });
+  std::ranges::sort(holders, {}, &SiteLease::Holder::epoch);
+  return holders;
 }
 
 }  // namespace
@@ -38,14 +48,14 @@ std::string_view name_of(SiteLease::EndReason reason) {
 Sites::Sites(Catalog& catalog, PrivateKey lease_key, Options options)
     : catalog_(catalog), lease_key_(std::move(lease_key)), options_(std::move(options)) {}
 
-Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
+Result<Sites::Site*> Sites::open(const std::string& name, Moment moment) {
   if (const auto known = sites_.find(name); known != sites_.end()) return &known->second;
   auto epoch = catalog_.lease_epoch(name);
   if (!epoch) return fail(std::move(epoch.error()).in("opening site " + name));
   // Versions count on from the wall clock, and are each site's own, so that after a restart or a
   // move none equals one that a device remembers from before.
   const auto start =
-      (static_cast<std::uint64_t>(std::max<std::int64_t>(1, wall.ns / 1'000'000)) << 16U) +
+      (static_cast<std::uint64_t>(std::max<std::int64_t>(1, moment.wall.ns / 1'000'000)) << 16U) +
       (xxh3(as_view(name)) & 0xffffU);
   auto info = catalog_.site(name);
   if (!info && info.error().kind() != ErrorKind::not_found)
@@ -56,7 +66,16 @@ Result<Sites::Site*> Sites::open(const std::string& name, WallTime wall) {
   take_rules(name, site);
   if (options_.record != nullptr)
     options_.record->begin_site_lease(name, options_.lease, *epoch + 1);
-  return &sites_.emplace(name, std::move(site)).first->second;
+  Site& opened = sites_.emplace(name, std::move(site)).first->second;
+  if (info && (info->reflectors || info->reflector_devices)) {
+    const auto named = info->reflector_devices.value_or(std::vector<DeviceId>{});
+    // Of a site without members nothing follows from that yet.
+    if (auto done = set_reflectors(name, info->reflectors.value_or(1), {named.begin(), named.end()},
+                                   moment);
+        !done)
+      return fail(std::move(done.error()));
+  }
+  return &opened;
 }
 
 void Sites::changed(const std::string& name, Site& site) {
@@ -84,8 +103,7 @@ bool Sites::is_news(const std::string& name, const DeviceId& device, std::uint64
   if (version == site.version) return false;
   // It knows nothing, something of another origin's time, or of before.
   if (version == 0 || version > site.version || version < site.told_version) return true;
-  const auto& holder = site.lease.holder();
-  return holder && holder->device == device;
+  return site.lease.holder(device).has_value();
 }
 
 void Sites::seen(const DeviceId& device, Member& member, Instant now) {
@@ -118,7 +136,9 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
         case SiteLease::EndReason::lapsed: ++tally_.lapsed; break;
         case SiteLease::EndReason::left: ++tally_.left; break;
         case SiteLease::EndReason::unfit: ++tally_.unfit; break;
+        case SiteLease::EndReason::replaced: ++tally_.replaced; break;
       }
+      site.recorded_epochs.erase(ended->device);
       log::info("lease_ended", {{"site", name},
                                 {"device", ended->device},
                                 {"epoch", ended->epoch},
@@ -126,18 +146,18 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
       members_changed(name, site, moment.now);
     } else if (const auto* granted = std::get_if<SiteLease::Granted>(&action)) {
       members_changed(name, site, moment.now);
-      // An epoch that is not recorded must not be seen: a restarted origin would grant it again.
-      // Without its token the holder cannot renew, and the lease lapses by itself.
-      const Act act{"origin", moment.wall};
-      if (auto noted = catalog_.note_lease_epoch(act, name, granted->device, granted->epoch);
-          !noted) {
-        status = fail(std::move(noted.error()).in("granting the lease of site " + name));
+      if (auto done =
+              record_epoch(name, site, granted->device, granted->epoch, granted->shares, moment);
+          !done) {
+        status = std::move(done);
         continue;
       }
-      site.recorded_epoch = granted->epoch;
       ++tally_.granted;
-      log::info("lease_granted",
-                {{"site", name}, {"device", granted->device}, {"epoch", granted->epoch}});
+    } else if (const auto* extended = std::get_if<SiteLease::Extended>(&action)) {
+      if (auto done =
+              record_epoch(name, site, extended->device, extended->epoch, extended->shares, moment);
+          !done)
+        status = std::move(done);
     } else if (const auto* refused = std::get_if<SiteLease::Refused>(&action)) {
       status = fail(ErrorKind::refused, "device " + refused->device.hex() +
                                             " does not hold the lease of site " + name +
@@ -148,12 +168,30 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
   return status;
 }
 
+Status Sites::record_epoch(const std::string& name, Site& site, const DeviceId& device,
+                           std::uint64_t epoch, ShareSet shares, Moment moment) {
+  std::uint64_t& recorded = site.recorded_epochs[device];
+  if (recorded == epoch) return Done{};
+  // An epoch that is not recorded must not be seen: a restarted origin would grant it again.
+  // Without its token the holder cannot renew, and the lease lapses by itself.
+  const Act act{"origin", moment.wall};
+  if (auto noted = catalog_.note_lease_epoch(act, name, device, epoch); !noted)
+    return fail(std::move(noted.error()).in("granting the lease of site " + name));
+  log::info(recorded == 0 ? "lease_granted" : "lease_shares",
+            {{"site", name},
+             {"device", device},
+             {"epoch", epoch},
+             {"shares", static_cast<std::int64_t>(shares.size())}});
+  recorded = epoch;
+  return Done{};
+}
+
 Status Sites::reported(const std::string& name, const DeviceId& device,
                        const wire::PollRequest& poll, Moment moment) {
   const auto place = places_.find(device);
   if (place != places_.end() && place->second != name)
     if (auto gone = left(device, moment); !gone) return gone;
-  auto opened = open(name, moment.wall);
+  auto opened = open(name, moment);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
   places_[device] = name;
@@ -174,8 +212,10 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
 
 SiteLease::Reported Sites::report_of(const Site& site, const DeviceId& device,
                                      const Member& member) const {
+  // Without appointment, only who was named is a candidate.
+  const bool may_lead = site.appoint || site.named.contains(device);
   const Bytes missing = missing_of(member.wants, site.withheld);
-  return {device, policy::lease_claim(missing, mode_of(device), site.appoint), member.unfit};
+  return {device, policy::lease_claim(missing, mode_of(device), may_lead), member.unfit};
 }
 
 policy::ReflectorMode Sites::mode_of(const DeviceId& device) const {
@@ -203,12 +243,16 @@ bool Sites::is_up(const std::string& name, const DeviceId& device, Moment moment
 }
 
 Status Sites::withhold(const std::string& name, std::set<LayerId> layers, Moment moment) {
-  auto opened = open(name, moment.wall);
+  auto opened = open(name, moment);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
   if (site.withheld == layers) return Done{};
   site.withheld = std::move(layers);
   changed(name, site);
+  return report_all(name, site, moment);
+}
+
+Status Sites::report_all(const std::string& name, Site& site, Moment moment) {
   Status status = Done{};
   for (const auto& [device, member] : site.members)
     if (auto done = carry_out(name, site, report_of(site, device, member), moment); !done)
@@ -222,7 +266,7 @@ bool Sites::is_up(const std::string& name) const {
 }
 
 Status Sites::set_appoint(const std::string& name, bool appoint, Moment moment) {
-  auto opened = open(name, moment.wall);
+  auto opened = open(name, moment);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
   site.appoint = appoint;
@@ -231,9 +275,27 @@ Status Sites::set_appoint(const std::string& name, bool appoint, Moment moment) 
   // Every member: the candidates would follow the holder one by one.
   Status status = Done{};
   for (const auto& [device, member] : site.members)
-    if (auto done = carry_out(name, site, SiteLease::Left{device}, moment); !done)
-      status = std::move(done);
+    if (!site.named.contains(device))
+      if (auto done = carry_out(name, site, SiteLease::Left{device}, moment); !done)
+        status = std::move(done);
   return status;
+}
+
+Status Sites::set_reflectors(const std::string& name, int count, std::set<DeviceId> named,
+                             Moment moment) {
+  if (count < 1 || count > SiteLease::kReflectorsMax)
+    return fail(ErrorKind::invalid, "a site uses 1 to " +
+                                        std::to_string(SiteLease::kReflectorsMax) +
+                                        " reflectors, not " + std::to_string(count));
+  auto opened = open(name, moment);
+  if (!opened) return fail(std::move(opened.error()));
+  Site& site = **opened;
+  site.named = named;
+  changed(name, site);
+  auto done = carry_out(name, site, SiteLease::Configured{count, std::move(named)}, moment);
+  if (!done) return done;
+  // With appointment off, who is named now is a candidate, and who was is none any more.
+  return report_all(name, site, moment);
 }
 
 bool Sites::take_rules(const std::string& name, Site& site) const {
@@ -299,30 +361,30 @@ Result<format::LeaseToken> Sites::check_token(ByteView token, const std::string&
   }
   if (lease->site != name) return refuse("the lease is of another site");
   const auto at = sites_.find(name);
-  const auto holder = at == sites_.end() ? std::nullopt : at->second.lease.holder();
-  if (!holder || holder->device != device || holder->epoch != lease->epoch ||
-      holder->expires <= moment.now)
+  const auto holder = at == sites_.end() ? std::nullopt : at->second.lease.holder(device);
+  // Until it is known to have its newest token, the one before is as good.
+  if (!holder || holder->expires <= moment.now ||
+      (holder->epoch != lease->epoch && holder->epoch_before != lease->epoch))
     return refuse("it holds the lease of site " + name + " no more; poll");
   return *lease;
 }
 
 Result<wire::LeaseReply> Sites::renewed(const std::string& name, const DeviceId& device,
                                         const wire::LeaseRequest& request, Moment moment) {
-  auto opened = open(name, moment.wall);
+  auto opened = open(name, moment);
   if (!opened) return fail(std::move(opened.error()));
   Site& site = **opened;
   if (const auto member = site.members.find(device); member != site.members.end()) {
     seen(device, member->second, moment.now);
     member->second.wants = request.wants;
   }
-  const Bytes missing =
-      policy::lease_claim(missing_of(request.wants, site.withheld), mode_of(device), true);
-  const SiteLease::Renewed event{device, request.epoch, missing};
+  SiteLease::Renewed event{
+      device, request.epoch,
+      policy::lease_claim(missing_of(request.wants, site.withheld), mode_of(device), true)};
+  if (request.left_bytes) event.left = Bytes{*request.left_bytes};
   if (auto done = carry_out(name, site, event, moment); !done) return fail(std::move(done.error()));
   wire::LeaseReply reply;
-  const auto& holder = site.lease.holder();
-  if (holder && holder->device == device && holder->epoch == request.epoch)
-    reply.lease = lease_view(name, site, device, moment);
+  if (site.lease.holder(device)) reply.lease = lease_view(name, site, device, moment);
   return reply;
 }
 
@@ -370,17 +432,30 @@ std::optional<Instant> Sites::next_change() const {
 
 std::optional<wire::LeaseView> Sites::lease_view(const std::string& name, const Site& site,
                                                  const DeviceId& device, Moment moment) const {
-  const auto& holder = site.lease.holder();
-  if (!holder || holder->expires <= moment.now || holder->epoch != site.recorded_epoch)
-    return std::nullopt;
+  auto holders = holders_at(site.lease, moment.now);
+  std::erase_if(holders, [&site](const auto& holder) {
+    const auto recorded = site.recorded_epochs.find(holder.device);
+    return recorded == site.recorded_epochs.end() || recorded->second != holder.epoch;
+  });
+  if (holders.empty()) return std::nullopt;
+  auto holder = std::ranges::find(holders, device, &SiteLease::Holder::device);
+  const bool is_own = holder != holders.end();
+  if (!is_own) holder = holders.begin();
   wire::LeaseView view{.holder = holder->device, .epoch = holder->epoch};
-  if (holder->device != device) return view;
+  if (holders.size() > 1)
+    for (const auto& each : holders) {
+      if (!view.holders) view.holders.emplace();
+      view.holders->push_back(each.device);
+    }
+  if (!is_own) return view;
 
+  if (!holder->shares.is_all()) view.shares = holder->shares;
   const Duration left = holder->expires - moment.now;
   const format::LeaseToken token{.site = name,
                                  .device = device,
                                  .epoch = holder->epoch,
-                                 .expires = WallTime{moment.wall.ns + left.count()}};
+                                 .expires = WallTime{moment.wall.ns + left.count()},
+                                 .shares = holder->shares};
   view.token = format::sign_record(format::RecordType::lease, format::encode(token), lease_key_);
   view.expires_in_ms = left.count() / 1'000'000;
   std::set<LayerId> layers;
@@ -421,7 +496,7 @@ std::vector<Sites::Standing> Sites::standings() const {
                       .members = static_cast<std::int64_t>(site.members.size()),
                       .missing = {},
                       .appoint = site.appoint,
-                      .has_holder = site.lease.holder().has_value()};
+                      .holders = static_cast<std::int64_t>(site.lease.holders().size())};
     for (const auto& [device, member] : site.members)
       standing.missing = std::max(standing.missing, missing_of(member.wants, {}));
     list.push_back(std::move(standing));
@@ -431,10 +506,12 @@ std::vector<Sites::Standing> Sites::standings() const {
 
 std::set<std::string> Sites::take_changed() { return std::exchange(changed_, {}); }
 
-std::optional<DeviceId> Sites::lease_holder(const std::string& name) const {
+std::vector<DeviceId> Sites::lease_holders(const std::string& name) const {
   const auto at = sites_.find(name);
-  if (at == sites_.end() || !at->second.lease.holder()) return std::nullopt;
-  return at->second.lease.holder()->device;
+  std::vector<DeviceId> list;
+  if (at == sites_.end()) return list;
+  for (const auto& holder : holders_at(at->second.lease, {})) list.push_back(holder.device);
+  return list;
 }
 
 }  // namespace lamina::origin

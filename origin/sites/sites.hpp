@@ -1,8 +1,8 @@
 // Sites: who is up at each site right now, and who may fetch for it over the WAN.
 //
 // In memory only: members come back with their next poll. The decision is policy::SiteLease; this
-// shell feeds it polls and renewals, records each granted epoch in the catalogue before its token
-// can be seen, and signs tokens. A member that stays silent past `member_timeout` is forgotten.
+// shell feeds it polls and renewals, records each new epoch in the catalogue before its token can
+// be seen, and signs tokens. A member that stays silent past `member_timeout` is forgotten.
 //
 // Loop thread only. The caller tells the time: `now` for leases, `wall` for the expiry inside
 // tokens; neither may go backwards for `now`.
@@ -65,8 +65,13 @@ class Sites {
   // What administrators let the device do; it is `active` until told otherwise. One that may not
   // lead loses the site's lease now; one that does not serve is dialled by nobody.
   Status set_mode(const DeviceId& device, policy::ReflectorMode mode, Moment moment);
-  // Whether a device of the site gets its lease by itself. Off: the holder loses it now.
+  // Whether a device of the site gets its lease by itself. Off: a holder that was not named as a
+  // reflector loses it now.
   Status set_appoint(const std::string& site, bool appoint, Moment moment);
+  // How many devices fetch for the site at the same time, 1 to policy::SiteLease::kReflectorsMax,
+  // and which come before all others, appointed or not.
+  Status set_reflectors(const std::string& site, int count, std::set<DeviceId> named,
+                        Moment moment);
   // The bandwidth rules of all sites from now on. Versions grow where the rules differ.
   void set_bandwidth_rules(policy::BandwidthRules rules);
   // Those of one site as CSV, for a device that holds others than the view's rules_version; empty:
@@ -101,16 +106,17 @@ class Sites {
     std::int64_t members = 0;  // Devices that polled lately.
     Bytes missing;             // The most that one of them said it lacks.
     bool appoint = true;
-    bool has_holder = false;
+    std::int64_t holders = 0;  // Of its leases.
   };
   std::vector<Standing> standings() const;
   // Leases since the start, of all sites.
   struct Tally {
     std::int64_t granted = 0;
-    std::int64_t done = 0;    // Given back.
-    std::int64_t lapsed = 0;  // Not renewed in time.
-    std::int64_t left = 0;    // Their holder was moved, rejected or silent.
-    std::int64_t unfit = 0;   // Their holder should not serve any more.
+    std::int64_t done = 0;      // Given back.
+    std::int64_t lapsed = 0;    // Not renewed in time.
+    std::int64_t left = 0;      // Their holder was moved, rejected or silent.
+    std::int64_t unfit = 0;     // Their holder should not serve any more.
+    std::int64_t replaced = 0;  // Another comes before their holder.
   };
   const Tally& tally() const { return tally_; }
 
@@ -118,7 +124,8 @@ class Sites {
   std::set<std::string> take_changed();
   // Whether a device that knows `version` of its site is to be told now what the view says.
   bool is_news(const std::string& site, const DeviceId& device, std::uint64_t version) const;
-  std::optional<DeviceId> lease_holder(const std::string& site) const;
+  // All that hold a lease of the site, the oldest lease first.
+  std::vector<DeviceId> lease_holders(const std::string& site) const;
 
  private:
   struct Member {
@@ -136,9 +143,11 @@ class Sites {
     std::optional<Instant> told_at;   // When that was of members or the lease.
     std::optional<Instant> tell_due;  // As it stands in tell_due_.
     bool appoint = true;
-    std::string rules;                 // CSV; empty: none.
-    std::uint64_t rules_version = 0;   // 0: none.
-    std::uint64_t recorded_epoch = 0;  // Granted and in the catalogue: its token may be shown.
+    std::string rules;                // CSV; empty: none.
+    std::uint64_t rules_version = 0;  // 0: none.
+    // Of each holder, the newest that is in the catalogue: its token may be shown.
+    std::map<DeviceId, std::uint64_t> recorded_epochs;
+    std::set<DeviceId> named;  // Reflectors, by the administrator.
     std::map<DeviceId, Member> members;
     std::set<LayerId> withheld;
     std::optional<Instant> lease_due;  // As it stands in lease_due_.
@@ -151,7 +160,7 @@ class Sites {
   policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
                                         const Member& member) const;
   policy::ReflectorMode mode_of(const DeviceId& device) const;
-  Result<Site*> open(const std::string& name, WallTime wall);
+  Result<Site*> open(const std::string& name, Moment moment);
   void changed(const std::string& name, Site& site);                       // Told to everybody now.
   void members_changed(const std::string& name, Site& site, Instant now);  // Or the lease did.
   void tell(const std::string& name, Site& site);
@@ -161,6 +170,11 @@ class Sites {
   void forget(Site& site, const DeviceId& device);
   Status carry_out(const std::string& name, Site& site, const policy::SiteLease::Event& event,
                    Moment moment);
+  // Before the token of a holder's epoch can be seen; recorded already: no effect.
+  Status record_epoch(const std::string& name, Site& site, const DeviceId& device,
+                      std::uint64_t epoch, ShareSet shares, Moment moment);
+  // Every member says again what it lacks.
+  Status report_all(const std::string& name, Site& site, Moment moment);
   std::optional<wire::LeaseView> lease_view(const std::string& name, const Site& site,
                                             const DeviceId& device, Moment moment) const;
 

@@ -15,16 +15,20 @@ constexpr std::string_view kEnvelopeMagic = "LMsg";
 constexpr std::uint8_t kVersion = 1;
 constexpr std::string_view kDomain = "lamina record signature v1";
 
-void write_head(RecordType type, Writer& out) {
+constexpr std::uint8_t kSharesVersion = 2;  // Of a lease that names its shares.
+
+void write_head(RecordType type, Writer& out, std::uint8_t version = kVersion) {
   out.raw(as_view(kRecordMagic));
   out.u8(static_cast<std::uint8_t>(type));
-  out.u8(kVersion);
+  out.u8(version);
   out.u16(0);  // Required features: none exist.
 }
 
 std::string record_name(RecordType type) { return std::string(name_of(type)) + " record"; }
 
-Status check_head(RecordType type, ByteView bytes, Reader& in) {
+// The record's version, from 1 to `newest`.
+Result<std::uint8_t> check_head(RecordType type, ByteView bytes, Reader& in,
+                                std::uint8_t newest = kVersion) {
   if (bytes.size() > kRecordMax)
     return fail(ErrorKind::invalid, record_name(type) + " is larger than 1 MiB");
   const bool magic = as_text(in.raw(4)) == kRecordMagic;
@@ -35,14 +39,16 @@ Status check_head(RecordType type, ByteView bytes, Reader& in) {
   if (found != static_cast<std::uint8_t>(type))
     return fail(ErrorKind::invalid, "a record of type " + std::to_string(found) +
                                         " stands where a " + record_name(type) + " is needed");
-  if (version != kVersion)
+  if (version < kVersion || version > newest)
     return fail(ErrorKind::invalid, record_name(type) + " has version " + std::to_string(version) +
-                                        "; this program reads version 1");
+                                        "; this program reads version " +
+                                        (newest == kVersion ? "1" : "1 to ") +
+                                        (newest == kVersion ? "" : std::to_string(newest)));
   if (features != 0)
     return fail(ErrorKind::invalid, record_name(type) +
                                         " needs features that this program lacks (bits " +
                                         std::to_string(features) + "): install a newer version");
-  return Done{};
+  return version;
 }
 
 // The record once all its bytes are used; `value` was read with `in`.
@@ -279,24 +285,40 @@ Result<DeviceTarget> parse_target(ByteView bytes) {
 
 Buffer encode(const LeaseToken& record) {
   Writer out;
-  write_head(RecordType::lease, out);
+  write_head(RecordType::lease, out, record.shares.is_all() ? kVersion : kSharesVersion);
   out.text(record.site);
   out.raw(record.device.bytes());
   out.varint(record.epoch);
   write_time(record.expires, out);
+  if (!record.shares.is_all()) {
+    out.u8(ShareSet::kCount);
+    out.u16(static_cast<std::uint16_t>(record.shares.bits()));
+  }
   return out.take();
 }
 
 Result<LeaseToken> parse_lease(ByteView bytes) {
   Reader in(bytes);
-  if (auto good = check_head(RecordType::lease, bytes, in); !good)
-    return fail(std::move(good.error()));
+  auto version = check_head(RecordType::lease, bytes, in, kSharesVersion);
+  if (!version) return fail(std::move(version.error()));
   LeaseToken record;
   record.site = in.text(kNameMax);
   record.device = in.id<DeviceId>();
   record.epoch = in.varint();
   record.expires = read_time(in);
-  return finish(RecordType::lease, in, std::move(record));
+  bool fits = true;
+  if (*version == kSharesVersion) {
+    const std::uint8_t count = in.u8();
+    const std::uint16_t bits = in.u16();
+    if (!in.failed() && count != ShareSet::kCount)
+      return fail(ErrorKind::invalid, "lease record divides the pieces into " +
+                                          std::to_string(count) + " shares; this program knows " +
+                                          std::to_string(ShareSet::kCount));
+    record.shares = ShareSet::from_bits(bits);
+    // Some of them, and only shares that there are.
+    fits = !record.shares.empty() && !record.shares.is_all() && record.shares.bits() == bits;
+  }
+  return finish(RecordType::lease, in, std::move(record), fits);
 }
 
 Buffer encode(const SnapshotRecord& record) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "shared/base/share_set.hpp"
 #include "shared/base/units.hpp"
 #include "shared/format/manifest.hpp"
 #include "shared/hash/ed25519.hpp"
@@ -96,12 +97,14 @@ struct DeviceTarget {
   bool operator==(const DeviceTarget&) const = default;
 };
 
-// Lets its bearer fetch from the origin's seeders for its site until it expires.
+// Lets its bearer fetch its shares from the origin's seeders for its site until it expires. A token
+// for all shares is of version 1, one for some of them, never none, of version 2.
 struct LeaseToken {
   std::string site;
   DeviceId device;
   std::uint64_t epoch = 0;
   WallTime expires;
+  ShareSet shares = ShareSet::all();
   bool operator==(const LeaseToken&) const = default;
 };
 

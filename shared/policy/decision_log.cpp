@@ -34,20 +34,29 @@ std::string to_words(const SiteLease::Reported& e) {
   return words("reported", e.device.hex(), text(e.missing.count)) + (e.unfit ? " unfit" : "");
 }
 std::string to_words(const SiteLease::Renewed& e) {
-  return words("renewed", e.device.hex(), text(e.epoch), text(e.missing.count));
+  return words("renewed", e.device.hex(), text(e.epoch), text(e.missing.count)) +
+         (e.left ? words("left", text(e.left->count)) : "");
 }
 std::string to_words(const SiteLease::Left& e) { return words("left", e.device.hex()); }
+std::string to_words(const SiteLease::Configured& e) {
+  std::string line = words("configured", text(std::int64_t{e.reflectors}));
+  for (const DeviceId& device : e.named) line += words(device.hex());
+  return line;
+}
 std::string to_words(const SiteLease::Tick&) { return words("tick"); }
+std::string to_words(ShareSet shares) {
+  return shares.is_all() ? "" : words("shares", text(std::uint64_t{shares.bits()}));
+}
 std::string to_words(const SiteLease::Ended& a) {
-  constexpr std::string_view kReasons[] = {"done", "lapsed", "left", "unfit"};
+  constexpr std::string_view kReasons[] = {"done", "lapsed", "left", "unfit", "replaced"};
   return words("ended", a.device.hex(), text(a.epoch),
                kReasons[static_cast<std::size_t>(a.reason)]);
 }
 std::string to_words(const SiteLease::Granted& a) {
-  return words("granted", a.device.hex(), text(a.epoch), text(a.expires));
+  return words("granted", a.device.hex(), text(a.epoch), text(a.expires)) + to_words(a.shares);
 }
 std::string to_words(const SiteLease::Extended& a) {
-  return words("extended", a.device.hex(), text(a.epoch), text(a.expires));
+  return words("extended", a.device.hex(), text(a.epoch), text(a.expires)) + to_words(a.shares);
 }
 std::string to_words(const SiteLease::Refused& a) {
   return words("refused", a.device.hex(), text(a.epoch));
@@ -142,6 +151,13 @@ std::optional<SiteLease::Event> site_lease_event(Reader& in) {
   // One after the other: the order of a call's arguments is not defined.
   if (what == "tick") return SiteLease::Tick{};
   if (what == "left") return SiteLease::Left{in.device()};
+  if (what == "configured") {
+    SiteLease::Configured event;
+    event.reflectors = static_cast<int>(in.number(SiteLease::kReflectorsMax));
+    while (in.good() && in.peek() != ":") event.named.insert(in.device());
+    if (event.reflectors < 1) return std::nullopt;
+    return event;
+  }
   if (what == "reported") {
     SiteLease::Reported event{.device = in.device()};
     event.missing = in.bytes();
@@ -153,6 +169,10 @@ std::optional<SiteLease::Event> site_lease_event(Reader& in) {
   SiteLease::Renewed event{.device = in.device()};
   event.epoch = in.number();
   event.missing = in.bytes();
+  if (in.peek() == "left") {
+    in.word();
+    event.left = in.bytes();
+  }
   return event;
 }
 

@@ -12,7 +12,8 @@
 // First the machine and its name, then how it began, or the time (ns of an Instant), the input and,
 // behind the colon, the actions in their order. Pieces are bits in hex, the first piece first, and
 // their number; only packs that differ from the machine's line before are named, "-<pack>" is gone.
-// A Tick on which nothing was decided is left out: it changes nothing.
+// A Tick on which nothing was decided is left out: it changes nothing. Shares are named, as the bits
+// of a number, where they are not all.
 //
 // No I/O: lines go to a sink and come from the caller. Not thread-safe; one event loop.
 #pragma once

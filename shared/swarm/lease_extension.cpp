@@ -6,10 +6,10 @@
 #include <libtorrent/error_code.hpp>
 #include <libtorrent/operations.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
-#include <map>
 #include <optional>
 
 #include "shared/base/log.hpp"
+#include "shared/swarm/lease_epochs.hpp"
 #include "shared/swarm/plugins.hpp"
 
 namespace lamina::swarm {
@@ -17,7 +17,7 @@ namespace lamina::swarm {
 struct LeaseGuard {
   CheckLease check;
   const os::Clock& clock;
-  std::map<std::string, std::uint64_t> epochs;  // The highest seen of each site.
+  LeaseEpochs epochs;
 };
 
 namespace {
@@ -123,17 +123,13 @@ class GuardedPeer : public lt::peer_plugin {
 
  private:
   bool is_valid() const {
-    if (!lease_ || lease_->expires <= guard_->clock.wall()) return false;
-    const auto newest = guard_->epochs.find(lease_->site);
-    return newest != guard_->epochs.end() && newest->second == lease_->epoch;
+    return lease_ && lease_->expires > guard_->clock.wall() && guard_->epochs.is_current(*lease_);
   }
 
   void take(const Buffer& token) {
     auto facts = guard_->check(token);
     if (!facts) return turn_away(facts.error().text());
-    std::uint64_t& newest = guard_->epochs[facts->site];
-    if (facts->epoch < newest) return turn_away("its lease is of an older epoch");
-    newest = facts->epoch;
+    if (!guard_->epochs.see(*facts)) return turn_away("its lease is of an older epoch");
     lease_ = std::move(*facts);
     if (!is_valid()) turn_away("its lease has run out");
   }

@@ -2,9 +2,9 @@
 //
 // The holder sends its token in the extension handshake (BEP 10, key "lamina_lease") and again, as
 // an extended message, whenever the lease was renewed. The seeder answers no request before it has
-// seen a valid token, remembers the highest epoch of each site, refuses older ones, disconnects a
-// peer at its token's expiry, and one that shows no token within kTokenWithin. libtorrent 2.0.8 has
-// no hook for hash requests (BEP 52): who has a certificate of the swarm but no lease may learn
+// seen a valid token, shuts out older ones of the site that lease_epochs.hpp tells it, disconnects
+// a peer at its token's expiry, and one that shows no token within kTokenWithin. libtorrent 2.0.8
+// has no hook for hash requests (BEP 52): who has a certificate of the swarm but no lease may learn
 // hashes in those seconds, never content. Facts are values; the objects are used on libtorrent's
 // thread.
 #pragma once
@@ -16,6 +16,8 @@
 #include <string>
 
 #include "shared/base/bytes.hpp"
+#include "shared/base/ids.hpp"
+#include "shared/base/share_set.hpp"
 #include "shared/base/units.hpp"
 
 namespace lamina::swarm {
@@ -25,8 +27,10 @@ constexpr std::size_t kTokenMax = 4096;
 
 struct LeaseFacts {
   std::string site;
+  DeviceId device;
   std::uint64_t epoch = 0;
   WallTime expires;
+  ShareSet shares = ShareSet::all();
 };
 // Judges a token's bytes: signature and form. Called on libtorrent's thread.
 using CheckLease = std::function<Result<LeaseFacts>(ByteView token)>;

@@ -47,6 +47,9 @@ void fields(A& a, SiteInfo& m) {
   a("lease_holder", m.lease_holder);
   a("appoint", m.appoint);
   a("networks", m.networks);
+  a("lease_holders", m.lease_holders, 16);
+  a("reflectors", m.reflectors);
+  a("reflector_devices", m.reflector_devices, kReflectorDevicesMax);
 }
 template <class A>
 void fields(A& a, SiteList& m) {
@@ -83,6 +86,11 @@ void fields(A& a, AlertList& m) {
 template <class A>
 void fields(A& a, AppointRequest& m) {
   a("appoint", m.appoint);
+}
+template <class A>
+void fields(A& a, ReflectorsRequest& m) {
+  a("count", m.count);
+  a("devices", m.devices, kReflectorDevicesMax);
 }
 template <class A>
 void fields(A& a, RuleSet& m) {
@@ -238,6 +246,7 @@ std::string to_json(const TransactionList& message) { return write_message(messa
 std::string to_json(const SiteRequest& message) { return write_message(message); }
 std::string to_json(const SiteNetworks& message) { return write_message(message); }
 std::string to_json(const AppointRequest& message) { return write_message(message); }
+std::string to_json(const ReflectorsRequest& message) { return write_message(message); }
 std::string to_json(const RuleSet& message) { return write_message(message); }
 std::string to_json(const DeviceInfo& message) { return write_message(message); }
 std::string to_json(const DeviceList& message) { return write_message(message); }
@@ -290,6 +299,9 @@ Result<SiteRequest> parse_site_request(std::string_view text) {
 }
 Result<AppointRequest> parse_appoint_request(std::string_view text) {
   return read_message<AppointRequest>(text, "appoint request");
+}
+Result<ReflectorsRequest> parse_reflectors_request(std::string_view text) {
+  return read_message<ReflectorsRequest>(text, "reflectors request");
 }
 Result<RuleSet> parse_rule_set(std::string_view text) {
   return read_message<RuleSet>(text, "rule set");

@@ -61,6 +61,11 @@ struct SiteInfo {
   // false: no device is made the site's reflector by itself. Absent: true.
   std::optional<bool> appoint;
   std::optional<SiteNetworks> networks = std::nullopt;  // Absent: it has none.
+  // All devices that hold a lease of the site, `lease_holder` first. Absent: that one alone.
+  std::optional<std::vector<DeviceId>> lease_holders = std::nullopt;
+  std::optional<int> reflectors = std::nullopt;  // How many it uses. Absent: 1.
+  // Those that come before any other, as configured. Absent: none.
+  std::optional<std::vector<DeviceId>> reflector_devices = std::nullopt;
 };
 struct SiteList {
   std::vector<SiteInfo> sites;
@@ -96,6 +101,15 @@ struct AlertList {  // GET /v1/alerts
 
 struct AppointRequest {  // POST /v1/sites/{name}/appoint
   bool appoint = true;
+};
+
+inline constexpr int kReflectorsMax = 4;  // That a site uses at a time.
+inline constexpr int kReflectorDevicesMax = 16;
+// POST /v1/sites/{name}/reflectors, answered with the SiteInfo. What is absent stays as it is; an
+// empty list of devices: none come before others.
+struct ReflectorsRequest {
+  std::optional<int> count = std::nullopt;                      // From 1 to kReflectorsMax.
+  std::optional<std::vector<DeviceId>> devices = std::nullopt;  // Of the site, each once.
 };
 
 // GET and PUT /v1/rules: all bandwidth rules, as shared/policy/bandwidth_rules.hpp describes them.
@@ -253,6 +267,7 @@ std::string to_json(const AlertList& message);
 std::string to_json(const SiteRequest& message);
 std::string to_json(const SiteNetworks& message);
 std::string to_json(const AppointRequest& message);
+std::string to_json(const ReflectorsRequest& message);
 std::string to_json(const RuleSet& message);
 std::string to_json(const DeviceInfo& message);
 std::string to_json(const DeviceList& message);
@@ -282,6 +297,7 @@ Result<AlertList> parse_alert_list(std::string_view text);
 Result<SiteRequest> parse_site_request(std::string_view text);
 Result<SiteNetworks> parse_site_networks(std::string_view text);
 Result<AppointRequest> parse_appoint_request(std::string_view text);
+Result<ReflectorsRequest> parse_reflectors_request(std::string_view text);
 Result<RuleSet> parse_rule_set(std::string_view text);
 Result<DeviceInfo> parse_device_info(std::string_view text);
 Result<DeviceList> parse_device_list(std::string_view text);

@@ -53,6 +53,12 @@ class Writer {
   static Json write(std::uint64_t& value) { return value; }
   static Json write(std::uint16_t& value) { return value; }
   static Json write(Buffer& value) { return to_hex(value); }
+  static Json write(ShareSet& value) {
+    Json list = Json::array();
+    for (int share = 0; share < ShareSet::kCount; ++share)
+      if (value.has(share)) list.push_back(share);
+    return list;
+  }
   static Json write(DeviceStatus& value) { return std::string(name_of(value)); }
   template <class Tag, std::size_t N>
   static Json write(ByteId<Tag, N>& value) {
@@ -162,6 +168,22 @@ class Reader {
         return;
       }
     wrong(path, "'pending', 'assigned' or 'rejected'");
+  }
+  void read(const Json& from, ShareSet& value, const std::string& path, std::size_t) {
+    int least = 0;  // Ascending, so that one set is written in one way.
+    if (from.is_array())
+      for (const Json& element : from) {
+        if (!element.is_number_unsigned() || element.get<std::uint64_t>() >= ShareSet::kCount ||
+            element.get<int>() < least) {
+          value = {};
+          break;
+        }
+        value = value | ShareSet::one(element.get<int>());
+        least = element.get<int>() + 1;
+      }
+    if (value.empty())
+      wrong(path,
+            "an ascending list, not empty, of numbers below " + std::to_string(ShareSet::kCount));
   }
   template <class Tag, std::size_t N>
   void read(const Json& from, ByteId<Tag, N>& value, const std::string& path, std::size_t) {

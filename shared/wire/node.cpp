@@ -15,6 +15,10 @@ std::string_view name_of(DeviceStatus status) {
   return "unknown";
 }
 
+std::vector<DeviceId> holders_of(const LeaseView& lease) {
+  return lease.holders.value_or(std::vector<DeviceId>{lease.holder});
+}
+
 template <class A>
 void fields(A& a, Want& m) {
   a("layer", m.layer);
@@ -88,6 +92,8 @@ void fields(A& a, LeaseView& m) {
   a("token", m.token, 4096);
   a("expires_in_ms", m.expires_in_ms);
   a("seeders", m.seeders, 64);
+  a("shares", m.shares);
+  a("holders", m.holders, 16);
 }
 template <class A>
 void fields(A& a, PollReply& m) {
@@ -107,6 +113,7 @@ template <class A>
 void fields(A& a, LeaseRequest& m) {
   a("epoch", m.epoch);
   a("wants", m.wants, 256);
+  a("left_bytes", m.left_bytes);
 }
 template <class A>
 void fields(A& a, LeaseReply& m) {

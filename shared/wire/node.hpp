@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "shared/base/ids.hpp"
+#include "shared/base/share_set.hpp"
 #include "shared/wire/reflector.hpp"
 
 namespace lamina::wire {
@@ -132,14 +133,20 @@ struct SiteView {
   std::optional<std::vector<LayerId>> withheld = std::nullopt;
 };
 
-// Who may fetch over the WAN for the site. Token, expiry and seeders are for the holder only.
+// Who may fetch over the WAN for the site. Token, expiry, seeders and shares are for a holder only.
 struct LeaseView {
-  DeviceId holder;
+  DeviceId holder;  // The asking device if it holds a lease of the site, else another that does.
   std::uint64_t epoch = 0;
   Buffer token;                      // Signed lease token; empty for everybody else.
   std::int64_t expires_in_ms = 0;    // From the moment of the reply.
   std::vector<std::string> seeders;  // "ADDRESS:PORT"
+  // What the token lets the device fetch. Absent: all shares.
+  std::optional<ShareSet> shares = std::nullopt;
+  // All that hold a lease of the site, `holder` among them. Absent: `holder` alone.
+  std::optional<std::vector<DeviceId>> holders = std::nullopt;
 };
+// Of a view that says it or not.
+std::vector<DeviceId> holders_of(const LeaseView& lease);
 
 struct PollReply {
   DeviceStatus status = DeviceStatus::pending;
@@ -163,6 +170,8 @@ struct PollReply {
 struct LeaseRequest {
   std::uint64_t epoch = 0;
   std::vector<Want> wants;  // What is still missing. Empty: the transfer is done, drop the lease.
+  // What the device still has to fetch of its shares over the WAN. Absent: not known.
+  std::optional<std::int64_t> left_bytes = std::nullopt;
 };
 struct LeaseReply {
   std::optional<LeaseView> lease;  // None when it was given back.

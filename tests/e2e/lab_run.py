@@ -123,6 +123,15 @@ class Run:
         self.wait_seen(self.first)
         if scenario["cache_mb"]:
             self.give_former_layer()
+        self.name_reflectors()
+
+    def name_reflectors(self):
+        """Which devices of the first site fetch for it, when that is not left to the origin."""
+        count = self.scenario["reflectors"]
+        self.reflectors = self.devices[::self.scenario["sites"]][:count] if count > 1 else []
+        if self.reflectors:
+            words = [word for device in self.reflectors for word in ("--device", device.id)]
+            self.fleet.cli("site", "reflectors", self.stage.sites[0], "--count", str(count), *words)
 
     def wait_seen(self, devices):
         def seen():
@@ -346,6 +355,8 @@ class Run:
         self.check("last device", self.last <= most,
                    f"{self.last:.1f} s, {self.last / self.ideal:.3f} of ideal (at most {most:.1f} s)")
         self.check("verified by rsync", self.verified == len(self.devices), f"{self.verified} of {len(self.devices)}")
+        if self.reflectors:
+            self.judge_reflectors(bounds)
         if scenario["sites"] > 1:
             between = self.net.bytes_between_sites()
             self.check("bytes between the sites", between == 0, str(between))
@@ -365,6 +376,15 @@ class Run:
             full = [fields.get("error", "") for _, fields in self.faults.small.events("swarm_trouble")
                     if "space" in fields.get("kind", "")]
             self.check("a full disk is named", bool(full), full[0][:140] if full else "never")
+
+    def judge_reflectors(self, bounds):
+        """What each of the named fetched over the line; one that was killed counts anew, and is left out."""
+        struck = {fault["device"] for fault in self.faults.done}
+        got = {device.name: device.status().get("bytes", {}).get("from_origin", 0) / self.payload
+               for device in self.reflectors if device.name not in struck}
+        self.check("each reflector fetched a share", min(got.values()) >= bounds["reflector_share"],
+                   ", ".join(f"{name}: {share:.1%}" for name, share in got.items()))
+        self.extra["reflector_shares"] = [round(share, 4) for share in got.values()]
 
     def judge_foreground(self, bounds):
         fore = self.faults.foreground

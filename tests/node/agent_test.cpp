@@ -225,6 +225,26 @@ TEST_CASE("agent: a lease that ran out is dropped before anything else", "[node]
   CHECK_FALSE(bench.agent->leads());
 }
 
+TEST_CASE("agent: a lease of some shares leads those, and others hold the rest", "[node]") {
+  Bench bench;
+  bench.fetching();
+  auto polled = Bench::leased(1);
+  polled.reply.lease->shares = ShareSet::all().lowest(6);
+  polled.reply.lease->holders = {other, me};
+  bench.at(3s, polled);
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+  CHECK(bench.all<Agent::Lead>()[0].shares == ShareSet::all().lowest(6));
+  CHECK(bench.agent->shares() == ShareSet::all().lowest(6));
+  // More of them come with a renewal.
+  bench.at(4s, Agent::LeaseRenewed{{Bench::leased(2).reply.lease}});
+  REQUIRE(bench.all<Agent::Lead>().size() == 1);
+  CHECK(bench.all<Agent::Lead>()[0].shares.is_all());
+  // Without a lease of its own it still is one of the others that fetches.
+  bench.at(5s, Agent::LeaseLost{});
+  CHECK(bench.agent->shares().empty());
+  CHECK(bench.agent->reason(base) == "lan-peer");
+}
+
 TEST_CASE("agent: somebody else's lease is not led", "[node]") {
   Bench bench;
   bench.fetching();

@@ -37,7 +37,7 @@ void record_a_takeover(const std::string& path) {
   REQUIRE(sites.reported("shop", device(2), {.wants = wants}, at(2)));
   REQUIRE(sites.renewed("shop", device(1), {.epoch = 1, .wants = wants}, at(3)));
   REQUIRE(sites.tick(at(9)));
-  CHECK(sites.lease_holder("shop") == device(2));
+  CHECK(sites.lease_holders("shop") == std::vector{device(2)});
 }
 
 int replay(const std::string& path, std::string& out, std::string& err) {

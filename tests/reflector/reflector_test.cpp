@@ -174,6 +174,15 @@ struct Bench {
                                            .expires = loop.now() + lasts,
                                            .seeders = {"127.0.0.1:" + std::to_string(port)}}));
   }
+  // Part of the site's lease, in an epoch of the device's own.
+  void lead_part(int n, std::uint64_t epoch, ShareSet shares) {
+    REQUIRE(devices.at(n).reflector->lead(
+        {.epoch = epoch,
+         .token = tests::token("north", epoch, 60s, static_cast<unsigned>(n), shares),
+         .expires = loop.now() + 60s,
+         .seeders = {"127.0.0.1:" + std::to_string(seeder.port())},
+         .shares = shares}));
+  }
   // Devices that start later have another way over the line.
   void give_sources(int count, BitRate line = {}) {
     for (int n = 1; n <= count; ++n)
@@ -318,6 +327,57 @@ TEST_CASE("reflector: the holder dies half-way, the lease moves, the site comple
   REQUIRE(bench.missing(2) > 0);
   bench.stop(1);
   bench.lead(3, 2);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  for (int n = 2; n <= 4; ++n) bench.check_bytes(n);
+  CHECK(bench.sent() <= 1.10);
+}
+
+TEST_CASE("reflector: two holders fetch different pieces, each once, and swap them",
+          "[reflector]") {
+  Bench bench(kSlow, 120);
+  bench.start_all(4);
+  const ShareSet low = ShareSet::all().lowest(6), high = ShareSet::all().highest(6);
+  bench.lead_part(1, 1, low);
+  bench.lead_part(2, 2, high);
+  CHECK_FALSE(bench.devices.at(3).reflector->wan_left());
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  for (int n = 1; n <= 4; ++n) bench.check_bytes(n);
+  CHECK(bench.sent() <= 1.02);
+  for (const int n : {1, 2}) {
+    const auto share = bench.devices.at(n).reflector->sources().origin.count;
+    CHECK(share * 10 >= static_cast<std::int64_t>(bench.layer.size) * 3);
+    CHECK(share * 10 <= static_cast<std::int64_t>(bench.layer.size) * 7);
+  }
+}
+
+TEST_CASE("reflector: one that has its part fetches nothing of another's", "[reflector]") {
+  Bench bench;
+  bench.start_all(2);
+  bench.lead_part(1, 1, ShareSet::all().lowest(6));
+  REQUIRE(bench.until(
+      [&] { return bench.devices.at(1).reflector->wan_left().value_or(Bytes{1}).count == 0; }));
+  const auto part = bench.sent();
+  CHECK(part > 0.3);
+  CHECK(part < 0.7);
+  CHECK(bench.missing(1) > 0);
+  CHECK_FALSE(bench.devices.at(1).is_complete());
+  CHECK(bench.devices.at(1).reflector->leads());
+  // The rest is nobody's any more: it becomes this one's, on the session that it has.
+  bench.lead_part(1, 2, ShareSet::all());
+  CHECK(bench.devices.at(1).reflector->wan_left().value_or(Bytes{}).count > 0);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  CHECK(bench.sent() <= 1.02);
+}
+
+TEST_CASE("reflector: of two holders one dies, the other takes its part over", "[reflector]") {
+  Bench bench(kSlow, 120);
+  bench.start_all(4);
+  const ShareSet low = ShareSet::all().lowest(6), high = ShareSet::all().highest(6);
+  bench.lead_part(1, 1, low);
+  bench.lead_part(2, 2, high);
+  REQUIRE(bench.until([&] { return bench.half_way(3); }));
+  bench.stop(1);
+  bench.lead_part(2, 3, ShareSet::all());
   REQUIRE(bench.until([&] { return bench.all_complete(); }));
   for (int n = 2; n <= 4; ++n) bench.check_bytes(n);
   CHECK(bench.sent() <= 1.10);

@@ -91,6 +91,7 @@ CHECK = {
     "rule_share": (_number(0, 1), 0.05),
     "rule_switch_seconds": (_number(1, 60), 5.0),
     "seeder_share": (_number(0, 1), 0.0),
+    "reflector_share": (_number(0, 1), 0.0),
 }
 SCENARIO = {
     "name": (_text, None), "about": (_text, ""), "kind": (_one_of(*KINDS), REQUIRED), "quick": (_yes_or_no, False),
@@ -98,6 +99,7 @@ SCENARIO = {
     "rate": (_rate, "20Mbit"), "rtt": (_time, "40ms"), "loss": (_number(0, 0.2), 0.0),
     "layer_mb": (_whole(1, 4000), 160),
     "wan_transport": (_one_of("tcp", "https"), "tcp"),
+    "reflectors": (_whole(1, 4), 1),          # With more than one, as many devices of the first site are named.
     "second_layer_mb": (_whole(0, 4000), 0),  # An application that shares as much with the base.
     "cache_mb": (_whole(0, 4000), 0),  # Of every device; a former layer is there before.
     "wan_budget": (_text, ""), "budget_seconds": (_number(1, 600), 25.0), "budget_mb": (_number(0, 4000), 0.0),
@@ -145,6 +147,8 @@ def load(path):
         if what not in FAULTS:
             raise ScenarioError(f"{path}: a fault's 'do' is {what!r}: one of {', '.join(FAULTS)}")
         scenario["fault"].append({"do": what, **_read(path, fault, FAULTS[what], f"the fault '{what}'")})
+    if scenario["reflectors"] > scenario["devices"] // scenario["sites"]:
+        raise ScenarioError(f"{path}: {scenario['reflectors']} reflectors are more than a site has devices")
     bad_peers = sum(fault["do"] in ("corrupt-peer", "silent-peer") for fault in scenario["fault"])
     for fault in scenario["fault"]:
         if fault.get("number", 1) > scenario["seeders"]:

@@ -18,10 +18,14 @@ inline swarm::SwarmIdentity identity_of(const net::KeyAndCertificate& ca) {
   return {net::issue_swarm_certificate(ca, request.csr_pem, "test").value(), request.key_pem};
 }
 
-// A token is "site epoch expiry" in these tests; its signature is another test's business.
-inline Buffer token(const std::string& site, std::uint64_t epoch, Duration lasts) {
+// A token is "site epoch expiry device shares" in these tests; its signature is another test's
+// business. `device`: a number of it; 0: each epoch has one of its own.
+inline Buffer token(const std::string& site, std::uint64_t epoch, Duration lasts,
+                    unsigned device = 0, ShareSet shares = ShareSet::all()) {
   const std::int64_t expires = os::system_clock().wall().ns + lasts.count();
-  return to_buffer(site + ' ' + std::to_string(epoch) + ' ' + std::to_string(expires));
+  const std::uint64_t who = device == 0 ? 1000 + epoch : device;
+  return to_buffer(site + ' ' + std::to_string(epoch) + ' ' + std::to_string(expires) + ' ' +
+                   std::to_string(who) + ' ' + std::to_string(shares.bits()));
 }
 
 inline Result<swarm::LeaseFacts> check_token(ByteView bytes) {
@@ -29,9 +33,14 @@ inline Result<swarm::LeaseFacts> check_token(ByteView bytes) {
   char site[32];
   unsigned long long epoch = 0;
   long long expires = 0;
-  if (std::sscanf(text.c_str(), "%31s %llu %lld", site, &epoch, &expires) != 3)
+  unsigned device = 0, shares = 0;
+  if (std::sscanf(text.c_str(), "%31s %llu %lld %u %u", site, &epoch, &expires, &device, &shares) !=
+      5)
     return fail(ErrorKind::refused, "no token");
-  return swarm::LeaseFacts{site, epoch, {expires}};
+  std::array<std::byte, DeviceId::kSize> id{};
+  id[14] = static_cast<std::byte>(device >> 8);
+  id[15] = static_cast<std::byte>(device);
+  return swarm::LeaseFacts{site, DeviceId(id), epoch, {expires}, ShareSet::from_bits(shares)};
 }
 
 // Packs of noise in <scratch>/layers, their torrent in <scratch>/torrents.

@@ -447,6 +447,41 @@ TEST_CASE("api: without appointment nobody gets the site's lease", "[origin]") {
   CHECK(bench.admin("POST", "/v1/sites/none/appoint", R"({"appoint":true})", 7).status == 404);
 }
 
+TEST_CASE("api: an administrator sets how many reflectors a site has, and which", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);
+  const DeviceId ann = bench.enrol("shop"), bob = bench.enrol("shop");
+  const auto set = [&](int t, const std::string& body) {
+    return bench.admin("POST", "/v1/sites/shop/reflectors", body, t);
+  };
+  REQUIRE(bench.admin("POST", "/v1/sites/shop/appoint", R"({"appoint":false})", 1).status == 200);
+  const auto made = set(2, R"({"count":2,"devices":[")" + bob.hex() + R"("]})");
+  REQUIRE(made.status == 200);
+  CHECK(wire::parse_site_info(made.body)->reflector_devices == std::vector{bob});
+  CHECK(set(3, R"({"count":5})").status == 400);
+  const std::string wants = wire::to_json(wire::PollRequest{.wants = {{LayerId{}, 1000}}});
+  for (const DeviceId& id : {ann, bob})
+    REQUIRE(bench.ask(4, bench.as(id, "/v1/node/poll", wants)).status == 200);
+  const auto site = [&](int t) {
+    return wire::parse_site_list(bench.admin("GET", "/v1/sites", "", t).body)->sites.at(0);
+  };
+  CHECK(site(5).lease_holder == bob);
+  CHECK_FALSE(site(5).lease_holders);
+  CHECK(site(5).reflectors == 2);
+  // Both are named: at Bob's renewals Ann gets her half.
+  REQUIRE(set(5, R"({"devices":[")" + bob.hex() + "\",\"" + ann.hex() + R"("]})").status == 200);
+  std::uint64_t epoch = 1;
+  for (const int t : {6, 7}) {
+    const auto reply = bench.ask(
+        t,
+        bench.as(bob, "/v1/node/lease",
+                 wire::to_json(wire::LeaseRequest{.epoch = epoch, .wants = {{LayerId{}, 900}}})));
+    REQUIRE(reply.status == 200);
+    epoch = wire::parse_lease_reply(reply.body)->lease->epoch;
+  }
+  CHECK(site(8).lease_holders == std::vector{bob, ann});
+}
+
 TEST_CASE("api: new bandwidth rules wake the devices of their site, and are sent once",
           "[origin]") {
   Bench bench;

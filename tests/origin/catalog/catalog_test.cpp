@@ -300,6 +300,45 @@ TEST_CASE("leases: epochs outlive the process", "[origin]") {
   CHECK(log->entries[0].detail == "device=" + kAnn.hex() + " epoch=7");
 }
 
+TEST_CASE("sites: reflectors are kept, and named only where they are", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  bench.site("depot");
+  const auto secret = bench.token("t", "enrol", 2, "shop");
+  REQUIRE(bench.enrol(secret, kAnn));
+  REQUIRE(bench.enrol(secret, kBob));
+  const auto set = [&](const std::string& site, wire::ReflectorsRequest request) {
+    return bench.catalog.set_reflectors(Bench::at(3), site, request);
+  };
+  CHECK_FALSE(bench.catalog.site("shop")->reflectors);
+  REQUIRE(set("shop", {.count = 2, .devices = std::vector{kBob, kAnn}}));
+  // What is not said stays.
+  REQUIRE(set("shop", {.count = 3}));
+  const auto shop = Catalog(bench.table).site("shop");
+  CHECK(shop->reflectors == 3);
+  CHECK(shop->reflector_devices == std::vector{kBob, kAnn});
+  CHECK(bench.catalog.audit_log(100)->entries.back().detail ==
+        "count=3 devices=" + kBob.hex() + "," + kAnn.hex());
+
+  const auto refused = [&](const std::string& site, wire::ReflectorsRequest request) {
+    const auto done = set(site, request);
+    return done ? "" : done.error().text();
+  };
+  CHECK(refused("shop", {.count = 5}).find("1 to 4") != std::string::npos);
+  CHECK(refused("shop", {.count = 0}).find("1 to 4") != std::string::npos);
+  CHECK(refused("shop", {.devices = std::vector{kAnn, kAnn}}).find("twice") != std::string::npos);
+  CHECK(refused("depot", {.devices = std::vector{kAnn}}).find("not at site depot") !=
+        std::string::npos);
+  CHECK(set("none", {.count = 2}).error().kind() == ErrorKind::not_found);
+  CHECK(set("shop", {.devices = std::vector{id_of<DeviceId>(9)}}).error().kind() ==
+        ErrorKind::not_found);
+  CHECK(bench.catalog.site("shop")->reflectors == 3);
+
+  REQUIRE(set("shop", {.count = 1, .devices = std::vector<DeviceId>{}}));
+  CHECK_FALSE(bench.catalog.site("shop")->reflectors);
+  CHECK_FALSE(bench.catalog.site("shop")->reflector_devices);
+}
+
 TEST_CASE("bandwidth rules: kept in their one form, or not at all", "[origin]") {
   const std::string header = "subnet,site,download KB/s,upload KB/s,start,end,days\n";
   Bench bench;

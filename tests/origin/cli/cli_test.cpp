@@ -34,6 +34,7 @@ TEST_CASE("lamina: help of every command that transfers shows how to call it", "
                                              {"cvd", "restore", "--help"},
                                              {"device", "log", "--help"},
                                              {"site", "savings", "--help"},
+                                             {"site", "reflectors", "--help"},
                                              {"reflector", "ls", "--help"},
                                              {"reflector", "show", "--help"},
                                              {"reflector", "reject", "--help"},

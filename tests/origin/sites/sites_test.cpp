@@ -89,7 +89,7 @@ TEST_CASE("sites: a holder that stops renewing loses the lease to the next", "[o
   CHECK(bench.sites.next_change() == Instant{8s});
   REQUIRE(bench.sites.tick(Bench::at(8s)));
   CHECK(bench.sites.take_changed().contains("shop"));
-  CHECK(bench.sites.lease_holder("shop") == kBob);
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kBob});
   CHECK(bench.view(8s, kBob).lease->epoch > first);
 
   const auto late = bench.renew(9s, kAnn, first, 90);
@@ -110,7 +110,7 @@ TEST_CASE("sites: a lease given back has no successor without candidates", "[ori
   const auto reply = bench.renew(1s, kAnn, bench.view(0s, kAnn).lease->epoch, 0);
   REQUIRE(reply);
   CHECK_FALSE(reply->lease);
-  CHECK_FALSE(bench.sites.lease_holder("shop"));
+  CHECK(bench.sites.lease_holders("shop").empty());
 }
 
 TEST_CASE("sites: after a restart a new grant has a higher epoch", "[origin]") {
@@ -192,7 +192,7 @@ TEST_CASE("sites: a moved device and a silent one leave the site", "[origin]") {
   REQUIRE(bench.poll(1s, kAnn, 10, "depot"));
   CHECK(bench.view(1s, kBob).site.peers.empty());
   CHECK_FALSE(bench.view(1s, kBob).lease);
-  CHECK(bench.sites.lease_holder("depot") == kAnn);
+  CHECK(bench.sites.lease_holders("depot") == std::vector{kAnn});
 
   REQUIRE(bench.poll(2s, kAnn, 10));
   REQUIRE(bench.poll(149s, kAnn, 10));
@@ -211,7 +211,7 @@ TEST_CASE("sites: for withheld layers nobody gets the lease, for others it is gr
 
   wire::PollRequest poll{.wants = {{rollout, 100}, {urgent, 7}}};
   REQUIRE(bench.sites.reported("shop", kBob, poll, Bench::at(1s)));
-  CHECK(bench.sites.lease_holder("shop") == kBob);
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kBob});
 }
 
 TEST_CASE("sites: the lease comes with the admission, and goes with it", "[origin]") {
@@ -239,10 +239,10 @@ TEST_CASE("sites: a device that should not serve hands the lease over", "[origin
   Bench bench;
   REQUIRE(bench.poll(0s, kAnn, 100));
   REQUIRE(bench.poll(0s, kBob, 100));
-  CHECK(bench.sites.lease_holder("shop") == kAnn);
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kAnn});
   wire::PollRequest poll{.wants = {{id_of<LayerId>(1), 50}}, .unfit = "on-battery"};
   REQUIRE(bench.sites.reported("shop", kAnn, poll, Bench::at(1s)));
-  CHECK(bench.sites.lease_holder("shop") == kBob);
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kBob});
 }
 
 TEST_CASE("sites: a token opens packs for its device while it holds the lease", "[origin]") {
@@ -331,4 +331,84 @@ TEST_CASE("sites: members that come at once are told together", "[origin]") {
     REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1100ms)));
     CHECK(bench.sites.is_news("shop", kAnn, before));
   }
+}
+
+namespace {
+
+// The token of a view that says that the device holds a lease.
+format::LeaseToken token_of(const Bench& bench, const std::optional<wire::LeaseView>& lease) {
+  REQUIRE(lease);
+  const std::vector trusted{bench.key.public_key()};
+  const auto opened = format::open_record(format::RecordType::lease, lease->token, trusted);
+  REQUIRE(opened);
+  const auto token = format::parse_lease(opened->record);
+  REQUIRE(token);
+  return *token;
+}
+
+}  // namespace
+
+TEST_CASE("sites: two reflectors hold leases for halves, and everybody knows both", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.sites.set_reflectors("shop", 2, {}, Bench::at(0s)));
+  const DeviceId cem = id_of<DeviceId>(3);
+  for (const DeviceId& device : {kAnn, kBob, cem}) REQUIRE(bench.poll(0s, device, 100));
+  const auto whole = bench.view(0s, kAnn).lease;
+  CHECK(token_of(bench, whole).shares.is_all());
+  CHECK_FALSE(whole->shares);
+  CHECK_FALSE(whole->holders);
+
+  const auto half = bench.renew(1s, kAnn, whole->epoch, 90);
+  REQUIRE(half);
+  CHECK(half->lease->epoch > whole->epoch);
+  CHECK(half->lease->shares == ShareSet::all().lowest(6));
+  // Until it says that it has the narrower one, either token is good for ranges.
+  for (const auto& lease : {*whole, *half->lease})
+    CHECK(bench.sites.check_token(lease.token, "shop", kAnn, 0, Bench::at(1s)));
+  CHECK(bench.view(1s, kBob).lease->token.empty());
+  REQUIRE(bench.renew(2s, kAnn, half->lease->epoch, 80));
+  CHECK_FALSE(bench.sites.check_token(whole->token, "shop", kAnn, 0, Bench::at(2s)));
+
+  const auto ann = bench.view(2s, kAnn).lease, bob = bench.view(2s, kBob).lease;
+  CHECK_FALSE(token_of(bench, ann).shares.overlaps(token_of(bench, bob).shares));
+  CHECK(token_of(bench, bob).shares == bob->shares);
+  CHECK(bench.sites.check_token(ann->token, "shop", kAnn, 0, Bench::at(2s)));
+  CHECK(bench.sites.check_token(bob->token, "shop", kBob, 0, Bench::at(2s)));
+  const auto third = bench.view(2s, cem).lease;
+  REQUIRE(third);
+  CHECK(third->token.empty());
+  CHECK(third->holders == std::vector{kAnn, kBob});
+  CHECK(third->holder == kAnn);
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kAnn, kBob});
+  // Both epochs are in the catalogue: a restarted origin goes on above them.
+  CHECK(bench.catalog.lease_epoch("shop").value() == bob->epoch);
+}
+
+TEST_CASE("sites: without appointment only a named reflector is granted the lease", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(0s)));
+  REQUIRE(bench.poll(0s, kAnn, 10));
+  REQUIRE(bench.poll(0s, kBob, 10));
+  CHECK(bench.sites.lease_holders("shop").empty());
+  REQUIRE(bench.sites.set_reflectors("shop", 2, {kBob}, Bench::at(1s)));
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kBob});
+  CHECK(token_of(bench, bench.view(1s, kBob).lease).shares.is_all());
+  // Turned off once more, it keeps the lease; and is none any more when it is named no more.
+  REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(2s)));
+  CHECK(bench.sites.lease_holders("shop") == std::vector{kBob});
+  REQUIRE(bench.sites.set_reflectors("shop", 1, {}, Bench::at(3s)));
+  CHECK(bench.sites.lease_holders("shop").empty());
+}
+
+TEST_CASE("sites: what is configured in the catalogue holds after a restart", "[origin]") {
+  Bench bench;
+  const Act act{"test", {}};
+  REQUIRE(bench.catalog.add_site(act, {.name = "shop", .subnet = ""}));
+  REQUIRE(bench.catalog.set_reflectors(act, "shop", {.count = 2}));
+  REQUIRE(bench.poll(0s, kAnn, 100));
+  REQUIRE(bench.poll(0s, kBob, 100));
+  const auto half = bench.renew(1s, kAnn, bench.view(0s, kAnn).lease->epoch, 90);
+  REQUIRE(half);
+  CHECK(half->lease->shares == ShareSet::all().lowest(6));
+  CHECK_FALSE(bench.sites.set_reflectors("shop", 5, {}, Bench::at(2s)));
 }

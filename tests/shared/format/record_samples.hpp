@@ -56,6 +56,11 @@ inline format::SiteMembers members() {
                       {id<DeviceId>(0x78), "2001:db8::1", 8444, 0},
                       {id<DeviceId>(0x79), "", 0, 0}}};
 }
+inline format::LeaseToken lease_of_shares() {
+  format::LeaseToken token = lease();
+  token.shares = ShareSet::from_bits(0xa05);
+  return token;
+}
 inline format::SnapshotRecord snapshot() {
   return {.device = id<DeviceId>(0x77),
           .sequence = 2,

@@ -9,9 +9,9 @@ using namespace lamina::format;
 
 namespace {
 
-// Round trip, every truncation, and bytes behind the end.
+// Round trip, every truncation, and bytes behind the end; `newest`: the version that is known.
 template <class Record, class Parse>
-void check_record(const Record& record, Parse parse) {
+void check_record(const Record& record, Parse parse, int newest = 1) {
   const Buffer bytes = encode(record);
   const auto read = parse(bytes);
   REQUIRE(read);
@@ -29,11 +29,11 @@ void check_record(const Record& record, Parse parse) {
     if (const auto other = parse(changed)) CHECK(encode(*other) == changed);
     byte ^= std::byte{1};
   }
-  changed[5] = std::byte{2};
+  changed[5] = static_cast<std::byte>(newest + 1);
   const auto version = parse(changed);
   REQUIRE_FALSE(version);
-  CHECK(version.error().text().find("version 2") != std::string::npos);
-  changed[5] = std::byte{1};
+  CHECK(version.error().text().find("version " + std::to_string(newest + 1)) != std::string::npos);
+  changed[5] = bytes[5];
   changed[6] = std::byte{8};
   const auto features = parse(changed);
   REQUIRE_FALSE(features);
@@ -46,7 +46,8 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(samples::layer(), parse_layer);
   check_record(samples::distribution(), parse_distribution);
   check_record(samples::target(), parse_target);
-  check_record(samples::lease(), parse_lease);
+  check_record(samples::lease(), parse_lease, 2);
+  check_record(samples::lease_of_shares(), parse_lease, 2);
   check_record(samples::snapshot(), parse_snapshot);
   check_record(samples::members(), parse_members);
 }
@@ -70,6 +71,28 @@ TEST_CASE("record: a member list holds so many devices and no more", "[format]")
   CHECK_FALSE(parse_members(encode(list)));
   list.members.pop_back();
   CHECK(parse_members(encode(list)));
+}
+
+TEST_CASE("record: a lease names some of the shares that there are, or is for all", "[format]") {
+  const Buffer bytes = encode(samples::lease_of_shares());
+  const auto with_end = [&](int count, int low, int high) {
+    Buffer changed = bytes;
+    changed[changed.size() - 3] = static_cast<std::byte>(count);
+    changed[changed.size() - 2] = static_cast<std::byte>(low);
+    changed[changed.size() - 1] = static_cast<std::byte>(high);
+    return parse_lease(changed);
+  };
+  REQUIRE(with_end(12, 0x01, 0));
+  CHECK(with_end(12, 0x01, 0)->shares == ShareSet::one(0));
+  CHECK_FALSE(with_end(12, 0, 0));        // None.
+  CHECK_FALSE(with_end(12, 0xff, 0x0f));  // All: that is version 1.
+  CHECK_FALSE(with_end(12, 0x01, 0x10));  // The thirteenth.
+  const auto other = with_end(16, 1, 0);
+  REQUIRE_FALSE(other);
+  CHECK(other.error().text().find("16 shares; this program knows 12") != std::string::npos);
+  const auto old = parse_lease(encode(samples::lease()));
+  REQUIRE(old);
+  CHECK(old->shares.is_all());
 }
 
 TEST_CASE("record: one type does not pass for another", "[format]") {

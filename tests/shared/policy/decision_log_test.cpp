@@ -34,13 +34,23 @@ struct Run {
       wait();
       SiteLease::Event event = SiteLease::Tick{};
       const Bytes missing{static_cast<std::int64_t>(below(4) * 1000)};
-      switch (below(4)) {
+      switch (below(5)) {
         case 0: event = SiteLease::Reported{device(), missing, below(3) == 0}; break;
         case 1:
-          if (const auto& holder = lease.holder())
-            event = SiteLease::Renewed{holder->device, holder->epoch - below(2), missing};
+          if (const auto holders = lease.holders(); !holders.empty()) {
+            const auto& holder = holders[below(holders.size())];
+            const Bytes left{static_cast<std::int64_t>(below(2) * 100'000'000)};
+            event = SiteLease::Renewed{holder.device, holder.epoch - below(2), missing,
+                                       below(2) == 0 ? std::nullopt : std::optional(left)};
+          }
           break;
         case 2: event = SiteLease::Left{device()}; break;
+        case 3: {
+          SiteLease::Configured configured{.reflectors = static_cast<int>(1 + below(4))};
+          for (auto named = below(3); named > 0; --named) configured.named.insert(device());
+          event = configured;
+          break;
+        }
         default: break;
       }
       log.decided(name, event, now, lease.on(event, now));

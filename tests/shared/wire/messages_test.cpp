@@ -48,6 +48,27 @@ TEST_CASE("wire: a poll reply reads back as it was written", "[wire]") {
   CHECK(back->lease->seeders == reply.lease->seeders);
 }
 
+TEST_CASE("wire: a lease names its shares and all holders, or is the only one", "[wire]") {
+  LeaseReply reply{LeaseView{.holder = id_of<DeviceId>(1), .epoch = 9}};
+  const auto alone = parse_lease_reply(to_json(reply));
+  REQUIRE(alone);
+  CHECK_FALSE(alone->lease->shares);
+  CHECK(holders_of(*alone->lease) == std::vector{id_of<DeviceId>(1)});
+  reply.lease->shares = ShareSet::from_bits(0x811);
+  reply.lease->holders = {id_of<DeviceId>(2), id_of<DeviceId>(1)};
+  const std::string text = to_json(reply);
+  const auto back = parse_lease_reply(text);
+  REQUIRE(back);
+  CHECK(back->lease->shares == reply.lease->shares);
+  CHECK(holders_of(*back->lease) == reply.lease->holders);
+  for (const char* shares : {"[]", "[12]", "[4,0]", "[4,4]", "[-1]", "[0.5]", "3", "\"all\""}) {
+    INFO(shares);
+    const auto wrong = parse_lease_reply(with(text, "[0,4,11]", shares));
+    REQUIRE_FALSE(wrong);
+    CHECK(wrong.error().text().find("lease.shares") != std::string::npos);
+  }
+}
+
 TEST_CASE("wire: absent options stay absent", "[wire]") {
   const auto back = parse_poll_reply(to_json(PollReply{}));
   REQUIRE(back);
