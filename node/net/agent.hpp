@@ -145,12 +145,12 @@ class Agent {
   };
   struct Changed {};  // Others add to the polls' requests: they have something new.
   struct Tick {};     // Time passed: call at next_change(), and once at the start.
-  using Event = std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress,
-                             LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed,
-                             BudgetGranted, BudgetFailed, BudgetSpent, WanTransportChanged,
-                             RuleChanged, Settled, Hurry, Applied, ApplyFailed, Reverted, Renewed,
-                             RenewFailed, Looked, SyncRequested, SyncEnded, PeersFound, Changed,
-                             Tick>;
+  using Event =
+      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
+                   LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
+                   BudgetSpent, WanTransportChanged, RuleChanged, Settled, Hurry, Applied,
+                   ApplyFailed, Reverted, Renewed, RenewFailed, Looked, SyncRequested, SyncEnded,
+                   PeersFound, Changed, Tick>;
 
   // What to do about it, in this order.
   struct Poll {

@@ -174,7 +174,8 @@ Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& k
       imported.refused.push_back(done.error().text());
     }
     // The records last: the network process looks for what has some.
-    if (auto done = keep_layer(to, id, *envelopes, keys); !done) return fail(std::move(done.error()));
+    if (auto done = keep_layer(to, id, *envelopes, keys); !done)
+      return fail(std::move(done.error()));
     imported.layers.push_back(std::move(layer));
   }
   return imported;

@@ -12,8 +12,8 @@
 #include "node/net/layer_swarm.hpp"
 #include "node/net/line_limits.hpp"
 #include "node/net/node_metrics.hpp"
-#include "node/net/site_memory.hpp"
 #include "node/net/reflecting.hpp"
+#include "node/net/site_memory.hpp"
 #include "node/net/uploads.hpp"
 
 namespace lamina::node {

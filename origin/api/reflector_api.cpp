@@ -45,6 +45,7 @@ Result<std::vector<ReflectorInfo>> Api::reflector_infos(std::vector<wire::Device
   for (wire::LayerInfo& layer : *known) layers[layer.id] = std::move(layer);
   std::vector<ReflectorInfo> list;
   for (wire::DeviceInfo& device : devices) {
+    const auto holders = sites_.lease_holders(device.site);
     if (device.status != wire::DeviceStatus::assigned) continue;
     ReflectorInfo info{.device = device.id,
                        .host_name = device.host_name,
@@ -53,10 +54,11 @@ Result<std::vector<ReflectorInfo>> Api::reflector_infos(std::vector<wire::Device
                        .wan_bytes = over_the_line(device.bytes),
                        .settings = device.reflector.value_or(wire::ReflectorSettings{}),
                        .layers = warmth_of(device, layers)};
-    const auto role = policy::role_of({.mode = policy::reflector_mode(info.settings.mode),
-                                       .holds_lease = sites_.lease_holder(device.site) == device.id,
-                                       .is_up = sites_.is_up(device.site, device.id, moment),
-                                       .is_unfit = device.unfit.has_value()});
+    const auto role =
+        policy::role_of({.mode = policy::reflector_mode(info.settings.mode),
+                         .holds_lease = std::ranges::find(holders, device.id) != holders.end(),
+                         .is_up = sites_.is_up(device.site, device.id, moment),
+                         .is_unfit = device.unfit.has_value()});
     info.role = policy::name_of(role);
     if (role == policy::ReflectorRole::unfit) info.reason = *device.unfit;
     const auto seen = seen_.find(device.id);

@@ -123,11 +123,11 @@ TEST_CASE("ledger: what was given to the site outlives a restart", "[node]") {
   REQUIRE(os::make_directories(state.net()));
   FakeSwarm swarm;
   swarm.now.sent = {70};
-  LedgerFile(state, kBegin).count(swarm, "", false);
+  LedgerFile(state, kBegin).count(swarm, {}, false);
   LedgerFile file(state, kBegin);
   CHECK(file.sent() == Bytes{70});
   swarm.now.sent = {5};  // The swarm began at 0.
-  file.count(swarm, "", false);
+  file.count(swarm, {}, false);
   CHECK(LedgerFile(state, kBegin).sent() == Bytes{75});
   // A ledger from before it was counted.
   CHECK(ByteLedger::parse(R"({"since_ms":1,"by_source":{},"at_last_apply":{}})")->sent() ==
