@@ -93,6 +93,7 @@ json status_of(const NodeView& view) {
   if (agent.unfit()) out["unfit"] = *agent.unfit();
   out["synchronizing"] = view.is_synchronizing;
   out["peers"] = view.peers;
+  out["relays"] = view.relays;
   out["heard_on_lan"] = view.heard;
   out["layers"] = layers_status(view);
   if (view.swarm != nullptr) {

@@ -29,7 +29,8 @@ struct NodeView {
   const SiteMemory& site;
   const std::optional<std::string>& waiting;  // Why the origin has placed it in no site.
   std::size_t heard = 0;              // Devices of the site that said on the LAN where they are.
-  std::size_t peers = 0;              // That the device was told to meet.
+  std::size_t peers = 0;              // That the device was told to meet...
+  std::size_t relays = 0;             // ...and those of them that take uploads.
   const LayerSwarm* swarm = nullptr;  // None: not opened yet.
   wire::ByteCounts received;
   const LineLimits& line;

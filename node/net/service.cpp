@@ -1,5 +1,6 @@
 #include "node/net/service.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <nlohmann/json.hpp>
 
@@ -92,6 +93,8 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::map<LayerId, LayerFiles> layers;  // With records on disk.
   std::set<LayerId> joined;              // What the Agent wants shared.
   std::vector<wire::Peer> peers;
+  std::vector<wire::Peer> said_peers;  // By the origin, in the newest answer that had them...
+  std::uint64_t said_version = 0;      // ...and the version of the site that it was of.
   std::optional<LayerSwarm::Lease> lease;
   std::unique_ptr<LayerSwarm> swarm;
   net::Timer swarm_again;
@@ -297,6 +300,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     request.disk = disk_of(state);
     request.rules_version = line.version();
     request.members_sequence = site->sequence();
+    request.keeps_peers = true;
     uploads->add_to(request);
     reflecting->add_to(request, ledger.sent());
     if (is_metered()) request.relay_port.reset();  // It could not pass them on.
@@ -315,6 +319,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       return found();  // Whom the LAN knows counts from now on.
     }
     site->heard(net::Loop::wall_now());
+    if (reply->site) fill_in_peers(*reply->site);
     take_site(*reply);
     if (!agent->origin_reachable()) log::info("origin_reached");
     if (reply->status != agent->status())
@@ -326,6 +331,15 @@ struct Service::State : std::enable_shared_from_this<State> {
     uploads->heard(*reply);
     reflecting->heard(*reply);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
+  }
+
+  void fill_in_peers(wire::SiteView& view) {
+    if (view.same_peers.value_or(false)) {
+      view.peers = said_peers;
+    } else if (view.version >= said_version) {
+      said_peers = view.peers;
+      said_version = view.version;
+    }
   }
 
   // What of the answer is to be remembered for when there is none.
@@ -910,6 +924,8 @@ struct Service::State : std::enable_shared_from_this<State> {
             .waiting = waiting,
             .heard = beacons ? beacons->heard() : 0,
             .peers = peers.size(),
+            .relays = static_cast<std::size_t>(std::ranges::count_if(
+                peers, [](const wire::Peer& peer) { return peer.relay_port.has_value(); })),
             .swarm = swarm.get(),
             .received = ledger.totals(),
             .line = line,

@@ -261,6 +261,11 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
     const auto rules = view.site.rules_version;
     if (rules && rules != poll.rules_version)
       view.site.rules = sites_.bandwidth_rules(device->site);
+    if (poll.keeps_peers.value_or(false) &&
+        sites_.has_same_peers(device->site, poll.site_version)) {
+      view.site.peers.clear();
+      view.site.same_peers = true;
+    }
     reply.site = std::move(view.site);
     reply.lease = std::move(view.lease);
     if (device->target_sequence > poll.target_sequence) {

@@ -62,6 +62,7 @@ Result<Sites::Site*> Sites::open(const std::string& name, Moment moment) {
     return fail(std::move(info.error()).in("opening site " + name));
   Site site{.lease = SiteLease(options_.lease, *epoch + 1),
             .version = start,
+            .peers_version = start,
             .appoint = !info || info->appoint.value_or(true)};
   take_rules(name, site);
   if (options_.record != nullptr)
@@ -79,11 +80,16 @@ Result<Sites::Site*> Sites::open(const std::string& name, Moment moment) {
 }
 
 void Sites::changed(const std::string& name, Site& site) {
-  ++site.version;
+  site.peers_version = ++site.version;
   tell(name, site);
 }
 
 void Sites::members_changed(const std::string& name, Site& site, Instant now) {
+  leases_changed(name, site, now);
+  site.peers_version = site.version;
+}
+
+void Sites::leases_changed(const std::string& name, Site& site, Instant now) {
   ++site.version;
   changed_.insert(name);  // Some are told at once all the same.
   if (site.tell_due) return;
@@ -94,6 +100,12 @@ void Sites::members_changed(const std::string& name, Site& site, Instant now) {
 void Sites::tell(const std::string& name, Site& site) {
   site.told_version = site.version;
   changed_.insert(name);
+}
+
+bool Sites::has_same_peers(const std::string& name, std::uint64_t version) const {
+  const auto at = sites_.find(name);
+  return at != sites_.end() && version != 0 && version >= at->second.peers_version &&
+         version <= at->second.version;
 }
 
 bool Sites::is_news(const std::string& name, const DeviceId& device, std::uint64_t version) const {
@@ -143,9 +155,9 @@ Status Sites::carry_out(const std::string& name, Site& site, const SiteLease::Ev
                                 {"device", ended->device},
                                 {"epoch", ended->epoch},
                                 {"reason", name_of(ended->reason)}});
-      members_changed(name, site, moment.now);
+      leases_changed(name, site, moment.now);
     } else if (const auto* granted = std::get_if<SiteLease::Granted>(&action)) {
-      members_changed(name, site, moment.now);
+      leases_changed(name, site, moment.now);
       if (auto done =
               record_epoch(name, site, granted->device, granted->epoch, granted->shares, moment);
           !done) {
@@ -198,12 +210,17 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
 
   const auto [at, added] = site.members.try_emplace(device);
   Member& member = at->second;
-  if (added || member.address != poll.lan_address || member.port != poll.swarm_port ||
-      member.relay_port != poll.relay_port)
-    members_changed(name, site, moment.now);
-  member.address = poll.lan_address;
-  member.port = poll.swarm_port;
-  member.relay_port = poll.relay_port;
+  // One that has just started listens nowhere yet. It will again, where it did: the others need not
+  // hear of it twice, nor turn it away meanwhile.
+  const bool is_starting = !added && (poll.swarm_port == 0 || poll.lan_address.empty());
+  if (!is_starting) {
+    if (added || member.address != poll.lan_address || member.port != poll.swarm_port ||
+        member.relay_port != poll.relay_port)
+      members_changed(name, site, moment.now);
+    member.address = poll.lan_address;
+    member.port = poll.swarm_port;
+    member.relay_port = poll.relay_port;
+  }
   member.wants = poll.wants;
   member.unfit = poll.unfit.has_value();
   seen(device, member, moment.now);

@@ -122,6 +122,8 @@ class Sites {
 
   // The sites of which there is news for somebody since the last call: is_news() says for whom.
   std::set<std::string> take_changed();
+  // Whether the peers of that version are those of now.
+  bool has_same_peers(const std::string& site, std::uint64_t version) const;
   // Whether a device that knows `version` of its site is to be told now what the view says.
   bool is_news(const std::string& site, const DeviceId& device, std::uint64_t version) const;
   // All that hold a lease of the site, the oldest lease first.
@@ -139,6 +141,7 @@ class Sites {
   struct Site {
     policy::SiteLease lease;
     std::uint64_t version = 0;
+    std::uint64_t peers_version = 0;  // The last one that others than holders of leases changed.
     std::uint64_t told_version = 0;   // What every member may know of it by now.
     std::optional<Instant> told_at;   // When that was of members or the lease.
     std::optional<Instant> tell_due;  // As it stands in tell_due_.
@@ -161,8 +164,9 @@ class Sites {
                                         const Member& member) const;
   policy::ReflectorMode mode_of(const DeviceId& device) const;
   Result<Site*> open(const std::string& name, Moment moment);
-  void changed(const std::string& name, Site& site);                       // Told to everybody now.
-  void members_changed(const std::string& name, Site& site, Instant now);  // Or the lease did.
+  void changed(const std::string& name, Site& site);  // Told to everybody now.
+  void members_changed(const std::string& name, Site& site, Instant now);
+  void leases_changed(const std::string& name, Site& site, Instant now);
   void tell(const std::string& name, Site& site);
   // Whether they differ from those that the site had.
   bool take_rules(const std::string& name, Site& site) const;

@@ -45,6 +45,7 @@ void fields(A& a, PollRequest& m) {
   a("target_sequence", m.target_sequence);
   a("applied_sequence", m.applied_sequence);
   a("site_version", m.site_version);
+  a("keeps_peers", m.keeps_peers);
   a("applied", m.applied, 256);
   a("wants", m.wants, 256);
   a("lan_address", m.lan_address, 64);
@@ -76,6 +77,7 @@ void fields(A& a, SiteView& m) {
   a("name", m.name, 128);
   a("version", m.version);
   a("peers", m.peers, 10'000);
+  a("same_peers", m.same_peers);
   a("appoint", m.appoint);
   a("rules_version", m.rules_version);
   a("rules", m.rules, static_cast<std::size_t>(kSiteRulesMax.count));

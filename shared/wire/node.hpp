@@ -80,7 +80,9 @@ struct PollRequest {
   std::uint64_t target_sequence = 0;   // The newest target the device holds; 0: none.
   std::uint64_t applied_sequence = 0;  // The last target it applied; 0: none.
   std::uint64_t site_version = 0;      // As in the last reply; 0: none.
-  std::vector<LayerId> applied;        // The applied stack, base first.
+  // It keeps the peers of that version: they need not be said again. Absent: it does not.
+  std::optional<bool> keeps_peers = std::nullopt;
+  std::vector<LayerId> applied;  // The applied stack, base first.
   std::vector<Want> wants;
   std::string lan_address;       // Where peers of the site reach it: an IP address, or empty.
   std::uint16_t swarm_port = 0;  // 0: not listening.
@@ -121,6 +123,9 @@ struct SiteView {
   std::string name;
   std::uint64_t version = 0;  // Grows with every change of members, addresses or lease.
   std::vector<Peer> peers;    // The other members that listen; never the asking device.
+  // true: they are those of the version that the device said it knows, and left out. Only for one
+  // that keeps them.
+  std::optional<bool> same_peers = std::nullopt;
   // false: no device gets the site's lease by itself. Absent: true.
   std::optional<bool> appoint = std::nullopt;
   // Names the bandwidth rules of the site; a change of them is a change of `version` too. Absent:

@@ -29,7 +29,7 @@ def scenario(stage):
 
     wait_until(lambda: all(device.status().get("relay", {}).get("port") for device in devices), 60, "open doors")
     # Each knows the others' doors with the next answer to its poll.
-    wait_until(lambda: all(device.status().get("peers") == len(devices) - 1 for device in devices), 60, "peers")
+    wait_until(lambda: all(device.status().get("relays") == len(devices) - 1 for device in devices), 60, "relays")
     sender.command("sync", "--protected")
 
     def snapshots():
@@ -80,7 +80,7 @@ def scenario(stage):
     checks.check("the device hears of it when it is back", "at_site" not in sender.status(), done["snapshot"][:16])
 
     # A relay that is killed before it has passed it on. It knows the site again once it has polled.
-    wait_until(lambda: sender.status().get("peers") == len(devices) - 1, 60, "peers")
+    wait_until(lambda: sender.status().get("relays") == len(devices) - 1, 60, "relays")
     content = change("two")
     before = stage.net.counters()
     done, seconds = hand_over()

@@ -320,6 +320,18 @@ TEST_CASE("sites: members that come at once are told together", "[origin]") {
   CHECK(bench.sites.is_news("shop", kAnn, known));
   // Of another origin's time.
   CHECK(bench.sites.is_news("shop", kAnn, version(1s, kAnn) + 1));
+  SECTION("the peers are said again only when they changed") {
+    const auto before = version(1s, kAnn);
+    CHECK(bench.sites.has_same_peers("shop", before));
+    CHECK_FALSE(bench.sites.has_same_peers("shop", 0));
+    CHECK_FALSE(bench.sites.has_same_peers("shop", before + 1));
+    CHECK_FALSE(bench.sites.has_same_peers("shop", known));
+    REQUIRE(bench.poll(1100ms, kBob, 100));  // It gets the lease.
+    CHECK(version(1100ms, kAnn) > before);
+    CHECK(bench.sites.has_same_peers("shop", before));
+    REQUIRE(bench.sites.left(kBob, Bench::at(1200ms)));
+    CHECK_FALSE(bench.sites.has_same_peers("shop", before));
+  }
   SECTION("who gets the lease hears of it at once") {
     const auto before = version(1s, kAnn);
     REQUIRE(bench.poll(1100ms, kBob, 100));
