@@ -173,6 +173,7 @@ void Beacons::use_identity(SwarmIdentity identity) {
 
 void Beacons::set_away(bool away) {
   State& s = *state_;
+  if (away == s.neighbours.is_away()) return;
   s.neighbours.set_away(away, s.loop.now(), os::random_number());
   if (s.port) s.plan();
 }

@@ -13,8 +13,6 @@
 namespace lamina::node {
 namespace {
 
-constexpr std::string_view kRecord = ".layer";
-
 // A layer's records are written when it comes; their time is moved on when it serves.
 std::string marker_of(const StateDirectory& state, const LayerId& layer) {
   return state.records() + '/' + layer.hex() + ".distribution";
@@ -38,15 +36,13 @@ void LayerCache::load(const std::set<LayerId>& target) {
   std::erase_if(kept_, [&](const auto& entry) {
     return target.contains(entry.first) || missing_bytes(state_, entry.second).count > 0;
   });
-  const auto names = os::list_directory(state_.records());
-  if (!names) return log::warning("cache_not_read", {{"error", names.error().text()}});
-  for (const std::string& name : *names) {
-    if (!name.ends_with(kRecord)) continue;
-    const auto id = LayerId::parse(name.substr(0, name.size() - kRecord.size()));
-    if (!id || target.contains(*id) || kept_.contains(*id)) continue;
+  const auto ids = recorded_layers(state_);
+  if (!ids) return log::warning("cache_not_read", {{"error", ids.error().text()}});
+  for (const LayerId& id : *ids) {
+    if (target.contains(id) || kept_.contains(id)) continue;
     // One that is not whole, or that nobody signed any more, goes with the next cleaning.
-    auto files = load_layer(state_, *id, keys_);
-    if (files && missing_bytes(state_, *files).count == 0) kept_.emplace(*id, std::move(*files));
+    auto files = load_layer(state_, id, keys_);
+    if (files && missing_bytes(state_, *files).count == 0) kept_.emplace(id, std::move(*files));
   }
 }
 
@@ -120,8 +116,8 @@ Status LayerCache::settle(const Needs& needs, const std::function<void(const Lay
 
 bool LayerCache::take_in(const std::vector<LayerFiles>& target) {
   const StateDirectory from = import_directory(state_);
-  const auto names = os::list_directory(from.records());
-  if (!names) return false;  // Nothing was imported.
+  const auto ids = recorded_layers(from);
+  if (!ids) return false;  // Nothing was imported.
   bool came = false;
   const auto take = [&](const LayerFiles& layer) -> Status {
     for (const format::DistributedPack& pack : layer.packs) {
@@ -144,15 +140,12 @@ bool LayerCache::take_in(const std::vector<LayerFiles>& target) {
   };
   for (const LayerFiles& layer : target)
     if (auto done = take(layer); !done) return failed(done.error());
-  for (const std::string& name : *names) {
-    if (!name.ends_with(kRecord)) continue;
-    const auto id = LayerId::parse(name.substr(0, name.size() - kRecord.size()));
-    if (!id) continue;
-    auto envelopes = read_layer(from, *id, keys_);
-    auto layer = envelopes ? check_layer(*id, *envelopes, keys_)
+  for (const LayerId& id : *ids) {
+    auto envelopes = read_layer(from, id, keys_);
+    auto layer = envelopes ? check_layer(id, *envelopes, keys_)
                            : Result<LayerFiles>(fail(std::move(envelopes.error())));
     if (!layer) {
-      log::warning("import_refused", {{"layer", *id}, {"error", layer.error().text()}});
+      log::warning("import_refused", {{"layer", id}, {"error", layer.error().text()}});
       continue;
     }
     const bool is_here = std::ranges::all_of(layer->packs, [&](const auto& pack) {
@@ -160,14 +153,14 @@ bool LayerCache::take_in(const std::vector<LayerFiles>& target) {
              swarm::is_whole(from.cache(), pack.id, pack.size);
     });
     if (!is_here) continue;  // It waits for the rest.
-    auto done = keep_layer(state_, *id, *envelopes, keys_);
+    auto done = keep_layer(state_, id, *envelopes, keys_);
     if (done) done = take(*layer);
-    if (done) done = forget_layer(from, *id);
+    if (done) done = forget_layer(from, id);
     if (!done) {
       failed(done.error());
       continue;
     }
-    log::info("layer_imported", {{"layer", *id}, {"name", layer->name}});
+    log::info("layer_imported", {{"layer", id}, {"name", layer->name}});
     came = true;
   }
   return came;

@@ -138,6 +138,17 @@ Status keep_layer(const StateDirectory& state, const LayerId& layer,
   return os::write_file(record_path(state, layer, "distribution"), envelopes.distribution);
 }
 
+Result<std::vector<LayerId>> recorded_layers(const StateDirectory& state) {
+  constexpr std::string_view kEnd = ".layer";
+  auto names = os::list_directory(state.records());
+  if (!names) return fail(std::move(names.error()));
+  std::vector<LayerId> ids;
+  for (const std::string& name : *names)
+    if (name.ends_with(kEnd))
+      if (auto id = LayerId::parse(name.substr(0, name.size() - kEnd.size()))) ids.push_back(*id);
+  return ids;
+}
+
 Status forget_layer(const StateDirectory& state, const LayerId& layer) {
   if (auto done = remove_if_there(record_path(state, layer, "layer")); !done) return done;
   return remove_if_there(record_path(state, layer, "distribution"));

@@ -49,6 +49,8 @@ Status keep_layer(const StateDirectory& state, const LayerId& layer,
 // when it is not, or is none of these.
 Result<Buffer> read_envelope(const StateDirectory& state, const LayerId& layer,
                              const std::string& part, const TrustedKeys& keys);
+// The layers that have a record there, checked or not; `not_found` where no record ever was.
+Result<std::vector<LayerId>> recorded_layers(const StateDirectory& state);
 // Fetches it anew next time.
 Status forget_layer(const StateDirectory& state, const LayerId& layer);
 

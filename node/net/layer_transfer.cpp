@@ -70,17 +70,6 @@ Status check_room(const std::string& directory, Bytes needed) {
   return Done{};
 }
 
-std::vector<LayerId> layers_in(const StateDirectory& state) {
-  std::vector<LayerId> ids;
-  const auto names = os::list_directory(state.records());
-  if (!names) return ids;
-  for (const std::string& name : *names)
-    if (name.ends_with(kRecord))
-      if (auto id = LayerId::parse(name.substr(0, name.size() - kRecord.size())))
-        ids.push_back(*id);
-  return ids;
-}
-
 Result<LayerFiles> find_layer(const StateDirectory& state, const TrustedKeys& keys,
                               std::string wanted) {
   if (const auto id = LayerId::parse(wanted)) return load_layer(state, *id, keys);
@@ -89,7 +78,9 @@ Result<LayerFiles> find_layer(const StateDirectory& state, const TrustedKeys& ke
     return fail(ErrorKind::invalid,
                 "a layer is named NAME:VERSION or by its id, not '" + printable(wanted, 80) + "'");
   wanted[colon] = ' ';
-  for (const LayerId& id : layers_in(state))
+  const auto ids = recorded_layers(state);
+  if (!ids) return fail(ids.error());
+  for (const LayerId& id : *ids)
     if (auto files = load_layer(state, id, keys); files && files->name == wanted) return files;
   return fail(ErrorKind::not_found, "there is no such layer in " + state.records());
 }
@@ -132,11 +123,11 @@ Result<Exported> export_layer(const StateDirectory& state, const TrustedKeys& ke
 Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& keys,
                                const std::string& directory) {
   const StateDirectory from(directory), to = import_directory(state);
-  if (auto names = os::list_directory(from.records()); !names)
-    return fail(std::move(names.error()).in(directory + " holds no exported layers"));
+  auto ids = recorded_layers(from);
+  if (!ids) return fail(std::move(ids.error()).in(directory + " holds no exported layers"));
   if (auto done = make_directories(to, true); !done) return fail(std::move(done.error()));
   Imported imported;
-  for (const LayerId& id : layers_in(from)) {
+  for (const LayerId& id : *ids) {
     auto envelopes = read_layer(from, id, keys);
     auto files = envelopes ? check_layer(id, *envelopes, keys)
                            : Result<LayerFiles>(fail(std::move(envelopes.error())));

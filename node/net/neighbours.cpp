@@ -43,9 +43,7 @@ Status Neighbours::judge(const format::Beacon& beacon, const format::SiteMembers
   if (beacon.device == self_) return fail(ErrorKind::refused, "it is this device's own");
   if (beacon.site != list.site)
     return fail(ErrorKind::refused, "it is of site " + printable(beacon.site, 80));
-  const bool named = std::ranges::binary_search(list.members, beacon.device, {},
-                                                [](const auto& member) { return member.device; });
-  if (!named)
+  if (!format::names(list, beacon.device))
     return fail(ErrorKind::refused,
                 "device " + beacon.device.short_hex() + " is none of site " + list.site);
   const auto seen = seen_.find(beacon.device);

@@ -59,6 +59,7 @@ class Neighbours {
   void sent(Instant now, std::uint64_t random);
   // Whether the origin is away; the next beacon is due soon when that changes.
   void set_away(bool away, Instant now, std::uint64_t random);
+  bool is_away() const { return away_; }
   // Drops whom nobody heard for long. True: somebody was.
   bool expire(Instant now);
 

@@ -480,6 +480,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     count_bytes();  // What came until now came from those before.
     reflectors = std::move(addresses);
   }
+
   // --- layers
 
   void carry_out(const Agent::FetchRecords& fetch) {
@@ -559,11 +560,10 @@ struct Service::State : std::enable_shared_from_this<State> {
   // --- the swarm
 
   void open_swarm() {
-    auto certificate = os::read_text(state.swarm_certificate());
-    auto key = os::read_text(state.swarm_key());
-    if (!certificate || !key) return;
+    const auto own = identity();
+    if (!own) return;
     show_identity();
-    auto started = start_swarm({*certificate, *key}, origin->pack_ranges(),
+    auto started = start_swarm({own->certificate_pem, own->key_pem}, origin->pack_ranges(),
                                later([](State& self, const LayerSwarm::Event& event) {
                                  std::visit([&](const auto& e) { self.heard(e); }, event);
                                }));

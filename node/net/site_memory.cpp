@@ -35,11 +35,6 @@ SiteMemory::SiteMemory(const StateDirectory& state, const DeviceId& device,
   }
 }
 
-bool SiteMemory::is_member(const DeviceId& device) const {
-  return list_ && std::ranges::binary_search(list_->members, device, {},
-                                             [](const auto& member) { return member.device; });
-}
-
 std::vector<wire::Peer> SiteMemory::peers() const {
   std::vector<wire::Peer> list;
   if (!list_) return list;
@@ -57,9 +52,7 @@ Result<format::SiteMembers> SiteMemory::verify(const Buffer& envelope) const {
   if (!opened) return fail(std::move(opened.error()));
   auto list = format::parse_members(opened->record);
   if (!list) return list;
-  const bool named = std::ranges::any_of(
-      list->members, [this](const auto& member) { return member.device == device_; });
-  if (!named)
+  if (!format::names(*list, device_))
     return fail(ErrorKind::refused, "the member list of site " + printable(list->site, 80) +
                                         " does not name this device");
   return list;

@@ -29,7 +29,6 @@ class SiteMemory {
   const std::optional<format::SiteMembers>& list() const { return list_; }
   const Buffer& envelope() const { return envelope_; }  // Of the list; empty: none.
   std::uint64_t sequence() const { return list_ ? list_->sequence : 0; }
-  bool is_member(const DeviceId& device) const;
   // The other members that the list has an address and a port of.
   std::vector<wire::Peer> peers() const;
 

@@ -45,8 +45,8 @@ Result<std::vector<ReflectorInfo>> Api::reflector_infos(std::vector<wire::Device
   for (wire::LayerInfo& layer : *known) layers[layer.id] = std::move(layer);
   std::vector<ReflectorInfo> list;
   for (wire::DeviceInfo& device : devices) {
-    const auto holders = sites_.lease_holders(device.site);
     if (device.status != wire::DeviceStatus::assigned) continue;
+    const auto holders = sites_.lease_holders(device.site);
     ReflectorInfo info{.device = device.id,
                        .host_name = device.host_name,
                        .site = device.site,

@@ -52,12 +52,6 @@ std::vector<LayerId> ids_of(const std::vector<LayerInfo>& layers) {
   return ids;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
-  return text;
-}
-
 // Gives a device its next target. What it shall have and stage stands in `device`, by name.
 Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
                   const std::vector<LayerId>& stack, const std::vector<LayerId>& stage,

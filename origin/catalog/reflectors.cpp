@@ -102,12 +102,7 @@ std::string detail_of(const ReflectorRequest& request) {
   if (request.peer) add("peer=" + request.peer->hex());
   if (request.connections) add("connections=" + std::to_string(*request.connections));
   if (request.cache_bytes) add("cache=" + std::to_string(*request.cache_bytes));
-  if (request.networks) {
-    std::string list;
-    for (const std::string& network : *request.networks)
-      list += (list.empty() ? "" : ",") + network;
-    add("networks=" + list);
-  }
+  if (request.networks) add("networks=" + joined(*request.networks));
   return text;
 }
 

@@ -39,6 +39,13 @@ inline std::string full_name(const wire::LayerInfo& layer) {
 }
 inline std::int64_t ms(WallTime time) { return time.ns / 1'000'000; }
 
+// With commas, as in the audit log.
+inline std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ",") + text;
+  return all;
+}
+
 inline Error corrupt_row(std::string_view key) {
   return Error(ErrorKind::corrupt,
                "row '" + printable(key, 100) +

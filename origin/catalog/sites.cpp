@@ -32,12 +32,6 @@ Result<wire::SiteNetworks> checked(wire::SiteNetworks networks) {
   return networks;
 }
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const std::string& text : texts) all += (all.empty() ? "" : ",") + text;
-  return all;
-}
-
 std::string described(const wire::SiteNetworks& networks) {
   return "subnets=" + joined(networks.subnets) + " publics=" + joined(networks.publics) +
          (networks.automatic ? " automatic" : "") + (networks.enforce ? " enforce" : "");

@@ -53,9 +53,7 @@ Result<std::optional<Buffer>> MemberLists::newer(const std::string& name, const 
   if (site.is_dirty && settled)
     if (auto done = renew(name, site, now, wall); !done)
       return fail(std::move(done.error()).in("listing the devices of site " + name));
-  const bool named = std::ranges::binary_search(site.issued.members, device, {},
-                                                [](const auto& member) { return member.device; });
-  if (site.issued.sequence == known || !named) return std::nullopt;
+  if (site.issued.sequence == known || !format::names(site.issued, device)) return std::nullopt;
   return site.envelope;
 }
 

@@ -2,8 +2,8 @@
 //   2026-03-01T12:00:00.123Z info layer_ready layer=4f2a91c0 took=3.2s
 //
 // Error: an operator must act. Warning: look before trusting the result. Info: state changes.
-// Debug: only with LAMINA_LOG=debug in the environment. Policies do not log; the shell logs what they decide. Thread-safe: a line
-// is one write(2).
+// Debug: only with LAMINA_LOG=debug in the environment. Policies do not log; the shell logs what
+// they decide. Thread-safe: a line is one write(2).
 #pragma once
 
 #include <initializer_list>

@@ -353,6 +353,10 @@ Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
   return finish(RecordType::snapshot, in, std::move(record));
 }
 
+bool names(const SiteMembers& list, const DeviceId& device) {
+  return std::ranges::binary_search(list.members, device, {}, &SiteMember::device);
+}
+
 Buffer encode(const SiteMembers& record) {
   Writer out;
   write_head(RecordType::members, out);

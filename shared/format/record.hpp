@@ -129,6 +129,9 @@ struct SiteMembers {
   bool operator==(const SiteMembers&) const = default;
 };
 
+// Whether the list, in its order, has the device.
+bool names(const SiteMembers& list, const DeviceId& device);
+
 struct SnapshotRecord {
   DeviceId device;
   std::uint64_t sequence = 0;  // Rises with every snapshot of a device.

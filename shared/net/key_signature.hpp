@@ -16,6 +16,8 @@ struct KeySignature {
 // `invalid` for unusable PEM.
 Result<KeySignature> sign_with_key(const std::string& key_pem, ByteView message);
 
+// Whether that public key (SubjectPublicKeyInfo, DER) signed exactly `message`.
+bool fits_public_key(ByteView public_key, ByteView signature, ByteView message);
 // `refused` unless the key has this fingerprint (SHA-256 of its SubjectPublicKeyInfo in hex, as in
 // certificates.hpp) and signed exactly `message`.
 Status verify_with_key(const KeySignature& proof, const std::string& key_fingerprint,

@@ -1,42 +1,16 @@
 #include "shared/net/swarm_proof.hpp"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
-
 #include <ctime>
-#include <memory>
+
+#include "shared/net/key_signature.hpp"
+#include "shared/net/openssl.hpp"
 
 namespace lamina::net {
 namespace {
 
-struct Free {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(X509_STORE* store) const { X509_STORE_free(store); }
-  void operator()(X509_STORE_CTX* context) const { X509_STORE_CTX_free(context); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-template <class T>
-using Held = std::unique_ptr<T, Free>;
-
-const unsigned char* raw(ByteView bytes) {
-  return reinterpret_cast<const unsigned char*>(bytes.data());
-}
-
-tl::unexpected<Error> failed(ErrorKind kind, std::string what) {
-  ERR_clear_error();
-  return fail(kind, std::move(what));
-}
-
 Held<X509> from_pem(const std::string& pem) {
   const Held<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  return Held<X509>(PEM_read_bio_X509(
-      bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  return Held<X509>(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
 }
 
 template <class T>
@@ -59,7 +33,7 @@ bool is_before(const ASN1_TIME* time, std::int64_t at_seconds) {
 
 Result<Buffer> certificate_der(const std::string& pem) {
   const auto certificate = from_pem(pem);
-  if (!certificate) return failed(ErrorKind::invalid, "not a usable certificate in PEM");
+  if (!certificate) return openssl_failed(ErrorKind::invalid, "not a usable certificate in PEM");
   return der_of<X509>(certificate.get(), i2d_X509);
 }
 
@@ -68,44 +42,40 @@ Result<SwarmProof> check_swarm_certificate(ByteView der, const std::string& ca_p
   const unsigned char* at = raw(der);
   const Held<X509> certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
   if (!certificate || at != raw(der) + der.size())
-    return failed(ErrorKind::refused, "not a certificate");
+    return openssl_failed(ErrorKind::refused, "not a certificate");
   const auto ca = from_pem(ca_pem);
-  if (!ca) return failed(ErrorKind::invalid, "the swarm's CA is not a usable certificate in PEM");
+  if (!ca)
+    return openssl_failed(ErrorKind::invalid, "the swarm's CA is not a usable certificate in PEM");
 
   const Held<X509_STORE> store(X509_STORE_new());
   const Held<X509_STORE_CTX> context(X509_STORE_CTX_new());
   if (!store || !context || X509_STORE_add_cert(store.get(), ca.get()) != 1 ||
       X509_STORE_CTX_init(context.get(), store.get(), certificate.get(), nullptr) != 1)
-    return failed(ErrorKind::refused, "the certificate cannot be checked");
+    return openssl_failed(ErrorKind::refused, "the certificate cannot be checked");
   X509_STORE_CTX_set_flags(context.get(), X509_V_FLAG_NO_CHECK_TIME);
   X509_STORE_CTX_set_purpose(context.get(), X509_PURPOSE_SSL_CLIENT);
   if (X509_verify_cert(context.get()) != 1)
-    return failed(ErrorKind::refused, "the certificate is none of this swarm");
+    return openssl_failed(ErrorKind::refused, "the certificate is none of this swarm");
   const std::int64_t second = now.ns / 1'000'000'000, slack = tolerance / std::chrono::seconds{1};
   if (is_before(X509_get0_notAfter(certificate.get()), second - slack))
-    return failed(ErrorKind::refused, "the certificate has run out");
+    return openssl_failed(ErrorKind::refused, "the certificate has run out");
   if (!is_before(X509_get0_notBefore(certificate.get()), second + slack))
-    return failed(ErrorKind::refused, "the certificate is not valid yet: is the clock right?");
+    return openssl_failed(ErrorKind::refused,
+                          "the certificate is not valid yet: is the clock right?");
 
   char name[64] = {};
   X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName, name,
                             sizeof name);
   auto device = DeviceId::parse(name);
-  if (!device) return failed(ErrorKind::refused, "the certificate names no device");
+  if (!device) return openssl_failed(ErrorKind::refused, "the certificate names no device");
   SwarmProof proof{*device, der_of<EVP_PKEY>(X509_get0_pubkey(certificate.get()), i2d_PUBKEY)};
   ERR_clear_error();
   return proof;
 }
 
 Status check_swarm_signature(const SwarmProof& proof, ByteView signature, ByteView message) {
-  const unsigned char* at = raw(proof.key);
-  const Held<EVP_PKEY> key(d2i_PUBKEY(nullptr, &at, static_cast<long>(proof.key.size())));
-  const Held<EVP_MD_CTX> context(EVP_MD_CTX_new());
-  if (!key || !context ||
-      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key.get()) != 1 ||
-      EVP_DigestVerify(context.get(), raw(signature), signature.size(), raw(message),
-                       message.size()) != 1)
-    return failed(ErrorKind::refused, "the signature does not fit the certificate");
+  if (!fits_public_key(proof.key, signature, message))
+    return fail(ErrorKind::refused, "the signature does not fit the certificate");
   return Done{};
 }
 

@@ -51,8 +51,8 @@ TEST_CASE("site memory: the last list survives a restart and names the others", 
   REQUIRE(memory.list());
   CHECK(memory.sequence() == 4);
   CHECK(memory.envelope() == bench.list(4));
-  CHECK(memory.is_member(device(3)));
-  CHECK_FALSE(memory.is_member(device(4)));
+  CHECK(format::names(*memory.list(), device(3)));
+  CHECK_FALSE(format::names(*memory.list(), device(4)));
   // Not this device, nor one of which there is no address.
   const std::vector<wire::Peer> expected{{device(2), "10.0.0.2", 8444, 8445}};
   CHECK(memory.peers() == expected);

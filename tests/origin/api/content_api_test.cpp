@@ -1,8 +1,5 @@
 // The calls that carry content, in process: who may put, commit and read what.
-#include "origin/api/api.hpp"
-#include "shared/wire/protocol.hpp"
-#include "tests/shared/tree/trees.hpp"
-#include "tests/support/memory_table.hpp"
+#include "tests/origin/api/content_bench.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
@@ -12,110 +9,16 @@ namespace {
 
 constexpr Moment kNow{Instant{std::chrono::seconds{1}}, {1'000'000'000}};
 
-struct Bench {
-  Bench() {
-    make_nasty_tree(scratch / "tree");
-    captured = capture(scratch / "tree");
-    // Work is done at once: what a worker thread would do.
-    api.serve_content(*content,
-                      [](const std::function<std::function<void()>()>& work) { work()(); });
-    REQUIRE(catalog.add_site({"test", {1}}, {.name = "north"}));
-    token =
-        catalog.create_token({"test", {1}}, {.name = "root", .kind = "admin", .ttl_ms = 1'000'000})
-            .value()
-            .secret;
-  }
-
-  net::Response ask(net::Request request) {
-    request.headers.add(std::string(wire::kProtocolHeader), "1");
-    std::optional<net::Response> answer;
-    const auto reply = [&](net::Response response) {
-      // A server opens the file before the reply returns: it may be gone afterwards.
-      if (response.file)
-        response.body =
-            std::string(as_text(os::read_file(response.file->path, format::kPackSizeMax).value()));
-      answer = std::move(response);
-    };
-    api.handle(request, reply, kNow);
-    REQUIRE(answer);
-    return std::move(*answer);
-  }
-  net::Response device(const DeviceId& id, const std::string& method, const std::string& path,
-                       std::string body = "") {
-    net::Request request{.method = method, .path = path, .body = std::move(body)};
-    request.peer.device = id;
-    return ask(std::move(request));
-  }
-  net::Response admin(const std::string& method, const std::string& path, std::string body = "") {
-    net::Request request{.method = method, .path = path, .body = std::move(body)};
-    request.headers.add("Authorization", "Bearer " + token);
-    return ask(std::move(request));
-  }
-  DeviceId enrol(const std::string& name) {
-    const auto secret = catalog.create_token(
-        {"test", {1}},
-        {.name = name, .kind = "enrol", .uses = 1, .ttl_ms = 1'000'000, .site = "north"});
-    const auto key = net::make_key_and_request().value();
-    const auto reply = ask({.method = "POST",
-                            .path = "/v1/enroll",
-                            .body = wire::to_json(wire::EnrolRequest{.token = secret->secret,
-                                                                     .csr_pem = key.csr_pem})});
-    REQUIRE(reply.status == 201);
-    return wire::parse_enrol_reply(reply.body)->device;
-  }
-
-  // Everything that was captured as one pack: its name and bytes.
-  std::pair<PackId, std::string> pack() {
-    const auto files = PackFiles::open(scratch / "client", PackFiles::Access::write).value();
-    PackId id;
-    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& made) -> Status {
-      id = made.id;
-      return Done{};
-    });
-    for (const auto& [chunk, plain] : captured.chunks)
-      REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
-    REQUIRE(writer.finish());
-    return {id, std::string(as_text(os::read_file(files.path_of(id), 1 << 26).value()))};
-  }
-  std::string snapshot(const DeviceId& id) const {
-    return std::string(as_text(format::encode(format::SnapshotRecord{
-        .device = id, .sequence = 1, .reason = "test", .manifest = captured.result.manifest})));
-  }
+struct Bench : ContentBench {
   // What was captured becomes layer os:1.0, and the stack of these devices.
   LayerId publish_and_assign(const PackId& id, const std::string& bytes,
                              const std::vector<DeviceId>& devices) {
-    REQUIRE(admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
-    const Buffer envelope = format::sign_record(
-        format::RecordType::layer,
-        format::encode(format::LayerRecord{.name = "os",
-                                           .version = "1.0",
-                                           .revision = 1,
-                                           .platform = {"linux", "debian", "12", "x86_64"},
-                                           .manifest = captured.result.manifest}),
-        key);
-    REQUIRE(admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
+    const LayerId layer = publish(id, bytes);
     REQUIRE(catalog.assign({"test", {1}}, {.devices = devices, .layers = {"os:1.0"}},
                            [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
                               const std::vector<LayerId>&) { return to_buffer("target"); }));
-    return format::layer_id(envelope);
+    return layer;
   }
-  std::string ids() const {
-    std::string text;
-    for (const auto& [id, plain] : captured.chunks) text += as_text(id.bytes());
-    return text;
-  }
-
-  Scratch scratch;
-  Captured captured;
-  MemoryTable table;
-  Catalog catalog{table};
-  PrivateKey key = PrivateKey::generate().value();
-  net::KeyAndCertificate swarm_ca = net::make_ca("swarm").value();
-  Sites sites{catalog, key, {}};
-  std::unique_ptr<Content> content =
-      Content::open(scratch / "data", {{key.public_key()}, key, swarm_ca.certificate_pem}).value();
-  Api api{catalog, sites, {net::make_ca("api").value(), swarm_ca, key, {key.public_key()}}};
-  std::string token;
 };
 
 }  // namespace
