@@ -5,45 +5,76 @@
 #include <utility>
 
 #include "shared/base/assert.hpp"
+#include "shared/hash/sha256_many.hpp"
 
 namespace lamina {
 namespace {
 
-Sha256Digest parent(const Sha256Digest& left, const Sha256Digest& right) {
-  std::array<std::byte, 64> both;
-  std::copy(left.begin(), left.end(), both.begin());
-  std::copy(right.begin(), right.end(), both.begin() + 32);
-  return sha256(both);
+// Its blocks are added to `blocks`; the last one may be shorter.
+void cut(ByteView bytes, std::vector<ByteView>& blocks) {
+  for (std::size_t at = 0; at < bytes.size(); at += kMerkleBlockSize)
+    blocks.push_back(bytes.subspan(at, std::min<std::size_t>(kMerkleBlockSize, bytes.size() - at)));
+}
+
+void hash(const std::vector<ByteView>& blocks, std::vector<Sha256Digest>& hashes) {
+  hashes.resize(hashes.size() + blocks.size());
+  sha256_many(blocks, std::span(hashes).last(blocks.size()));
 }
 
 // One level up. `pad` stands for a missing right neighbour and moves up a level too.
 void ascend(std::vector<Sha256Digest>& level, Sha256Digest& pad) {
-  const std::size_t count = (level.size() + 1) / 2;
-  for (std::size_t i = 0; i < count; ++i)
-    level[i] = parent(level[2 * i], 2 * i + 1 < level.size() ? level[2 * i + 1] : pad);
-  level.resize(count);
-  pad = parent(pad, pad);
+  if (level.size() % 2 != 0) level.push_back(pad);
+  level.insert(level.end(), 2, pad);
+  // A parent's message is its two children, which are neighbours in memory.
+  std::vector<ByteView> pairs;
+  pairs.reserve(level.size() / 2);
+  for (const auto bytes = std::as_bytes(std::span(level)); pairs.size() < level.size() / 2;)
+    pairs.push_back(
+        bytes.subspan(pairs.size() * 2 * sizeof(Sha256Digest), 2 * sizeof(Sha256Digest)));
+  std::vector<Sha256Digest> parents;
+  hash(pairs, parents);
+  pad = parents.back();
+  parents.pop_back();
+  level = std::move(parents);
 }
 
 }  // namespace
 
 void MerkleHasher::update(ByteView bytes) {
-  while (!bytes.empty()) {
-    const std::size_t take = std::min<std::size_t>(bytes.size(), kMerkleBlockSize - filled_);
-    block_.update(bytes.first(take));
-    bytes = bytes.subspan(take);
-    filled_ += static_cast<std::uint32_t>(take);
-    if (filled_ == kMerkleBlockSize) {
-      hashes_.push_back(block_.finish());
-      filled_ = 0;
-    }
+  const auto keep = [&](std::size_t count) {
+    const ByteView kept = bytes.first(count);
+    waiting_.insert(waiting_.end(), kept.begin(), kept.end());
+    bytes = bytes.subspan(count);
+  };
+  const std::size_t lanes = sha256_lanes();
+  if (waiting_.size() + bytes.size() >= lanes * kMerkleBlockSize) {
+    keep((kMerkleBlockSize - waiting_.size() % kMerkleBlockSize) % kMerkleBlockSize);
+    std::vector<ByteView> blocks;
+    cut(waiting_, blocks);
+    const std::size_t ready = (blocks.size() + bytes.size() / kMerkleBlockSize) / lanes * lanes;
+    const std::size_t whole = (ready - blocks.size()) * kMerkleBlockSize;
+    cut(bytes.first(whole), blocks);
+    hash(blocks, hashes_);
+    waiting_.clear();
+    bytes = bytes.subspan(whole);
   }
+  keep(bytes.size());
 }
 
 std::vector<Sha256Digest> MerkleHasher::finish() {
-  if (filled_ > 0) hashes_.push_back(block_.finish());
-  filled_ = 0;
+  std::vector<ByteView> blocks;
+  cut(waiting_, blocks);
+  hash(blocks, hashes_);
+  waiting_.clear();
   return std::exchange(hashes_, {});
+}
+
+std::vector<Sha256Digest> merkle_block_hashes(ByteView bytes) {
+  std::vector<ByteView> blocks;
+  cut(bytes, blocks);
+  std::vector<Sha256Digest> hashes;
+  hash(blocks, hashes);
+  return hashes;
 }
 
 Sha256Digest merkle_root(const std::vector<Sha256Digest>& blocks) {

@@ -17,7 +17,8 @@ namespace lamina {
 
 constexpr std::uint32_t kMerkleBlockSize = 16 * 1024;
 
-// Hashes a file's bytes as they pass.
+// Hashes a file's bytes as they pass, many blocks at once (sha256_many.hpp). Keeps at most 256 KiB
+// of them until there are enough; whole blocks of a long `bytes` are hashed where they lie.
 class MerkleHasher {
  public:
   void update(ByteView bytes);
@@ -26,10 +27,13 @@ class MerkleHasher {
   std::vector<Sha256Digest> finish();
 
  private:
-  Sha256 block_;
-  std::uint32_t filled_ = 0;  // Bytes of the current block.
+  Buffer waiting_;  // Fewer blocks than there are lanes, the last one in parts.
   std::vector<Sha256Digest> hashes_;
 };
+
+// The block hashes of bytes in memory, in order: what a MerkleHasher makes of them. The last block
+// may be shorter. Empty for no bytes.
+std::vector<Sha256Digest> merkle_block_hashes(ByteView bytes);
 
 // Root of the tree over `blocks`. Precondition: at least one block.
 Sha256Digest merkle_root(const std::vector<Sha256Digest>& blocks);

@@ -53,6 +53,24 @@ TEST_CASE("merkle: blocks are the same however the bytes arrive", "[hash]") {
   }
 }
 
+TEST_CASE("merkle: many blocks are the same however the bytes arrive", "[hash]") {
+  Buffer bytes(53 * kMerkleBlockSize + 5000);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31 + i / 99);
+  std::vector<Sha256Digest> expected;
+  for (std::size_t at = 0; at < bytes.size(); at += kMerkleBlockSize)
+    expected.push_back(sha256(
+        ByteView(bytes).subspan(at, std::min<std::size_t>(kMerkleBlockSize, bytes.size() - at))));
+  CHECK(merkle_block_hashes(bytes) == expected);
+  CHECK(merkle_block_hashes({}).empty());
+  MerkleHasher hasher;
+  for (const std::size_t step :
+       {5000U, 16384U, 100000U, 262143U, 262144U, 262145U, 600000U, 9999999U}) {
+    for (std::size_t at = 0; at < bytes.size(); at += step)
+      hasher.update(ByteView(bytes).subspan(at, std::min(step, bytes.size() - at)));
+    CHECK(hasher.finish() == expected);
+  }
+}
+
 TEST_CASE("merkle: the piece layer leads to the root", "[hash]") {
   const auto blocks = numbered(70);
   for (const std::uint32_t piece :
