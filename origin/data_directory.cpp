@@ -4,10 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "origin/api/address.hpp"
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "shared/os/file.hpp"
+#include "shared/policy/subnet.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -96,7 +96,7 @@ Status seeder_identity(const DataDirectory& data, const net::KeyAndCertificate& 
 std::vector<std::string> OriginConfig::seeders() const {
   std::vector<std::string> addresses;
   for (const std::string& name : names)
-    if (is_ip_address(name))
+    if (policy::parse_address(name))
       addresses.push_back((name.find(':') == std::string::npos ? name : '[' + name + ']') + ':' +
                           std::to_string(swarm_port));
   return addresses;

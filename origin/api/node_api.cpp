@@ -1,7 +1,7 @@
-#include "origin/api/address.hpp"
 #include "origin/api/api.hpp"
 #include "origin/catalog/secret.hpp"
 #include "shared/policy/reflector_role.hpp"
+#include "shared/policy/subnet.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
@@ -177,7 +177,7 @@ Api::Answer Api::poll(const wire::DeviceInfo& known, const net::Request& request
   auto message = wire::parse_poll_request(request.body);
   if (!message) return fail(std::move(message.error()));
   // Other devices dial what stands here.
-  if (!message->lan_address.empty() && !is_ip_address(message->lan_address))
+  if (!message->lan_address.empty() && !policy::parse_address(message->lan_address))
     return fail(ErrorKind::invalid, "lan_address must be an IP address or empty, not '" +
                                         printable(message->lan_address, 64) + "'");
   if (auto noted = catalog_.note_poll(known.id, *message, moment.wall, request.peer.address);

@@ -1,11 +1,11 @@
 // Seeders on machines of their own: they join with a token, and from then on have a certificate. It
 // opens the layers' content and nothing else; a device's opens nothing here.
-#include "origin/api/address.hpp"
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
 #include "origin/catalog/secret.hpp"
 #include "shared/base/log.hpp"
 #include "shared/hash/xxh3.hpp"
+#include "shared/policy/subnet.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
@@ -20,7 +20,7 @@ Act act_of(const wire::SeederInfo& seeder, WallTime now) { return {"seeder:" + s
 Result<std::string> place_of(const std::string& address, std::uint16_t port,
                              const net::Request& request) {
   const std::string& host = address.empty() ? request.peer.address : address;
-  if (!is_ip_address(host))
+  if (!policy::parse_address(host))
     return fail(ErrorKind::invalid, "a seeder's address must be an IP address, not '" +
                                         printable(host, 64) + "'; give it with --advertise");
   if (port == 0) return fail(ErrorKind::invalid, "a seeder's port is missing");

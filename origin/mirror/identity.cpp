@@ -2,10 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "origin/api/address.hpp"
 #include "shared/base/log.hpp"
 #include "shared/net/https_client.hpp"
 #include "shared/os/file.hpp"
+#include "shared/policy/subnet.hpp"
 #include "shared/wire/protocol.hpp"
 #include "shared/wire/seeder.hpp"
 
@@ -157,7 +157,7 @@ Result<Place> place_of(const std::string& advertise, const std::string& listen) 
   if (!place)
     return fail(std::move(place.error()).in(advertise.empty() ? "--listen" : "--advertise"));
   if (advertise.empty()) return Place{"", place->port};
-  if (!is_ip_address(place->host))
+  if (!policy::parse_address(place->host))
     return fail(ErrorKind::invalid, "--advertise takes an IP address and a port, not '" +
                                         printable(advertise, 80) + "'");
   return Place{place->host, place->port};
