@@ -17,19 +17,6 @@ std::string torrent_path(const StateDirectory& state, const TorrentId& torrent) 
   return state.torrents() + '/' + torrent.hex() + ".torrent";
 }
 
-Result<format::DistributionRecord> open_distribution(const LayerId& layer, ByteView envelope,
-                                                     const TrustedKeys& keys) {
-  auto opened =
-      format::open_record(format::RecordType::distribution, envelope, std::span(&keys.target, 1));
-  if (!opened) return fail(std::move(opened.error()));
-  auto distribution = format::parse_distribution(opened->record);
-  if (!distribution) return fail(std::move(distribution.error()));
-  if (distribution->layer != layer)
-    return fail(ErrorKind::corrupt,
-                "the distribution is of layer " + distribution->layer.short_hex());
-  return distribution;
-}
-
 Status remove_if_there(const std::string& path) {
   auto removed = os::remove_file(path);
   return removed || removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
@@ -62,28 +49,19 @@ Bytes LayerFiles::size() const {
 
 Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envelopes,
                                const TrustedKeys& keys) {
-  const auto failed = [&](Error error) {
-    return fail(std::move(error).in("layer " + layer.short_hex()));
-  };
-  if (format::layer_id(envelopes.record) != layer)
-    return failed({ErrorKind::corrupt, "the record is another layer's"});
-  auto opened = format::open_record(format::RecordType::layer, envelopes.record, keys.publishers);
-  if (!opened) return failed(std::move(opened.error()));
-  auto record = format::parse_layer(opened->record);
-  if (!record) return failed(std::move(record.error()));
-  auto distribution = open_distribution(layer, envelopes.distribution, keys);
-  if (!distribution) return failed(std::move(distribution.error()));
+  auto opened = format::open_layer(layer, envelopes, keys.publishers, keys.target);
+  if (!opened) return fail(std::move(opened.error()));
   auto content = swarm::read_torrent(envelopes.torrent);
-  if (!content) return failed(std::move(content.error()));
-  if (content->id != distribution->torrent)
-    return failed({ErrorKind::invalid, "the torrent is " + content->id.short_hex() +
+  if (content && content->id != opened->distribution.torrent)
+    content = fail(ErrorKind::invalid, "the torrent is " + content->id.short_hex() +
                                            ", the distribution says " +
-                                           distribution->torrent.short_hex()});
+                                           opened->distribution.torrent.short_hex());
+  if (!content) return fail(std::move(content.error()).in("layer " + layer.short_hex()));
   return LayerFiles{.layer = layer,
-                    .name = record->name + ' ' + record->version,
+                    .name = opened->record.name + ' ' + opened->record.version,
                     .torrent = envelopes.torrent,
                     .torrent_id = content->id,
-                    .packs = std::move(distribution->packs)};
+                    .packs = std::move(opened->distribution.packs)};
 }
 
 Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
@@ -99,7 +77,7 @@ Result<LayerEnvelopes> read_layer(const StateDirectory& state, const LayerId& la
   if (!record) return fail(std::move(record.error()));
   auto envelope = os::read_file(record_path(state, layer, "distribution"), format::kRecordMax);
   if (!envelope) return fail(std::move(envelope.error()));
-  auto distribution = open_distribution(layer, *envelope, keys);
+  auto distribution = format::open_distribution(layer, *envelope, keys.target);
   if (!distribution) return fail(std::move(distribution.error()));
   auto torrent = os::read_file(torrent_path(state, distribution->torrent), swarm::kTorrentBytesMax);
   if (!torrent) return fail(std::move(torrent.error()));
@@ -120,10 +98,10 @@ Result<Buffer> read_envelope(const StateDirectory& state, const LayerId& layer,
 
 Status keep_layer(const StateDirectory& state, const LayerId& layer,
                   const LayerEnvelopes& envelopes, const TrustedKeys& keys) {
-  auto next = open_distribution(layer, envelopes.distribution, keys);
+  auto next = format::open_distribution(layer, envelopes.distribution, keys.target);
   if (!next) return fail(std::move(next.error()));
   if (auto kept = os::read_file(record_path(state, layer, "distribution"), format::kRecordMax))
-    if (const auto before = open_distribution(layer, *kept, keys);
+    if (const auto before = format::open_distribution(layer, *kept, keys.target);
         before && before->sequence > next->sequence)
       return fail(ErrorKind::refused,
                   "layer " + layer.short_hex() + ": the distribution has sequence " +

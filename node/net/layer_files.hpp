@@ -10,16 +10,11 @@
 #include <set>
 
 #include "node/state.hpp"
-#include "shared/format/record.hpp"
+#include "shared/format/signed_layer.hpp"
 
 namespace lamina::node {
 
-// As the origin sends them.
-struct LayerEnvelopes {
-  Buffer record;
-  Buffer distribution;
-  Buffer torrent;
-};
+using format::LayerEnvelopes;
 
 struct LayerFiles {
   LayerId layer;

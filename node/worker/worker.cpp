@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "shared/base/log.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/image/merge.hpp"
 #include "shared/store/pack_set.hpp"
 
@@ -24,22 +25,18 @@ Result<format::LayerRecord> read_layer(const StateDirectory& state, const LayerI
                                        const TrustedKeys& keys) {
   auto envelope = os::read_file(record_path(state, id, "layer"), format::kRecordMax);
   if (!envelope) return fail(std::move(envelope.error()));
-  if (format::layer_id(*envelope) != id)
-    return fail(ErrorKind::corrupt,
-                "the cached record of layer " + id.short_hex() + " is another's");
-  auto opened = format::open_record(format::RecordType::layer, *envelope, keys.publishers);
-  if (!opened) return fail(std::move(opened.error()));
-  return format::parse_layer(opened->record);
+  auto record = format::open_layer(id, *envelope, keys.publishers);
+  if (!record) return fail(std::move(record.error()).in("layer " + id.short_hex()));
+  return record;
 }
 
 Result<format::DistributionRecord> read_distribution(const StateDirectory& state, const LayerId& id,
                                                      const TrustedKeys& keys) {
   auto envelope = os::read_file(record_path(state, id, "distribution"), format::kRecordMax);
   if (!envelope) return fail(std::move(envelope.error()));
-  const std::vector<PublicKey> trusted{keys.target};
-  auto opened = format::open_record(format::RecordType::distribution, *envelope, trusted);
-  if (!opened) return fail(std::move(opened.error()));
-  return format::parse_distribution(opened->record);
+  auto distribution = format::open_distribution(id, *envelope, keys.target);
+  if (!distribution) return fail(std::move(distribution.error()).in("layer " + id.short_hex()));
+  return distribution;
 }
 
 // Adds the packs of a layer to `set`. What the distribution says is only where to look: every chunk

@@ -6,6 +6,7 @@
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
 #include "shared/base/log.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
@@ -337,11 +338,7 @@ Result<bool> Api::has_pack(const LayerId& layer, const PackId& pack) {
   if (known == layer_packs_.end()) {
     auto envelope = content_->distribution(layer);
     if (!envelope) return fail(std::move(envelope.error()));
-    const PublicKey key = keys_.target.public_key();
-    auto opened =
-        format::open_record(format::RecordType::distribution, *envelope, std::span(&key, 1));
-    if (!opened) return fail(std::move(opened.error()));
-    auto distribution = format::parse_distribution(opened->record);
+    auto distribution = format::open_distribution(layer, *envelope, keys_.target.public_key());
     if (!distribution) return fail(std::move(distribution.error()));
     if (layer_packs_.size() >= kLayerPacksMax) layer_packs_.clear();
     known = layer_packs_.try_emplace(layer).first;

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "shared/format/envelope.hpp"
+#include "shared/format/signed_layer.hpp"
 
 namespace lamina::origin::cli {
 
@@ -44,16 +45,9 @@ Result<SignedLayer> open_layer(ByteView envelope, const wire::LayerInfo& asked,
 Result<format::DistributionRecord> open_distribution(ByteView envelope, const LayerId& layer) {
   auto signer = format::claimed_signer(envelope);
   if (!signer) return fail(std::move(signer.error()).in("the layer's list of packs"));
-  const PublicKey trusted[] = {*signer};
-  auto opened = format::open_record(format::RecordType::distribution, envelope, trusted);
-  if (!opened) return fail(std::move(opened.error()));
-  auto record = format::parse_distribution(opened->record);
-  if (!record) return fail(std::move(record.error()));
-  if (record->layer != layer)
-    return fail(ErrorKind::corrupt, "the origin sent the packs of layer " +
-                                        record->layer.short_hex() + " instead of " +
-                                        layer.short_hex());
-  return std::move(*record);
+  auto record = format::open_distribution(layer, envelope, *signer);
+  if (!record) return fail(std::move(record.error()).in("the layer's list of packs"));
+  return record;
 }
 
 Result<VerifiedContent> verify_content(

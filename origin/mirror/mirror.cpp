@@ -39,7 +39,7 @@ struct Mirror::State {
   };
   struct Records {
     LayerId id;
-    LayerObjects objects;
+    format::LayerEnvelopes objects;
     int left = 3;
     std::optional<Error> error;
   };
@@ -369,7 +369,7 @@ struct Mirror::State {
     auto records = std::make_shared<Records>();
     records->id = id;
     const std::string base = "/v1/seeder/layers/" + id.hex() + '/';
-    const auto get = [&](const char* what, Buffer LayerObjects::*part) {
+    const auto get = [&](const char* what, Buffer format::LayerEnvelopes::*part) {
       net::Call call{.target = base + what};
       call.reply_max = Bytes{static_cast<std::int64_t>(swarm::kTorrentBytesMax)};
       client->send(std::move(call), [this, records, part](Result<net::Reply> reply) {
@@ -381,9 +381,9 @@ struct Mirror::State {
         if (--records->left == 0) took(*records);
       });
     };
-    get("record", &LayerObjects::record);
-    get("distribution", &LayerObjects::distribution);
-    get("torrent", &LayerObjects::torrent);
+    get("record", &format::LayerEnvelopes::record);
+    get("distribution", &format::LayerEnvelopes::distribution);
+    get("torrent", &format::LayerEnvelopes::torrent);
   }
 
   void took(Records& records) {
