@@ -51,6 +51,31 @@ json layers_status(const NodeView& view) {
   return out;
 }
 
+json reflector_status(const Reflecting& reflecting) {
+  const Settled& settled = reflecting.settled();
+  const auto& settings = settled.settings();
+  const auto cache = reflecting.cache();
+  const auto served = reflecting.serving();
+  json out{{"mode", policy::name_of(settled.mode())},
+           {"settings_version", settings.version},
+           {"command_done", settled.command_done()},
+           {"cache",
+            {{"bytes", cache.bytes},
+             {"limit_bytes", cache.limit_bytes},
+             {"kept_bytes", cache.kept_bytes},
+             {"over_bytes", cache.over_bytes}}},
+           {"peers_connected", served.peers_connected},
+           {"peers_served", served.peers_served},
+           {"peers_waiting", served.peers_waiting},
+           {"kept", json::array()}};
+  for (const auto& [id, files] : reflecting.kept())
+    out["kept"].push_back({{"layer", id.hex()}, {"name", files.name}});
+  if (settings.connections) out["connections"] = *settings.connections;
+  if (!settings.networks.empty()) out["networks"] = settings.networks;
+  for (const DeviceId& peer : settings.rejected) out["rejected"].push_back(peer.hex());
+  return out;
+}
+
 void put_uploads(json& out, const Uploads& uploads) {
   if (const auto& held = uploads.at_site())
     out["at_site"] = {{"snapshot", held->snapshot.hex()},
@@ -83,11 +108,11 @@ json status_of(const NodeView& view) {
   out["applied_sequence"] = agent.applied_sequence();
   std::optional<WallTime> issued;
   if (agent.target()) issued = agent.target()->issued;
-  out.update(json::parse(site_status(view.site, {.now = net::Loop::wall_now(),
-                                                 .is_origin_reachable = agent.origin_reachable(),
-                                                 .peers = view.peers,
-                                                 .target_issued = issued,
-                                                 .waiting = view.waiting})));
+  out.update(site_status(view.site, {.now = net::Loop::wall_now(),
+                                     .is_origin_reachable = agent.origin_reachable(),
+                                     .peers = view.peers,
+                                     .target_issued = issued,
+                                     .waiting = view.waiting}));
   out["holds_lease"] = agent.leads();
   out["lease_shares"] = agent.shares().size();  // Of ShareSet::kCount.
   if (agent.unfit()) out["unfit"] = *agent.unfit();
@@ -106,7 +131,7 @@ json status_of(const NodeView& view) {
   out["bytes_by_source"] = view.received.by_source;
   out["line"] = line_status(view.line);
   if (view.is_metered) out["line"]["upload"] = {{"limit_kb", 0}, {"reason", "metered-link"}};
-  out["reflector"] = json::parse(view.reflecting.status());
+  out["reflector"] = reflector_status(view.reflecting);
   const LastSnapshot last = read_last_snapshot(view.state);
   if (!last.id.is_none()) out["snapshot"] = last.id.hex();
   put_uploads(out, view.uploads);

@@ -1,14 +1,11 @@
 #include "node/net/reflecting.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
 
 namespace lamina::node {
-
-using nlohmann::json;
 
 std::shared_ptr<Reflecting> Reflecting::open(net::Loop& loop, const StateDirectory& state,
                                              const TrustedKeys& keys,
@@ -69,6 +66,7 @@ void Reflecting::tidy(bool unfinished) {
                             [this](const LayerId& layer) {
                               if (swarm_ != nullptr) swarm_->leave(layer);
                             });
+  said_cache_.forget();
   if (!done) log::warning("cache_not_cleaned", {{"error", done.error().text()}});
   if (swarm_ == nullptr) return;
   for (const auto& [id, files] : cache_.kept()) {
@@ -195,40 +193,17 @@ wire::ServingState Reflecting::serving() const {
   return state;
 }
 
-void Reflecting::add_to(wire::PollRequest& request, Bytes sent) const {
+void Reflecting::add_to(wire::PollRequest& request, Bytes sent) {
+  const Instant now = loop_.now();
   request.settings_version = settled_.settings().version;
   request.command_done = settled_.command_done();
-  request.cache = cache_.look();
-  request.serving = serving();
+  request.cache = said_cache_.get(now, [this] { return cache_.look(); });
+  request.serving = said_serving_.get(now, [this] { return serving(); });
   request.serving->sent_bytes = sent.count;
   auto& kept = request.kept.emplace();
   for (const auto& [id, files] : cache_.kept())
     if (kept.size() < 256) kept.push_back(id);
   if (!settled_.duties().serves) request.relay_port.reset();
-}
-
-std::string Reflecting::status() const {
-  const auto& settings = settled_.settings();
-  const auto cache = cache_.look();
-  const auto served = serving();
-  json out{{"mode", policy::name_of(settled_.mode())},
-           {"settings_version", settings.version},
-           {"command_done", settled_.command_done()},
-           {"cache",
-            {{"bytes", cache.bytes},
-             {"limit_bytes", cache.limit_bytes},
-             {"kept_bytes", cache.kept_bytes},
-             {"over_bytes", cache.over_bytes}}},
-           {"peers_connected", served.peers_connected},
-           {"peers_served", served.peers_served},
-           {"peers_waiting", served.peers_waiting},
-           {"kept", json::array()}};
-  for (const auto& [id, files] : cache_.kept())
-    out["kept"].push_back({{"layer", id.hex()}, {"name", files.name}});
-  if (settings.connections) out["connections"] = *settings.connections;
-  if (!settings.networks.empty()) out["networks"] = settings.networks;
-  for (const DeviceId& peer : settings.rejected) out["rejected"].push_back(peer.hex());
-  return out.dump();
 }
 
 }  // namespace lamina::node

@@ -14,6 +14,7 @@
 
 #include "node/net/layer_cache.hpp"
 #include "node/net/layer_swarm.hpp"
+#include "node/net/remembered.hpp"
 #include "node/net/settled.hpp"
 #include "shared/net/loop.hpp"
 
@@ -54,8 +55,9 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
 
   const Settled& settled() const { return settled_; }
   void heard(const wire::PollReply& reply);
-  // `sent`: to peers, ever.
-  void add_to(wire::PollRequest& request, Bytes sent) const;
+  // `sent`: to peers, ever. What the cache holds and whom the device serves may be 10 s old: the
+  // first reads the state of every pack's file, the second waits for the swarm's own thread.
+  void add_to(wire::PollRequest& request, Bytes sent);
 
   // The layer left the target. True: it stays in the swarm, for the site.
   bool keep(const LayerFiles& layer);
@@ -67,7 +69,11 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
   // Now and then: layers that served since are marked, so that others leave first.
   void look();
 
-  std::string status() const;  // One JSON object.
+  // As they are now.
+  wire::CacheState cache() const { return cache_.look(); }
+  wire::ServingState serving() const;
+  // Layers that stay for the site.
+  const std::map<LayerId, LayerFiles>& kept() const { return cache_.kept(); }
 
  private:
   Reflecting(net::Loop& loop, const StateDirectory& state, const TrustedKeys& keys,
@@ -80,7 +86,6 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
         cache_(state, keys) {}
 
   std::optional<Bytes> limit() const;
-  wire::ServingState serving() const;
   void configure();
   void next_command();
   void synchronize(std::uint64_t number);
@@ -96,6 +101,8 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
   LayerSwarm* swarm_ = nullptr;
   std::map<LayerId, Bytes> sent_;  // Of kept layers, when last looked at.
   bool is_commanded_ = false;      // A command is being carried out.
+  Remembered<wire::CacheState> said_cache_{std::chrono::seconds{10}};
+  Remembered<wire::ServingState> said_serving_{std::chrono::seconds{10}};
 };
 
 }  // namespace lamina::node

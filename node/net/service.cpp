@@ -294,7 +294,6 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void carry_out(const Agent::Poll& poll) {
-    count_bytes();
     wire::PollRequest request = poll.request;
     request.bytes = ledger.totals();
     request.disk = disk_of(state);

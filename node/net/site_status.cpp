@@ -1,7 +1,6 @@
 #include "node/net/site_status.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 namespace lamina::node {
 namespace {
@@ -12,7 +11,7 @@ std::int64_t seconds_since(WallTime then, WallTime now) {
 
 }  // namespace
 
-std::string site_status(const SiteMemory& memory, const SiteFigures& figures) {
+nlohmann::json site_status(const SiteMemory& memory, const SiteFigures& figures) {
   nlohmann::json out = nlohmann::json::object();
   if (const auto heard = memory.heard_at()) {
     out["origin_heard_at"] = to_iso8601(*heard);
@@ -27,7 +26,7 @@ std::string site_status(const SiteMemory& memory, const SiteFigures& figures) {
                    {"list_issued_at", to_iso8601(list->issued)},
                    {"list_age_seconds", seconds_since(list->issued, figures.now)}};
   if (figures.waiting) out["waiting"] = *figures.waiting;
-  if (figures.is_origin_reachable) return out.dump();
+  if (figures.is_origin_reachable) return out;
   if (figures.peers > 0)
     out["line_down"] = "shares with the site: " + std::to_string(figures.peers) +
                        " other devices are known, nothing comes over the line";
@@ -35,7 +34,7 @@ std::string site_status(const SiteMemory& memory, const SiteFigures& figures) {
     out["line_down"] = "waits: no other device of the site is known, nothing comes over the line";
   else
     out["line_down"] = "waits for the origin: it has not placed this device in a site yet";
-  return out.dump();
+  return out;
 }
 
 }  // namespace lamina::node

@@ -1,7 +1,8 @@
 // What `lamina-node status` says about the site, and how old what the device goes by is.
-// Plain values; any thread.
+// For the .cpp files of this folder: nlohmann's types are in it. Plain values; any thread.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,6 @@ struct SiteFigures {
 // A JSON object with the fields "origin_heard_at", "origin_silent_seconds", "target_age_seconds",
 // "site", "waiting" and, while the origin does not answer, "line_down": each absent when nothing is
 // known of it. Ages are by this computer's clock, and 0 where that lies behind.
-std::string site_status(const SiteMemory& memory, const SiteFigures& figures);
+nlohmann::json site_status(const SiteMemory& memory, const SiteFigures& figures);
 
 }  // namespace lamina::node

@@ -129,9 +129,7 @@ TEST_CASE("site status: it says how old everything is, and what it does without 
   const Bench bench;
   SiteMemory memory = bench.open();
   const WallTime now{65'000'000'000};
-  const auto say = [&](const SiteFigures& figures) {
-    return nlohmann::json::parse(site_status(memory, figures));
-  };
+  const auto say = [&](const SiteFigures& figures) { return site_status(memory, figures); };
   auto said = say({.now = now});
   CHECK(said["line_down"].get<std::string>().starts_with("waits for the origin"));
   REQUIRE(memory.take(bench.list(4), From::origin));
