@@ -48,7 +48,18 @@ void Devices::note(const Reply& reply) {
 
 void Devices::take(Device& device, const wire::PollReply& reply) {
   if (reply.site) device.site_version = reply.site->version;
-  device.epoch = reply.lease && !reply.lease->token.empty() ? reply.lease->epoch : 0;
+  hold(device, reply.lease && !reply.lease->token.empty() ? reply.lease->epoch : 0);
+}
+
+void Devices::hold(Device& device, std::uint64_t epoch) {
+  if (device.epoch == 0 && epoch != 0) {
+    ++holders_;
+    if (device.wanted_since != Instant{})
+      counts_.granted_ms.push_back(in_ms(fleet_.now() - device.wanted_since));
+    device.wanted_since = {};
+  }
+  if (device.epoch != 0 && epoch == 0) --holders_;
+  device.epoch = epoch;
 }
 
 void Devices::poll(Device& device, std::int64_t wait_ms, const std::function<void(bool)>& then) {
@@ -133,7 +144,7 @@ void Devices::renew_on(Device& device) {
                   counts_.renew_ms.push_back(in_ms(answer.took - answer.handshake));
                 } else {
                   note(answer);
-                  device.epoch = 0;
+                  hold(device, 0);
                 }
                 later(std::max(begun + kRenewEvery, fleet_.now()));
               });
@@ -146,6 +157,7 @@ void Devices::start_transfers() {
     // The reflector lacks least: it is granted the lease.
     device.missing_bytes = device.reflector ? kTransfer : 2 * kTransfer;
     if (!device.reflector) continue;
+    device.wanted_since = begun;
     const auto share = static_cast<std::int64_t>(i) * (kRenewEvery.count() / std::ssize(devices_));
     fleet_.at(begun + Duration{share}, [this, &device] { renew_on(device); });
   }
@@ -162,11 +174,6 @@ double Devices::polls_per_second() const {
   const auto others = static_cast<double>(devices_.size()) - reflectors;
   return reflectors / std::chrono::duration<double>(kReflectorEvery).count() +
          others / std::chrono::duration<double>(kDeviceEvery).count();
-}
-
-std::size_t Devices::holders() const {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(devices_, [](const auto& device) { return device->epoch != 0; }));
 }
 
 }  // namespace lamina::bench

@@ -21,6 +21,7 @@ struct Counts {
   std::vector<double> at_once_ms;  // Polls that do not wait: until the answer.
   std::vector<double> late_ms;     // Waiting polls without news: after the end of the wait.
   std::vector<double> renew_ms;    // Lease renewals.
+  std::vector<double> granted_ms;  // From lacking content to the lease, which a poll must ask for.
   std::uint64_t news = 0;          // Waiting polls that were answered before.
   std::uint64_t polls() const { return at_once_ms.size() + late_ms.size() + news; }
   std::map<std::string, std::uint64_t> failures;  // By what was answered.
@@ -45,7 +46,9 @@ class Devices {
 
   Counts take_counts() { return std::exchange(counts_, {}); }
   double polls_per_second() const;  // Of all devices, when every poll takes its time.
-  std::size_t holders() const;      // Of leases that were renewed in their last try.
+  // Devices that hold a lease, as they were told last. Asked after every event: it is counted, not
+  // looked for.
+  std::size_t holders() const { return holders_; }
 
  private:
   struct Device {
@@ -55,12 +58,14 @@ class Devices {
     std::uint64_t site_version = 0;
     std::uint64_t epoch = 0;  // Of the lease that it holds; 0: none.
     std::int64_t missing_bytes = 0;
-    bool busy = false;  // A request is under way.
+    Instant wanted_since{};  // A reflector that lacks content and was granted no lease since.
+    bool busy = false;       // A request is under way.
   };
 
   std::vector<wire::Want> wants(Device& device) const;
   void poll(Device& device, std::int64_t wait_ms, const std::function<void(bool)>& then);
   void take(Device& device, const wire::PollReply& reply);
+  void hold(Device& device, std::uint64_t epoch);
   void poll_on(Device& device, std::int64_t wait_ms);
   void renew_on(Device& device);
   void note(const Reply& reply);
@@ -69,6 +74,7 @@ class Devices {
   std::vector<std::unique_ptr<Device>> devices_;
   std::map<std::string, std::size_t> sites_;
   bool polling_ = false;
+  std::size_t holders_ = 0;
   Counts counts_;
 };
 

@@ -289,7 +289,9 @@ std::uint64_t Fleet::sessions_offered() const { return impl_->sessions; }
 void Fleet::run(const std::function<bool()>& done) {
   std::array<epoll_event, 256> events;
   while (!done()) {
-    while (!impl_->due.empty() && impl_->due.top().when <= now()) {
+    // Only what is due by now: what becomes due meanwhile must not keep the sockets waiting.
+    const Instant by = now();
+    while (!impl_->due.empty() && impl_->due.top().when <= by) {
       const auto call = impl_->due.top().call;
       impl_->due.pop();
       call();
