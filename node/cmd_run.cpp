@@ -158,6 +158,7 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   Service::Options service_options{.swarm_port = place->port};
   service_options.fitness.user_allows = options.serves;
   service_options.fitness.metered = options.metered;
+  service_options.fitness.record = decisions ? &*decisions : nullptr;
   service_options.uploads.relay = std::move(*relay);
   service_options.beacons = *beacons;
   service_options.cache_limit = options.cache_limit;

@@ -361,7 +361,8 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   run_command->add_option("--relay-space", line.relay_space,
                           "most that is held for them (default: 8 GiB), for example '2 GiB'");
   run_command->add_option("--record", line.run.record,
-                          "write down what is decided about the line, for `lamina-origin replay`");
+                          "write down what is decided about the line and the device's fitness, for "
+                          "`lamina-origin replay`");
   run_command->add_option("--record-max", line.record_max,
                           "end the record at this size (default: 64 MiB)");
   run_command->add_option("--cache", line.cache_limit,

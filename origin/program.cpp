@@ -80,6 +80,24 @@ struct RecordOptions {
   std::string most = "64 MiB";
 };
 
+// What `--record` asks for; neither copied nor moved once it is open.
+struct Record {
+  std::optional<os::LineFile> file;
+  std::optional<policy::DecisionLog> decisions;
+
+  Status open(const RecordOptions& options) {
+    if (options.path.empty()) return Done{};
+    auto most = parse_bytes(options.most);
+    if (!most) return fail(std::move(most.error()).in("--record-max"));
+    auto created = os::LineFile::create(options.path, *most);
+    if (!created) return fail(std::move(created.error()).in("--record"));
+    file.emplace(std::move(*created));
+    decisions.emplace([this](std::string_view line) { file->add(line); });
+    return Done{};
+  }
+  policy::DecisionLog* log() { return decisions ? &*decisions : nullptr; }
+};
+
 Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after,
                  const RecordOptions& record) {
   auto config = read_config(data);
@@ -95,22 +113,12 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   if (!kv) return fail(std::move(kv.error()));
   KvTable table(**kv);
   Catalog catalog(table);
-  std::optional<os::LineFile> file;
-  std::optional<policy::DecisionLog> decisions;
-  if (!record.path.empty()) {
-    auto most = parse_bytes(record.most);
-    if (!most) return fail(std::move(most.error()).in("--record-max"));
-    auto created = os::LineFile::create(record.path, *most);
-    if (!created) return fail(std::move(created.error()).in("--record"));
-    file.emplace(std::move(*created));
-    decisions.emplace([&file](std::string_view line) { file->add(line); });
-  }
+  Record recorded;
+  if (auto done = recorded.open(record); !done) return done;
   Seeders seeders;
-  Sites sites(catalog, keys->lease,
-              {.seeders = config->seeders(),
-               .elsewhere = &seeders,
-               .lease = {},
-               .record = decisions ? &*decisions : nullptr});
+  Sites sites(
+      catalog, keys->lease,
+      {.seeders = config->seeders(), .elsewhere = &seeders, .lease = {}, .record = recorded.log()});
   auto csv = catalog.bandwidth_rules();
   auto rules = csv ? policy::parse_bandwidth_rules(*csv)
                    : Result<policy::BandwidthRules>(fail(std::move(csv.error())));
@@ -191,7 +199,8 @@ Result<Address> prepare_own(const DataDirectory& data, const std::string& listen
 }
 
 Status run_seed(const DataDirectory& data, const std::string& listen, JoinOptions how,
-                const std::string& mirror_most, SeedingOptions options) {
+                const std::string& mirror_most, const RecordOptions& record,
+                SeedingOptions options) {
   how.listen = listen.empty() ? "0.0.0.0:" + std::to_string(OriginConfig().swarm_port) : listen;
   const bool elsewhere = !how.origin.empty() || has_joined(data);
   if (!elsewhere && !mirror_most.empty())
@@ -201,6 +210,9 @@ Status run_seed(const DataDirectory& data, const std::string& listen, JoinOption
   if (!address) return fail(std::move(address.error()));
   options.host = address->host;
   options.port = address->port;
+  Record recorded;
+  if (auto done = recorded.open(record); !done) return done;
+  options.record = recorded.log();
   return run_seeding(data, options);
 }
 
@@ -234,13 +246,17 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string to;
   support->add_option("--to", to, "the tar file to make")->required();
   support->footer("Example: lamina-origin support-bundle --data /srv/lamina --to /tmp/origin.tar");
-  auto* replay = app.add_subcommand("replay", "decide again what `serve --record` wrote down");
+  auto* replay =
+      app.add_subcommand("replay", "decide again what a program's `--record` wrote down");
   replay->add_option("FILE", recorded, "the record")->required();
   replay->add_flag("--json", as_json, "print {\"replay\": {...}}");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
-  serve->add_option("--record-max", record.most, "end the record at this size")
-      ->capture_default_str();
+  seed->add_option("--record", record.path,
+                   "file for what was decided about each line's rate, for `replay`");
+  for (CLI::App* command : {serve, seed})
+    command->add_option("--record-max", record.most, "end the record at this size")
+        ->capture_default_str();
   for (CLI::App* command : {init, serve, seed, support})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
@@ -285,12 +301,13 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     return cli::usage;
   }
   const DataDirectory directory(data);
-  const Status done = replay->parsed()  ? run_replay(recorded, as_json, out)
-                      : init->parsed()  ? run_init(directory, config, out)
-                      : serve->parsed() ? run_serve(directory, listen, *stale, record)
-                      : support->parsed()
-                          ? write_support_bundle(directory, to, os::system_clock().wall())
-                          : run_seed(directory, listen, join, mirror_most, std::move(seeding));
+  const Status done =
+      replay->parsed()  ? run_replay(recorded, as_json, out)
+      : init->parsed()  ? run_init(directory, config, out)
+      : serve->parsed() ? run_serve(directory, listen, *stale, record)
+      : support->parsed()
+          ? write_support_bundle(directory, to, os::system_clock().wall())
+          : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shared/os/file.hpp"
-#include "shared/policy/decision_log.hpp"
+#include "shared/policy/decision_replay.hpp"
 
 namespace lamina::origin {
 namespace {

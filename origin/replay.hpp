@@ -1,4 +1,5 @@
-// `lamina-origin replay`: decides again what a program recorded (shared/policy/decision_log.hpp).
+// `lamina-origin replay`: decides again what a program recorded
+// (shared/policy/decision_replay.hpp).
 #pragma once
 
 #include <ostream>

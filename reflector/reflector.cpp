@@ -23,17 +23,9 @@ constexpr Duration kMeetingTick = 100ms;  // Until it may fetch over the WAN.
 constexpr Duration kRedial = 3s;          // libtorrent gives a peer up after three failures.
 constexpr int kHandOverTries = 3;         // Then the piece is fetched again.
 constexpr Duration kHandOverMax = 2s;     // m: 10 ms. Then a peer's bad block spoilt it: again.
-constexpr const char *kLeaseName = "wan", *kPiecesName = "wan";  // In the record of decisions.
-
-std::string_view text_of(policy::WanTransport::Reason reason) {
-  switch (reason) {
-    case policy::WanTransport::Reason::rule: return "the administrator's rule";
-    case policy::WanTransport::Reason::no_seeder_known: return "the origin names no seeder";
-    case policy::WanTransport::Reason::no_seeder_reached: return "no seeder can be reached";
-    case policy::WanTransport::Reason::seeder_reached: return "a seeder can be reached";
-  }
-  return "unknown";
-}
+// In the record of decisions.
+constexpr const char *kLeaseName = "wan", *kPiecesName = "wan", *kTransportName = "wan",
+                     *kShutOutName = "lan";
 
 std::string endpoint_of(const wire::Peer& peer) {
   const bool v6 = peer.address.find(':') != std::string::npos;
@@ -283,7 +275,9 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     may_fetch = false;
     is_connected = false;
     for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
-    transport.begin(loop.now());
+    const Instant now = loop.now();
+    transport.begin(now);
+    if (config.record != nullptr) config.record->began(kTransportName, now);
     choose();
   }
 
@@ -390,14 +384,16 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   void choose_transport(bool is_wanted) {
     if (!ranges) return;
-    const auto change = transport.on({.knows_seeders = !seeders.empty(),
-                                      .is_offered = is_seeder_offering(),
-                                      .is_wanted = is_wanted},
-                                     loop.now());
+    const policy::WanTransport::Seen seen{.knows_seeders = !seeders.empty(),
+                                          .is_offered = is_seeder_offering(),
+                                          .is_wanted = is_wanted};
+    const Instant now = loop.now();
+    const auto change = transport.on(seen, now);
+    if (config.record != nullptr) config.record->decided(kTransportName, seen, now, change);
     if (!change) return;
     const bool to_https = change->to == policy::WanTransport::Kind::https;
     log::info("wan_transport",
-              {{"to", to_https ? "https" : "swarm"}, {"reason", text_of(change->why)}});
+              {{"to", policy::name_of(change->to)}, {"reason", policy::name_of(change->why)}});
     emit(TransportChanged{to_https});
   }
 
@@ -555,7 +551,9 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   }
 
   void shut_out_peer(const std::string& address) {
-    const auto length = shut_out.caught(address, loop.now());
+    const Instant now = loop.now();
+    const auto length = shut_out.caught(address, now);
+    if (config.record != nullptr) config.record->caught(kShutOutName, address, now, length);
     if (!length) return;
     static_cast<void>(allow_peers(peers, service.networks));  // They are addresses.
     let_in[address] = loop.after(*length, later([](State& self) {
@@ -740,6 +738,8 @@ Result<std::unique_ptr<Reflector>> Reflector::start(net::Loop& loop, Config conf
   if (auto* record = state->config.record) {
     record->begin_lease_holder(kLeaseName);
     record->begin_wan_pieces(kPiecesName, {});
+    record->begin_wan_transport(kTransportName, state->config.transport);
+    record->begin_shut_out(kShutOutName, {});
   }
   state->bell = std::make_shared<State::Bell>(loop, state);
   state->saved_at = state->dialled_at = loop.now();

@@ -5,17 +5,30 @@
 #include "shared/os/file.hpp"
 
 namespace lamina::node {
+namespace {
+
+constexpr const char* kRecordName = "device";
+
+}  // namespace
+
+Fitness::Fitness(Options options, std::string cache)
+    : options_(std::move(options)), cache_(std::move(cache)), eligibility_(options_.rules) {
+  if (options_.record != nullptr) options_.record->begin_eligibility(kRecordName, options_.rules);
+}
 
 std::optional<policy::Unfit> Fitness::look(bool works, Instant now) {
   const auto percent = cpu_percent();  // Measured each time, so that no look spans two.
   const auto space = os::space_of(cache_);
-  return eligibility_.look({.user_allows = options_.user_allows,
-                            .on_battery = on_battery(),
-                            .metered = options_.metered,
-                            .wireless = wireless(),
-                            .cpu_percent = works ? std::nullopt : percent,
-                            .disk_free = space ? std::optional(space->free) : std::nullopt},
-                           now);
+  const policy::Eligibility::Facts facts{
+      .user_allows = options_.user_allows,
+      .on_battery = on_battery(),
+      .metered = options_.metered,
+      .wireless = wireless(),
+      .cpu_percent = works ? std::nullopt : percent,
+      .disk_free = space ? std::optional(space->free) : std::nullopt};
+  const auto unfit = eligibility_.look(facts, now);
+  if (options_.record != nullptr) options_.record->decided(kRecordName, facts, now, unfit);
+  return unfit;
 }
 
 std::string Fitness::read(const std::string& path) const {

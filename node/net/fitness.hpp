@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "shared/policy/decision_log.hpp"
 #include "shared/policy/eligibility.hpp"
 
 namespace lamina::node {
@@ -17,13 +18,13 @@ class Fitness {
   struct Options {
     policy::Eligibility::Rules rules = {};
     bool user_allows = true;
-    bool metered = false;   // The user or an administrator says that its link is.
-    std::string root = {};  // Stands before /sys and /proc: for tests.
+    bool metered = false;                   // The user or an administrator says that its link is.
+    std::string root = {};                  // Stands before /sys and /proc: for tests.
+    policy::DecisionLog* record = nullptr;  // Of what is found; outlives this.
   };
 
   // `cache`: a directory on the disk that must have room.
-  Fitness(Options options, std::string cache)
-      : options_(std::move(options)), cache_(std::move(cache)), eligibility_(options_.rules) {}
+  Fitness(Options options, std::string cache);
 
   // Nothing: it may serve. `works`: the device fetches for its site right now; then the processor's
   // load is its own and does not count. `now` must not be earlier than in the previous call.

@@ -61,7 +61,9 @@ void LinePacing::look(Instant now) {
   std::map<std::string, std::set<std::uint64_t>> found;
   for (const os::TcpFlow& flow : flows_.look()) {
     found[flow.peer].insert(flow.id);
-    Line& line = lines_[flow.peer];
+    const auto [at, is_new] = lines_.try_emplace(flow.peer);
+    if (is_new && options_.record != nullptr) options_.record->begin_wan_pacing(flow.peer);
+    Line& line = at->second;
     if (line.flows.contains(flow.id)) continue;
     Flow& added = line.flows[flow.id];
     added.moved = now;
@@ -119,6 +121,7 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   seen.lost = line.lost;
   seen.is_among_ours = crowded_ > (line.pacing.is_crowded() ? 1 : 0);
   const auto decision = line.pacing.on(seen, now);
+  if (options_.record != nullptr) options_.record->decided(peer, seen, now, decision);
   log::debug("line_paced", {{"peer", peer},
                             {"rate", decision.rate ? to_text(*decision.rate) : std::string("none")},
                             {"round_trip", seen.rtt},

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "shared/os/tcp_flows.hpp"
+#include "shared/policy/decision_log.hpp"
 #include "shared/policy/wan_pacing.hpp"
 
 namespace lamina::origin {
@@ -21,8 +22,9 @@ namespace lamina::origin {
 class LinePacing {
  public:
   struct Options {
-    std::uint16_t port = 0;  // The seeder's own.
-    bool give_way = true;    // Else other traffic is an equal.
+    std::uint16_t port = 0;                 // The seeder's own.
+    bool give_way = true;                   // Else other traffic is an equal.
+    policy::DecisionLog* record = nullptr;  // Of each line's rate; outlives this.
   };
 
   explicit LinePacing(Options options) : options_(std::move(options)), flows_(options_.port) {}

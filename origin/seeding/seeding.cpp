@@ -61,7 +61,8 @@ Status run_seeding(const DataDirectory& data, const SeedingOptions& options) {
   net::Timer rescan;
   net::Timer report;
   net::Timer pace;
-  LinePacing lines({.port = seeder->port(), .give_way = options.give_way});
+  LinePacing lines(
+      {.port = seeder->port(), .give_way = options.give_way, .record = options.record});
   std::function<void()> look = [&] {
     if (auto done = seeder->rescan(); !done)
       log::error("rescan_failed", {{"error", done.error().text()}});

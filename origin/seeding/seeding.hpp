@@ -13,6 +13,7 @@ struct SeedingOptions {
   std::string host;  // To listen at.
   std::uint16_t port = 0;
   bool give_way = true;
+  policy::DecisionLog* record = nullptr;               // Of each line's rate.
   std::optional<MirrorOptions> mirror = std::nullopt;  // On a machine that has joined.
 };
 

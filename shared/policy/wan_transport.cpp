@@ -2,6 +2,20 @@
 
 namespace lamina::policy {
 
+std::string_view name_of(WanTransport::Kind kind) {
+  return kind == WanTransport::Kind::https ? "https" : "swarm";
+}
+
+std::string_view name_of(WanTransport::Reason reason) {
+  switch (reason) {
+    case WanTransport::Reason::rule: return "rule";
+    case WanTransport::Reason::no_seeder_known: return "no-seeder-known";
+    case WanTransport::Reason::no_seeder_reached: return "no-seeder-reached";
+    case WanTransport::Reason::seeder_reached: return "seeder-reached";
+  }
+  return "unknown";
+}
+
 std::optional<WanTransport::Change> WanTransport::on(const Seen& seen, Instant now) {
   if (limits_.only) return change_to(*limits_.only, Reason::rule);
   if (seen.is_offered || !seen.is_wanted) waiting_since_ = now;

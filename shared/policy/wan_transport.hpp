@@ -10,6 +10,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "shared/base/units.hpp"
 
@@ -58,5 +59,10 @@ class WanTransport {
   Kind kind_ = Kind::swarm;
   Instant waiting_since_{};  // Something is wanted and nothing offered.
 };
+
+// "swarm", "https".
+std::string_view name_of(WanTransport::Kind kind);
+// "rule", "no-seeder-known", "no-seeder-reached", "seeder-reached".
+std::string_view name_of(WanTransport::Reason reason);
 
 }  // namespace lamina::policy

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "shared/os/file.hpp"
+#include "shared/policy/decision_replay.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 using namespace lamina;
@@ -113,6 +114,22 @@ TEST_CASE("fitness: a busy processor counts when it lasts, and not for one that 
   }
   runs(950, 50);
   CHECK_FALSE(machine.look(80s, true));
+}
+
+TEST_CASE("fitness: what was found is recorded, and decided again", "[node]") {
+  std::vector<std::string> lines;
+  policy::DecisionLog log([&](std::string_view line) { lines.emplace_back(line); });
+  Machine machine;
+  machine.fitness = machine.make({.record = &log});
+  machine.supply("BAT0", "Battery", "status", "Charging");
+  CHECK_FALSE(machine.look(1s));
+  machine.supply("BAT0", "Battery", "status", "Discharging");
+  CHECK(machine.look(2s) == Unfit::battery);
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[3].ends_with(" : on-battery"));
+  policy::DecisionReplay replay;
+  for (const std::string& line : lines) CHECK(replay.take(line));
+  CHECK(replay.decisions() == 2);
 }
 
 TEST_CASE("fitness: the user's word and the disk", "[node]") {

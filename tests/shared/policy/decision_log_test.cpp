@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <random>
 
+#include "shared/policy/decision_replay.hpp"
+
 using namespace lamina;
 using namespace lamina::policy;
 
@@ -92,6 +94,70 @@ struct Run {
       log.decided("wan", missing, offered, now, machine.choose(missing, offered, now));
     }
   }
+
+  void wan_transport(int steps) {
+    WanTransport::Limits limits;
+    if (below(4) == 0) limits.only = WanTransport::Kind::https;
+    WanTransport machine(limits);
+    log.begin_wan_transport("wan", limits);
+    for (; steps > 0; --steps) {
+      wait();
+      if (below(10) == 0) {
+        machine.begin(now);
+        log.began("wan", now);
+      }
+      const WanTransport::Seen seen{below(3) > 0, below(3) == 0, below(4) > 0};
+      log.decided("wan", seen, now, machine.on(seen, now));
+    }
+  }
+
+  void shut_out(int steps) {
+    ShutOut machine;
+    log.begin_shut_out("lan", {});
+    for (; steps > 0; --steps) {
+      now += std::chrono::seconds{below(120)};
+      const std::string address = "10.0.0." + std::to_string(below(3));
+      log.caught("lan", address, now, machine.caught(address, now));
+    }
+  }
+
+  // A line with a queue that comes and goes, and a loss now and then.
+  void wan_pacing(int steps) {
+    WanPacing machine;
+    log.begin_wan_pacing("192.0.2.7");
+    WanPacing::Seen seen{.rtt_min = std::chrono::milliseconds{40}};
+    Duration queue{};
+    for (; steps > 0; --steps) {
+      now += std::chrono::milliseconds{100};
+      queue = std::max(Duration{}, queue + std::chrono::microseconds{below(20'000)} -
+                                       std::chrono::microseconds{9'900});
+      seen.rtt = seen.rtt_min + queue;
+      seen.acked += Bytes{static_cast<std::int64_t>(below(500'000))};
+      seen.lost += below(20) == 0;
+      seen.is_among_ours = below(30) == 0;
+      log.decided("192.0.2.7", seen, now, machine.on(seen, now));
+    }
+  }
+
+  void eligibility(int steps) {
+    const Eligibility::Rules rules{.on_battery = below(2) == 0, .on_wireless = below(2) == 0};
+    Eligibility machine(rules);
+    log.begin_eligibility("device", rules);
+    const auto fact = [&]() -> std::optional<bool> {
+      const auto choice = below(5);
+      return choice > 1 ? std::nullopt : std::optional(choice == 1);
+    };
+    for (; steps > 0; --steps) {
+      now += std::chrono::seconds{10};
+      Eligibility::Facts facts{.user_allows = below(20) > 0,
+                               .on_battery = fact(),
+                               .metered = fact(),
+                               .wireless = fact()};
+      if (below(5) > 0) facts.cpu_percent = static_cast<int>(60 + below(41));
+      if (below(3) > 0) facts.disk_free = Bytes{static_cast<std::int64_t>(below(9) << 28)};
+      log.decided("device", facts, now, machine.look(facts, now));
+    }
+  }
 };
 
 // The number of the first line that fails, from 1 on; 0: none.
@@ -115,6 +181,10 @@ TEST_CASE("decision log: what was recorded is decided again, bit for bit", "[pol
     run.site_lease("north", 100);
     run.lease_holder(50);
     run.wan_pieces(50);
+    run.wan_transport(80);
+    run.shut_out(30);
+    run.wan_pacing(300);
+    run.eligibility(80);
     run.now = {};
     run.site_lease("south", 100);
     run.site_lease("north", 20);  // The origin was restarted.
@@ -132,20 +202,63 @@ TEST_CASE("decision log: every changed decision is found, at its line", "[policy
   run.site_lease("north", 60);
   run.lease_holder(30);
   run.wan_pieces(10);
+  run.wan_transport(30);
+  run.shut_out(10);
+  run.wan_pacing(60);
+  run.eligibility(30);
+  std::map<std::string, std::size_t> changed;  // By machine.
+  for (std::size_t i = 0; i < run.lines.size(); ++i) {
+    const std::string line = run.lines[i];
+    const auto colon = line.find(" : ");
+    if (colon == std::string::npos) continue;
+    INFO(line);
+    ErrorKind kind{};
+    char& last = run.lines[i].back();
+    last = last == '1' ? '2' : '1';
+    CHECK(first_failure(run.lines, &kind) == i + 1);
+    CHECK(kind == ErrorKind::corrupt);
+    run.lines[i] = line.substr(0, colon + 2);  // Nothing was decided.
+    CHECK(first_failure(run.lines, &kind) == i + 1);
+    CHECK(kind == ErrorKind::corrupt);
+    run.lines[i] = line;
+    ++changed[line.substr(0, line.find(' '))];
+  }
+  CHECK(changed.size() == 7);
+  for (const auto& [machine, count] : changed) {
+    INFO(machine);
+    CHECK(count >= 3);
+  }
+}
+
+TEST_CASE("decision log: every changed byte of a decision is found", "[policy]") {
+  Run run(11);
+  run.wan_transport(12);
+  run.shut_out(4);
+  run.wan_pacing(12);
+  run.eligibility(8);
   std::size_t changed = 0;
   for (std::size_t i = 0; i < run.lines.size(); ++i) {
-    auto lines = run.lines;
-    const auto colon = lines[i].find(" : ");
+    const auto colon = run.lines[i].find(" :");
     if (colon == std::string::npos) continue;
-    char& last = lines[i].back();
-    last = last == '1' ? '2' : '1';
-    INFO(run.lines[i]);
-    ErrorKind kind{};
-    CHECK(first_failure(lines, &kind) == i + 1);
-    CHECK(kind == ErrorKind::corrupt);
-    ++changed;
+    for (std::size_t at = colon; at < run.lines[i].size(); ++at) {
+      const char before = std::exchange(run.lines[i][at], '#');
+      INFO(run.lines[i]);
+      CHECK(first_failure(run.lines) == i + 1);
+      run.lines[i][at] = before;
+      ++changed;
+    }
   }
-  CHECK(changed > 30);
+  CHECK(changed > 200);
+}
+
+TEST_CASE("decision log: a record of version 1 is decided again", "[policy]") {
+  const std::string device = "0" + std::string(30, 'a') + "1";
+  const std::vector<std::string> lines{"lamina-decisions 1", "site-lease north begin 5000000000 17",
+                                       "site-lease north at 1200 reported " + device +
+                                           " 4096 : granted " + device + " 17 5000001200",
+                                       "lease-holder wan begin",
+                                       "lease-holder wan at 1300 led 17 5000001200 : open 17"};
+  CHECK(first_failure(lines) == 0);
 }
 
 TEST_CASE("decision log: a lost input is found", "[policy]") {
@@ -180,19 +293,45 @@ TEST_CASE("decision log: what is no record is said so", "[policy]") {
       "wan-pieces wan at 1 missing " + pack + "=ff/99999999999 offered : ",
       "wan-pieces wan at 1 missing -" + pack + " offered :",
       "wan-pieces wan at 1 missing",
+      "wan-transport wan begin 1 only by-mail",
+      "wan-transport wan at 1 seen offered known :",
+      "wan-transport wan at 1 began",
+      "shut-out lan begin 1",
+      "shut-out lan at 1 caught :",
+      "wan-pacing 10.0.0.1 begin 1",
+      "wan-pacing 10.0.0.1 at 1 seen 1 1 99999999999999999 0 :",
+      "wan-pacing 10.0.0.1 at 1 seen 1 1 5 -1 :",
+      "wan-pacing 10.0.0.1 at 1 seen 1 1 4 :",
+      "eligibility device begin may-serve 80 1",
+      "eligibility device begin battery 80 1 1",
+      "eligibility device at 1 facts allows cpu 1001 :",
+      "eligibility device at 1 allows :",
   };
   for (const std::string& line : cases) {
     INFO(line);
     DecisionReplay replay;
-    for (const char* first : {"lamina-decisions 1", "site-lease north begin 5 1",
-                              "lease-holder wan begin", "wan-pieces wan begin 1"})
+    for (const char* first :
+         {"lamina-decisions 1", "site-lease north begin 5 1", "lease-holder wan begin",
+          "wan-pieces wan begin 1", "wan-transport wan begin 1", "shut-out lan begin 1 1",
+          "wan-pacing 10.0.0.1 begin", "eligibility device begin may-serve 80 1 1"})
       REQUIRE(replay.take(first));
     const auto done = replay.take(line);
     REQUIRE_FALSE(done);
     CHECK(done.error().kind() == ErrorKind::invalid);
   }
   DecisionReplay replay;
-  CHECK_FALSE(replay.take("lamina-decisions 2"));
+  CHECK_FALSE(replay.take("lamina-decisions 3"));
+}
+
+TEST_CASE("decision log: a line whose bytes become fewer is refused, not computed with",
+          "[policy]") {
+  DecisionReplay replay;
+  REQUIRE(replay.take("lamina-decisions 2"));
+  REQUIRE(replay.take("wan-pacing 10.0.0.1 begin"));
+  REQUIRE(replay.take("wan-pacing 10.0.0.1 at 1 seen 5 5 100 3 :"));
+  const auto done = replay.take("wan-pacing 10.0.0.1 at 2 seen 5 5 99 3 :");
+  REQUIRE_FALSE(done);
+  CHECK(done.error().kind() == ErrorKind::invalid);
 }
 
 TEST_CASE("decision log: time that goes back is refused, not asserted", "[policy]") {
