@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "node/cmd_run.hpp"
+#include "node/net/control.hpp"
 #include "node/net/layer_transfer.hpp"
-#include "node/net/service.hpp"
 #include "shared/cli/table.hpp"
 
 namespace lamina::node {

@@ -5,9 +5,9 @@
 
 #include "node/cmd_cache.hpp"
 #include "node/cmd_run.hpp"
+#include "node/net/control.hpp"
 #include "node/net/enrol.hpp"
 #include "node/net/node_metrics.hpp"
-#include "node/net/service.hpp"
 #include "node/support.hpp"
 #include "node/worker/worker.hpp"
 #include "shared/cli/exit_code.hpp"

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "node/net/service.hpp"
+#include "node/net/control.hpp"
 #include "shared/os/file.hpp"
 #include "shared/support/bundle.hpp"
 

@@ -2,25 +2,24 @@
 
 #include <algorithm>
 #include <deque>
-#include <nlohmann/json.hpp>
 
+#include "node/net/applying.hpp"
 #include "node/net/budget_spending.hpp"
 #include "node/net/byte_ledger.hpp"
 #include "node/net/certificate_renewal.hpp"
+#include "node/net/control.hpp"
 #include "node/net/node_view.hpp"
 #include "node/net/reflecting.hpp"
 #include "node/net/report_queue.hpp"
 #include "node/net/site_fetch.hpp"
 #include "node/net/site_memory.hpp"
 #include "shared/base/log.hpp"
-#include "shared/net/local_socket.hpp"
 #include "shared/os/file.hpp"
 #include "shared/os/random.hpp"
 
 namespace lamina::node {
 namespace {
 
-using nlohmann::json;
 using namespace std::chrono_literals;
 
 constexpr Duration kSwarmAgain = 10s;  // After the swarm's port could not be opened.
@@ -28,31 +27,11 @@ constexpr Duration kCountEvery = 5s;   // Bytes by source: a kill forgets at mos
 
 std::int64_t ms_of(WallTime time) { return time.ns / 1'000'000; }
 
-std::string to_line(const Error& error) {
-  return json{{"ok", false}, {"kind", name_of(error.kind())}, {"text", error.text()}}.dump(
-      -1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string to_line(const SyncFigures& figures) {
-  json out{{"ok", true},
-           {"snapshot", figures.snapshot.hex()},
-           {"state", figures.relay.is_none() ? "protected" : "at the site"},
-           {"files_read", figures.files_read},
-           {"files_reused", figures.files_reused},
-           {"bytes_read", figures.bytes_read.count},
-           {"packs_sent", figures.packs_sent},
-           {"bytes_sent", figures.bytes_sent.count},
-           {"parcels_handed", figures.parcels_handed},
-           {"bytes_handed", figures.bytes_handed.count},
-           {"notes", figures.notes}};
-  if (!figures.relay.is_none()) out["relay"] = figures.relay.hex();
-  return out.dump();
-}
-
 }  // namespace
 
 struct Service::State : std::enable_shared_from_this<State> {
   using SyncThen = Synchronization::Then;
+  using RevertThen = std::function<void(Result<std::vector<LayerId>>)>;
 
   State(net::Loop& on, StateDirectory directory, Options with, StartSwarm how)
       : loop(on),
@@ -109,6 +88,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   LineLimits line;
 
   std::shared_ptr<Reflecting> reflecting;
+  std::shared_ptr<Applying> applying;
   std::unique_ptr<Uploads> uploads;
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
@@ -142,6 +122,7 @@ struct Service::State : std::enable_shared_from_this<State> {
         }));
     keep_to(line.limits());
     open_reflecting();
+    open_applying();
     uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
                             {.changed = later([](State& self) {
                                if (self.agent) self.feed(Agent::Changed{});
@@ -154,7 +135,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     auto server = net::LocalServer::listen(
         loop, state.node_socket(), 0660,
         later([](State& self, const std::string& line, const net::LocalServer::Answer& answer) {
-          self.handle(line, answer);
+          answer_request(self.control_calls(), line, answer);
         }));
     if (!server) return fail(std::move(server.error()));
     control = std::move(*server);
@@ -214,22 +195,22 @@ struct Service::State : std::enable_shared_from_this<State> {
   // --- for the site
 
   void open_reflecting() {
-    reflecting = Reflecting::open(loop, state, keys, options.cache_limit,
-                                  {.needs = [this] { return needs(); },
-                                   .changed =
-                                       [this] {
-                                         if (!agent) return;
-                                         feed(Agent::Settled{reflecting->settled().duties()});
-                                         meet();
-                                       },
-                                   .hurry = [this] { feed(Agent::Hurry{}); },
-                                   .lose = [this](const LayerId& layer) { lose(layer); },
-                                   .ended =
-                                       [this](const Reflecting::Ended& ended) {
-                                         report(ended.operation, ended.started_ms, std::nullopt, {},
-                                                ended.counts);
-                                         feed(Agent::Changed{});
-                                       }});
+    reflecting = Reflecting::open(
+        loop, state, keys, options.cache_limit,
+        {.needs = [this] { return needs(); },
+         .changed =
+             [this] {
+               if (!agent) return;
+               feed(Agent::Settled{reflecting->settled().duties()});
+               meet();
+             },
+         .hurry = [this] { feed(Agent::Hurry{}); },
+         .lose = [this](const LayerId& layer) { lose(layer); },
+         .ended =
+             [this](const Reflecting::Ended& ended) {
+               report({ended.operation, ended.started_ms, std::nullopt, {}, ended.counts});
+               feed(Agent::Changed{});
+             }});
   }
 
   Reflecting::Needs needs() const {
@@ -457,7 +438,7 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void carry_out(const Agent::RefuseTarget& refuse) {
     log::error("target_refused", {{"why", refuse.why}});
-    report("target", now_ms(), Error(ErrorKind::refused, refuse.why), {});
+    report({"target", now_ms(), Error(ErrorKind::refused, refuse.why), {}});
   }
 
   // --- bytes by source
@@ -505,7 +486,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void records_failed(const LayerId& layer, Error error) {
     log::warning("records_failed", {{"layer", layer}, {"error", error.text()}});
     layers.erase(layer);
-    if (error.kind() != ErrorKind::unavailable) report("fetch", now_ms(), error, {layer});
+    if (error.kind() != ErrorKind::unavailable) report({"fetch", now_ms(), error, {layer}});
     feed(Agent::RecordsFailed{layer, os::random_number()});
   }
 
@@ -598,7 +579,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void heard(const LayerSwarm::Trouble& trouble) {
     log::warning("swarm_trouble", {{"kind", name_of(trouble.kind)}, {"error", trouble.text}});
     if (trouble.kind == ErrorKind::out_of_space)
-      report("fetch", now_ms(), Error(trouble.kind, trouble.text), {});
+      report({"fetch", now_ms(), Error(trouble.kind, trouble.text), {}});
   }
 
   void heard(const LayerSwarm::TransportChanged& changed) {
@@ -679,80 +660,23 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   // --- apply
 
-  void carry_out(const Agent::Apply& apply) {
-    log::info("apply_starts", {{"sequence", apply.sequence}});
-    worker.ask({.kind = WorkerRequest::Kind::apply, .parent = {}, .reason = {}},
-               later([sequence = apply.sequence, started = now_ms()](
-                         State& self, const Result<WorkerReply>& reply) {
-                 if (reply)
-                   self.applied(*reply, started);
-                 else
-                   self.apply_failed(sequence, reply.error(), started);
-               }));
-  }
+  void carry_out(const Agent::Apply& apply) { applying->apply(apply.sequence); }
 
-  void applied(const WorkerReply& reply, std::int64_t started) {
-    const ApplyCounts& counts = reply.counts;
-    log::info("applied", {{"sequence", reply.sequence},
-                          {"created", counts.created},
-                          {"replaced", counts.replaced},
-                          {"metadata", counts.metadata},
-                          {"removed", counts.removed},
-                          {"bytes", counts.bytes}});
-    count_bytes();
-    report("apply", started, std::nullopt, reply.stack,
-           {{"created", static_cast<std::int64_t>(counts.created)},
-            {"replaced", static_cast<std::int64_t>(counts.replaced)},
-            {"metadata", static_cast<std::int64_t>(counts.metadata)},
-            {"removed", static_cast<std::int64_t>(counts.removed)},
-            {"kept", static_cast<std::int64_t>(counts.kept)},
-            {"bytes", static_cast<std::int64_t>(counts.bytes)}},
-           ledger.close_transaction(stored_size(reply.stack)));
-    feed(Agent::Applied{reply.sequence});
-    reflecting->tidy();  // The former stack is needed no more.
-  }
-
-  Bytes stored_size(const std::vector<LayerId>& stack) const {
-    std::map<PackId, std::uint64_t> packs;  // Layers may share them.
-    for (const LayerId& layer : stack)
-      if (const auto files = layers.find(layer); files != layers.end())
-        for (const auto& pack : files->second.packs) packs[pack.id] = pack.size;
-    Bytes size;
-    for (const auto& [pack, bytes] : packs) size += Bytes{static_cast<std::int64_t>(bytes)};
-    return size;
-  }
-
-  void apply_failed(std::uint64_t sequence, const Error& error, std::int64_t started) {
-    const bool again = error.kind() != ErrorKind::refused && error.kind() != ErrorKind::invalid;
-    log::error("apply_failed",
-               {{"sequence", sequence}, {"error", error.text()}, {"tried_again", again}});
-    if (error.kind() != ErrorKind::unavailable) report("apply", started, error, {});
-    if (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::not_found)
-      return check_packs(sequence);
-    feed(Agent::ApplyFailed{sequence, again, os::random_number()});
-  }
-
-  // The worker found bytes that are not what they must be: a disk forgot them. What is damaged is
-  // fetched again.
-  void check_packs(std::uint64_t sequence) {
-    std::vector<LayerFiles> all;
-    for (const auto& [id, files] : layers) all.push_back(files);
-    loop.offload_value(
-        [directory = state, all] {
-          std::vector<LayerId> damaged;
-          for (const LayerFiles& files : all) {
-            const auto broken = forget_damaged_packs(directory, files);
-            if (!broken || *broken > 0) damaged.push_back(files.layer);
-          }
-          return damaged;
-        },
-        later([sequence](State& self, const std::vector<LayerId>& damaged) {
-          for (const LayerId& layer : damaged) {
-            log::warning("layer_damaged", {{"layer", layer}});
-            self.lose(layer);
-          }
-          self.feed(Agent::ApplyFailed{sequence, true, os::random_number()});
-        }));
+  void open_applying() {
+    applying = Applying::make(loop, state, worker, layers,
+                              {.close_transaction =
+                                   [this](Bytes stored) {
+                                     count_bytes();
+                                     return ledger.close_transaction(stored);
+                                   },
+                               .report = [this](Outcome outcome) { report(std::move(outcome)); },
+                               .lose = [this](const LayerId& layer) { lose(layer); },
+                               .applied =
+                                   [this](const Agent::Applied& done) {
+                                     feed(done);
+                                     reflecting->tidy();  // The former stack is needed no more.
+                                   },
+                               .failed = [this](const Agent::ApplyFailed& why) { feed(why); }});
   }
 
   // --- certificates
@@ -803,19 +727,22 @@ struct Service::State : std::enable_shared_from_this<State> {
                  {"bytes_sent", result->bytes_sent},
                  {"bytes_handed", result->bytes_handed},
                  {"notes", result->notes}});
-      report("snapshot", started, std::nullopt, {},
-             {{"files_read", static_cast<std::int64_t>(result->files_read)},
-              {"files_reused", static_cast<std::int64_t>(result->files_reused)},
-              {"bytes_read", result->bytes_read.count},
-              {"packs_sent", static_cast<std::int64_t>(result->packs_sent)},
-              {"bytes_sent", result->bytes_sent.count},
-              {"bytes_handed", result->bytes_handed.count},
-              {"at_site", at_site ? 1 : 0},
-              {"notes", static_cast<std::int64_t>(result->notes)}});
+      report({"snapshot",
+              started,
+              std::nullopt,
+              {},
+              {{"files_read", static_cast<std::int64_t>(result->files_read)},
+               {"files_reused", static_cast<std::int64_t>(result->files_reused)},
+               {"bytes_read", result->bytes_read.count},
+               {"packs_sent", static_cast<std::int64_t>(result->packs_sent)},
+               {"bytes_sent", result->bytes_sent.count},
+               {"bytes_handed", result->bytes_handed.count},
+               {"at_site", at_site ? 1 : 0},
+               {"notes", static_cast<std::int64_t>(result->notes)}}});
     } else {
       log::warning("sync_failed", {{"error", result.error().text()}});
       if (result.error().kind() != ErrorKind::unavailable)
-        report("snapshot", started, result.error(), {});
+        report({"snapshot", started, result.error(), {}});
     }
     for (const SyncThen& then : std::exchange(sync_waiters, {})) then(result);
     feed(Agent::SyncEnded{});
@@ -825,89 +752,72 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   std::int64_t now_ms() const { return ms_of(net::Loop::wall_now()); }
 
-  void report(std::string operation, std::int64_t started, const std::optional<Error>& error,
-              std::vector<LayerId> stack, std::map<std::string, std::int64_t> counts = {},
-              std::map<std::string, std::int64_t> bytes_by_source = {}) {
-    wire::Report message{.operation = std::move(operation),
-                         .layers = std::move(stack),
+  void report(Outcome outcome) {
+    wire::Report message{.operation = std::move(outcome.operation),
+                         .layers = std::move(outcome.layers),
                          .target_sequence = agent->target() ? agent->target()->sequence : 0,
-                         .started_ms = started,
+                         .started_ms = outcome.started_ms,
                          .finished_ms = now_ms(),
-                         .ok = !error,
-                         .text = error ? printable(error->text(), 4000) : "",
-                         .bytes_by_source = std::move(bytes_by_source),
-                         .counts = std::move(counts)};
+                         .ok = !outcome.error,
+                         .text = outcome.error ? printable(outcome.error->text(), 4000) : "",
+                         .bytes_by_source = std::move(outcome.bytes_by_source),
+                         .counts = std::move(outcome.counts)};
     if (message.layers.size() > 256) message.layers.resize(256);
     reports.push(std::move(message));
   }
 
   // --- run/node.sock
 
-  void handle(const std::string& line, const net::LocalServer::Answer& answer) {
-    const json request = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    const std::string what =
-        request.is_object() && request.contains("do") && request["do"].is_string()
-            ? request["do"].get<std::string>()
-            : "";
-    if (what == "status") return answer(status_line(view()));
-    if (what == "metrics")
-      return answer(json{{"ok", true}, {"text", metrics_text(figures_of(view(), loop))}}.dump());
-    if (what != "sync" && what != "sync-protected" && what != "revert" && what != "cache-changed")
-      return answer(to_line(
-          {ErrorKind::invalid, "the node knows no request '" + printable(line, 100) + "'"}));
-    if (!agent)
-      return answer(to_line(worker_error ? *worker_error
-                                         : Error(ErrorKind::unavailable, "the node is starting")));
-    if (what == "cache-changed") {
-      cache_changed();
-      return answer(json{{"ok", true}}.dump());
-    }
-    if (what == "revert")
-      revert(answer);
-    else
-      synchronize(answer, what == "sync-protected");
+  ControlCalls control_calls() {
+    return {.status = [this] { return status_line(view()); },
+            .metrics = [this] { return metrics_text(figures_of(view(), loop)); },
+            .not_ready = [this]() -> std::optional<Error> {
+              if (agent) return std::nullopt;
+              return worker_error ? *worker_error
+                                  : Error(ErrorKind::unavailable, "the node is starting");
+            },
+            .synchronize = [this](bool until_protected,
+                                  SyncThen then) { synchronize(until_protected, std::move(then)); },
+            .revert = [this](RevertThen then) { revert(std::move(then)); },
+            .cache_changed = [this] { cache_changed(); }};
   }
 
-  void synchronize(const net::LocalServer::Answer& answer, bool until_protected) {
+  void synchronize(bool until_protected, const SyncThen& then) {
     if (agent->status() != wire::DeviceStatus::assigned)
-      return answer(
-          to_line(agent->origin_reachable()
-                      ? Error(ErrorKind::refused,
-                              "this device is " + std::string(wire::name_of(agent->status())) +
-                                  ": an administrator must place it in a site first")
-                      : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
+      return then(fail(agent->origin_reachable()
+                           ? Error(ErrorKind::refused,
+                                   "this device is " + std::string(wire::name_of(agent->status())) +
+                                       ": an administrator must place it in a site first")
+                           : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
     if (is_metered())
-      return answer(to_line({ErrorKind::unavailable,
-                             "this device's link is metered: a snapshot is made once the network "
-                             "process runs without --metered"}));
-    if (line.no_upload()) return answer(to_line(line.upload_forbidden()));
-    sync_asked.push_back(later([answer, until_protected](State& self, Result<SyncFigures> result) {
-      if (!result) return answer(to_line(result.error()));
-      if (result->relay.is_none() || !until_protected) return answer(to_line(*result));
+      return then(fail(ErrorKind::unavailable,
+                       "this device's link is metered: a snapshot is made once the network "
+                       "process runs without --metered"));
+    if (line.no_upload()) return then(fail(line.upload_forbidden()));
+    sync_asked.push_back(later([then, until_protected](State& self, Result<SyncFigures> result) {
+      if (!result || result->relay.is_none() || !until_protected) return then(std::move(result));
       self.uploads->when_settled(
-          self.later([answer, figures = *result](State& me, const Status& settled) {
-            if (!settled) return me.synchronize(answer, true);  // Lost: it is being sent again.
+          self.later([then, figures = *result](State& me, const Status& settled) {
+            if (!settled) return me.synchronize(true, then);  // Lost: it is being sent again.
             SyncFigures now = figures;
             now.relay = {};
-            answer(to_line(now));
+            then(std::move(now));
           }));
     }));
     feed(Agent::SyncRequested{});
   }
 
-  void revert(const net::LocalServer::Answer& answer) {
+  void revert(const RevertThen& then) {
     worker.ask({.kind = WorkerRequest::Kind::revert, .parent = {}, .reason = {}},
-               later([answer, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
+               later([then, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
                  if (!reply) {
-                   self.report("revert", started, reply.error(), {});
-                   return answer(to_line(reply.error()));
+                   self.report({"revert", started, reply.error(), {}});
+                   return then(fail(reply.error()));
                  }
                  log::info("reverted", {{"layers", reply->stack.size()}});
-                 self.report("revert", started, std::nullopt, reply->stack);
+                 self.report({"revert", started, std::nullopt, reply->stack});
                  self.feed(Agent::Reverted{reply->stack});
-                 json layers = json::array();
-                 for (const LayerId& layer : reply->stack) layers.push_back(layer.hex());
-                 answer(json{{"ok", true}, {"applied", layers}}.dump());
+                 then(reply->stack);
                }));
   }
 
@@ -954,23 +864,6 @@ Result<std::unique_ptr<Service>> Service::start(net::Loop& loop, StateDirectory 
   auto inside = std::make_shared<State>(loop, std::move(state), options, std::move(start_swarm));
   if (auto done = inside->open(); !done) return fail(std::move(done.error()));
   return std::unique_ptr<Service>(new Service(std::move(inside)));
-}
-
-Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
-                                Duration timeout) {
-  // A missing enrolment says more than a missing socket.
-  if (auto config = read_config(state); !config) return fail(std::move(config.error()));
-  auto answer = net::local_request(state.node_socket(), json{{"do", what}}.dump(), timeout);
-  if (!answer) return fail(std::move(answer.error()).in("is `lamina-node run` running?"));
-  const json object = json::parse(*answer, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object() || !object.contains("ok"))
-    return fail(ErrorKind::invalid, "the node's answer is not what it must be");
-  if (object["ok"] == true) return answer;
-  const std::string kind = object.value("kind", "");
-  for (const ErrorKind known : {ErrorKind::not_found, ErrorKind::corrupt, ErrorKind::unavailable,
-                                ErrorKind::out_of_space, ErrorKind::invalid, ErrorKind::refused})
-    if (name_of(known) == kind) return fail(known, object.value("text", ""));
-  return fail(ErrorKind::unavailable, object.value("text", ""));
 }
 
 }  // namespace lamina::node

@@ -48,12 +48,4 @@ class Service {
   std::shared_ptr<State> state_;
 };
 
-// Requests and answers on run/node.sock, one line of JSON each:
-//   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"sync-protected"}
-//   {"do":"revert"}   {"do":"cache-changed"}
-//   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
-// Blocking; for the command line. The failed side is the answer's error.
-Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
-                                Duration timeout);
-
 }  // namespace lamina::node

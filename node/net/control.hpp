@@ -1,0 +1,40 @@
+// Control: what is asked on run/node.sock, and how it is answered. One line of JSON each way:
+//
+//   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"sync-protected"}
+//   {"do":"revert"}   {"do":"cache-changed"}
+//   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
+//
+// Loop thread only, except ask_service().
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/net/synchronization.hpp"
+#include "shared/net/local_socket.hpp"
+
+namespace lamina::node {
+
+// What carries the requests out. `then` is called once, now or later.
+struct ControlCalls {
+  std::function<std::string()> status;   // The whole answer.
+  std::function<std::string()> metrics;  // In the text format of Prometheus.
+  // Why nothing but status and metrics can be asked yet; none: it can.
+  std::function<std::optional<Error>()> not_ready;
+  // `until_protected`: a snapshot at a relay counts only once the origin has it.
+  std::function<void(bool until_protected, std::function<void(Result<SyncFigures>)> then)>
+      synchronize;
+  std::function<void(std::function<void(Result<std::vector<LayerId>>)> then)> revert;
+  std::function<void()> cache_changed;
+};
+
+void answer_request(const ControlCalls& calls, const std::string& request,
+                    const net::LocalServer::Answer& answer);
+
+// Asks and waits, for the command line. The failed side is the answer's error.
+Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
+                                Duration timeout);
+
+}  // namespace lamina::node

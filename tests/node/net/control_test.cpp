@@ -1,0 +1,94 @@
+#include "node/net/control.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace lamina;
+using namespace lamina::node;
+using nlohmann::json;
+
+namespace {
+
+struct Bench {
+  std::optional<Error> starting;
+  std::vector<std::string> done;
+  Result<SyncFigures> figures = SyncFigures{};
+  Result<std::vector<LayerId>> applied = std::vector<LayerId>{};
+
+  json ask(const std::string& request) {
+    const ControlCalls calls{
+        .status = [] { return std::string(R"({"ok":true,"state":"running"})"); },
+        .metrics = [] { return std::string("lamina_node_up 1\n"); },
+        .not_ready = [this] { return starting; },
+        .synchronize =
+            [this](bool until_protected, const std::function<void(Result<SyncFigures>)>& then) {
+              done.push_back(until_protected ? "sync-protected" : "sync");
+              then(figures);
+            },
+        .revert =
+            [this](const std::function<void(Result<std::vector<LayerId>>)>& then) {
+              done.emplace_back("revert");
+              then(applied);
+            },
+        .cache_changed = [this] { done.emplace_back("cache-changed"); }};
+    std::vector<std::string> answers;
+    answer_request(calls, request, [&](std::string line) { answers.push_back(std::move(line)); });
+    REQUIRE(answers.size() == 1);
+    return json::parse(answers.front());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("control: status and metrics are told while the node starts, nothing else", "[node]") {
+  Bench bench;
+  bench.starting.emplace(ErrorKind::unavailable, "the node is starting");
+  CHECK(bench.ask(R"({"do":"status"})")["state"] == "running");
+  CHECK(bench.ask(R"({"do":"metrics"})")["text"] == "lamina_node_up 1\n");
+  for (const char* what : {"sync", "sync-protected", "revert", "cache-changed"}) {
+    const json answer = bench.ask(json{{"do", what}}.dump());
+    CHECK(answer["ok"] == false);
+    CHECK(answer["kind"] == "unavailable");
+    CHECK(answer["text"] == "the node is starting");
+  }
+  CHECK(bench.done.empty());
+}
+
+TEST_CASE("control: a snapshot's figures, and whether the origin has it", "[node]") {
+  Bench bench;
+  bench.figures->files_read = 7;
+  json answer = bench.ask(R"({"do":"sync"})");
+  CHECK(answer["ok"] == true);
+  CHECK(answer["state"] == "protected");
+  CHECK(answer["files_read"] == 7);
+  CHECK_FALSE(answer.contains("relay"));
+  std::array<std::byte, 16> relay{};
+  relay[0] = std::byte{1};
+  bench.figures->relay = DeviceId(relay);
+  answer = bench.ask(R"({"do":"sync-protected"})");
+  CHECK(answer["state"] == "at the site");
+  CHECK(answer["relay"] == DeviceId(relay).hex());
+  CHECK(bench.done == std::vector<std::string>{"sync", "sync-protected"});
+}
+
+TEST_CASE("control: what fails is answered with its kind and text", "[node]") {
+  Bench bench;
+  bench.applied = fail(ErrorKind::refused, "nothing to go back to\xff");
+  const json answer = bench.ask(R"({"do":"revert"})");
+  CHECK(answer["ok"] == false);
+  CHECK(answer["kind"] == "refused");
+  CHECK(answer["text"].get<std::string>().starts_with("nothing to go back to"));
+  bench.applied = std::vector<LayerId>{LayerId()};
+  CHECK(bench.ask(R"({"do":"revert"})")["applied"] == json::array({LayerId().hex()}));
+}
+
+TEST_CASE("control: what it does not know is refused, whatever it looks like", "[node]") {
+  Bench bench;
+  for (const char* request : {"", "sync", "{}", "[]", R"({"do":7})", R"({"do":"fly"})"}) {
+    const json answer = bench.ask(request);
+    CHECK(answer["ok"] == false);
+    CHECK(answer["kind"] == "invalid");
+  }
+  CHECK(bench.ask(R"({"do":"cache-changed"})")["ok"] == true);
+  CHECK(bench.done == std::vector<std::string>{"cache-changed"});
+}
