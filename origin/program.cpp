@@ -18,7 +18,7 @@
 namespace lamina::origin {
 namespace {
 
-// Each takes about 80 KiB. What is left of the process's files is for packs, spools and databases.
+// Each takes about 30 KiB. What is left of the process's files is for packs, spools and databases.
 constexpr std::uint64_t kConnectionsMax = 25'000;
 constexpr std::uint64_t kFilesBeside = 50;
 

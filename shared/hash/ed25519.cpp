@@ -23,30 +23,26 @@ const unsigned char* raw(const std::byte* bytes) {
 }
 unsigned char* raw(std::byte* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
 
-Key private_key(const std::array<std::byte, 32>& seed) {
-  Key key(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, raw(seed.data()), seed.size()));
-  LAMINA_ASSERT(key != nullptr);
-  return key;
-}
-
 }  // namespace
+
+PrivateKey::PrivateKey(const std::array<std::byte, 32>& seed, const PublicKey& public_key)
+    : seed_(seed),
+      public_key_(public_key),
+      key_(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, raw(seed.data()), seed.size()),
+           EVP_PKEY_free) {
+  LAMINA_ASSERT(key_ != nullptr);
+}
 
 Result<PrivateKey> PrivateKey::generate() {
   auto made = make_raw_key(RawKeyKind::ed25519);
   if (!made) return fail(std::move(made.error()));
-  PrivateKey key;
-  key.seed_ = made->secret;
-  key.public_key_ = PublicKey(made->open);
-  return key;
+  return PrivateKey(made->secret, PublicKey(made->open));
 }
 
 Result<PrivateKey> PrivateKey::from_pem(std::string_view pem) {
   auto read = raw_key_from_pem(RawKeyKind::ed25519, pem);
   if (!read) return fail(std::move(read.error()));
-  PrivateKey key;
-  key.seed_ = read->secret;
-  key.public_key_ = PublicKey(read->open);
-  return key;
+  return PrivateKey(read->secret, PublicKey(read->open));
 }
 
 PrivateKey::~PrivateKey() { OPENSSL_cleanse(seed_.data(), seed_.size()); }
@@ -54,12 +50,11 @@ PrivateKey::~PrivateKey() { OPENSSL_cleanse(seed_.data(), seed_.size()); }
 std::string PrivateKey::to_pem() const { return raw_key_to_pem(RawKeyKind::ed25519, seed_); }
 
 Signature PrivateKey::sign(ByteView message) const {
-  const Key key = private_key(seed_);
   const Context context(EVP_MD_CTX_new());
   Signature signature;
   std::size_t size = signature.size();
   LAMINA_ASSERT(context != nullptr);
-  LAMINA_ASSERT(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
+  LAMINA_ASSERT(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key_.get()) == 1);
   LAMINA_ASSERT(EVP_DigestSign(context.get(), raw(signature.data()), &size, raw(message.data()),
                                message.size()) == 1);
   return signature;

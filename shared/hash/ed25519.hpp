@@ -1,13 +1,16 @@
 // Ed25519 (RFC 8032) keys and signatures: who made a record.
 //
-// A private key's bytes are cleansed when the object dies. Values; any thread.
+// A private key's bytes are cleansed when it and its copies die. Values; any thread.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "shared/base/ids.hpp"
+
+struct evp_pkey_st;
 
 namespace lamina {
 
@@ -32,10 +35,12 @@ class PrivateKey {
   Signature sign(ByteView message) const;
 
  private:
-  PrivateKey() = default;
+  PrivateKey(const std::array<std::byte, 32>& seed, const PublicKey& public_key);
 
   std::array<std::byte, 32> seed_{};
   PublicKey public_key_;
+  std::shared_ptr<evp_pkey_st>
+      key_;  // The same for OpenSSL: made once, as making it costs a sign().
 };
 
 // True only if `signature` was made over exactly `message` by the holder of `key`.

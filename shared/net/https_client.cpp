@@ -236,17 +236,17 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
   void read() {
     if (reading_ || closed_) return;
     reading_ = true;
-    stream_->read_some(chunk_, [self = shared_from_this()](Result<std::size_t> count) {
+    stream_->read_some([self = shared_from_this()](Result<std::string_view> bytes) {
       self->reading_ = false;
       if (self->closed_) return;
       if (!self->job_) return self->leave();  // An idle connection ended, or the server babbles.
-      if (!count) return self->lost(std::move(count.error()));
-      self->received(*count);
+      if (!bytes) return self->lost(std::move(bytes.error()));
+      self->received(*bytes);
     });
   }
 
-  void received(std::size_t count) {
-    if (count == 0) {
+  void received(std::string_view bytes) {
+    if (bytes.empty()) {
       auto ended = parser_->feed_end();
       if (!ended)
         return lost(Error(ErrorKind::unavailable, "the server closed the connection; try again"));
@@ -255,7 +255,7 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
     }
     moved();
     fresh_bytes_ = true;
-    in_.append(chunk_.data(), count);
+    in_.append(bytes);
     while (!in_.empty() && !parser_->done()) {
       auto used = parser_->feed(in_);
       if (sink_error_) return local_failure(std::move(*sink_error_));
@@ -380,7 +380,6 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
   bool fresh_bytes_ = false;  // Something of the answer came.
   bool sent_all_ = false;
 
-  std::array<char, kStep> chunk_;
   std::string in_;
   std::string out_;
   std::unique_ptr<HttpParser> parser_;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -23,7 +22,6 @@ namespace {
 
 class Connection;
 
-constexpr std::size_t kReadSize = 64 * 1024;
 constexpr std::size_t kFileStep = 256 * 1024;
 // A peer that pipelines more than this while its request is being answered is not read further.
 constexpr std::size_t kPipelinedMax = 64 * 1024;
@@ -200,6 +198,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     phase_ = Phase::head;
     request_ = Request{};
     body_bytes_ = 0;
+    in_.shrink_to_fit();
     parser_ =
         std::make_unique<HttpParser>(HttpParser::Kind::request, server_->options.header_bytes_max,
                                      [this](std::string_view bytes) { return keep(bytes); });
@@ -212,14 +211,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (phase_ >= Phase::answering && phase_ != Phase::draining && in_.size() > kPipelinedMax)
       return;
     reading_ = true;
-    stream_->read_some(chunk_, [self = shared_from_this()](Result<std::size_t> count) {
+    stream_->read_some([self = shared_from_this()](Result<std::string_view> bytes) {
       self->reading_ = false;
       if (self->closed_) return;
-      if (!count || *count == 0) return self->close();
+      if (!bytes || bytes->empty()) return self->close();
       if (self->phase_ == Phase::draining) return self->read();
       if (self->phase_ == Phase::head && self->in_.empty() && !self->parser_->started())
         self->deadline(self->server_->options.header_timeout);
-      self->in_.append(self->chunk_.data(), *count);
+      self->in_.append(*bytes);
       self->process();
       self->read();
     });
@@ -393,6 +392,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       self->out_at_ += count;
       if (self->out_at_ < self->out_.size()) return self->write_out();
       self->out_.clear();
+      self->out_.shrink_to_fit();  // A connection that waits for hours keeps no memory of it.
       self->out_at_ = 0;
       if (self->file_fd_ >= 0 && self->file_at_ < self->file_end_) return self->write_file();
       self->sent();
@@ -480,7 +480,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool reading_ = false;
   bool closed_ = false;
 
-  std::array<char, kReadSize> chunk_;
   std::string in_;
   std::unique_ptr<HttpParser> parser_;
   Request request_;

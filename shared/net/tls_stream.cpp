@@ -4,12 +4,15 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <array>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
+#include <memory>
 
 #include "shared/base/log.hpp"
 #include "shared/net/asio.hpp"
@@ -46,7 +49,9 @@ struct Context final : TlsContext {
     SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(raw, 0);
-    SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS);  // Idle long polls cost little memory.
+    // Idle long polls cost little memory.
+    SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   }
 
   Status use(const std::string& certificate_pem, const std::string& key_pem) {
@@ -105,23 +110,71 @@ int verify_by_fingerprint(X509_STORE_CTX* store, void* argument) {
   return 0;
 }
 
-Error io_error(const error_code& ec) {
-  if (ec.category() == asio::error::get_ssl_category())
-    return Error(ErrorKind::refused, "TLS: " + ec.message());
-  return Error(ErrorKind::unavailable, ec.message());
+constexpr std::size_t kReadSize = 64 * 1024;
+
+// What reads of this thread lay their bytes into until they were handed on.
+std::span<char> scratch() {
+  static thread_local const std::unique_ptr<char[]> bytes(new char[kReadSize]);
+  return {bytes.get(), kReadSize};
 }
 
-bool is_end(const error_code& ec) {
-  return ec == asio::error::eof || ec == ssl::error::stream_truncated;
+struct FreeSsl {
+  void operator()(SSL* tls) const { SSL_free(tls); }
+};
+
+// OpenSSL's own socket BIO would raise SIGPIPE when the peer has left.
+int send_some(BIO* bio, const char* bytes, int size) {
+  const int socket = static_cast<tcp::socket*>(BIO_get_data(bio))->native_handle();
+  BIO_clear_retry_flags(bio);
+  const auto count =
+      ::send(socket, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
+  return static_cast<int>(count);
+}
+
+int receive_some(BIO* bio, char* into, int size) {
+  const int socket = static_cast<tcp::socket*>(BIO_get_data(bio))->native_handle();
+  BIO_clear_retry_flags(bio);
+  const auto count = ::recv(socket, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
+  if (count == 0) errno = 0;  // The end is told from a failure.
+  return static_cast<int>(count);
+}
+
+long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+const BIO_METHOD* socket_method() {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket");
+    BIO_meth_set_write(made, send_some);
+    BIO_meth_set_read(made, receive_some);
+    BIO_meth_set_ctrl(made, control);
+    return made;
+  }();
+  return method;
 }
 
 class Stream final : public TlsStream, public std::enable_shared_from_this<Stream> {
  public:
-  Stream(asio::io_context& io, std::shared_ptr<Context> context,
-         ssl::stream_base::handshake_type role)
-      : context_(std::move(context)), stream_(io, context_->context), role_(role), resolver_(io) {}
+  enum class Role { client, server };
 
-  tcp::socket& socket() { return stream_.next_layer(); }
+  Stream(asio::io_context& io, std::shared_ptr<Context> context, Role role)
+      : context_(std::move(context)),
+        socket_(io),
+        tls_(SSL_new(context_->context.native_handle())),
+        role_(role),
+        resolver_(io) {
+    BIO* bio = BIO_new(socket_method());
+    BIO_set_data(bio, &socket_);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(tls_.get(), bio, bio);
+    if (role_ == Role::client)
+      SSL_set_connect_state(tls_.get());
+    else
+      SSL_set_accept_state(tls_.get());
+  }
+
+  tcp::socket& socket() { return socket_; }
 
   void connect(const std::string& host, std::uint16_t port, const std::string& name,
                std::function<void(Status)> then) {
@@ -140,39 +193,44 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
   }
 
   void handshake(std::function<void(Status)> then) override {
-    stream_.async_handshake(
-        role_, [self = shared_from_this(), then = std::move(then)](const error_code& ec) {
-          if (!ec) return then(Done{});
-          auto error = io_error(ec);
-          if (self->role_ == ssl::stream_base::client) {
-            const long verdict = SSL_get_verify_result(self->stream_.native_handle());
-            if (verdict != X509_V_OK)
-              error = Error(ErrorKind::refused,
-                            std::string("the server's certificate is not acceptable: ") +
-                                X509_verify_cert_error_string(verdict) +
-                                "; check address and CA (fingerprint), do not go on otherwise");
-          }
-          then(fail(std::move(error)));
-        });
+    asio::post(socket_.get_executor(),
+               [self = shared_from_this(), then = std::move(then)] { self->shake_hands(then); });
   }
 
-  void read_some(std::span<char> into, std::function<void(Result<std::size_t>)> then) override {
-    stream_.async_read_some(asio::buffer(into.data(), into.size()),
-                            [self = shared_from_this(), then = std::move(then)](
-                                const error_code& ec, std::size_t count) {
-                              if (!ec) return then(count);
-                              if (is_end(ec)) return then(std::size_t{0});
-                              then(fail(io_error(ec)));
-                            });
+  void read_some(std::function<void(Result<std::string_view>)> then) override {
+    // What was received with an earlier record makes no socket readable.
+    if (SSL_has_pending(tls_.get()) == 1)
+      return asio::post(socket_.get_executor(),
+                        [self = shared_from_this(), then = std::move(then)] { self->read(then); });
+    when(tcp::socket::wait_read, [self = shared_from_this(), then = std::move(then)](Status ready) {
+      if (!ready) return then(fail(std::move(ready.error())));
+      self->read(then);
+    });
   }
 
   void write(std::string_view bytes, std::function<void(Status)> then) override {
-    asio::async_write(
-        stream_, asio::buffer(bytes.data(), bytes.size()),
-        [self = shared_from_this(), then = std::move(then)](const error_code& ec, std::size_t) {
-          if (ec) return then(fail(io_error(ec)));
-          then(Done{});
-        });
+    ERR_clear_error();
+    while (!bytes.empty() && !closed_) {
+      const int size = static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20));
+      errno = 0;
+      const int count = SSL_write(tls_.get(), bytes.data(), size);
+      if (count > 0) {
+        bytes.remove_prefix(static_cast<std::size_t>(count));
+        continue;
+      }
+      if (const auto needed = wait_for(count))
+        return when(*needed,
+                    [self = shared_from_this(), bytes, then = std::move(then)](Status ready) {
+                      if (!ready) return then(std::move(ready));
+                      self->write(bytes, then);
+                    });
+      return asio::post(socket_.get_executor(),
+                        [then = std::move(then), error = last_failure()] { then(fail(error)); });
+    }
+    asio::post(socket_.get_executor(), [self = shared_from_this(), then = std::move(then)] {
+      if (self->closed_) return then(fail(ErrorKind::unavailable, "closed"));
+      then(Done{});
+    });
   }
 
   void end_writing() override {
@@ -193,15 +251,14 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
   // Once: an endpoint can no longer be asked for when the peer is gone.
   void note_addresses() {
     error_code ignored;
-    remote_ = plain(stream_.next_layer().remote_endpoint(ignored).address());
-    local_ = plain(stream_.next_layer().local_endpoint(ignored).address());
+    remote_ = plain(socket_.remote_endpoint(ignored).address());
+    local_ = plain(socket_.local_endpoint(ignored).address());
     socket().set_option(tcp::no_delay(true), ignored);
     socket().set_option(asio::socket_base::keep_alive(true), ignored);
   }
 
   std::optional<PeerCertificate> peer_certificate() const override {
-    SSL* raw = const_cast<Stream*>(this)->stream_.native_handle();
-    std::unique_ptr<X509, FreeX509> cert(SSL_get1_peer_certificate(raw));
+    std::unique_ptr<X509, FreeX509> cert(SSL_get1_peer_certificate(tls_.get()));
     if (!cert) return std::nullopt;
     PeerCertificate facts;
     char name[256] = {};
@@ -217,6 +274,87 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
   }
 
  private:
+  // Calls when the socket is ready for that, or has failed.
+  void when(tcp::socket::wait_type what, std::function<void(Status)> then) {
+    socket_.async_wait(what,
+                       [self = shared_from_this(), then = std::move(then)](const error_code& ec) {
+                         if (ec) return then(fail(ErrorKind::unavailable, ec.message()));
+                         if (self->closed_) return then(fail(ErrorKind::unavailable, "closed"));
+                         then(Done{});
+                       });
+  }
+
+  // What an operation that returned `code` waits for; nothing when it failed.
+  std::optional<tcp::socket::wait_type> wait_for(int code) {
+    failed_errno_ = errno;
+    failed_ = SSL_get_error(tls_.get(), code);
+    if (failed_ == SSL_ERROR_WANT_READ) return tcp::socket::wait_read;
+    if (failed_ == SSL_ERROR_WANT_WRITE) return tcp::socket::wait_write;
+    return std::nullopt;
+  }
+
+  // The peer closed, with or without saying so in TLS.
+  bool has_ended() const {
+    if (failed_ == SSL_ERROR_ZERO_RETURN) return true;
+    if (failed_ == SSL_ERROR_SSL)
+      return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    return failed_ == SSL_ERROR_SYSCALL && failed_errno_ == 0;
+  }
+
+  // Of the operation that wait_for() looked at.
+  Error last_failure() const {
+    if (has_ended()) {
+      ERR_clear_error();
+      return Error(ErrorKind::unavailable, "the peer closed the connection");
+    }
+    if (failed_ != SSL_ERROR_SSL)
+      return Error(ErrorKind::unavailable, std::strerror(failed_errno_));
+    const char* reason = ERR_reason_error_string(ERR_get_error());
+    ERR_clear_error();
+    return Error(ErrorKind::refused, std::string("TLS: ") + (reason ? reason : "failed"));
+  }
+
+  void shake_hands(const std::function<void(Status)>& then) {
+    if (closed_) return then(fail(ErrorKind::unavailable, "closed"));
+    ERR_clear_error();
+    errno = 0;
+    const int code = SSL_do_handshake(tls_.get());
+    if (code == 1) return then(Done{});
+    if (const auto needed = wait_for(code))
+      return when(*needed, [self = shared_from_this(), then](Status ready) {
+        if (!ready) return then(std::move(ready));
+        self->shake_hands(then);
+      });
+    auto error = last_failure();
+    if (role_ == Role::client) {
+      const long verdict = SSL_get_verify_result(tls_.get());
+      if (verdict != X509_V_OK)
+        error = Error(ErrorKind::refused,
+                      std::string("the server's certificate is not acceptable: ") +
+                          X509_verify_cert_error_string(verdict) +
+                          "; check address and CA (fingerprint), do not go on otherwise");
+    }
+    then(fail(std::move(error)));
+  }
+
+  void read(const std::function<void(Result<std::string_view>)>& then) {
+    if (closed_) return then(fail(ErrorKind::unavailable, "closed"));
+    const std::span<char> into = scratch();
+    ERR_clear_error();
+    errno = 0;
+    const int count = SSL_read(tls_.get(), into.data(), static_cast<int>(into.size()));
+    if (count > 0) return then(std::string_view(into.data(), static_cast<std::size_t>(count)));
+    if (const auto needed = wait_for(count))
+      return when(*needed, [self = shared_from_this(), then](Status ready) {
+        if (!ready) return then(fail(std::move(ready.error())));
+        self->read(then);
+      });
+    const bool ended = has_ended();
+    auto error = last_failure();
+    if (ended) return then(std::string_view());
+    then(fail(std::move(error)));
+  }
+
   static std::string plain(asio::ip::address address) {
     if (address.is_v6() && address.to_v6().is_v4_mapped())
       address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
@@ -244,7 +382,7 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
 
   void secure(const std::string& name, const std::function<void(Status)>& then) {
     note_addresses();
-    SSL* raw = stream_.native_handle();
+    SSL* raw = tls_.get();
     SSL_set_verify(raw, SSL_VERIFY_PEER, nullptr);
     error_code not_an_address;
     asio::ip::make_address(name, not_an_address);
@@ -258,8 +396,11 @@ class Stream final : public TlsStream, public std::enable_shared_from_this<Strea
   }
 
   std::shared_ptr<Context> context_;
-  ssl::stream<tcp::socket> stream_;
-  ssl::stream_base::handshake_type role_;
+  tcp::socket socket_;
+  std::unique_ptr<SSL, FreeSsl> tls_;  // Reads and writes socket_.
+  Role role_;
+  int failed_ = SSL_ERROR_NONE;  // Of the last operation that did not succeed.
+  int failed_errno_ = 0;
   tcp::resolver resolver_;
   std::string remote_;
   std::string local_;
@@ -312,21 +453,30 @@ class Listener final : public TlsListener {
         : loop(l), context(std::move(c)), acceptor(l.impl().io), on_accept(std::move(call)) {}
 
     void accept() {
-      auto stream = std::make_shared<Stream>(loop.impl().io, context, ssl::stream_base::server);
-      acceptor.async_accept(
-          stream->socket(), [self = shared_from_this(), stream](const error_code& ec) {
-            if (!self->on_accept) return;
-            if (ec) {
-              // Out of descriptors, usually: give connections a moment to end instead of spinning.
-              log::warning("accept_failed", {{"error", ec.message()}});
-              self->pause =
-                  self->loop.after(std::chrono::milliseconds{100}, [self] { self->accept(); });
-              return;
-            }
-            stream->note_addresses();
-            self->on_accept(stream);
-            self->accept();
-          });
+      auto stream = std::make_shared<Stream>(loop.impl().io, context, Stream::Role::server);
+      acceptor.async_accept(stream->socket(),
+                            [self = shared_from_this(), stream](const error_code& ec) {
+                              if (!self->on_accept) return;
+                              if (ec) return self->failed(ec);
+                              if (std::exchange(self->failing, false)) log::info("accept_goes_on");
+                              stream->note_addresses();
+                              self->on_accept(stream);
+                              self->accept();
+                            });
+    }
+
+    // Gives connections a moment to end instead of spinning; said once, not ten times a second.
+    void failed(const error_code& ec) {
+      const bool no_files = ec == asio::error::no_descriptors || ec.value() == ENFILE;
+      if (!std::exchange(failing, true))
+        log::error(
+            "accept_failed",
+            {{"error", ec.message()},
+             {"next", no_files ? "no file is left for another connection: raise LimitNOFILE= "
+                                 "of the service (ulimit -n), or fs.file-max for ENFILE"
+                               : "connections that wait are tried again"}});
+      pause = loop.after(std::chrono::milliseconds{100},
+                         [self = shared_from_this()] { self->accept(); });
     }
 
     Loop& loop;
@@ -334,6 +484,7 @@ class Listener final : public TlsListener {
     tcp::acceptor acceptor;
     OnAccept on_accept;
     Timer pause;
+    bool failing = false;  // Since the last connection that was accepted.
   };
   std::shared_ptr<State> state_;
 };
@@ -391,7 +542,7 @@ std::shared_ptr<TlsStream> tls_connect(Loop& loop, std::shared_ptr<TlsContext> c
                                        const std::string& host, std::uint16_t port,
                                        const std::string& name, std::function<void(Status)> then) {
   auto stream = std::make_shared<Stream>(loop.impl().io, std::static_pointer_cast<Context>(context),
-                                         ssl::stream_base::client);
+                                         Stream::Role::client);
   stream->connect(host, port, name, std::move(then));
   return stream;
 }

@@ -7,8 +7,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
+#include <string_view>
 
 #include "shared/base/units.hpp"
 #include "shared/net/loop.hpp"
@@ -44,8 +44,11 @@ class TlsStream {
 
   // `unavailable`: connection lost. `refused`: TLS said no (alert, wrong certificate).
   virtual void handshake(std::function<void(Status)> then) = 0;
-  // 0 bytes: the peer closed. The bytes of `into` / `bytes` stay valid until `then`.
-  virtual void read_some(std::span<char> into, std::function<void(Result<std::size_t>)> then) = 0;
+  // No bytes: the peer closed. Those that came are to be copied before anything else is done: the
+  // next read of this thread, of any stream, lays its own over them. A stream that waits holds
+  // none.
+  virtual void read_some(std::function<void(Result<std::string_view>)> then) = 0;
+  // The bytes of `bytes` stay valid until `then`.
   virtual void write(std::string_view bytes, std::function<void(Status)> then) = 0;
   virtual void end_writing() = 0;  // Half-closes, so that the last answer survives unread input.
   virtual void close() = 0;

@@ -1,10 +1,12 @@
 // Real TLS over loopback, client and server on one loop.
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 
@@ -431,6 +433,44 @@ TEST_CASE("https: a connection the server closed meanwhile is dialled again", "[
   CHECK(bench.ask({.target = "/"})->status == 200);
   REQUIRE(bench.wait_for([&] { return bench.server->connections() == 0; }));
   CHECK(bench.ask({.target = "/"})->status == 200);
+}
+
+TEST_CASE("https: without files for more connections the server waits, and goes on", "[net]") {
+  Bench bench;
+  bench.serve(who);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int waiting = silent_connection(bench.server->port());
+  const int next = ::dup(waiting);  // The number that the accepted connection would get.
+  ::close(next);
+  const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const std::clock_t begun = std::clock();
+  bool over = false;
+  const auto tries = bench.loop.after(350ms, [&] { over = true; });  // Several.
+  bench.loop.run_until([&] { return over; });
+  const auto cpu = std::clock() - begun;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(bench.server->connections() == 0);
+  CHECK(cpu < CLOCKS_PER_SEC / 10);
+  CHECK(bench.wait_for([&] { return bench.server->connections() == 1; }));
+  ::close(waiting);
+}
+
+TEST_CASE("https: bodies around the size of a TLS record arrive whole", "[net]") {
+  // What OpenSSL holds of a record that was read in part makes no socket readable.
+  Bench bench;
+  std::vector<std::string> asked;
+  bench.serve([&](Request request, Responder responder) {
+    asked.push_back(request.path + ' ' + std::to_string(request.body_size.count));
+    who(std::move(request), responder);
+  });
+  bench.connect(bench.as_device());
+  for (const std::size_t size : {1U, 16'383U, 16'384U, 16'385U, 65'537U, 300'000U})
+    CHECK(bench.ask({.method = "POST", .target = "/b", .body = pattern(size)})->status == 200);
+  const std::vector<std::string> wanted{"/b 1",     "/b 16383", "/b 16384",
+                                        "/b 16385", "/b 65537", "/b 300000"};
+  CHECK(asked == wanted);
 }
 
 TEST_CASE("https: a port in use is said so", "[net]") {
