@@ -21,8 +21,8 @@ using namespace std::chrono_literals;
 constexpr Duration kTick = 1s;
 constexpr Duration kMeetingTick = 100ms;  // Until it may fetch over the WAN.
 constexpr Duration kRedial = 3s;          // libtorrent gives a peer up after three failures.
-constexpr int kHandOverTries = 3;         // Then the piece is fetched again.
 constexpr Duration kHandOverMax = 2s;     // m: 10 ms. Then a peer's bad block spoilt it: again.
+constexpr std::size_t kHandedOverMax = 64;  // Pieces in memory, 16 MiB; of a slow or full disk.
 // In the record of decisions.
 constexpr const char *kLeaseName = "wan", *kPiecesName = "wan", *kTransportName = "wan",
                      *kShutOutName = "lan";
@@ -118,14 +118,10 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   bool by_budget = false;
   ShareSet shares = ShareSet::all();  // Of the lease.
   std::optional<Bytes> wan_left;
-  BitRate wan_limit;              // Beside the configured one; 0: none.
-  std::optional<Bytes> wan_most;  // What may still be asked for.
-  struct HandedOver {
-    Instant since;
-    int tries = 1;
-  };
-  std::map<Piece, HandedOver> handed_over;  // Verified over the WAN, not yet by the LAN session.
-  bool wan_stale = false;                   // What is missing changed: choose anew.
+  BitRate wan_limit;                     // Beside the configured one; 0: none.
+  std::optional<Bytes> wan_most;         // What may still be asked for.
+  std::map<Piece, Instant> handed_over;  // Since when: verified over the WAN, not yet by `lan`.
+  bool wan_stale = false;                // What is missing changed: choose anew.
   Instant wan_opened{};
   bool may_fetch = false;     // Over the WAN, since it was opened.
   bool is_connected = false;  // With a peer of the site, as of the last look before that.
@@ -212,11 +208,9 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     }
     if (wan) {
       choose();
-      for (auto& [piece, handed] : handed_over) {
-        if (now - handed.since < kHandOverMax) continue;
-        handed.since = now;
-        // What the WAN session verified was written over in the file that both use.
-        if (++handed.tries > kHandOverTries) wan_again = now;
+      for (auto& [piece, since] : handed_over) {
+        if (now - since < kHandOverMax || !takes(piece.torrent)) continue;
+        since = now;
         wan->read_piece(piece.torrent, piece.pack, piece.number);
       }
       if (ranges) ranges->tick(now);
@@ -347,6 +341,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       pay_for_ranges();
       keep_within(*wan_most, chosen);
     }
+    keep_to_what_is_taken(chosen);
     choose_transport(!chosen.empty());
     for (const auto& [torrent, bytes] : torrents) {
       if (!wan->has(torrent)) continue;
@@ -362,6 +357,13 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       wan_wants[torrent] = std::move(wants);
     }
     if (ranges) fetch_ranges(std::move(chosen));
+  }
+
+  // Nothing is fetched for a disk that does not take it, and little ahead of a slow one.
+  void keep_to_what_is_taken(swarm::PieceMap& chosen) const {
+    if (handed_over.size() > kHandedOverMax) chosen.clear();
+    for (const auto& [torrent, again] : lan_again)
+      for (const PackId& pack : holdings.owned(torrent)) chosen.erase(pack);
   }
 
   Bytes size_of(const swarm::PieceMap& map) const {
@@ -417,7 +419,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   void fetch_ranges(swarm::PieceMap chosen) {
     if (transport.kind() != policy::WanTransport::Kind::https) return ranges->pause();
-    for (const auto& [piece, handed] : handed_over)
+    for (const auto& [piece, since] : handed_over)
       if (const auto pieces = chosen.find(piece.pack); pieces != chosen.end())
         pieces->second[piece.number] = false;
     ranges->fetch(std::move(chosen));
@@ -511,17 +513,23 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   void on_wan(swarm::Event& event) {
     if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
       if (wan_most) *wan_most = *wan_most - size_of_piece(verified->pack, verified->piece);
-      if (holdings.holds(verified->pack, verified->piece)) return;
-      handed_over[{verified->torrent, verified->pack, verified->piece}] = {loop.now()};
+      if (holdings.holds(verified->pack, verified->piece))
+        return wan->forget_piece(verified->torrent, verified->pack, verified->piece);
+      handed_over[{verified->torrent, verified->pack, verified->piece}] = loop.now();
       wan->read_piece(verified->torrent, verified->pack, verified->piece);
     } else if (auto* read = std::get_if<swarm::PieceRead>(&event)) {
       if (!holdings.holds(read->pack, read->piece))
         lan->add_piece(read->torrent, read->pack, read->piece, std::move(read->bytes));
     } else if (const auto* left = std::get_if<swarm::PeerLeft>(&event)) {
       log::debug("seeder_left", {{"seeder", left->peer}, {"reason", left->reason}});
-      // Seeders give what the torrent says: a peer of the site wrote into the same piece meanwhile.
-      // A new session takes from the seeder again.
-      if (left->is_liar && !wan_again) wan_again = loop.now();
+      if (left->is_liar) {
+        emit(Trouble{ErrorKind::corrupt,
+                     "the seeder at " + left->peer +
+                         " sent other bytes than the layer has; check that computer's "
+                         "disk, and the layer with `lamina layer verify`"});
+        // A new session takes from it again.
+        if (!wan_again) wan_again = loop.now() + config.retry_after;
+      }
     } else if (const auto* bad = std::get_if<swarm::Trouble>(&event)) {
       emit(Trouble{bad->kind, bad->text});
       if (!wan_again) wan_again = loop.now() + config.retry_after;
@@ -534,7 +542,10 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     if (const auto* verified = std::get_if<swarm::PieceVerified>(&event)) {
       const bool over_wan =
           handed_over.erase({verified->torrent, verified->pack, verified->piece}) > 0;
-      if (wan && !over_wan) drop_from_wan(verified->torrent, verified->pack, verified->piece);
+      if (wan && over_wan)
+        wan->forget_piece(verified->torrent, verified->pack, verified->piece);
+      else if (wan)
+        drop_from_wan(verified->torrent, verified->pack, verified->piece);
       if (ranges) ranges->settle(verified->pack, verified->piece);
       if (holdings.holds(verified->pack, verified->piece)) return;
       changed.insert(verified->pack);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 namespace lamina::policy {
@@ -87,7 +88,11 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
 }
 
 void WanPacing::note_squeeze(double lately, Instant now) {
-  best_ = std::max(lately, best_ * std::exp2(-seconds(now - best_at_) / kForgetBest));
+  // What came over several decisions: acknowledgements that were held up for a moment and come
+  // together are no faster line.
+  const double sustained = std::accumulate(deliveries_.begin(), deliveries_.end(), 0.0) /
+                           static_cast<double>(deliveries_.size());
+  best_ = std::max(sustained, best_ * std::exp2(-seconds(now - best_at_) / kForgetBest));
   best_at_ = now;
   const bool has_queue = static_cast<double>(standing_queue_.count()) >
                          kSqueezeQueue * static_cast<double>(limits_.target.count());

@@ -13,7 +13,6 @@
 #include <libtorrent/peer_class.hpp>
 #include <libtorrent/peer_class_type_filter.hpp>
 #include <libtorrent/peer_info.hpp>
-#include <libtorrent/posix_disk_io.hpp>
 #include <libtorrent/session.hpp>
 #include <libtorrent/session_params.hpp>
 #include <libtorrent/settings_pack.hpp>
@@ -23,6 +22,7 @@
 
 #include "shared/base/assert.hpp"
 #include "shared/swarm/libtorrent.hpp"
+#include "shared/swarm/pack_disk.hpp"
 #include "shared/swarm/plugins.hpp"
 
 namespace lamina::swarm {
@@ -150,6 +150,8 @@ lt::settings_pack settings_of(const Session::Config& config) {
   // A device that is not interested for a moment must not be dropped when its peer finishes: the
   // default costs the last device a second.
   settings.set_bool(S::close_redundant_connections, false);
+  // Who has a piece need not hear that others have it: with thirty devices half of all messages.
+  settings.set_bool(S::send_redundant_have, false);
   settings.set_int(S::peer_timeout, 10);
   settings.set_int(S::inactivity_timeout, 20);
   settings.set_int(S::handshake_timeout, 3);
@@ -238,6 +240,7 @@ struct Session::State {
   std::unique_ptr<lt::session> session;
   std::map<TorrentId, Torrent> torrents;
   std::shared_ptr<LeaseGuard> guard;
+  std::shared_ptr<PieceMemory> memory;  // wan
   std::string dh;
   lt::peer_class_t peers{};  // All of them.
 
@@ -283,7 +286,8 @@ Result<std::unique_ptr<Session>> Session::start(Config config, std::function<voi
     state->guard = make_lease_guard(config.check_lease, *config.clock);
   }
   lt::session_params params(settings_of(config));
-  params.disk_io_constructor = lt::posix_disk_io_constructor;
+  if (config.kind == Kind::wan) state->memory = std::make_shared<PieceMemory>();
+  params.disk_io_constructor = state->memory ? packs_in_memory(state->memory) : packs_in_files();
   state->session = std::make_unique<lt::session>(std::move(params));
   // All peers in one class: the default "local" class would escape the caps.
   state->peers = state->session->create_peer_class("peers");
@@ -464,6 +468,12 @@ void Session::read_piece(const TorrentId& id, const PackId& pack, std::uint32_t 
   torrent->handle.read_piece(torrent->index_of(pack, piece));
 }
 
+void Session::forget_piece(const TorrentId& id, const PackId& pack, std::uint32_t piece) {
+  const State::Torrent* torrent = state_->find(id);
+  if (torrent == nullptr || !state_->memory || !torrent->packs.contains(pack)) return;
+  state_->memory->forget(torrent->info->info_hashes().get_best(), torrent->index_of(pack, piece));
+}
+
 void Session::add_piece(const TorrentId& id, const PackId& pack, std::uint32_t piece,
                         Buffer bytes) {
   const auto found = state_->torrents.find(id);
@@ -550,10 +560,11 @@ std::vector<PeerTraffic> Session::peers(const TorrentId& id) const {
   std::vector<lt::peer_info> peers;
   torrent->handle.get_peer_info(peers);
   for (const lt::peer_info& peer : peers)
-    list.push_back({to_text(peer.ip),
-                    {peer.total_download},
-                    {peer.total_upload},
-                    static_cast<bool>(peer.flags & lt::peer_info::seed)});
+    list.push_back(
+        {to_text(peer.ip),
+         {peer.total_download},
+         {peer.total_upload},
+         static_cast<bool>(peer.flags & (lt::peer_info::seed | lt::peer_info::upload_only))});
   return list;
 }
 

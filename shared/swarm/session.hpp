@@ -4,8 +4,8 @@
 //   lan     every device's: serves and fetches among the peers that it is allowed to meet
 //   wan     the acting reflector's: dials seeders only, accepts nobody, shows its lease
 //
-// Packs lie in <directory>/packs. What is held is what add() says; libtorrent checks nothing by
-// itself, and writes pieces that it has verified. All calls from one thread; libtorrent's own
+// Packs lie in <directory>/packs; a wan session keeps its pieces in memory. What is held is what
+// add() says; libtorrent checks nothing by itself. All calls from one thread; libtorrent's own
 // threads are inside, and `notify` is called on one of them: it only posts.
 #pragma once
 
@@ -28,7 +28,7 @@ struct SwarmIdentity {
   std::string key_pem;
 };
 
-struct PieceVerified {  // On disk, its hash checked.
+struct PieceVerified {  // Written, its hash checked.
   TorrentId torrent;
   PackId pack;
   std::uint32_t piece = 0;  // Of the pack.
@@ -65,7 +65,7 @@ struct PeerTraffic {
   std::string peer;  // "address:port"
   Bytes received;    // Payload.
   Bytes sent;
-  bool is_whole = false;  // It has every piece.
+  bool is_whole = false;  // It has every piece, or all that it wants.
 };
 
 class Session {
@@ -115,6 +115,8 @@ class Session {
   void give(bool gives);
 
   void read_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece);
+  // wan: a verified piece that is not read any more gives its memory back.
+  void forget_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece);
   // Gives a piece that came another way; its hash is checked before it counts. The padding behind a
   // pack's end may be left out.
   void add_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece, Buffer bytes);

@@ -307,6 +307,9 @@ class Branch:
         self.devices = []
         for router in (self.near, self.far):
             lab.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], router)
+        # A switch has no packet filter, whatever this machine's bridges have.
+        subprocess.run(["ip", "netns", "exec", self.far, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0",
+                        "net.bridge.bridge-nf-call-arptables=0"], capture_output=True, timeout=20)
         self._cable(self.origin, "eth0", self.ORIGIN + "/24", self.near, "origin0", "10.80.0.1/24")
         self._default_route(self.origin, "10.80.0.1")
         self.seeders = {1: self.origin}  # By number; the first is the origin's own.
@@ -345,17 +348,19 @@ class Branch:
             self.add_device()
 
     def _no_offloads(self, name_space, device):
-        # Counters must see packets as a wire does. TAP devices refuse some of these: they have none.
+        # Where bytes and packets are counted, packets are as on a wire. TAP devices refuse some of these: they
+        # have none. A site's own cables keep them, as network cards do that work for the processor.
         subprocess.run(["ip", "netns", "exec", name_space, "ethtool", "-K", device, "tso", "off", "gso", "off",
                         "gro", "off", "tx", "off", "sg", "off"], capture_output=True, timeout=20)
 
-    def _cable(self, space_a, device_a, address_a, space_b, device_b, address_b):
+    def _cable(self, space_a, device_a, address_a, space_b, device_b, address_b, counted=True):
         ip("-n", space_a, "link", "add", device_a, "type", "veth", "peer", "name", device_b, "netns", space_b)
         for space, device, address in ((space_a, device_a, address_a), (space_b, device_b, address_b)):
             if address:
                 ip("-n", space, "addr", "add", address, "dev", device)
             ip("-n", space, "link", "set", device, "up")
-            self._no_offloads(space, device)
+            if counted:
+                self._no_offloads(space, device)
 
     def _default_route(self, name_space, gateway):
         # The machine's default may be bbr: a measurement names its congestion control.
@@ -383,7 +388,7 @@ class Branch:
 
     def _plug(self, name, address, site, port):
         space = self.lab.namespace(name)
-        self._cable(space, "eth0", address + "/24", self.far, port, None)
+        self._cable(space, "eth0", address + "/24", self.far, port, None, counted=False)
         ip("-n", self.far, "link", "set", port, "master", f"lan{site}")
         self.route_home(space, site)
         return space

@@ -45,7 +45,7 @@ DOORS = {
     "libtorrent/": ("shared/swarm",),
     "lmdb.h": ("shared/store",),
     "archive": ("shared/support",),
-    "boost/asio": ("shared/net",),
+    "boost/asio": ("shared/net", "shared/swarm"),
     "boost/beast": ("shared/net",),
     "boost/": ("shared/net", "shared/swarm"),
     "openssl/": ("shared/hash", "shared/net", "shared/format", "shared/os", "shared/swarm", "origin"),
@@ -59,7 +59,8 @@ DOORS = {
 DOOR_HEADERS = {"shared/wire/json_fields.hpp", "shared/wire/report_fields.hpp",
                 "shared/wire/reflector_fields.hpp", "shared/net/asio.hpp",
                 "shared/net/openssl.hpp", "node/net/site_status.hpp",
-                "shared/swarm/libtorrent.hpp", "shared/swarm/plugins.hpp", "origin/cli/session.hpp"}
+                "shared/swarm/libtorrent.hpp", "shared/swarm/pack_disk.hpp",
+                "shared/swarm/plugins.hpp", "origin/cli/session.hpp"}
 
 # Pure folders compile and test without these libraries at all.
 BANNED = [

@@ -1,5 +1,6 @@
 #include "shared/policy/wan_pacing.hpp"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <deque>
@@ -226,6 +227,12 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
   CHECK(usual == Approx(20e6).epsilon(0.05));
   SECTION("a queue of our own, or a moment's, is none") {
     for (int i = 0; i < 20; ++i) step(i % 4 == 3 ? 60ms : 90ms, 1);
+    CHECK_FALSE(pacing.stands_back());
+  }
+  SECTION("acknowledgements that were held up and come together are no faster line") {
+    const std::array share{0, 0, 2, 2};
+    for (const int part : share) step(60ms, part);
+    for (int i = 0; i < 40; ++i) step(60ms, 1);
     CHECK_FALSE(pacing.stands_back());
   }
   SECTION("others take their share") {
