@@ -13,10 +13,13 @@ import glob
 import json
 import os
 import random
+import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -454,9 +457,10 @@ class Run:
             record["error"] = error
         return record
 
-    def carry_out(self):
+    def carry_out(self, begin):
         try:
             self.prepare()
+            begin()
             self.roll_out()
             self.judge()
             print(f"   {size_text(self.payload)} of payload, {size_text(self.line.down_bytes)} on the line, "
@@ -473,19 +477,91 @@ class Run:
 
 def run(scenario, options, checks):
     """One run in a lab of its own. Returns its record."""
-    run_dir = run_directory(options.build, "lab-" + scenario["name"])
+    run_dir = run_directory(options.build, f"lab-{scenario['name']}{options.side}")
     print(f"\n== {scenario['name']}: {scenario['about']}\n   {scenario['devices']} devices, {scenario['rate']}, "
           f"{scenario['rtt']}, loss {scenario['loss']:.1%}", flush=True)
     failed_before = checks.failed
     with Lab(run_dir) as lab:
         net = Branch(lab, options.build, scenario["devices"], parse_rate(scenario["rate"]), parse_time_ms(scenario["rtt"]),
                      loss=scenario["loss"], sites=scenario["sites"], seeders=scenario["seeders"])
-        record = Run(scenario, Stage(lab, net, options.build, checks), checks).carry_out()
+        record = Run(scenario, Stage(lab, net, options.build, checks), checks).carry_out(
+            lambda: wait_for_others(options.gate))
     if checks.failed > failed_before or options.keep:
         print(f"   logs and data: {run_dir}")
     else:
         shutil.rmtree(run_dir, ignore_errors=True)
     return record
+
+
+BIG = 10  # Devices of a scenario that has the machine to itself.
+PREPARE_MAX, RUN_MAX = 600, 1800  # Seconds.
+
+
+def wait_for_others(gate):
+    """Of a run beside others: says that everything is prepared, and waits until it is for all."""
+    if gate:
+        ready, go = map(int, gate.split(","))
+        os.write(ready, b"r")
+        if not select.select([go], [], [], PREPARE_MAX)[0]:
+            raise LabError("the scenarios beside this one are not prepared")
+        os.read(go, 1)
+
+
+class Beside:
+    """One of several runs side by side, as a process with its own lab: preparing takes all of the processor, so that
+    none begins its rollout before all are prepared."""
+
+    def __init__(self, path, number, options):
+        self.output = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self.json = tempfile.NamedTemporaryFile("r", suffix=".json", encoding="utf-8")
+        self.ready, ready = os.pipe()
+        go, self.go = os.pipe()
+        words = [sys.executable, os.path.abspath(__file__), path, "--build", options.build, "--json", self.json.name,
+                 "--gate", f"{ready},{go}", "--side", f"-{number}"] + ["--keep"] * options.keep
+        self.process = subprocess.Popen(words, stdout=self.output, stderr=subprocess.STDOUT, pass_fds=(ready, go))
+        os.close(ready)
+        os.close(go)
+
+    def wait_ready(self):
+        if select.select([self.ready], [], [], PREPARE_MAX)[0]:
+            os.read(self.ready, 1)  # Or it has ended.
+
+    def begin(self):
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.go, b"g")
+
+    def finish(self, checks):
+        """Shows what it said. Returns its records."""
+        try:
+            self.process.wait(RUN_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            self.process.wait(60)
+        os.close(self.ready)
+        os.close(self.go)
+        self.output.seek(0)
+        for line in self.output.read().splitlines():
+            if not re.match(r"\d+ checks passed", line):
+                checks.repeat(line)
+        text = self.json.read()
+        if not text or self.process.returncode not in (0, 1):
+            checks.check("the scenario beside others ran", False, f"exit code {self.process.returncode}")
+        return json.loads(text)["scenarios"] if text else []
+
+
+def run_beside(scenarios, options, checks):
+    """Runs (path, scenario) side by side, as many as --jobs allows. Yields their records."""
+    small = [path for path, scenario in scenarios if scenario["devices"] <= BIG]
+    big = [path for path, scenario in scenarios if scenario["devices"] > BIG]
+    batches = [small[i:i + options.jobs] for i in range(0, len(small), options.jobs)] + [[path] for path in big]
+    for batch in batches:
+        runs = [Beside(path, number, options) for number, path in enumerate(batch)]
+        for one in runs:
+            one.wait_ready()
+        for one in runs:
+            one.begin()
+        for one in runs:
+            yield from one.finish(checks)
 
 
 def main():
@@ -496,6 +572,9 @@ def main():
     parser.add_argument("--all", action="store_true", help="run all of them: about an hour")
     parser.add_argument("--quick", action="store_true", help="run those that take seconds")
     parser.add_argument("--times", type=int, default=1, help="run each so many times")
+    parser.add_argument("--jobs", type=int, default=1, help=f"run so many side by side that have up to {BIG} devices")
+    parser.add_argument("--gate", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--side", default="", help=argparse.SUPPRESS)
     parser.add_argument("--json", help="write the records to this file")
     parser.add_argument("--keep", action="store_true", help="keep volumes, states and logs")
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
@@ -511,26 +590,28 @@ def main():
         paths = [known.get(name, name) for name in options.scenario]
         if options.all or options.quick:
             paths += [path for path in known.values() if options.all or load(path)["quick"]]
-        if not paths or options.times < 1:
-            parser.error("name a scenario, or --list, --quick or --all; --times is 1 or more")
-        scenarios = [load(path) for path in paths]
+        if not paths or options.times < 1 or options.jobs < 1:
+            parser.error("name a scenario, or --list, --quick or --all; --times and --jobs are 1 or more")
+        scenarios = [(path, load(path)) for path in paths for _ in range(options.times)]
     except ScenarioError as error:
         parser.error(str(error))
     reason = can_make_namespaces()
     if reason:
         print(f"SKIP lab: needs network namespaces: {reason}")
         return 77
-    with contextlib.suppress(OSError):  # Not every kernel lets root choose; the figures say how it went.
-        os.nice(-10)
+    if not options.gate:
+        with contextlib.suppress(OSError):  # Not every kernel lets root choose; the figures say how it went.
+            os.nice(-10)
     os.umask(0o022)
     checks, records = Checks(), []
-    for scenario in scenarios:
-        for _ in range(options.times):
-            records.append(run(scenario, options, checks))
-            if options.json:  # After each: a run that is broken off leaves what was measured.
-                with open(options.json, "w", encoding="utf-8") as file:
-                    json.dump({"scenarios": records}, file, indent=2)
-                    file.write("\n")
+    runs = run_beside(scenarios, options, checks) if options.jobs > 1 else (
+        run(scenario, options, checks) for _, scenario in scenarios)
+    for record in runs:
+        records.append(record)
+        if options.json:  # After each: a run that is broken off leaves what was measured.
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump({"scenarios": records}, file, indent=2)
+                file.write("\n")
     return checks.summary()
 
 

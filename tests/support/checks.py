@@ -16,6 +16,15 @@ class Checks:
     def skip(self, name, why):
         self._say("SKIP", name, why)
 
+    def repeat(self, line):
+        """A line that another process printed: said again, and counted if it is a check's."""
+        word, _, rest = line.partition(" ")
+        name, colon, figure = rest.rpartition(": ") if word == "SKIP" else rest.partition(": ")
+        if colon and word in ("PASS", "FAIL", "SKIP"):
+            self._say(word, name, figure)
+        else:
+            print(line, flush=True)
+
     def _say(self, word, name, figure):
         self.results.append({"result": word, "name": name, "figure": str(figure)})
         print(f"{word} {name}: {figure}", flush=True)
