@@ -56,15 +56,33 @@ void LinePacing::share(const std::vector<std::uint64_t>& sending, Line& line,
   }
 }
 
+// A peer shows its lease after it has connected: until then its address is a line of its own.
+std::string LinePacing::line_of(const std::string& peer) {
+  if (const auto known = line_of_peer_.find(peer); known != line_of_peer_.end())
+    return known->second;
+  const auto site = options_.site_at ? options_.site_at(peer) : std::nullopt;
+  if (!site) return peer;
+  const std::string line = line_of_site_.try_emplace(*site, peer).first->second;
+  line_of_peer_[peer] = line;
+  return line;
+}
+
 void LinePacing::look(Instant now) {
   looked_ = now;
   std::map<std::string, std::set<std::uint64_t>> found;
   for (const os::TcpFlow& flow : flows_.look()) {
-    found[flow.peer].insert(flow.id);
-    const auto [at, is_new] = lines_.try_emplace(flow.peer);
-    if (is_new && options_.record != nullptr) options_.record->begin_wan_pacing(flow.peer);
+    const std::string name = line_of(flow.peer);
+    found[name].insert(flow.id);
+    const auto [at, is_new] = lines_.try_emplace(name);
+    if (is_new && options_.record != nullptr) options_.record->begin_wan_pacing(name);
     Line& line = at->second;
     if (line.flows.contains(flow.id)) continue;
+    // It had a line of its own until its site was known.
+    if (const auto own = lines_.find(flow.peer); own != lines_.end())
+      if (auto moved = own->second.flows.extract(flow.id)) {
+        line.flows.insert(std::move(moved));
+        continue;
+      }
     Flow& added = line.flows[flow.id];
     added.moved = now;
     use(line.is_lossy ? kForLoss : kUsual, flow.id, added);
@@ -73,6 +91,9 @@ void LinePacing::look(Instant now) {
   for (auto line = lines_.begin(); line != lines_.end();) {
     const auto here = found.find(line->first);
     if (here == found.end()) {
+      const auto is_its = [&](const auto& entry) { return entry.second == line->first; };
+      std::erase_if(line_of_site_, is_its);
+      std::erase_if(line_of_peer_, is_its);
       line = lines_.erase(line);
       continue;
     }

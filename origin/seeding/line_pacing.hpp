@@ -1,12 +1,15 @@
 // LinePacing keeps what a seeder sends over each line out of other traffic's way.
 //
-// All connections from one address share a line, and one decision (policy::WanPacing): what those
-// use of its rate that have nothing to wait with is theirs, the others share the rest alike.
+// All connections from one address share a line, and so do those of one site's reflectors, which
+// has several addresses where nothing translates them. A line has one decision (policy::WanPacing):
+// what those use of its rate that have nothing to wait with is theirs, the others share the rest
+// alike.
 // Congestion control is cubic, and bbr on a line that loses packets without a queue, where the
 // system has it; where it has not, the system's own stays, which is said once in the log. One
 // thread; call step() about ten times a second.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,6 +28,8 @@ class LinePacing {
     std::uint16_t port = 0;                 // The seeder's own.
     bool give_way = true;                   // Else other traffic is an equal.
     policy::DecisionLog* record = nullptr;  // Of each line's rate; outlives this.
+    // The site that a peer fetches for, by its address; nothing while that is not known.
+    std::function<std::optional<std::string>(const std::string&)> site_at = {};
   };
 
   explicit LinePacing(Options options) : options_(std::move(options)), flows_(options_.port) {}
@@ -53,6 +58,7 @@ class LinePacing {
   };
 
   void look(Instant now);
+  std::string line_of(const std::string& peer);
   void decide(const std::string& peer, Line& line, Instant now);
   void use(const std::string& congestion_control, std::uint64_t id, Flow& flow);
   void share(const std::vector<std::uint64_t>& sending, Line& line, std::optional<BitRate> rate);
@@ -62,7 +68,9 @@ class LinePacing {
   os::TcpFlows flows_;
   Instant looked_{};
   std::ptrdiff_t crowded_ = 0;         // Lines with a long queue, as of the last step.
-  std::map<std::string, Line> lines_;  // By the peer's address.
+  std::map<std::string, Line> lines_;  // By the address of its first peer.
+  std::map<std::string, std::string> line_of_site_;
+  std::map<std::string, std::string> line_of_peer_;  // Whose site is known.
 };
 
 }  // namespace lamina::origin

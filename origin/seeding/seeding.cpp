@@ -61,8 +61,10 @@ Status run_seeding(const DataDirectory& data, const SeedingOptions& options) {
   net::Timer rescan;
   net::Timer report;
   net::Timer pace;
-  LinePacing lines(
-      {.port = seeder->port(), .give_way = options.give_way, .record = options.record});
+  LinePacing lines({.port = seeder->port(),
+                    .give_way = options.give_way,
+                    .record = options.record,
+                    .site_at = [&](const std::string& peer) { return seeder->site_at(peer); }});
   std::function<void()> look = [&] {
     if (auto done = seeder->rescan(); !done)
       log::error("rescan_failed", {{"error", done.error().text()}});

@@ -6,6 +6,8 @@
 #include <libtorrent/error_code.hpp>
 #include <libtorrent/operations.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
+#include <map>
+#include <mutex>
 #include <optional>
 
 #include "shared/base/log.hpp"
@@ -14,10 +16,23 @@
 
 namespace lamina::swarm {
 
+constexpr std::size_t kAddressesMax = 100'000;
+
 struct LeaseGuard {
+  LeaseGuard(CheckLease with, const os::Clock& on) : check(std::move(with)), clock(on) {}
+
   CheckLease check;
   const os::Clock& clock;
   LeaseEpochs epochs;
+  // Of which site the newest valid lease from an address was; asked on other threads.
+  std::mutex mutex;
+  std::map<std::string, std::string> sites;
+
+  void note(const std::string& address, const std::string& site) {
+    const std::lock_guard lock(mutex);
+    if (sites.size() >= kAddressesMax) sites.clear();  // They are shown again.
+    sites[address] = site;
+  }
 };
 
 namespace {
@@ -131,7 +146,8 @@ class GuardedPeer : public lt::peer_plugin {
     if (!facts) return turn_away(facts.error().text());
     if (!guard_->epochs.see(*facts)) return turn_away("its lease is of an older epoch");
     lease_ = std::move(*facts);
-    if (!is_valid()) turn_away("its lease has run out");
+    if (!is_valid()) return turn_away("its lease has run out");
+    guard_->note(peer_.remote().address().to_string(), lease_->site);
   }
 
   void turn_away(const std::string& why) {
@@ -170,7 +186,13 @@ std::shared_ptr<lt::torrent_plugin> show_lease(std::shared_ptr<const LeaseTicket
 }
 
 std::shared_ptr<LeaseGuard> make_lease_guard(CheckLease check, const os::Clock& clock) {
-  return std::make_shared<LeaseGuard>(LeaseGuard{std::move(check), clock, {}});
+  return std::make_shared<LeaseGuard>(std::move(check), clock);
+}
+
+std::optional<std::string> site_at(LeaseGuard& guard, const std::string& address) {
+  const std::lock_guard lock(guard.mutex);
+  const auto found = guard.sites.find(address);
+  return found == guard.sites.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::shared_ptr<lt::torrent_plugin> demand_lease(std::shared_ptr<LeaseGuard> guard) {

@@ -4,6 +4,8 @@
 
 #include <libtorrent/extensions.hpp>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "shared/os/clock.hpp"
 #include "shared/swarm/lease_extension.hpp"
@@ -17,6 +19,8 @@ std::shared_ptr<libtorrent::torrent_plugin> show_lease(std::shared_ptr<const Lea
 struct LeaseGuard;
 std::shared_ptr<LeaseGuard> make_lease_guard(CheckLease check, const os::Clock& clock);
 std::shared_ptr<libtorrent::torrent_plugin> demand_lease(std::shared_ptr<LeaseGuard> guard);
+// The site that the newest valid lease shown from this address is of. Any thread.
+std::optional<std::string> site_at(LeaseGuard& guard, const std::string& address);
 
 // Keeps a torrent's connections from asking peers for hashes, and from being asked.
 //

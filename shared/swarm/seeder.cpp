@@ -81,6 +81,10 @@ std::int64_t Seeder::connections() const {
   return total;
 }
 
+std::optional<std::string> Seeder::site_at(const std::string& address) const {
+  return session_->site_at(address);
+}
+
 void Seeder::use_identity(SwarmIdentity identity) { session_->use_identity(std::move(identity)); }
 
 }  // namespace lamina::swarm

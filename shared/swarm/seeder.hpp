@@ -33,6 +33,8 @@ class Seeder {
   Bytes sent() const;
   // Of lease holders, one for each torrent that they fetch.
   std::int64_t connections() const;
+  // The site of the newest valid lease that was shown from this address.
+  std::optional<std::string> site_at(const std::string& address) const;
   // A renewed certificate, for connections from now on.
   void use_identity(SwarmIdentity identity);
 

@@ -578,6 +578,10 @@ bool Session::is_connected(const TorrentId& id) const {
   });
 }
 
+std::optional<std::string> Session::site_at(const std::string& address) const {
+  return state_->guard ? swarm::site_at(*state_->guard, address) : std::nullopt;
+}
+
 void Session::use_identity(SwarmIdentity identity) {
   state_->config.identity = std::move(identity);
   for (auto& [id, torrent] : state_->torrents)

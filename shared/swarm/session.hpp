@@ -128,6 +128,8 @@ class Session {
   bool is_connected(const TorrentId& torrent) const;
   // Another receive_max, from now on and for connections that there are too.
   void limit_receive(BitRate most);
+  // seeder: the site of the newest valid lease that was shown from this address.
+  std::optional<std::string> site_at(const std::string& address) const;
   // A renewed certificate, for connections from now on.
   void use_identity(SwarmIdentity identity);
   // Ends the session: every connection is cut now; what is returned waits for libtorrent's threads

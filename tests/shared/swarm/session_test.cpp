@@ -139,6 +139,8 @@ TEST_CASE("swarm: a lease holder fetches every pack from the seeder, byte by byt
   CHECK_FALSE(os::exists(site.scratch / "holder/packs/" + site.packs.begin()->hex()));
   const auto sent = static_cast<double>(site.seeder.sent().count);
   CHECK(sent < 1.02 * static_cast<double>(site.layer.size));
+  CHECK(site.seeder.site_at("127.0.0.1") == "north");
+  CHECK_FALSE(site.seeder.site_at("127.0.0.2"));
 }
 
 TEST_CASE("swarm: without a valid lease or certificate nobody gets a byte", "[swarm]") {
