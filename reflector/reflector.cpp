@@ -19,9 +19,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kTick = 1s;
-constexpr Duration kMeetingTick = 100ms;  // Until it may fetch over the WAN.
-constexpr Duration kRedial = 3s;          // libtorrent gives a peer up after three failures.
-constexpr Duration kHandOverMax = 2s;     // m: 10 ms. Then a peer's bad block spoilt it: again.
+constexpr Duration kMeetingTick = 100ms;    // Until it may fetch over the WAN.
+constexpr Duration kRedial = 3s;            // libtorrent gives a peer up after three failures.
+constexpr Duration kHandOverMax = 2s;       // m: 10 ms. Then a peer's bad block spoilt it: again.
 constexpr std::size_t kHandedOverMax = 64;  // Pieces in memory, 16 MiB; of a slow or full disk.
 // In the record of decisions.
 constexpr const char *kLeaseName = "wan", *kPiecesName = "wan", *kTransportName = "wan",
@@ -197,6 +197,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     for (const auto& [torrent, when] : lan_again)
       if (now >= when) due.insert(torrent);
     for (const TorrentId& torrent : due) add_again(torrent);
+    if (!due.empty()) meet_again();  // What was offered until now is not known any more.
     if (wan_again && now >= *wan_again && lease.is_open()) {
       log::info("wan_reopened");
       close_wan();
@@ -265,9 +266,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       return;
     }
     wan = std::move(*session);
-    wan_opened = loop.now();
-    may_fetch = false;
-    is_connected = false;
+    meet_again();
     for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
     const Instant now = loop.now();
     transport.begin(now);
@@ -306,6 +305,12 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     std::ptrdiff_t count = 0;
     for (const auto& [pack, bits] : pieces) count += std::ranges::count(bits, true);
     return count;
+  }
+
+  // Nothing more is fetched before the site was met, as if the session were opened just now.
+  void meet_again() {
+    may_fetch = is_connected = false;
+    wan_opened = loop.now();
   }
 
   bool has_met_site() {
