@@ -334,8 +334,8 @@ void PieceMemory::write(const Torrent& torrent, Piece piece, std::uint32_t piece
   const std::lock_guard lock(mutex_);
   Buffer& buffer = torrents_[torrent].try_emplace(piece, piece_size).first->second;
   if (offset < buffer.size())
-    std::ranges::copy(bytes.first(std::min(bytes.size(), buffer.size() - offset)),
-                      buffer.begin() + offset);
+    std::memcpy(buffer.data() + offset, bytes.data(),
+                std::min(bytes.size(), buffer.size() - offset));
 }
 
 bool PieceMemory::read(const Torrent& torrent, Piece piece, std::uint32_t offset,
@@ -348,8 +348,8 @@ bool PieceMemory::read(const Torrent& torrent, Piece piece, std::uint32_t offset
   const ByteView have =
       ByteView(found->second).subspan(std::min<std::size_t>(offset, found->second.size()));
   const std::size_t size = std::min(have.size(), into.size());
-  std::ranges::copy(have.first(size), into.begin());
-  std::ranges::fill(into.subspan(size), std::byte{0});
+  std::memcpy(into.data(), have.data(), size);
+  std::memset(into.data() + size, 0, into.size() - size);
   return true;
 }
 
@@ -362,13 +362,6 @@ void PieceMemory::forget(const Torrent& torrent, Piece piece) {
 void PieceMemory::forget(const Torrent& torrent) {
   const std::lock_guard lock(mutex_);
   torrents_.erase(torrent);
-}
-
-std::size_t PieceMemory::pieces() const {
-  const std::lock_guard lock(mutex_);
-  std::size_t count = 0;
-  for (const auto& [torrent, pieces] : torrents_) count += pieces.size();
-  return count;
 }
 
 lt::disk_io_constructor_type packs_in_files() {

@@ -35,7 +35,6 @@ class PieceMemory {
             std::span<std::byte> into) const;
   void forget(const Torrent& torrent, Piece piece);
   void forget(const Torrent& torrent);
-  std::size_t pieces() const;
 
  private:
   mutable std::mutex mutex_;
