@@ -85,6 +85,23 @@ class Meter:
         return (inside[-1][1] - inside[0][1]) * 8 / (inside[-1][0] - inside[0][0])
 
 
+class Processor:
+    """What the machine's processors did since this was made: shares of their time."""
+
+    def __init__(self):
+        self.before = self._read()
+
+    @staticmethod
+    def _read():
+        with open("/proc/stat", encoding="ascii") as file:
+            return [int(word) for word in file.readline().split()[1:9]]
+
+    def shares(self):
+        spent = [now - before for before, now in zip(self.before, self._read())]
+        total = max(1, sum(spent))
+        return {"cpu_idle": round((spent[3] + spent[4]) / total, 3), "cpu_stolen": round(spent[7] / total, 3)}
+
+
 class Run:
     """One run of one scenario."""
 
@@ -289,16 +306,18 @@ class Run:
         time.sleep(max(0.0, self.rule[0] - time.monotonic() - 15))
 
     def roll_out(self):
+        processor = Processor()
         self.set_rule()
         self.assign()
         scenario, faults = self.scenario, self.faults
         lasting = sum(fault.get("seconds", 0) for fault in scenario["fault"]) + 60 * scenario["rule_minutes"] * bool(
             scenario["rule_kilobytes"])
         end = time.monotonic() + 3 * self.ideal + lasting + 90
-        read_at, least = 0.0, {}
-        while faults.waiting or faults.lasting or self.missing():
+        read_at, least, missing = 0.0, {}, True
+        while faults.waiting or faults.lasting or missing:
             if time.monotonic() - read_at > 0.25:
                 read_at = time.monotonic()
+                missing = self.missing()
                 faults.step(payload_of(self.meter.read()) / (self.payload * scenario["sites"]))
                 self.watch_progress(least)
             for process in [self.fleet.serve, self.fleet.seed, *self.fleet.mirrors.values(), *(d.node for d in self.devices if d not in faults.away)]:
@@ -309,6 +328,7 @@ class Run:
                 raise LabError(f"{names or 'nobody'} lacks the layer; {len(faults.waiting)} faults did not come about")
             time.sleep(0.05)
         self.ended = time.monotonic()
+        self.extra.update(processor.shares())
         at_completion = payload_of(self.meter.read())
         self.seeders_after = self.net.sent_by_seeders()
         survivors = [device for device in self.devices if device not in faults.away]
@@ -464,7 +484,8 @@ class Run:
             self.roll_out()
             self.judge()
             print(f"   {size_text(self.payload)} of payload, {size_text(self.line.down_bytes)} on the line, "
-                  f"ideal {self.ideal:.1f} s", flush=True)
+                  f"ideal {self.ideal:.1f} s; processors {self.extra['cpu_idle']:.0%} idle, "
+                  f"{self.extra['cpu_stolen']:.1%} taken by the machine's host", flush=True)
             return self.record()
         except (LabError, verify.VerifyError, OSError, subprocess.SubprocessError) as error:
             self.check("runs to its end", False, f"{type(error).__name__}: {error}")

@@ -150,8 +150,10 @@ class Device:
         """The log lines of one event: [(seconds since 1970, {field: value})]."""
         if not self.node:
             return []
-        found = []
+        found, word = [], f" {event}"
         for line in self.node.text().splitlines():
+            if word not in line:  # Cheaper than the expression, which thirty devices' logs feel.
+                continue
             match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{3})Z \w+ " + event + r"(?: |$)(.*)", line)
             if match:
                 seconds = time.mktime(time.strptime(match.group(1) + " UTC", "%Y-%m-%dT%H:%M:%S %Z")) - time.timezone
