@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration kLookEvery = 300ms;
 constexpr Duration kSending = 1s;  // Without an acknowledgement for so long it does not send.
+constexpr Duration kHeld = 500ms;  // After the receiver held it up last.
 constexpr double kLately = 0.5;    // Seconds, of the average.
 constexpr const char* kUsual = "cubic";
 constexpr const char* kForLoss = "bbr";
@@ -124,6 +125,8 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
       flow.lately += (bits / since - flow.lately) * std::min(1.0, since / kLately);
     }
     flow.is_waiting = measure->waiting > Bytes{};
+    if (measure->held > flow.held) flow.held_at = now;
+    flow.held = measure->held;
     if (measure->acked > flow.acked) {
       line.acked += measure->acked - flow.acked;
       flow.acked = measure->acked;
@@ -135,6 +138,7 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
       seen.rtt_min = measure->rtt_min;
     if (now - flow.moved > kSending) continue;
     sending.push_back(id);
+    seen.is_held = seen.is_held || (flow.held_at && now - *flow.held_at < kHeld);
     if (seen.rtt == Duration{} || measure->rtt < seen.rtt) seen.rtt = measure->rtt;
   }
   if (sending.empty()) return;

@@ -45,6 +45,8 @@ class LinePacing {
     Instant moved;            // The last time that more was acknowledged.
     double lately = 0;        // Bits per second acknowledged, on average over about half a second.
     bool is_waiting = false;  // There is more to send than it may.
+    Duration held{};          // By the receiver, in all.
+    std::optional<Instant> held_at;
     std::optional<BitRate> paced;
   };
   struct Line {

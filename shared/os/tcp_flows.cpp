@@ -96,7 +96,8 @@ std::optional<TcpMeasure> TcpFlows::measure(std::uint64_t id) const {
                     .rtt_min = std::chrono::microseconds{info.tcpi_min_rtt},
                     .acked = {static_cast<std::int64_t>(info.tcpi_bytes_acked)},
                     .lost = info.tcpi_total_retrans,
-                    .waiting = {info.tcpi_notsent_bytes}};
+                    .waiting = {info.tcpi_notsent_bytes},
+                    .held = std::chrono::microseconds{info.tcpi_rwnd_limited}};
 }
 
 Status TcpFlows::pace(std::uint64_t id, std::optional<BitRate> rate) const {

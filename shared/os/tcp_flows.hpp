@@ -28,6 +28,7 @@ struct TcpMeasure {
   Bytes acked;            // By the peer, since the connection began.
   std::int64_t lost = 0;  // Packets sent again, likewise.
   Bytes waiting;          // Written, and not sent for the first time yet.
+  Duration held{};        // How long it waited for the receiver to take more, since it began.
 };
 
 class TcpFlows {

@@ -313,6 +313,7 @@ bool DecisionReplay::feed(Pacing& pacing, const std::string& name, LineReader& i
   seen.acked = Bytes{static_cast<std::int64_t>(in.number(kCountMax))};
   seen.lost = static_cast<std::int64_t>(in.number(kCountMax));
   seen.is_among_ours = in.takes("ours");
+  seen.is_held = in.takes("held");
   if (!in.at_colon() || seen.acked < pacing.last.acked || seen.lost < pacing.last.lost)
     return false;
   pacing.last = seen;

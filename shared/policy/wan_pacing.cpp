@@ -175,6 +175,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
   const double lately = delivered_lately(delivered);
   note_squeeze(lately, now);
+  if (seen.is_held) squeezed_ = 0;
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
   const double calm = std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt));

@@ -216,11 +216,16 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
   std::int64_t acked = 0;
   std::int64_t lost = 0;
   bool among_ours = false;
+  bool held = false;
   const auto step = [&](Duration rtt, double share_of_20_mbit) {
     acked += static_cast<std::int64_t>(20e6 / 8 * 0.05 * share_of_20_mbit);
-    return pacing.on(
-        {.rtt = rtt, .rtt_min = 40ms, .acked = {acked}, .lost = lost, .is_among_ours = among_ours},
-        now += 50ms);
+    return pacing.on({.rtt = rtt,
+                      .rtt_min = 40ms,
+                      .acked = {acked},
+                      .lost = lost,
+                      .is_among_ours = among_ours,
+                      .is_held = held},
+                     now += 50ms);
   };
   for (int i = 0; i < 40; ++i) step(60ms, 1);
   const double usual = static_cast<double>(step(60ms, 1).rate.value().bits_per_second);
@@ -234,6 +239,11 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
     for (const int part : share) step(60ms, part);
     for (int i = 0; i < 40; ++i) step(60ms, 1);
     CHECK_FALSE(pacing.stands_back());
+  }
+  SECTION("a receiver that takes less is nobody else") {
+    held = GENERATE(true, false);
+    for (int i = 0; i < 40; ++i) step(60ms, 0.2);
+    CHECK(pacing.stands_back() != held);
   }
   SECTION("others take their share") {
     int steps = 0;
