@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -30,6 +31,12 @@ constexpr double kShareLost = 0.9;
 constexpr double kSqueezeQueue = 0.6;
 constexpr int kSqueezed = 3;
 constexpr double kForgetBest = 30;  // Seconds.
+constexpr int kLately = 4;          // Decisions.
+// What is measured once, and what an empty queue suggests, may be so much more than the line is
+// known to give: acknowledgements that were held up come together, and a receiver that is busy
+// leaves the queue empty. Then it was our own rate that filled the queue, and stood back before
+// (thirty devices on two cores: 2 to 5 s of 67 m).
+constexpr double kBeyondBest = 1.1;
 
 double seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
 
@@ -69,9 +76,9 @@ void WanPacing::note_losses(std::int64_t lost, Duration queue, Instant now) {
 // The most of the last decisions: one that was measured too low, because a machine was busy for a
 // moment, must not slow the line down.
 double WanPacing::delivered_lately(double delivered) {
-  deliveries_[next_delivery_] = delivered;
-  next_delivery_ = (next_delivery_ + 1) % deliveries_.size();
-  return *std::ranges::max_element(deliveries_);
+  std::shift_right(deliveries_.begin(), deliveries_.end(), 1);
+  deliveries_.front() = delivered;
+  return *std::max_element(deliveries_.begin(), deliveries_.begin() + kLately);
 }
 
 // Whether the queue has been somebody else's for a while.
@@ -84,11 +91,12 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   const Duration lasted = now - crowd_->since;
   if (lasted < limits_.others_last) return false;
   const double came = static_cast<double>((seen.acked - crowd_->acked).count) * 8 / seconds(lasted);
-  return came < kShareLost * crowd_->rate || (!is_lossy_ && seen.lost > crowd_->lost);
+  return came < kShareLost * std::min(crowd_->rate, best_) ||
+         (!is_lossy_ && seen.lost > crowd_->lost);
 }
 
 void WanPacing::note_squeeze(double lately, Instant now) {
-  // What came over several decisions: acknowledgements that were held up for a moment and come
+  // What came over a second: acknowledgements that were held up for a moment and come
   // together are no faster line.
   const double sustained = std::accumulate(deliveries_.begin(), deliveries_.end(), 0.0) /
                            static_cast<double>(deliveries_.size());
@@ -173,9 +181,14 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   const auto before = std::exchange(decided_, now);
   if (!before) return;
   const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
-  const double lately = delivered_lately(delivered);
-  note_squeeze(lately, now);
+  const double most = delivered_lately(delivered);
+  note_squeeze(most, now);
   if (seen.is_held) squeezed_ = 0;
+  // Let go, the connection fills the queue as at its start.
+  if (std::exchange(was_held_, seen.is_held) && !seen.is_held) rated_ = now;
+  const bool is_settled = rate_ && now >= rated_ + limits_.settle;
+  const double known = is_settled ? kBeyondBest * best_ : std::numeric_limits<double>::max();
+  const double lately = std::min(most, known);
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
   const double calm = std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt));
@@ -196,7 +209,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
     if (usual_)
       rate_ = std::min(*rate_ * (1 + calm * kReturn), *usual_);
     else if (over < -0.75)
-      rate_ = std::max(*rate_, delivered) * (1 + calm * kGrowth);
+      rate_ = std::max(*rate_, std::min(known, std::max(*rate_, delivered) * (1 + calm * kGrowth)));
     else
       rate_ = std::max(over < -0.5 ? *rate_ : 0, lately * (1 - calm * kGain * over));
   }

@@ -117,10 +117,10 @@ class WanPacing {
   Duration standing_queue_{};  // The shortest of them: a bulk transfer's queue does not go away.
   std::optional<Instant> decided_;
   Bytes acked_;
-  std::array<double, 4> deliveries_{};  // Of the last decisions.
-  std::size_t next_delivery_ = 0;
+  std::array<double, 10> deliveries_{};  // Of the last decisions, the newest first.
   std::int64_t lost_ = 0;
   int lost_without_queue_ = 0;
+  bool was_held_ = false;
   std::optional<Instant> lost_at_;
   bool is_lossy_ = false;
   std::optional<double> rate_;  // Bits per second.
