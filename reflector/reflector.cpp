@@ -272,6 +272,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     transport.begin(now);
     if (config.record != nullptr) config.record->began(kTransportName, now);
     choose();
+    tick_timer = {};  // The next one is soon: whom it waits for may be there in a moment.
+    arm();
   }
 
   void close_wan() {

@@ -121,6 +121,8 @@ class Session {
   // pack's end may be left out.
   void add_piece(const TorrentId& torrent, const PackId& pack, std::uint32_t piece, Buffer bytes);
 
+  // What happened since; to be called whenever `notify` was. A torrent that was added takes part
+  // once its first event was taken here: it then dials at once whom it was told of until then.
   std::vector<Event> take_events();
   Traffic traffic(const TorrentId& torrent) const;
   std::vector<PeerTraffic> peers(const TorrentId& torrent) const;
