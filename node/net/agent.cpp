@@ -1,6 +1,7 @@
 #include "node/net/agent.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "shared/base/assert.hpp"
 #include "shared/wire/protocol.hpp"
@@ -27,6 +28,7 @@ Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now
     follow(*known);
     memory_.budget_spent = spent;
     target_issued_ = now - memory_.target_age;
+    for (auto& [id, layer] : layers_) layer.again = now;  // They are on disk, most of them.
     actions_.clear();  // Nothing is joined yet that could be left.
   }
 }
@@ -70,18 +72,20 @@ void Agent::apply(const Polled& polled, Instant now) {
   const auto& reply = polled.reply;
   status_ = reply.status;
   if (reply.next_wait_ms > 0) wait_ms_ = std::min(reply.next_wait_ms, wire::kPollWaitMaxMs);
-  if (reply.target) take_target(*reply.target);
   // The answer to the waiting poll may be older than one that overtook it.
-  if (reply.site && reply.site->version >= site_version_) {
+  const bool is_of_site = reply.site && reply.site->version >= site_version_;
+  if (is_of_site) {
     site_version_ = reply.site->version;
     meet(reply.site->peers);
+  }
+  if (reply.target) take_target(*reply.target);
+  if (is_of_site) {
     appoint_ = reply.site->appoint.value_or(true);
     withheld_.clear();
     if (reply.site->withheld)
       withheld_.insert(reply.site->withheld->begin(), reply.site->withheld->end());
     const auto is_other = [this](const DeviceId& holder) { return holder != memory_.device; };
-    const bool held =
-        reply.lease && std::ranges::any_of(wire::holders_of(*reply.lease), is_other);
+    const bool held = reply.lease && std::ranges::any_of(wire::holders_of(*reply.lease), is_other);
     if (held != site_has_holder_) wanting_since_ = now;
     site_has_holder_ = held;
     take_lease(reply.lease, now);
@@ -146,7 +150,9 @@ void Agent::follow(const format::DeviceTarget& target) {
     if (entry.second.phase != Layer::Phase::records) actions_.push_back(Leave{entry.first});
     return true;
   });
-  for (const LayerId& layer : stack) layers_.try_emplace(layer);
+  for (const LayerId& layer : stack)
+    if (const auto [at, added] = layers_.try_emplace(layer); added)
+      at->second.again = last_now_ + records_wait(layer);
   // A target that only stages layers does not undo a decision about the stack.
   const bool same_stack = target_ && !target.stage.empty() && target_->stack == target.stack;
   target_ = target;
@@ -162,6 +168,20 @@ void Agent::follow(const format::DeviceTarget& target) {
     apply_again_ = last_now_;
   }
   news_ = true;
+}
+
+// As many turns as devices of the site come before this one. Ids are random: their distance to the
+// layer's (XOR, as in Kademlia) puts the devices in another order for each layer.
+Duration Agent::records_wait(const LayerId& layer) const {
+  const auto key = [&layer](const DeviceId& device) {
+    std::array<std::byte, DeviceId::kSize> mixed{};
+    for (std::size_t i = 0; i < mixed.size(); ++i) mixed[i] = device.bytes()[i] ^ layer.bytes()[i];
+    return mixed;
+  };
+  const auto own = key(memory_.device);
+  const auto before =
+      std::ranges::count_if(peers_, [&](const wire::Peer& peer) { return key(peer.device) < own; });
+  return std::min(limits_.records_turns_max, before * limits_.records_turn);
 }
 
 void Agent::apply(const RecordsFetched& fetched, Instant) {

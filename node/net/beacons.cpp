@@ -171,6 +171,12 @@ void Beacons::use_identity(SwarmIdentity identity) {
   state_->begin();
 }
 
+void Beacons::tell() {
+  State& s = *state_;
+  s.neighbours.tell(s.loop.now());
+  if (s.port) s.plan();
+}
+
 void Beacons::set_away(bool away) {
   State& s = *state_;
   if (away == s.neighbours.is_away()) return;

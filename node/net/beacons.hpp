@@ -47,6 +47,8 @@ class Beacons {
 
   // The swarm's certificate is there, or is a new one.
   void use_identity(SwarmIdentity identity);
+  // There is something new to say, which others wait for.
+  void tell();
   // Whether the origin is away.
   void set_away(bool away);
 

@@ -57,6 +57,8 @@ class Neighbours {
   // in 64 bits: devices that start together must not speak together for ever.
   Instant next_sending() const { return next_; }
   void sent(Instant now, std::uint64_t random);
+  // This device has what others may want: its next beacon is due now.
+  void tell(Instant now) { send_by(now); }
   // Whether the origin is away; the next beacon is due soon when that changes.
   void set_away(bool away, Instant now, std::uint64_t random);
   bool is_away() const { return away_; }

@@ -385,19 +385,6 @@ struct Service::State : std::enable_shared_from_this<State> {
     }));
   }
 
-  // The origin does not answer: another device of the site may have the layer's records.
-  void fetch_records_from_site(const LayerId& layer, Error why) {
-    const auto own = identity();
-    const auto knowing = beacons ? beacons->knowing(layer) : std::vector<wire::Peer>{};
-    if (knowing.empty() || !own) return records_failed(layer, std::move(why));
-    // Another one at each try.
-    const wire::Peer& peer = knowing[os::random_number() % knowing.size()];
-    log::info("records_from_site", {{"layer", layer}, {"device", peer.device}});
-    from_site.layer(*own, peer, layer, later([layer](State& self, Result<LayerEnvelopes> got) {
-      self.take_records(layer, std::move(got));
-    }));
-  }
-
   Beacons::Said said_in_beacons() const {
     Beacons::Said said{.port = options.swarm_port};
     if (const Relay* relay = uploads->relay()) said.relay_port = relay->port().value_or(0);
@@ -465,22 +452,44 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void carry_out(const Agent::FetchRecords& fetch) {
     if (auto files = load_layer(state, fetch.layer, keys)) return records_ready(std::move(*files));
-    origin->fetch_layer(fetch.layer,
-                        later([layer = fetch.layer](State& self, Result<LayerEnvelopes> got) {
-                          const bool away = !got && got.error().kind() == ErrorKind::unavailable;
-                          if (away && !self.agent->origin_reachable())
-                            return self.fetch_records_from_site(layer, std::move(got.error()));
-                          self.take_records(layer, std::move(got));
+    if (!fetch_records_from_site(fetch.layer)) fetch_records_from_origin(fetch.layer);
+  }
+
+  // What another device of the site has need not cross the line again. False: none is known.
+  bool fetch_records_from_site(const LayerId& layer) {
+    const auto own = identity();
+    const auto knowing = beacons ? beacons->knowing(layer) : std::vector<wire::Peer>{};
+    if (knowing.empty() || !own) return false;
+    // Another one at each try.
+    const wire::Peer& peer = knowing[os::random_number() % knowing.size()];
+    log::info("records_from_site", {{"layer", layer}, {"device", peer.device}});
+    from_site.layer(*own, peer, layer, later([layer](State& self, Result<LayerEnvelopes> got) {
+      auto files = self.keep_records(layer, std::move(got));
+      if (files) return self.records_ready(std::move(*files));
+      log::warning("records_from_site_failed", {{"layer", layer}, {"error", files.error().text()}});
+      self.fetch_records_from_origin(layer);
+    }));
+    return true;
+  }
+
+  void fetch_records_from_origin(const LayerId& layer) {
+    origin->fetch_layer(layer, later([layer](State& self, Result<LayerEnvelopes> got) {
+                          auto files = self.keep_records(layer, std::move(got));
+                          if (!files) return self.records_failed(layer, std::move(files.error()));
+                          self.records_ready(std::move(*files));
+                          // Devices that got the same target are about to look for them.
+                          if (self.beacons) self.beacons->tell();
                         }));
   }
 
-  void take_records(const LayerId& layer, Result<LayerEnvelopes> got) {
-    if (!got) return records_failed(layer, std::move(got.error()));
+  // Verified first, whoever they come from.
+  Result<LayerFiles> keep_records(const LayerId& layer, Result<LayerEnvelopes> got) {
+    if (!got) return fail(std::move(got.error()));
     auto files = check_layer(layer, *got, keys);
-    if (!files) return records_failed(layer, std::move(files.error()));
+    if (!files) return files;
     if (auto done = keep_layer(state, layer, *got, keys); !done)
-      return records_failed(layer, std::move(done.error()));
-    records_ready(std::move(*files));
+      return fail(std::move(done.error()));
+    return files;
   }
 
   void records_failed(const LayerId& layer, Error error) {

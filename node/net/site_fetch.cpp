@@ -8,7 +8,9 @@ namespace lamina::node {
 namespace {
 
 constexpr std::string_view kLayers = "/v1/site/layers/";
-constexpr Duration kWithin = std::chrono::seconds{20};
+// Of each call: who waits longer asks the origin.
+constexpr Duration kWithin = std::chrono::seconds{5};
+constexpr Duration kConnectWithin = std::chrono::seconds{2};
 
 Result<std::shared_ptr<net::HttpsClient>> open_client(net::Loop& loop,
                                                       const SwarmIdentity& identity,
@@ -21,7 +23,7 @@ Result<std::shared_ptr<net::HttpsClient>> open_client(net::Loop& loop,
                                                 .key_pem = identity.key_pem,
                                                 .peer = from.device,
                                                 .connections_max = 1,
-                                                .connect_timeout = std::chrono::seconds{5}});
+                                                .connect_timeout = kConnectWithin});
   if (!client) return fail(std::move(client.error()));
   return std::shared_ptr<net::HttpsClient>(std::move(*client));
 }

@@ -1,5 +1,5 @@
 // SiteFetch: signed data of the catalogue that another device of the site has, fetched from its
-// relay's door while the origin cannot be reached.
+// relay's door: it need not cross the line again, and may not be able to.
 //
 // What comes is whatever the other one sends: the caller verifies it, as if a stranger had sent it.
 // Loop thread only.

@@ -141,6 +141,43 @@ TEST_CASE("agent: a target is fetched, shared, and applied once all of it is the
   CHECK(bench.agent->applied_sequence() == 1);
 }
 
+TEST_CASE("agent: the devices of a site fetch a layer's records in turns", "[node]") {
+  Bench bench;
+  const auto mine_first = id_of<LayerId>(1);  // Nearer to this device's id than to the other's.
+  auto polled = bench.assigned(bench.target(1, {base, mine_first}));
+  polled.reply.site = wire::SiteView{.name = "s", .version = 1, .peers = {{other, "10.0.0.2", 1}}};
+  SECTION("each layer in another order") {
+    bench.at(1s, polled);
+    REQUIRE(bench.all<Agent::FetchRecords>().size() == 1);
+    CHECK(bench.all<Agent::FetchRecords>()[0].layer == mine_first);
+    CHECK(bench.agent->next_change() == Instant{1050ms});
+    bench.at(1050ms, Agent::Tick{});
+    REQUIRE(bench.all<Agent::FetchRecords>().size() == 1);
+    CHECK(bench.all<Agent::FetchRecords>()[0].layer == base);
+  }
+  SECTION("with many devices no longer than the last turn") {
+    for (int i = 100; i < 200; ++i)
+      polled.reply.site->peers.push_back({id_of<DeviceId>(8), "10.0.0.2", 1});
+    bench.at(1s, polled);
+    bench.at(2999ms, Agent::Tick{});
+    CHECK(bench.all<Agent::FetchRecords>().empty());
+    bench.at(3s, Agent::Tick{});
+    CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+  }
+  SECTION("told to hurry, at once") {
+    bench.at(1s, polled);
+    bench.at(1001ms, Agent::Hurry{});
+    CHECK(bench.all<Agent::FetchRecords>().size() == 1);
+  }
+  SECTION("after a restart it does not wait: they are on disk") {
+    bench.memory.target = *polled.reply.target;
+    bench.memory.site = polled.reply.site->peers;
+    bench.start();
+    bench.at(0s, Agent::Tick{});
+    CHECK(bench.all<Agent::FetchRecords>().size() == 2);
+  }
+}
+
 TEST_CASE("agent: a pending device polls and does nothing else", "[node]") {
   Bench bench;
   bench.at(0s, Agent::Tick{});
