@@ -173,6 +173,7 @@ class Fleet:
         self.user = "nobody"
         pwd.getpwnam(self.user)
         self.serve = self.seed = None
+        self._seeds = 0
         self.mirrors = {}  # Seeders on hosts of their own, by number.
         self.fingerprint = ""
         self.devices = []
@@ -206,8 +207,10 @@ class Fleet:
             raise LabError(f"lamina-origin serve ended: {self.serve.tail(1)}")
 
     def start_seed(self):
-        self.seed = self.lab.start("origin-seed", [self.program("origin/lamina-origin"), "seed", "--data", self.data],
-                                   self.net.origin)
+        self._seeds += 1  # Its decisions, for `lamina-origin replay`; deleted with the rest of the run.
+        record = os.path.join(self.lab.run_dir, "log", f"seed-{self._seeds}.record")
+        self.seed = self.lab.start("origin-seed", [self.program("origin/lamina-origin"), "seed", "--data", self.data,
+                                                   "--record", record], self.net.origin)
 
     def start_mirrors(self):
         """The seeders beside the origin's own join, and have everything when this returns."""
