@@ -14,6 +14,14 @@ Error no_such(const net::Request& request) {
                                     printable(request.path, 120) + "; docs/api.md lists the calls"};
 }
 
+// How long a device's next poll waits. Those of a site begin together, when all get a target, and
+// must not end together: thirty answers fill the site's line for 50 ms, as somebody else's transfer
+// does (m). Ids are random.
+std::int64_t wait_of(const DeviceId& id) {
+  const auto part = std::to_integer<std::int64_t>(id.bytes().front());
+  return wire::kPollWaitMaxMs - wire::kPollWaitMaxMs / 4 * part / 256;
+}
+
 }  // namespace
 
 Api::Answer Api::enrol(const net::Request& request, Moment moment) {
@@ -250,7 +258,7 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
   const DeviceStatus standing = standing_of(*device);
   wire::PollReply reply{.status = standing,
                         .server_time_ms = moment.wall.ns / 1'000'000,
-                        .next_wait_ms = wire::kPollWaitMaxMs};
+                        .next_wait_ms = wait_of(id)};
   if (standing == DeviceStatus::pending)
     reply.waiting = device->waiting.value_or(
         "no administrator has placed it in a site: `lamina device assign` does");

@@ -32,11 +32,12 @@ constexpr double kSqueezeQueue = 0.6;
 constexpr int kSqueezed = 3;
 constexpr double kForgetBest = 30;  // Seconds.
 constexpr int kLately = 4;          // Decisions.
-// What is measured once, and what an empty queue suggests, may be so much more than the line is
-// known to give: acknowledgements that were held up come together, and a receiver that is busy
-// leaves the queue empty. Then it was our own rate that filled the queue, and stood back before
-// (thirty devices on two cores: 2 to 5 s of 67 m).
+// An empty queue suggests at most so much more than the line is known to give, and what is measured
+// once counts up to that: acknowledgements that were held up come together, and a receiver that is
+// busy leaves the queue empty. Then it was our own rate that filled the queue, and stood back
+// before (thirty devices on two cores: 2 to 5 s of 67 m).
 constexpr double kBeyondBest = 1.1;
+constexpr double kMeasured = 1.05;
 
 double seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
 
@@ -187,8 +188,8 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   // Let go, the connection fills the queue as at its start.
   if (std::exchange(was_held_, seen.is_held) && !seen.is_held) rated_ = now;
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
-  const double known = is_settled ? kBeyondBest * best_ : std::numeric_limits<double>::max();
-  const double lately = std::min(most, known);
+  const double known = is_settled ? best_ : std::numeric_limits<double>::infinity();
+  const double lately = std::min(most, kMeasured * known);
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
   const double calm = std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt));
@@ -209,7 +210,8 @@ void WanPacing::decide(const Seen& seen, Instant now) {
     if (usual_)
       rate_ = std::min(*rate_ * (1 + calm * kReturn), *usual_);
     else if (over < -0.75)
-      rate_ = std::max(*rate_, std::min(known, std::max(*rate_, delivered) * (1 + calm * kGrowth)));
+      rate_ = std::max(*rate_, std::min(kBeyondBest * known,
+                                        std::max(*rate_, delivered) * (1 + calm * kGrowth)));
     else
       rate_ = std::max(over < -0.5 ? *rate_ : 0, lately * (1 - calm * kGain * over));
   }
