@@ -37,6 +37,9 @@ class ReflectorSwarm : public LayerSwarm {
   void resign() override { reflector_->resign(); }
   std::optional<Bytes> wan_left() const override { return reflector_->wan_left(); }
   void limit_wan(BitRate most) override { reflector_->limit_wan(most); }
+  void use_transport(std::optional<policy::WanTransport::Kind> only) override {
+    reflector_->use_transport(only);
+  }
   void use_identity(const Identity& identity) override {
     reflector_->use_identity({identity.certificate_pem, identity.key_pem});
   }
@@ -163,6 +166,7 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   service_options.beacons = *beacons;
   service_options.cache_limit = options.cache_limit;
   service_options.limits.sync_interval = options.sync_interval;
+  service_options.limits.transport = options.wan_transport;
   auto service = Service::start(
       loop, state, service_options,
       reflector_swarm(loop, state, config->device, options, decisions ? &*decisions : nullptr));

@@ -135,12 +135,14 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
     return wire::DiskSpace{space->free.count, space->total.count};
   };
   const Moment start{os::system_clock().now(), os::system_clock().wall()};
-  Monitor monitor(catalog, sites, {.certificates = *certificates, .disk = disk}, start.wall);
+  Monitor monitor(catalog, sites,
+                  {.certificates = *certificates, .disk = disk, .seeders = &seeders}, start.wall);
   api.serve_metrics(monitor);
   policy::Alerts::Limits limits;
   limits.stale_after = stale_after;
-  auto watch = Watch::open(catalog, sites,
-                           {.certificates = *certificates, .disk = disk, .limits = limits}, start);
+  auto watch = Watch::open(
+      catalog, sites,
+      {.certificates = *certificates, .disk = disk, .seeders = &seeders, .limits = limits}, start);
   if (!watch) return fail(std::move(watch.error()));
   api.serve_alerts(*watch);
   net::Loop loop;

@@ -320,10 +320,14 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
         std::exchange(is_connected, std::ranges::any_of(torrents, [this](const auto& torrent) {
                         return lan->is_connected(torrent.first);
                       }));
+    const Instant now = loop.now();
     // Twice in a row: a peer may cut a connection off at once.
-    return policy::may_fetch({.knows_peers = !peers.empty(),
-                              .is_connected = is_connected && was_connected,
-                              .open = loop.now() - wan_opened});
+    const policy::SiteContact contact{.knows_peers = !peers.empty(),
+                                      .is_connected = is_connected && was_connected,
+                                      .open = now - wan_opened};
+    const bool may = policy::may_fetch(contact);
+    if (config.record != nullptr) config.record->decided(kPiecesName, contact, now, may);
+    return may;
   }
 
   void choose() {
@@ -915,6 +919,21 @@ void Reflector::limit_wan(BitRate most) {
   if (state_->wan) state_->wan->limit_receive(rate);
   // A rate of the line: ranges count payload, 1448 bytes of a packet's 1500.
   if (state_->ranges) state_->ranges->limit({rate.bits_per_second / 1500 * 1448});
+}
+
+void Reflector::use_transport(std::optional<policy::WanTransport::Kind> only) {
+  State& state = *state_;
+  if (state.config.transport.only) return;
+  const bool dialled = state.transport.may_dial();
+  state.transport.rule(only);
+  if (state.config.record != nullptr)
+    state.config.record->ruled(kTransportName, only, state.loop.now());
+  if (!state.wan) return;
+  // Connections with seeders end with their session.
+  if (dialled && !state.transport.may_dial()) state.wan_again = state.loop.now();
+  state.dial_seeders();
+  state.wan_stale = true;
+  state.turn();
 }
 
 bool Reflector::leads() const { return state_->wan != nullptr; }

@@ -145,6 +145,10 @@ class Reflector {
   // second, and the configured most still holds. 0: no limit but that.
   void limit_wan(BitRate most);
 
+  // The rule of the site's administrators from now on; none: as found. One of the configuration
+  // comes before it. Connections with seeders that it forbids are cut within a second.
+  void use_transport(std::optional<policy::WanTransport::Kind> only);
+
   // A renewed certificate, for connections from now on.
   void use_identity(const swarm::SwarmIdentity& identity);
 

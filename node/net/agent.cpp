@@ -14,6 +14,7 @@ Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now
       node_version_(std::move(node_version)),
       last_now_(now),
       wait_ms_(wire::kPollWaitMaxMs),
+      transport_(limits.transport),
       sync_at_(now + limits.sync_interval) {
   api_certificate_ = {.expires = memory_.certificate_expires, .ahead = limits_.renew_ahead};
   swarm_certificate_ = {.expires = memory_.swarm_certificate_expires,
@@ -81,6 +82,7 @@ void Agent::apply(const Polled& polled, Instant now) {
   if (reply.target) take_target(*reply.target);
   if (is_of_site) {
     appoint_ = reply.site->appoint.value_or(true);
+    take_transport(reply.site->transport);
     withheld_.clear();
     if (reply.site->withheld)
       withheld_.insert(reply.site->withheld->begin(), reply.site->withheld->end());
@@ -306,6 +308,15 @@ void Agent::apply(const WanTransportChanged& changed, Instant) {
   news_ = true;  // The reason is another one.
 }
 
+void Agent::take_transport(const std::optional<std::string>& rule) {
+  const auto only =
+      limits_.transport ? limits_.transport : policy::wan_transport_named(rule.value_or("auto"));
+  if (only == transport_) return;
+  transport_ = only;
+  news_ = true;  // The reason is another one.
+  actions_.push_back(UseTransport{only});
+}
+
 std::string_view Agent::reason(const LayerId& layer) const {
   const auto found = layers_.find(layer);
   if (found == layers_.end() || found->second.phase == Layer::Phase::records)
@@ -313,7 +324,9 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (found->second.phase == Layer::Phase::complete) return "local-cache";
   if (status_ != wire::DeviceStatus::assigned) return "waiting-for-site";
   if (clock_is_wrong_) return "waiting-for-clock";
-  if (lease_ && over_https_) return "origin-by-https";
+  if (lease_ && over_https_)
+    return transport_ == policy::WanTransport::Kind::https ? "https-by-rule" : "origin-by-https";
+  if (lease_ && transport_ == policy::WanTransport::Kind::swarm) return "swarm-by-rule";
   if (lease_) return lease_->by_budget ? "origin-by-budget" : "origin-by-lease";
   if (!origin_reachable()) return peers_.empty() ? "waiting-for-origin" : "lan-peer";
   if (site_has_holder_) return "lan-peer";

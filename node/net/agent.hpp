@@ -21,6 +21,7 @@
 #include "shared/format/record.hpp"
 #include "shared/policy/reflector_role.hpp"
 #include "shared/policy/retry.hpp"
+#include "shared/policy/wan_transport.hpp"
 #include "shared/wire/node.hpp"
 
 namespace lamina::node {
@@ -45,6 +46,8 @@ class Agent {
     Duration records_turn = std::chrono::milliseconds{50};
     Duration records_turns_max = std::chrono::seconds{2};
     policy::Backoff backoff = {};
+    // How the line is used by the device's own rule, which comes before its site's; none: by that.
+    std::optional<policy::WanTransport::Kind> transport = std::nullopt;
   };
 
   // What the device is, and what it remembers from before a restart.
@@ -190,7 +193,10 @@ class Agent {
     ShareSet shares = ShareSet::all();  // Other reflectors of the site fetch the rest.
     std::optional<Bytes> most;          // Of payload from now on; none: no bound.
   };
-  struct Resign {};  // Drop the WAN session now.
+  struct Resign {};      // Drop the WAN session now.
+  struct UseTransport {  // The rule about the line from now on; none: as found.
+    std::optional<policy::WanTransport::Kind> only;
+  };
   struct RenewLease {
     wire::LeaseRequest request;
   };
@@ -207,8 +213,9 @@ class Agent {
   struct Sync {
     std::string reason;  // "interval", "request" or "before-apply".
   };
-  using Action = std::variant<Poll, KeepTarget, RefuseTarget, FetchRecords, Join, Leave, MeetPeers,
-                              Lead, Resign, RenewLease, AskBudget, Apply, Renew, Sync>;
+  using Action =
+      std::variant<Poll, KeepTarget, RefuseTarget, FetchRecords, Join, Leave, MeetPeers,
+                   UseTransport, Lead, Resign, RenewLease, AskBudget, Apply, Renew, Sync>;
 
   // A remembered target that does not verify is treated as none.
   Agent(Limits limits, Memory memory, std::string node_version, Instant now);
@@ -229,7 +236,8 @@ class Agent {
   ShareSet shares() const { return leads() ? lease_->shares : ShareSet(); }
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
   // "origin-by-lease", "origin-by-budget", "origin-by-https" (on either, by ranges from the API,
-  // because no seeder can be reached), "waiting-for-records", "waiting-for-lease",
+  // because no seeder can be reached), "swarm-by-rule" and "https-by-rule" (on either, the way that
+  // administrators settled), "waiting-for-records", "waiting-for-lease",
   // "waiting-for-reflector" (none is appointed at this site), "waiting-for-budget" (used up),
   // "waiting-for-resume" (this device is suspended, and no other one fetches),
   // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
@@ -302,6 +310,7 @@ class Agent {
   void follow(const format::DeviceTarget& target);
   Duration records_wait(const LayerId& layer) const;
   void take_lease(const std::optional<wire::LeaseView>& lease, Instant now);
+  void take_transport(const std::optional<std::string>& rule);
   void hold(const wire::LeaseView& lease, bool by_budget, Instant now);
   void drop_lease();
   std::optional<Instant> budget_due() const;  // None: the target has no budget left.
@@ -335,8 +344,9 @@ class Agent {
   Instant poll_again_{};
 
   std::optional<Lease> lease_;
-  bool over_https_ = false;       // How the line is used, while a lease is held.
-  bool site_has_holder_ = false;  // Another device.
+  bool over_https_ = false;  // How the line is used, while a lease is held...
+  std::optional<policy::WanTransport::Kind> transport_;  // ...and how by rule; none: as found.
+  bool site_has_holder_ = false;                         // Another device.
   bool appoint_ = true;
   RuleChanged rule_;  // In force.
   policy::ReflectorDuties duties_;

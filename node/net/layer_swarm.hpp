@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "node/net/layer_files.hpp"
+#include "shared/policy/wan_transport.hpp"
 #include "shared/swarm/piece_source.hpp"
 #include "shared/wire/node.hpp"
 
@@ -43,7 +44,7 @@ class LayerSwarm {
     std::vector<std::string> seeders;  // "ADDRESS:PORT"
     bool by_budget = false;            // Of the device's WAN budget, not of its site.
     ShareSet shares = ShareSet::all();
-    std::optional<Bytes> most;         // Of payload over the line from now on; none: no bound.
+    std::optional<Bytes> most;  // Of payload over the line from now on; none: no bound.
   };
   // Payload since the start.
   struct Sources {
@@ -85,6 +86,8 @@ class LayerSwarm {
   virtual std::optional<Bytes> wan_left() const = 0;
   // The most that is fetched over the WAN from now on; 0: no limit.
   virtual void limit_wan(BitRate most) = 0;
+  // The site's rule about the line from now on; none: as found.
+  virtual void use_transport(std::optional<policy::WanTransport::Kind> only) = 0;
   virtual void use_identity(const Identity& identity) = 0;
   virtual Sources sources() const = 0;
   // Of one layer to peers, since it was joined; 0 when it is not.

@@ -76,6 +76,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::uint64_t said_version = 0;      // ...and the version of the site that it was of.
   std::optional<LayerSwarm::Lease> lease;
   std::unique_ptr<LayerSwarm> swarm;
+  std::optional<policy::WanTransport::Kind> transport;  // By the site's rule.
   net::Timer swarm_again;
   BudgetSpending spending{state.net() + "/budget.json"};
 
@@ -565,6 +566,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     count_now_and_then();
     reflecting->use(*swarm);
     swarm->limit_wan(line.limits().download.value_or(BitRate{}));
+    if (transport) swarm->use_transport(transport);
     meet();
     const std::set<LayerId> wanted = joined;
     for (const LayerId& layer : wanted) share(layer);
@@ -593,6 +595,12 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void heard(const LayerSwarm::TransportChanged& changed) {
     feed(Agent::WanTransportChanged{changed.to_https});
+  }
+
+  void carry_out(const Agent::UseTransport& use) {
+    log::info("transport_rule", {{"transport", use.only ? policy::name_of(*use.only) : "auto"}});
+    transport = use.only;
+    if (swarm) swarm->use_transport(transport);
   }
 
   void carry_out(const Agent::MeetPeers& action) {

@@ -94,6 +94,13 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (done) done = sites_.set_appoint(parts[2], message->appoint, moment);
     return as_done(std::move(done));
   }
+  if (noun == "sites" && parts.size() == 4 && parts[3] == "transport" && post) {
+    auto message = wire::parse_transport_request(request.body);
+    if (!message) return fail(std::move(message.error()));
+    auto done = catalog_.set_transport(act, parts[2], message->transport);
+    if (done) done = sites_.set_transport(parts[2], message->transport, moment);
+    return as_done(std::move(done));
+  }
   if (noun == "sites" && parts.size() == 4 && parts[3] == "networks" && post) {
     auto message = wire::parse_site_networks(request.body);
     if (!message) return fail(std::move(message.error()));

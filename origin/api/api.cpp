@@ -39,7 +39,7 @@ Api::Answer Api::metrics(const net::Request& request, Moment moment) const {
     if (name.error().kind() != ErrorKind::refused) return fail(std::move(name.error()));
     return net::error_response(401, name.error());
   }
-  auto text = monitor_->metrics(moment.wall, waiting_.size());
+  auto text = monitor_->metrics(moment, waiting_.size());
   if (!text) return fail(std::move(text.error()));
   return net::Response{.content_type = std::string(metrics::kContentType),
                        .body = std::move(*text)};

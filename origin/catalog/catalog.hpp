@@ -110,6 +110,8 @@ class Catalog {
   // Of every site, for each of 7 and 28 days (UTC).
   Result<std::vector<wire::SiteSavings>> savings(WallTime now) const;
   Status set_appoint(const Act& act, const std::string& site, bool appoint);
+  // `invalid` for a word that is none of "auto", "swarm" and "https".
+  Status set_transport(const Act& act, const std::string& site, const std::string& transport);
   // Takes the place of those that it had. `invalid` names a subnet that is none; `refused` when the
   // site is to go by networks that it lacks.
   Status set_networks(const Act& act, const std::string& site, wire::SiteNetworks networks);

@@ -1,6 +1,7 @@
 #include "origin/catalog/rows.hpp"
 #include "origin/catalog/rules.hpp"
 #include "shared/policy/subnet.hpp"
+#include "shared/policy/wan_transport.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -87,6 +88,21 @@ Status Catalog::set_appoint(const Act& act, const std::string& name, bool appoin
     site->appoint = appoint;
     if (auto put = rows.put("site/" + name, wire::to_json(*site)); !put) return put;
     return append_audit(rows, act, "site.appoint", name, appoint ? "on" : "off");
+  });
+}
+
+Status Catalog::set_transport(const Act& act, const std::string& name,
+                              const std::string& transport) {
+  const bool is_rule = policy::wan_transport_named(transport).has_value();
+  if (!is_rule && transport != "auto")
+    return fail(ErrorKind::invalid, "a line is used by auto, swarm or https, not by '" +
+                                        printable(transport, 16) + "'");
+  return table_.write([&](Rows& rows) -> Status {
+    auto site = load_site(rows, name);
+    if (!site) return fail(std::move(site.error()));
+    site->transport = is_rule ? std::optional(transport) : std::nullopt;
+    if (auto put = rows.put("site/" + name, wire::to_json(*site)); !put) return put;
+    return append_audit(rows, act, "site.transport", name, transport);
   });
 }
 

@@ -47,6 +47,10 @@ struct NetworkOptions {
   std::vector<std::string> publics;
   std::string automatic;  // "on", "off" or empty.
   std::string enforce;
+
+  bool is_given() const {
+    return !subnets.empty() || !publics.empty() || !automatic.empty() || !enforce.empty();
+  }
 };
 
 void add_network_options(CLI::App& command, NetworkOptions& options) {
@@ -84,19 +88,6 @@ Result<wire::SiteInfo> find_site(Session& s, const std::string& name) {
               "there is no site '" + printable(name, 80) + "'; `lamina site ls` lists them");
 }
 
-Status edit_site(Session& s, const std::string& name, const NetworkOptions& options) {
-  auto site = find_site(s, name);
-  if (!site) return fail(std::move(site.error()));
-  wire::SiteNetworks before = site->networks.value_or(wire::SiteNetworks{});
-  // A site of before networks were known has its one subnet in another place.
-  if (!site->networks && !site->subnet.empty()) before.subnets = {site->subnet};
-  auto body = s.call("POST", "/v1/sites/" + encoded(name) + "/networks",
-                     wire::to_json(with_options(std::move(before), options)));
-  if (!body) return fail(std::move(body.error()));
-  *s.out << (s.json ? *body + "\n" : "site " + name + " has these networks from now on\n");
-  return Done{};
-}
-
 std::string networks_of(const wire::SiteInfo& site) {
   if (!site.networks) return site.subnet;
   std::string text;
@@ -107,6 +98,48 @@ std::string networks_of(const wire::SiteInfo& site) {
   if (site.networks->automatic) text += ", automatic";
   if (site.networks->enforce) text += ", enforced";
   return text;
+}
+
+Status set_transport(Session& s, const std::string& name, const std::string& transport) {
+  auto body = s.call("POST", "/v1/sites/" + encoded(name) + "/transport",
+                     wire::to_json(wire::TransportRequest{transport}));
+  if (!body) return fail(std::move(body.error()));
+  *s.out << (s.json ? *body + "\n" : "site " + name + ": transport " + transport + "\n");
+  return Done{};
+}
+
+Status show_site(Session& s, const std::string& name) {
+  auto site = find_site(s, name);
+  if (!site) return fail(std::move(site.error()));
+  if (s.json) {
+    *s.out << wire::to_json(*site) << '\n';
+    return Done{};
+  }
+  const std::string transport = site->transport.value_or("auto");
+  *s.out << "site        " << site->name << "\nnetworks    " << networks_of(*site)
+         << "\ndevices     " << site->devices << "\nappoint     "
+         << (site->appoint.value_or(true) ? "on" : "off") << "\nreflectors  "
+         << site->reflectors.value_or(1) << "\nlease       " << holders_of(*site)
+         << "\ntransport   " << transport
+         << (site->transport ? " (by rule)" : " (as its devices find out)") << '\n';
+  return Done{};
+}
+
+Status edit_site(Session& s, const std::string& name, const NetworkOptions& options,
+                 const std::string& transport) {
+  if (!transport.empty())
+    if (auto done = set_transport(s, name, transport); !done) return done;
+  if (!options.is_given()) return Done{};
+  auto site = find_site(s, name);
+  if (!site) return fail(std::move(site.error()));
+  wire::SiteNetworks before = site->networks.value_or(wire::SiteNetworks{});
+  // A site of before networks were known has its one subnet in another place.
+  if (!site->networks && !site->subnet.empty()) before.subnets = {site->subnet};
+  auto body = s.call("POST", "/v1/sites/" + encoded(name) + "/networks",
+                     wire::to_json(with_options(std::move(before), options)));
+  if (!body) return fail(std::move(body.error()));
+  *s.out << (s.json ? *body + "\n" : "site " + name + " has these networks from now on\n");
+  return Done{};
 }
 
 Result<wire::SiteInfo> set_reflectors(Session& s, const Reflectors& wanted) {
@@ -184,18 +217,33 @@ void add_site(CLI::App& app, Run& run) {
       return Done{};
     };
   });
-  auto edited = std::make_shared<std::string>();
+  auto edited = std::make_shared<std::string>(), transport = std::make_shared<std::string>();
   auto* edit = site->add_subcommand(
-      "edit", "by which networks devices are known to be there; what is not given stays");
+      "edit",
+      "by which networks devices are known to be there, and how its line is used; what is not "
+      "given stays");
   edit->add_option("name", *edited, "the site")->required();
   add_network_options(*edit, *options);
+  edit->add_option("--transport", *transport,
+                   "how layers cross its line: swarm (from seeders), https (as ranges from the "
+                   "API's port), or auto (ranges while no seeder can be reached)")
+      ->check(CLI::IsMember({"auto", "swarm", "https"}));
   edit->require_option(2, 0);
   edit->footer(
-      "Each option takes the place of all that the site had of its kind.\n"
+      "Each option takes the place of all that the site had of its kind. Its devices follow at "
+      "once.\n"
+      "Example: lamina site edit north --transport https\n"
       "Example: lamina site edit north --public 203.0.113.7 --public 198.51.100.0/28 --enforce on");
-  edit->callback([&run, edited, options] {
-    run = [edited, options](Session& s) { return edit_site(s, *edited, *options); };
+  edit->callback([&run, edited, options, transport] {
+    run = [edited, options, transport](Session& s) {
+      return edit_site(s, *edited, *options, *transport);
+    };
   });
+  auto shown = std::make_shared<std::string>();
+  auto* show = site->add_subcommand("show", "what is settled about a site");
+  show->add_option("name", *shown, "the site")->required();
+  show->footer("Example: lamina site show north");
+  show->callback([&run, shown] { run = [shown](Session& s) { return show_site(s, *shown); }; });
   auto name = std::make_shared<std::string>(), word = std::make_shared<std::string>();
   auto* appoint = site->add_subcommand(
       "appoint", "whether a device of the site fetches for it without being told to");

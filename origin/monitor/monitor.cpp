@@ -29,11 +29,12 @@ void Monitor::answered(std::string_view path, int status) {
   requests_[{{"class", class_of(path)}, {"status", class_of(status)}}].add();
 }
 
-Result<std::string> Monitor::metrics(WallTime now, std::size_t waiting) const {
+Result<std::string> Monitor::metrics(Moment moment, std::size_t waiting) const {
   metrics::Exposition out;
   if (auto done = add_catalogue(out); !done) return fail(std::move(done.error()));
+  if (auto done = add_seeders(out, moment); !done) return fail(std::move(done.error()));
   add_sites(out);
-  add_own(out, now, waiting);
+  add_own(out, moment.wall, waiting);
   return out.text();
 }
 
@@ -77,6 +78,23 @@ Status Monitor::add_catalogue(metrics::Exposition& out) const {
     by_kind[{{"kind", std::string(policy::Alerts::name_of(kind))}}] = 0;
   for (const wire::AlertInfo& alert : *alerts) ++by_kind[{{"kind", alert.kind}}];
   out.gauge("lamina_alerts", "Alerts that last, by kind.", std::move(by_kind));
+  return Done{};
+}
+
+Status Monitor::add_seeders(metrics::Exposition& out, Moment moment) const {
+  if (options_.seeders == nullptr) return Done{};
+  auto joined = catalog_.seeders();
+  if (!joined) return fail(std::move(joined.error()));
+  Samples up, missing;
+  for (wire::SeederInfo& seeder : *joined) {
+    options_.seeders->complete(seeder, 0, moment.now, moment.wall);
+    up[{{"seeder", seeder.name}}] =
+        seeder.state == "silent" || seeder.state == "certificate-expired" ? 0 : 1;
+    missing[{{"seeder", seeder.name}}] = seeder.missing_bytes;
+  }
+  out.gauge("lamina_seeder_up", "1 while a seeder that joined polls and may serve.", std::move(up));
+  out.gauge("lamina_seeder_missing_bytes", "What a seeder still lacks, as it said last.",
+            std::move(missing));
   return Done{};
 }
 

@@ -19,6 +19,7 @@ class Monitor {
   struct Options {
     std::map<std::string, WallTime> certificates;   // The origin's own: when each ends.
     std::function<Result<wire::DiskSpace>()> disk;  // Of the data directory.
+    const Seeders* seeders = nullptr;               // Those elsewhere. Outlives this.
   };
 
   // `catalog` and `sites` outlive this.
@@ -30,10 +31,11 @@ class Monitor {
 
   // All figures as text for Prometheus. `waiting`: polls that wait for news. Fails with the
   // catalogue's errors.
-  Result<std::string> metrics(WallTime now, std::size_t waiting) const;
+  Result<std::string> metrics(Moment moment, std::size_t waiting) const;
 
  private:
   Status add_catalogue(metrics::Exposition& out) const;
+  Status add_seeders(metrics::Exposition& out, Moment moment) const;
   void add_sites(metrics::Exposition& out) const;
   void add_own(metrics::Exposition& out, WallTime now, std::size_t waiting) const;
 

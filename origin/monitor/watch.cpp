@@ -17,6 +17,10 @@ std::optional<Alerts::Kind> kind_named(std::string_view name) {
   return std::nullopt;
 }
 
+bool is_up(const wire::SeederInfo& seeder) {
+  return seeder.state != "silent" && seeder.state != "certificate-expired";
+}
+
 }  // namespace
 
 Result<Watch> Watch::open(Catalog& catalog, const Sites& sites, Options options, Moment moment) {
@@ -43,11 +47,12 @@ Status Watch::look(Moment moment, const Devices& devices) {
   if (moment.now >= next_sites_) {
     next_sites_ = moment.now + options_.sites_every;
     look_at_sites(moment);
+    done = look_at_seeders(moment);
   }
   if (moment.now >= next_devices_) {
     next_devices_ = moment.now + options_.devices_every;
     look_at_origin(moment);
-    done = look_at_devices(moment, devices);
+    if (auto looked = look_at_devices(moment, devices); !looked) done = std::move(looked);
   }
   if (auto kept = keep(); !kept) return kept;
   return done;
@@ -68,6 +73,23 @@ void Watch::look_at_sites(Moment moment) {
   for (const auto& [kind, object] : active)
     if (kind == Alerts::Kind::reflector_down && !heard.contains(object))
       feed(Alerts::Gone{object}, moment);
+}
+
+Status Watch::look_at_seeders(Moment moment) {
+  if (options_.seeders == nullptr) return Done{};
+  auto joined = catalog_.seeders();
+  if (!joined) return fail(std::move(joined.error()));
+  std::set<std::string> present;
+  for (wire::SeederInfo& seeder : *joined) {
+    options_.seeders->complete(seeder, 0, moment.now, moment.wall);
+    present.insert("seeder:" + seeder.name);
+    feed(Alerts::Seeder{.name = seeder.name, .is_up = is_up(seeder)}, moment);
+  }
+  const std::set<Alerts::Key> active = alerts_.active();
+  for (const auto& [kind, object] : active)
+    if (kind == Alerts::Kind::seeder_silent && !present.contains(object))
+      feed(Alerts::Gone{object}, moment);
+  return Done{};
 }
 
 void Watch::look_at_origin(Moment moment) {

@@ -22,6 +22,7 @@ class Watch {
   struct Options {
     std::map<std::string, WallTime> certificates;   // The origin's own: when each ends.
     std::function<Result<wire::DiskSpace>()> disk;  // Of the data directory.
+    const Seeders* seeders = nullptr;               // Those elsewhere. Outlives this.
     policy::Alerts::Limits limits = {};
     Duration sites_every = std::chrono::seconds{5};
     Duration devices_every = std::chrono::seconds{60};
@@ -43,6 +44,7 @@ class Watch {
   Watch(Catalog& catalog, const Sites& sites, Options options, std::set<policy::Alerts::Key> active,
         Moment moment);
   void look_at_sites(Moment moment);
+  Status look_at_seeders(Moment moment);
   void look_at_origin(Moment moment);
   Status look_at_devices(Moment moment, const Devices& devices);
   void feed(const policy::Alerts::Fact& fact, Moment moment);

@@ -63,7 +63,8 @@ Result<Sites::Site*> Sites::open(const std::string& name, Moment moment) {
   Site site{.lease = SiteLease(options_.lease, *epoch + 1),
             .version = start,
             .peers_version = start,
-            .appoint = !info || info->appoint.value_or(true)};
+            .appoint = !info || info->appoint.value_or(true),
+            .transport = info ? info->transport : std::nullopt};
   take_rules(name, site);
   if (options_.record != nullptr)
     options_.record->begin_site_lease(name, options_.lease, *epoch + 1);
@@ -298,6 +299,15 @@ Status Sites::set_appoint(const std::string& name, bool appoint, Moment moment) 
   return status;
 }
 
+Status Sites::set_transport(const std::string& name, const std::string& transport, Moment moment) {
+  auto opened = open(name, moment);
+  if (!opened) return fail(std::move(opened.error()));
+  Site& site = **opened;
+  site.transport = transport == "auto" ? std::nullopt : std::optional(transport);
+  changed(name, site);
+  return Done{};
+}
+
 Status Sites::set_reflectors(const std::string& name, int count, std::set<DeviceId> named,
                              Moment moment) {
   if (count < 1 || count > SiteLease::kReflectorsMax)
@@ -490,6 +500,7 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   const Site& site = at->second;
   view.site.version = site.version;
   if (!site.appoint) view.site.appoint = false;
+  view.site.transport = site.transport;
   if (!site.withheld.empty())
     view.site.withheld.emplace(site.withheld.begin(), site.withheld.end());
   if (site.rules_version != 0) view.site.rules_version = site.rules_version;

@@ -68,6 +68,8 @@ class Sites {
   // Whether a device of the site gets its lease by itself. Off: a holder that was not named as a
   // reflector loses it now.
   Status set_appoint(const std::string& site, bool appoint, Moment moment);
+  // How its devices use the line: "auto", "swarm" or "https". Told to all of them now.
+  Status set_transport(const std::string& site, const std::string& transport, Moment moment);
   // How many devices fetch for the site at the same time, 1 to policy::SiteLease::kReflectorsMax,
   // and which come before all others, appointed or not.
   Status set_reflectors(const std::string& site, int count, std::set<DeviceId> named,
@@ -146,8 +148,9 @@ class Sites {
     std::optional<Instant> told_at;   // When that was of members or the lease.
     std::optional<Instant> tell_due;  // As it stands in tell_due_.
     bool appoint = true;
-    std::string rules;                // CSV; empty: none.
-    std::uint64_t rules_version = 0;  // 0: none.
+    std::optional<std::string> transport;  // None: as they find out.
+    std::string rules;                     // CSV; empty: none.
+    std::uint64_t rules_version = 0;       // 0: none.
     // Of each holder, the newest that is in the catalogue: its token may be shown.
     std::map<DeviceId, std::uint64_t> recorded_epochs;
     std::set<DeviceId> named;  // Reflectors, by the administrator.

@@ -17,6 +17,7 @@ std::string_view Alerts::name_of(Kind kind) {
     case Kind::disk_low: return "disk-low";
     case Kind::device_stale: return "device-stale";
     case Kind::reflector_down: return "reflector-down";
+    case Kind::seeder_silent: return "seeder-silent";
   }
   return "unknown";
 }
@@ -63,10 +64,10 @@ void Alerts::apply(const Device& device, Instant) {
 void Alerts::apply(const Site& site, Instant now) {
   const std::string object = "site:" + site.name;
   if (!site.has_work || site.has_holder) {
-    waiting_.erase(site.name);
+    waiting_.erase(object);
     return set(Kind::reflector_down, object, false, "");
   }
-  const Instant since = waiting_.emplace(site.name, now).first->second;
+  const Instant since = waiting_.emplace(object, now).first->second;
   if (now - since < limits_.no_holder) return;
   set(Kind::reflector_down, object, true,
       site.appoint ? "devices wait for content, and none has taken the site's lease for " +
@@ -74,7 +75,21 @@ void Alerts::apply(const Site& site, Instant now) {
                    : "devices wait for content, and the site appoints no reflector");
 }
 
+void Alerts::apply(const Seeder& seeder, Instant now) {
+  const std::string object = "seeder:" + seeder.name;
+  if (seeder.is_up) {
+    waiting_.erase(object);
+    return set(Kind::seeder_silent, object, false, "");
+  }
+  const Instant since = waiting_.emplace(object, now).first->second;
+  if (now - since < limits_.seeder_silent) return;
+  set(Kind::seeder_silent, object, true,
+      "no good poll of the seeder for " + to_text(now - since) +
+          ": see `lamina seeder ls`, and the log of lamina-origin seed on its machine");
+}
+
 void Alerts::apply(const Gone& gone, Instant) {
+  waiting_.erase(gone.object);
   for (const Kind kind : kKinds) set(kind, gone.object, false, "");
 }
 

@@ -24,9 +24,9 @@ namespace lamina::policy {
 
 class Alerts {
  public:
-  enum class Kind { certificate_expiring, disk_low, device_stale, reflector_down };
+  enum class Kind { certificate_expiring, disk_low, device_stale, reflector_down, seeder_silent };
   static constexpr Kind kKinds[] = {Kind::certificate_expiring, Kind::disk_low, Kind::device_stale,
-                                    Kind::reflector_down};
+                                    Kind::reflector_down, Kind::seeder_silent};
   // "certificate-expiring"...
   static std::string_view name_of(Kind kind);
 
@@ -42,6 +42,8 @@ class Alerts {
     // A disk is low with less than a twentieth free, but not with more than this.
     Bytes disk_plenty = 20_GiB;
     Duration no_holder = std::chrono::minutes{1};
+    // A seeder polls every few seconds; after a restart of the origin it is back within one.
+    Duration seeder_silent = std::chrono::minutes{1};
   };
 
   // What is so now.
@@ -65,10 +67,14 @@ class Alerts {
     bool has_holder = false;
     bool appoint = true;
   };
+  struct Seeder {  // One that joined.
+    std::string name;
+    bool is_up = true;
+  };
   struct Gone {  // The object is none any more.
     std::string object;
   };
-  using Fact = std::variant<Certificate, Disk, Device, Site, Gone>;
+  using Fact = std::variant<Certificate, Disk, Device, Site, Seeder, Gone>;
 
   struct Begin {
     Kind kind = Kind::disk_low;
@@ -98,13 +104,15 @@ class Alerts {
   void apply(const Disk& disk, Instant now);
   void apply(const Device& device, Instant now);
   void apply(const Site& site, Instant now);
+  void apply(const Seeder& seeder, Instant now);
   void apply(const Gone& gone, Instant now);
   void set(Kind kind, const std::string& object, bool is_so, const std::string& text);
 
   Limits limits_;
   std::set<Key> active_;
-  std::map<std::string, Instant> waiting_;  // Sites with work and no holder: since when.
-  std::vector<Action> actions_;             // Collected while one fact is handled.
+  // By object, sites with work and no holder and seeders that are not up: since when.
+  std::map<std::string, Instant> waiting_;
+  std::vector<Action> actions_;  // Collected while one fact is handled.
 };
 
 }  // namespace lamina::policy

@@ -186,8 +186,23 @@ void DecisionLog::decided(const std::string& name, const WanPieces::Pieces& miss
   sink_(line);
 }
 
+void DecisionLog::decided(const std::string& name, const SiteContact& contact, Instant now,
+                          bool may_fetch) {
+  sink_(std::string(kWanPieces) + words(name, "at", text(now), "contact") +
+        (contact.knows_peers ? words("known") : "") +
+        (contact.is_connected ? words("connected") : "") +
+        words("open", text(std::int64_t{contact.open.count()})) + std::string(kArrow) +
+        words(may_fetch ? "may" : "may-not"));
+}
+
 void DecisionLog::began(const std::string& name, Instant now) {
   sink_(std::string(kWanTransport) + words(name, "at", text(now), "began") + std::string(kArrow));
+}
+
+void DecisionLog::ruled(const std::string& name, std::optional<WanTransport::Kind> only,
+                        Instant now) {
+  sink_(std::string(kWanTransport) +
+        words(name, "at", text(now), "rule", only ? name_of(*only) : "auto") + std::string(kArrow));
 }
 
 void DecisionLog::decided(const std::string& name, const WanTransport::Seen& seen, Instant now,

@@ -8,8 +8,10 @@
 //   lease-holder wan at 1300 led 17 5000001200 : open 17
 //   wan-pieces wan begin 12000000000
 //   wan-pieces wan at 1400 missing <pack>=f0/4 offered <pack>=10/4 : <pack>=e0/4
+//   wan-pieces wan at 1500 contact known open 200000000 : may-not
 //   wan-transport wan begin 1500000000
 //   wan-transport wan at 1400 began :
+//   wan-transport wan at 1400 rule auto :
 //   wan-transport wan at 1500 seen wanted : https no-seeder-known
 //   shut-out lan begin 30000000000 86400000000000
 //   shut-out lan at 1600 caught 10.0.0.7 : out 30000000000
@@ -71,7 +73,9 @@ class DecisionLog {
                const std::vector<LeaseHolder::Action>& actions);
   void decided(const std::string& name, const WanPieces::Pieces& missing,
                const WanPieces::Pieces& offered, Instant now, const WanPieces::Pieces& chosen);
+  void decided(const std::string& name, const SiteContact& contact, Instant now, bool may_fetch);
   void began(const std::string& name, Instant now);  // WanTransport::begin().
+  void ruled(const std::string& name, std::optional<WanTransport::Kind> only, Instant now);
   void decided(const std::string& name, const WanTransport::Seen& seen, Instant now,
                const std::optional<WanTransport::Change>& change);
   void caught(const std::string& name, const std::string& address, Instant now,

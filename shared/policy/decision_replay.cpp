@@ -68,9 +68,9 @@ class LineReader {
     return {static_cast<std::int64_t>(number(std::numeric_limits<std::int64_t>::max()))};
   }
   WanTransport::Kind transport() {
-    const auto kind = word();
-    if (kind != "swarm" && kind != "https") good_ = false;
-    return kind == "https" ? WanTransport::Kind::https : WanTransport::Kind::swarm;
+    const auto kind = wan_transport_named(word());
+    if (!kind) good_ = false;
+    return kind.value_or(WanTransport::Kind::swarm);
   }
   DeviceId device() {
     auto id = DeviceId::parse(word());
@@ -272,6 +272,16 @@ bool DecisionReplay::feed(LeaseHolder& holder, const std::string& name, LineRead
 }
 
 bool DecisionReplay::feed(Pieces& pieces, const std::string& name, LineReader& in, Instant now) {
+  if (in.takes("contact")) {
+    SiteContact contact;
+    contact.knows_peers = in.takes("known");
+    contact.is_connected = in.takes("connected");
+    if (!in.takes("open")) return false;
+    contact.open = in.duration();
+    if (!in.at_colon()) return false;
+    log_.decided(name, contact, now, may_fetch(contact));
+    return true;
+  }
   if (in.word() != "missing" || !changes(in, pieces.missing, "offered") ||
       !changes(in, pieces.offered, ":"))
     return false;
@@ -286,6 +296,14 @@ bool DecisionReplay::feed(WanTransport& transport, const std::string& name, Line
     if (!in.at_colon()) return false;
     transport.begin(now);
     log_.began(name, now);
+    return true;
+  }
+  if (in.takes("rule")) {
+    std::optional<WanTransport::Kind> only;
+    if (!in.takes("auto")) only = in.transport();
+    if (!in.at_colon()) return false;
+    transport.rule(only);
+    log_.ruled(name, only, now);
     return true;
   }
   if (!in.takes("seen")) return false;

@@ -6,6 +6,12 @@ std::string_view name_of(WanTransport::Kind kind) {
   return kind == WanTransport::Kind::https ? "https" : "swarm";
 }
 
+std::optional<WanTransport::Kind> wan_transport_named(std::string_view name) {
+  if (name == "swarm") return WanTransport::Kind::swarm;
+  if (name == "https") return WanTransport::Kind::https;
+  return std::nullopt;
+}
+
 std::string_view name_of(WanTransport::Reason reason) {
   switch (reason) {
     case WanTransport::Reason::rule: return "rule";

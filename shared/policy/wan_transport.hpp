@@ -45,6 +45,8 @@ class WanTransport {
 
   // A lease began: seeders are dialled from now on.
   void begin(Instant now) { waiting_since_ = now; }
+  // An administrator's rule from now on; none: as found. The next on() follows it.
+  void rule(std::optional<Kind> only) { limits_.only = only; }
   // The change that follows, if any. `now` must not be earlier than in the previous call.
   std::optional<Change> on(const Seen& seen, Instant now);
 
@@ -62,6 +64,8 @@ class WanTransport {
 
 // "swarm", "https".
 std::string_view name_of(WanTransport::Kind kind);
+// Another word, "auto" too: none.
+std::optional<WanTransport::Kind> wan_transport_named(std::string_view name);
 // "rule", "no-seeder-known", "no-seeder-reached", "seeder-reached".
 std::string_view name_of(WanTransport::Reason reason);
 

@@ -50,6 +50,7 @@ void fields(A& a, SiteInfo& m) {
   a("lease_holders", m.lease_holders, 16);
   a("reflectors", m.reflectors);
   a("reflector_devices", m.reflector_devices, kReflectorDevicesMax);
+  a("transport", m.transport, 16);
 }
 template <class A>
 void fields(A& a, SiteList& m) {
@@ -86,6 +87,10 @@ void fields(A& a, AlertList& m) {
 template <class A>
 void fields(A& a, AppointRequest& m) {
   a("appoint", m.appoint);
+}
+template <class A>
+void fields(A& a, TransportRequest& m) {
+  a("transport", m.transport, 16);
 }
 template <class A>
 void fields(A& a, ReflectorsRequest& m) {
@@ -246,6 +251,7 @@ std::string to_json(const TransactionList& message) { return write_message(messa
 std::string to_json(const SiteRequest& message) { return write_message(message); }
 std::string to_json(const SiteNetworks& message) { return write_message(message); }
 std::string to_json(const AppointRequest& message) { return write_message(message); }
+std::string to_json(const TransportRequest& message) { return write_message(message); }
 std::string to_json(const ReflectorsRequest& message) { return write_message(message); }
 std::string to_json(const RuleSet& message) { return write_message(message); }
 std::string to_json(const DeviceInfo& message) { return write_message(message); }
@@ -299,6 +305,9 @@ Result<SiteRequest> parse_site_request(std::string_view text) {
 }
 Result<AppointRequest> parse_appoint_request(std::string_view text) {
   return read_message<AppointRequest>(text, "appoint request");
+}
+Result<TransportRequest> parse_transport_request(std::string_view text) {
+  return read_message<TransportRequest>(text, "transport request");
 }
 Result<ReflectorsRequest> parse_reflectors_request(std::string_view text) {
   return read_message<ReflectorsRequest>(text, "reflectors request");

@@ -66,6 +66,8 @@ struct SiteInfo {
   std::optional<int> reflectors = std::nullopt;  // How many it uses. Absent: 1.
   // Those that come before any other, as configured. Absent: none.
   std::optional<std::vector<DeviceId>> reflector_devices = std::nullopt;
+  // "swarm" or "https": how its line is used. Absent: as its devices find out.
+  std::optional<std::string> transport = std::nullopt;
 };
 struct SiteList {
   std::vector<SiteInfo> sites;
@@ -101,6 +103,9 @@ struct AlertList {  // GET /v1/alerts
 
 struct AppointRequest {  // POST /v1/sites/{name}/appoint
   bool appoint = true;
+};
+struct TransportRequest {  // POST /v1/sites/{name}/transport
+  std::string transport;   // "auto", "swarm" or "https"
 };
 
 inline constexpr int kReflectorsMax = 4;  // That a site uses at a time.
@@ -267,6 +272,7 @@ std::string to_json(const AlertList& message);
 std::string to_json(const SiteRequest& message);
 std::string to_json(const SiteNetworks& message);
 std::string to_json(const AppointRequest& message);
+std::string to_json(const TransportRequest& message);
 std::string to_json(const ReflectorsRequest& message);
 std::string to_json(const RuleSet& message);
 std::string to_json(const DeviceInfo& message);
@@ -297,6 +303,7 @@ Result<AlertList> parse_alert_list(std::string_view text);
 Result<SiteRequest> parse_site_request(std::string_view text);
 Result<SiteNetworks> parse_site_networks(std::string_view text);
 Result<AppointRequest> parse_appoint_request(std::string_view text);
+Result<TransportRequest> parse_transport_request(std::string_view text);
 Result<ReflectorsRequest> parse_reflectors_request(std::string_view text);
 Result<RuleSet> parse_rule_set(std::string_view text);
 Result<DeviceInfo> parse_device_info(std::string_view text);

@@ -82,6 +82,7 @@ void fields(A& a, SiteView& m) {
   a("rules_version", m.rules_version);
   a("rules", m.rules, static_cast<std::size_t>(kSiteRulesMax.count));
   a("withheld", m.withheld, 1024);
+  a("transport", m.transport, 16);
 }
 template <class A>
 void fields(A& a, BudgetRequest& m) {

@@ -136,6 +136,9 @@ struct SiteView {
   std::optional<std::string> rules = std::nullopt;
   // Layers that the site may not fetch over its line yet: other sites of their rollout come first.
   std::optional<std::vector<LayerId>> withheld = std::nullopt;
+  // How its line is used, by an administrator's rule: "swarm" or "https". Absent, or a word that
+  // the device does not know: as it finds out.
+  std::optional<std::string> transport = std::nullopt;
 };
 
 // Who may fetch over the WAN for the site. Token, expiry, seeders and shares are for a holder only.

@@ -567,6 +567,50 @@ TEST_CASE("agent: ranges over the API's port are a reason of their own, and told
   CHECK(bench.agent->reason(base) == "local-cache");
 }
 
+TEST_CASE("agent: the site's rule about the line is followed at once, and is the reason",
+          "[node]") {
+  using Kind = policy::WanTransport::Kind;
+  Bench bench;
+  const auto hears = [&](Duration t, std::uint64_t version, std::optional<std::string> rule) {
+    Agent::Polled polled = Bench::leased(version);
+    polled.kind = Agent::PollKind::quick;
+    polled.reply.site->transport = std::move(rule);
+    bench.at(t, polled);
+  };
+  SECTION("of the site") {
+    bench.fetching();
+    hears(3s, 1, "https");
+    auto used = bench.all<Agent::UseTransport>();
+    REQUIRE(used.size() == 1);
+    CHECK(used[0].only == Kind::https);
+    bench.at(4s, Agent::WanTransportChanged{true});
+    CHECK(bench.agent->reason(base) == "https-by-rule");
+    hears(5s, 2, "https");
+    CHECK(bench.all<Agent::UseTransport>().empty());
+    hears(6s, 3, "swarm");
+    CHECK(bench.all<Agent::UseTransport>().size() == 1);
+    bench.at(6s, Agent::WanTransportChanged{false});
+    CHECK(bench.agent->reason(base) == "swarm-by-rule");
+    // Of a later origin, or of one that has none: as the device finds out.
+    hears(7s, 4, "by-pigeon");
+    used = bench.all<Agent::UseTransport>();
+    REQUIRE(used.size() == 1);
+    CHECK_FALSE(used[0].only);
+    CHECK(bench.agent->reason(base) == "origin-by-lease");
+    hears(8s, 5, std::nullopt);
+    CHECK(bench.all<Agent::UseTransport>().empty());
+  }
+  SECTION("the device's own comes first") {
+    Agent::Limits limits;
+    limits.transport = Kind::swarm;
+    bench.agent.emplace(limits, bench.memory, "test", Instant{});
+    bench.fetching();
+    hears(3s, 1, "https");
+    CHECK(bench.all<Agent::UseTransport>().empty());
+    CHECK(bench.agent->reason(base) == "swarm-by-rule");
+  }
+}
+
 TEST_CASE("agent: a refused budget is asked for again, ever more rarely", "[node]") {
   Bench bench;
   bench.fetching_with(format::WanBudget::after, 1);

@@ -27,6 +27,7 @@ struct FakeSwarm : LayerSwarm {
   void resign() override {}
   std::optional<Bytes> wan_left() const override { return std::nullopt; }
   void limit_wan(BitRate) override {}
+  void use_transport(std::optional<policy::WanTransport::Kind>) override {}
   void use_identity(const Identity&) override {}
   Sources sources() const override { return now; }
   Bytes sent(const LayerId&) const override { return {}; }

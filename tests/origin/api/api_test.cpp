@@ -447,6 +447,32 @@ TEST_CASE("api: without appointment nobody gets the site's lease", "[origin]") {
   CHECK(bench.admin("POST", "/v1/sites/none/appoint", R"({"appoint":true})", 7).status == 404);
 }
 
+TEST_CASE("api: how a site's line is used is settled, kept, and told to its devices", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);
+  const DeviceId id = bench.enrol("shop");
+  const auto told = [&](int t) {
+    return wire::parse_poll_reply(
+               bench.ask(t, bench.as(id, "/v1/node/poll", wire::to_json(wire::PollRequest{}))).body)
+        ->site->transport;
+  };
+  const auto set = [&](const std::string& site, const std::string& word, int t) {
+    return bench
+        .admin("POST", "/v1/sites/" + site + "/transport", R"({"transport":")" + word + R"("})", t)
+        .status;
+  };
+  CHECK_FALSE(told(2));
+  REQUIRE(set("shop", "https", 3) == 200);
+  CHECK(told(4) == "https");
+  CHECK(bench.catalog.site("shop")->transport == "https");
+  CHECK(set("shop", "pigeon", 5) == 400);
+  CHECK(set("none", "swarm", 6) == 404);
+  CHECK(told(7) == "https");
+  REQUIRE(set("shop", "auto", 8) == 200);
+  CHECK_FALSE(told(9));
+  CHECK_FALSE(bench.catalog.site("shop")->transport);
+}
+
 TEST_CASE("api: an administrator sets how many reflectors a site has, and which", "[origin]") {
   Bench bench;
   REQUIRE(bench.admin("POST", "/v1/sites", R"({"name":"shop","subnet":""})").status == 201);

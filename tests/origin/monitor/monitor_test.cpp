@@ -23,13 +23,15 @@ struct Bench {
   MemoryTable table;
   Catalog catalog{table};
   Sites sites{catalog, PrivateKey::generate().value(), {}};
+  Seeders seeders;
   wire::DiskSpace disk{300, 1000};
   Monitor monitor = make();
 
   Monitor make() {
     return Monitor(catalog, sites,
                    {.certificates = {{"server", at(500).wall}, {"api-ca", at(-20).wall}},
-                    .disk = [this]() -> Result<wire::DiskSpace> { return disk; }},
+                    .disk = [this]() -> Result<wire::DiskSpace> { return disk; },
+                    .seeders = &seeders},
                    at(0).wall);
   }
   static Moment at(int t) {
@@ -53,7 +55,7 @@ struct Bench {
     REQUIRE(sites.reported("north", id, poll, at(t)));
   }
   CheckedExposition scrape(int t) {
-    const auto text = monitor.metrics(at(t).wall, 3);
+    const auto text = monitor.metrics(at(t), 3);
     REQUIRE(text);
     last = *text;
     auto checked = check_exposition(*text);
@@ -106,6 +108,27 @@ TEST_CASE("origin metrics: the figures of catalogue, sites and requests", "[orig
   }
 }
 
+TEST_CASE("origin metrics: seeders that are up and those that are not", "[origin]") {
+  Bench bench;
+  for (const int n : {8, 9}) {
+    const auto token = bench.catalog.create_token(
+        {"test", bench.at(0).wall},
+        {.name = "s" + std::to_string(n), .kind = "seeder", .ttl_ms = 1000});
+    REQUIRE(token);
+    REQUIRE(bench.catalog.join_seeder(bench.at(0).wall, token->secret, "key", device(n)));
+    REQUIRE(bench.catalog.seeder_certified({"test", bench.at(0).wall}, device(n),
+                                           bench.at(9000).wall.ns / 1'000'000));
+  }
+  bench.seeders.polled(
+      device(8), "192.0.2.8:8444",
+      {.missing_bytes = 70, .certificate_expires_ms = bench.at(9000).wall.ns / 1'000'000},
+      bench.at(1).now, bench.at(1).wall);
+  const auto checked = bench.scrape(2);
+  CHECK(checked.samples.at("lamina_seeder_up{seeder=\"s8\"}") == 1);
+  CHECK(checked.samples.at("lamina_seeder_up{seeder=\"s9\"}") == 0);
+  CHECK(checked.samples.at("lamina_seeder_missing_bytes{seeder=\"s8\"}") == 70);
+}
+
 TEST_CASE("origin metrics: no label names a device or a layer", "[origin]") {
   Bench bench;
   bench.poll(1, kAnn, 900, {{"origin-by-lease", 40}});
@@ -136,7 +159,7 @@ TEST_CASE("origin metrics: bytes by source outlive a restart of the origin", "[o
       {.certificates = {},
        .disk = []() -> Result<wire::DiskSpace> { return fail(ErrorKind::unavailable, "no disk"); }},
       Bench::at(50).wall);
-  const auto text = monitor.metrics(Bench::at(60).wall, 0);
+  const auto text = monitor.metrics(Bench::at(60), 0);
   REQUIRE(text);
   const auto checked = check_exposition(*text);
   CHECK(checked.findings == std::vector<std::string>{});

@@ -23,6 +23,7 @@ struct Bench {
   MemoryTable table;
   Catalog catalog{table};
   std::optional<Sites> sites;
+  Seeders seeders;
   wire::DiskSpace disk{900, 1000};
   std::map<DeviceId, wire::DiskSpace> disks;
   std::optional<Watch> watch;
@@ -36,7 +37,8 @@ struct Bench {
     sites.emplace(catalog, PrivateKey::generate().value(), Sites::Options{});
     auto opened = Watch::open(catalog, *sites,
                               {.certificates = {{"server", at(100 * kDay).wall}},
-                               .disk = [this]() -> Result<wire::DiskSpace> { return disk; }},
+                               .disk = [this]() -> Result<wire::DiskSpace> { return disk; },
+                               .seeders = &seeders},
                               at(t));
     REQUIRE(opened);
     watch.emplace(std::move(*opened));
@@ -126,6 +128,39 @@ TEST_CASE("watch: a device that does not poll is stale; a rejected one is none",
   REQUIRE(bench.catalog.reject_device({"test", bench.at(15 * kDay).wall}, kAnn));
   REQUIRE(bench.look(15 * kDay + 60));
   CHECK(bench.alerts() == Words{"device-stale device:" + kBob.hex()});
+}
+
+TEST_CASE("watch: a seeder that polls no more, or has no valid certificate", "[origin]") {
+  Bench bench;
+  const auto token = bench.catalog.create_token({"test", bench.at(0).wall},
+                                                {.name = "east", .kind = "seeder", .ttl_ms = 1000});
+  REQUIRE(token);
+  const DeviceId east = device(9);
+  REQUIRE(bench.catalog.join_seeder(bench.at(0).wall, token->secret, "key", east));
+  REQUIRE(bench.catalog.seeder_certified({"test", bench.at(0).wall}, east,
+                                         bench.at(kDay).wall.ns / 1'000'000));
+  const auto poll = [&](int t) {
+    bench.seeders.polled(east, "192.0.2.9:8444",
+                         {.certificate_expires_ms = bench.at(600).wall.ns / 1'000'000},
+                         bench.at(t).now, bench.at(t).wall);
+  };
+  poll(0);
+  REQUIRE(bench.look(1));
+  REQUIRE(bench.look(61));  // Silent, since now.
+  CHECK(bench.alerts().empty());
+  REQUIRE(bench.look(121));
+  CHECK(bench.alerts() == Words{"seeder-silent seeder:east"});
+  poll(180);
+  REQUIRE(bench.look(181));
+  CHECK(bench.alerts().empty());
+  for (const int t : {600, 660, 720}) {  // It polls, but may not serve.
+    poll(t);
+    REQUIRE(bench.look(t + 1));
+  }
+  CHECK(bench.alerts() == Words{"seeder-silent seeder:east"});
+  REQUIRE(bench.catalog.remove_seeder({"test", bench.at(730).wall}, "east"));
+  REQUIRE(bench.look(781));
+  CHECK(bench.alerts().empty());
 }
 
 TEST_CASE("watch: a device that polls and does not renew its certificate", "[origin]") {

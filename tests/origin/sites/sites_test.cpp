@@ -343,6 +343,14 @@ TEST_CASE("sites: members that come at once are told together", "[origin]") {
     REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1100ms)));
     CHECK(bench.sites.is_news("shop", kAnn, before));
   }
+  SECTION("and so is how its line is used") {
+    const auto before = version(1s, kAnn);
+    REQUIRE(bench.sites.set_transport("shop", "https", Bench::at(1100ms)));
+    CHECK(bench.sites.is_news("shop", kAnn, before));
+    CHECK(bench.view(1100ms, kAnn).site.transport == "https");
+    REQUIRE(bench.sites.set_transport("shop", "auto", Bench::at(1200ms)));
+    CHECK_FALSE(bench.view(1200ms, kAnn).site.transport);
+  }
 }
 
 namespace {
@@ -417,7 +425,9 @@ TEST_CASE("sites: what is configured in the catalogue holds after a restart", "[
   const Act act{"test", {}};
   REQUIRE(bench.catalog.add_site(act, {.name = "shop", .subnet = ""}));
   REQUIRE(bench.catalog.set_reflectors(act, "shop", {.count = 2}));
+  REQUIRE(bench.catalog.set_transport(act, "shop", "swarm"));
   REQUIRE(bench.poll(0s, kAnn, 100));
+  CHECK(bench.view(0s, kAnn).site.transport == "swarm");
   REQUIRE(bench.poll(0s, kBob, 100));
   const auto half = bench.renew(1s, kAnn, bench.view(0s, kAnn).lease->epoch, 90);
   REQUIRE(half);

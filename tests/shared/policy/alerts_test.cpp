@@ -21,6 +21,8 @@ Alerts::Device device(Duration silent, std::optional<Duration> left = std::nullo
 }
 Alerts::Site site(bool has_work, bool has_holder) { return {"north", has_work, has_holder, true}; }
 
+Alerts::Seeder seeder(bool is_up) { return {"east", is_up}; }
+
 }  // namespace
 
 TEST_CASE("alerts: a table of what is so and what is said", "[policy]") {
@@ -100,6 +102,23 @@ TEST_CASE("alerts: a table of what is so and what is said", "[policy]") {
         {160s, site(true, false), Said::nothing},
         {161s, site(true, false), Said::begins},
         {162s, site(false, false), Said::ends}}},
+      {"a seeder that is silent for a minute",
+       Kind::seeder_silent,
+       "seeder:east",
+       {{0s, seeder(true), Said::nothing},
+        {10s, seeder(false), Said::nothing},
+        {69s, seeder(false), Said::nothing},
+        {70s, seeder(false), Said::begins},
+        {90s, seeder(false), Said::nothing},
+        {91s, seeder(true), Said::ends}}},
+      {"a seeder that was removed begins anew",
+       Kind::seeder_silent,
+       "seeder:east",
+       {{0s, seeder(false), Said::nothing},
+        {60s, seeder(false), Said::begins},
+        {61s, Alerts::Gone{"seeder:east"}, Said::ends},
+        {62s, seeder(false), Said::nothing},
+        {122s, seeder(false), Said::begins}}},
       {"what is gone has no alert",
        Kind::device_stale,
        "device:ab",
@@ -143,6 +162,6 @@ TEST_CASE("alerts: what had begun before a restart does not begin again, and end
 TEST_CASE("alerts: every kind has a name of its own", "[policy]") {
   std::set<std::string_view> names;
   for (const Kind kind : Alerts::kKinds) names.insert(Alerts::name_of(kind));
-  CHECK(names.size() == 4);
+  CHECK(names.size() == 5);
   CHECK_FALSE(names.contains("unknown"));
 }

@@ -89,6 +89,11 @@ struct Run {
     log.begin_wan_pieces("wan", {});
     for (; steps > 0; --steps) {
       wait();
+      if (below(3) == 0) {
+        const SiteContact contact{below(2) == 0, below(2) == 0,
+                                  Duration{std::chrono::seconds{below(20)}}};
+        log.decided("wan", contact, now, may_fetch(contact));
+      }
       const auto missing = some_pieces();
       const auto offered = some_pieces();
       log.decided("wan", missing, offered, now, machine.choose(missing, offered, now));
@@ -105,6 +110,13 @@ struct Run {
       if (below(10) == 0) {
         machine.begin(now);
         log.began("wan", now);
+      }
+      if (below(8) == 0) {
+        std::optional<WanTransport::Kind> only;
+        if (below(2) == 0)
+          only = below(2) == 0 ? WanTransport::Kind::swarm : WanTransport::Kind::https;
+        machine.rule(only);
+        log.ruled("wan", only, now);
       }
       const WanTransport::Seen seen{below(3) > 0, below(3) == 0, below(4) > 0};
       log.decided("wan", seen, now, machine.on(seen, now));
@@ -203,8 +215,8 @@ TEST_CASE("decision log: every changed decision is found, at its line", "[policy
   run.site_lease("north", 60);
   run.lease_holder(30);
   run.wan_pieces(10);
-  run.wan_transport(30);
-  run.shut_out(10);
+  run.wan_transport(60);
+  run.shut_out(40);
   run.wan_pacing(60);
   run.eligibility(30);
   std::map<std::string, std::size_t> changed;  // By machine.
@@ -297,6 +309,7 @@ TEST_CASE("decision log: what is no record is said so", "[policy]") {
       "wan-transport wan begin 1 only by-mail",
       "wan-transport wan at 1 seen offered known :",
       "wan-transport wan at 1 began",
+      "wan-transport wan at 1 rule by-mail :",
       "shut-out lan begin 1",
       "shut-out lan at 1 caught :",
       "wan-pacing 10.0.0.1 begin 1",

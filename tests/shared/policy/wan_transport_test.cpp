@@ -98,3 +98,22 @@ TEST_CASE("wan transport: a rule counts from the start and whatever is seen", "[
   CHECK_FALSE(https.on(kOffer, Instant{1s}));
   CHECK(https.kind() == Kind::https);
 }
+
+TEST_CASE("wan transport: a rule holds at once, and what is found counts again without it",
+          "[policy]") {
+  Bench bench;
+  bench.at(0s, kOffer);
+  bench.transport.rule(Kind::https);
+  CHECK_FALSE(bench.transport.may_dial());
+  bench.at(1s, kOffer);
+  CHECK(bench.said == WanTransport::Change{Kind::https, Reason::rule});
+  bench.transport.rule(std::nullopt);
+  CHECK(bench.transport.may_dial());
+  bench.at(2s, kSilence);  // Nobody is dialled yet.
+  CHECK_FALSE(bench.said);
+  bench.at(3s, kOffer);
+  CHECK(bench.said == WanTransport::Change{Kind::swarm, Reason::seeder_reached});
+  bench.transport.rule(Kind::swarm);
+  bench.at(60s, kSilence);
+  CHECK_FALSE(bench.said);
+}
