@@ -181,12 +181,17 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   acked_ = seen.acked;
   const auto before = std::exchange(decided_, now);
   if (!before) return;
+  // Let go, the connection fills the queue as at its start.
+  if (std::exchange(was_held_, seen.is_held) && !seen.is_held) rated_ = now;
+  if (seen.is_held && rate_) {  // What arrives, and when, is the receiver's doing.
+    squeezed_ = 0;
+    best_at_ = now;
+    return;
+  }
   const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
   const double most = delivered_lately(delivered);
   note_squeeze(most, now);
   if (seen.is_held) squeezed_ = 0;
-  // Let go, the connection fills the queue as at its start.
-  if (std::exchange(was_held_, seen.is_held) && !seen.is_held) rated_ = now;
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
   const double known = is_settled ? best_ : std::numeric_limits<double>::infinity();
   const double lately = std::min(most, kMeasured * known);

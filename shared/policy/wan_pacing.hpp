@@ -70,8 +70,8 @@ class WanPacing {
     // Another line of the same seeder has a long queue now: both may be behind one bottleneck, the
     // seeder's own uplink perhaps, and each must not take the other for somebody else.
     bool is_among_ours = false;
-    // The receiver takes less than the line gives, as under a bandwidth rule: that less arrives
-    // than before is nobody else's doing. A long queue still is.
+    // The receiver takes less than the line gives, as under a bandwidth rule: what arrives, and
+    // when it is acknowledged, says nothing about the line. A long queue is still others'.
     bool is_held = false;
   };
   struct Decision {

@@ -395,6 +395,13 @@ class Run:
         if scenario["wan_transport"] == "https":
             served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
             self.check("the payload came over the API's port", served >= 0.9 * expected, f"{served} bytes")
+        if self.faults.rules:
+            served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
+            marks = [bytes for _, bytes in self.faults.rules] + [served]
+            for (rule, before), after in zip(self.faults.rules, marks[1:]):
+                part = (after - before) / expected
+                self.check(f"under the rule {rule} the line is used so",
+                           part >= 0.2 if rule == "https" else part <= 0.05, f"{part:.1%} of the payload as ranges")
         if self.faults.small:
             full = [fields.get("error", "") for _, fields in self.faults.small.events("swarm_trouble")
                     if "space" in fields.get("kind", "")]

@@ -25,6 +25,7 @@ class Faults:
         self.done = []      # [{"do", "share", "device"}]
         self.foreground = None
         self.small = None   # The device whose disk can be filled.
+        self.rules = []     # (transport, bytes fetched as ranges until then) of each rule about the line.
 
     @property
     def lasting(self):
@@ -128,6 +129,15 @@ class Faults:
     def _restart_api(self, _fault):
         self.stage.lab.stop(self.stage.fleet.serve)
         self.stage.fleet.start_serve()
+        return True
+
+    def _transport_rule(self, fault):
+        """Of every site. What was fetched until then is kept, for judge()."""
+        fleet = self.stage.fleet
+        for site in fleet.cli_json("site", "ls"):
+            fleet.cli("site", "edit", site["name"], "--transport", fault["to"])
+        served = sum(device.status().get("bytes", {}).get("from_origin_https", 0) for device in self.stage.fleet.devices)
+        self.rules.append((fault["to"], served))
         return True
 
     def _cut_wan(self, fault):

@@ -74,6 +74,7 @@ FAULTS = {
     "kill-seeder": {"at": AT, "number": (_whole(1, 4), 1)},
     "unplug-seeder": {"at": AT, "number": (_whole(2, 4), 2)},
     "restart-api": {"at": AT},
+    "transport-rule": {"at": AT, "to": (_one_of("auto", "swarm", "https"), REQUIRED)},
     "cut-wan": {"at": AT, "seconds": SECONDS},
     "foreground": {"at": AT, "seconds": (_number(3, 600), 12.0)},
     "corrupt-peer": {"at": AT},

@@ -271,6 +271,9 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
     held = GENERATE(true, false);
     for (int i = 0; i < 40; ++i) step(60ms, 0.2);
     CHECK(pacing.stands_back() != held);
+    // Nor is its rate the line's.
+    if (held)
+      CHECK(static_cast<double>(step(60ms, 0.2).rate.value().bits_per_second) > 0.9 * usual);
   }
   SECTION("others take their share") {
     int steps = 0;
