@@ -167,6 +167,7 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   service_options.cache_limit = options.cache_limit;
   service_options.limits.sync_interval = options.sync_interval;
   service_options.limits.transport = options.wan_transport;
+  service_options.limits.record = decisions ? &*decisions : nullptr;
   auto service = Service::start(
       loop, state, service_options,
       reflector_swarm(loop, state, config->device, options, decisions ? &*decisions : nullptr));

@@ -7,6 +7,11 @@
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::node {
+namespace {
+
+constexpr const char* kRecordName = "device";
+
+}  // namespace
 
 Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now)
     : limits_(limits),
@@ -16,6 +21,8 @@ Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now
       wait_ms_(wire::kPollWaitMaxMs),
       transport_(limits.transport),
       sync_at_(now + limits.sync_interval) {
+  if (limits_.record != nullptr)
+    limits_.record->begin_wan_budget(kRecordName, limits_.budget_patience);
   api_certificate_ = {.expires = memory_.certificate_expires, .ahead = limits_.renew_ahead};
   swarm_certificate_ = {.expires = memory_.swarm_certificate_expires,
                         .ahead = limits_.swarm_renew_ahead};
@@ -255,26 +262,34 @@ void Agent::hold(const wire::LeaseView& lease, bool by_budget, Instant now) {
             .by_budget = by_budget,
             .shares = lease_->shares,
             .most = std::nullopt};
-  if (by_budget && target_->budget == format::WanBudget::up_to)
-    lead.most = Bytes{static_cast<std::int64_t>(target_->budget_value)} - memory_.budget_spent;
+  if (by_budget) lead.most = policy::left_of(budget(), memory_.budget_spent);
   actions_.push_back(std::move(lead));
 }
 
-std::optional<Instant> Agent::budget_due() const {
-  if (!target_ || status_ != wire::DeviceStatus::assigned || !duties_.uses_budget ||
-      wants().empty())
-    return std::nullopt;
+policy::WanBudget Agent::budget() const {
+  using Kind = policy::WanBudget::Kind;
+  if (!target_) return {};
+  const auto value = static_cast<std::int64_t>(target_->budget_value);
   switch (target_->budget) {
-    case format::WanBudget::never: return std::nullopt;
-    case format::WanBudget::after:
-      return target_issued_ + std::chrono::seconds{target_->budget_value};
-    case format::WanBudget::up_to:
-      if (site_has_holder_ ||
-          memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
-        return std::nullopt;
-      return wanting_since_ + limits_.budget_patience;
+    case format::WanBudget::never: break;
+    case format::WanBudget::after: return {Kind::after, std::chrono::seconds{value}, {}};
+    case format::WanBudget::up_to: return {Kind::up_to, {}, Bytes{value}};
   }
-  return std::nullopt;
+  return {};
+}
+
+std::optional<Instant> Agent::budget_due() const {
+  const bool is_wanted =
+      target_ && status_ == wire::DeviceStatus::assigned && duties_.uses_budget && !wants().empty();
+  const policy::WanBudgetNeed need{.is_wanted = is_wanted,
+                                   .has_holder = site_has_holder_,
+                                   .issued = target_issued_,
+                                   .waiting_since = wanting_since_,
+                                   .spent = memory_.budget_spent};
+  const auto due = policy::may_spend_from(budget(), need, limits_.budget_patience);
+  if (limits_.record != nullptr)
+    limits_.record->decided(kRecordName, budget(), need, last_now_, due);
+  return due;
 }
 
 void Agent::apply(const BudgetGranted& granted, Instant now) {
@@ -333,8 +348,8 @@ std::string_view Agent::reason(const LayerId& layer) const {
   if (rule_.no_download) return "waiting-for-rule";
   if (!duties_.uses_budget) return "waiting-for-resume";
   if (withheld_.contains(layer)) return "waiting-for-admission";
-  if (target_ && target_->budget == format::WanBudget::up_to &&
-      memory_.budget_spent >= Bytes{static_cast<std::int64_t>(target_->budget_value)})
+  if (budget().kind == policy::WanBudget::Kind::up_to &&
+      policy::left_of(budget(), memory_.budget_spent) == Bytes{})
     return "waiting-for-budget";
   return appoint_ ? "waiting-for-lease" : "waiting-for-reflector";
 }

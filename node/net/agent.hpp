@@ -19,8 +19,10 @@
 #include <vector>
 
 #include "shared/format/record.hpp"
+#include "shared/policy/decision_log.hpp"
 #include "shared/policy/reflector_role.hpp"
 #include "shared/policy/retry.hpp"
+#include "shared/policy/wan_budget.hpp"
 #include "shared/policy/wan_transport.hpp"
 #include "shared/wire/node.hpp"
 
@@ -46,6 +48,7 @@ class Agent {
     Duration records_turn = std::chrono::milliseconds{50};
     Duration records_turns_max = std::chrono::seconds{2};
     policy::Backoff backoff = {};
+    policy::DecisionLog* record = nullptr;  // Of what the WAN budget allows; outlives this.
     // How the line is used by the device's own rule, which comes before its site's; none: by that.
     std::optional<policy::WanTransport::Kind> transport = std::nullopt;
   };
@@ -313,6 +316,7 @@ class Agent {
   void take_transport(const std::optional<std::string>& rule);
   void hold(const wire::LeaseView& lease, bool by_budget, Instant now);
   void drop_lease();
+  policy::WanBudget budget() const;           // Of the target.
   std::optional<Instant> budget_due() const;  // None: the target has no budget left.
   bool is_complete() const;                   // The stack, not what is staged.
   bool is_apply_wanted() const;

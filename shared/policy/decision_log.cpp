@@ -153,6 +153,11 @@ void DecisionLog::begin_wan_pacing(const std::string& name) {
   sink_(std::string(kWanPacing) + words(name, "begin"));
 }
 
+void DecisionLog::begin_wan_budget(const std::string& name, Duration patience) {
+  budgets_.erase(name);
+  sink_(std::string(kWanBudget) + words(name, "begin", text(std::int64_t{patience.count()})));
+}
+
 void DecisionLog::begin_eligibility(const std::string& name, const Eligibility::Rules& rules) {
   sink_(std::string(kEligibility) + words(name, "begin", "may-serve") +
         (rules.on_battery ? words("battery") : "") + (rules.on_metered ? words("metered") : "") +
@@ -222,6 +227,27 @@ void DecisionLog::decided(const std::string& name, const WanPacing::Seen& seen, 
                           const WanPacing::Decision& decision) {
   sink_(std::string(kWanPacing) + words(name, "at", text(now)) + to_words(seen) +
         std::string(kArrow) + to_words(decision));
+}
+
+void DecisionLog::decided(const std::string& name, const WanBudget& budget,
+                          const WanBudgetNeed& need, Instant now,
+                          const std::optional<Instant>& from) {
+  std::string line;
+  switch (budget.kind) {
+    case WanBudget::Kind::never: line = words("never"); break;
+    case WanBudget::Kind::after:
+      line = words("after", text(std::int64_t{budget.after.count()}));
+      break;
+    case WanBudget::Kind::up_to: line = words("up-to", text(budget.most.count)); break;
+  }
+  line += (need.is_wanted ? words("wanted") : "") + (need.has_holder ? words("holder") : "") +
+          words("issued", text(need.issued), "since", text(need.waiting_since), "spent",
+                text(need.spent.count)) +
+          std::string(kArrow) + words(from ? text(*from) : "none");
+  std::string& last = budgets_[name];
+  if (line == last) return;
+  last = line;
+  sink_(std::string(kWanBudget) + words(name, "at", text(now)) + line);
 }
 
 void DecisionLog::decided(const std::string& name, const Eligibility::Facts& facts, Instant now,

@@ -17,6 +17,8 @@
 //   shut-out lan at 1600 caught 10.0.0.7 : out 30000000000
 //   wan-pacing 192.0.2.7 begin
 //   wan-pacing 192.0.2.7 at 1700 seen 62000000 40000000 1048576 0 : rate 19000000
+//   wan-budget device begin 10000000000
+//   wan-budget device at 1700 up-to 10485760 wanted holder issued 100 since 140 spent 7 : none
 //   eligibility device begin may-serve wireless 80 30000000000 1073741824
 //   eligibility device at 1800 facts allows cpu 7 disk 8589934592 battery : on-battery
 //
@@ -42,6 +44,7 @@
 #include "shared/policy/lease_holder.hpp"
 #include "shared/policy/shut_out.hpp"
 #include "shared/policy/site_lease.hpp"
+#include "shared/policy/wan_budget.hpp"
 #include "shared/policy/wan_pacing.hpp"
 #include "shared/policy/wan_pieces.hpp"
 #include "shared/policy/wan_transport.hpp"
@@ -64,6 +67,7 @@ class DecisionLog {
   void begin_wan_transport(const std::string& name, const WanTransport::Limits& limits);
   void begin_shut_out(const std::string& name, const ShutOut::Limits& limits);
   void begin_wan_pacing(const std::string& name);  // Its limits are the usual ones.
+  void begin_wan_budget(const std::string& name, Duration patience);
   void begin_eligibility(const std::string& name, const Eligibility::Rules& rules);
 
   // After the machine's own call with the same arguments.
@@ -82,6 +86,9 @@ class DecisionLog {
               const std::optional<Duration>& out);
   void decided(const std::string& name, const WanPacing::Seen& seen, Instant now,
                const WanPacing::Decision& decision);
+  // Written when it differs from the last one of that name: it is asked for at every event.
+  void decided(const std::string& name, const WanBudget& budget, const WanBudgetNeed& need,
+               Instant now, const std::optional<Instant>& from);
   void decided(const std::string& name, const Eligibility::Facts& facts, Instant now,
                const std::optional<Unfit>& unfit);
 
@@ -91,6 +98,7 @@ class DecisionLog {
   };
   Sink sink_;
   std::map<std::string, LastPieces> pieces_;
+  std::map<std::string, std::string> budgets_;  // What was written last.
 };
 
 }  // namespace lamina::policy

@@ -64,6 +64,12 @@ class LineReader {
   }
   Duration duration() { return Duration{static_cast<std::int64_t>(number(kTimeMax))}; }
   Instant instant() { return Instant{duration()}; }
+  // One that may be before the loop's timeline began.
+  Instant instant_before() {
+    const bool is_negative = rest_.starts_with('-');
+    if (is_negative) rest_.remove_prefix(1);
+    return is_negative ? Instant{-duration()} : instant();
+  }
   Bytes bytes() {
     return {static_cast<std::int64_t>(number(std::numeric_limits<std::int64_t>::max()))};
   }
@@ -232,6 +238,12 @@ bool DecisionReplay::begin(std::string_view kind, const std::string& name, LineR
     log_.begin_wan_pacing(name);
     return made(Pacing{});
   }
+  if (kind == kWanBudget) {
+    const Budget budget{.patience = in.duration()};
+    if (!in.finished()) return false;
+    log_.begin_wan_budget(name, budget.patience);
+    return made(budget);
+  }
   if (kind != kEligibility || !in.takes("may-serve")) return false;
   Eligibility::Rules rules;
   rules.on_battery = in.takes("battery");
@@ -337,6 +349,30 @@ bool DecisionReplay::feed(Pacing& pacing, const std::string& name, LineReader& i
   pacing.last = seen;
   log_.decided(name, seen, now, pacing.machine.on(seen, now));
   return true;
+}
+
+bool DecisionReplay::feed(const Budget& budget, const std::string& name, LineReader& in,
+                          Instant now) {
+  WanBudget given;
+  if (in.takes("after"))
+    given = {.kind = WanBudget::Kind::after, .after = in.duration(), .most = {}};
+  else if (in.takes("up-to"))
+    given = {.kind = WanBudget::Kind::up_to, .after = {}, .most = in.bytes()};
+  else if (!in.takes("never"))
+    return false;
+  WanBudgetNeed need;
+  need.is_wanted = in.takes("wanted");
+  need.has_holder = in.takes("holder");
+  if (!in.takes("issued")) return false;
+  need.issued = in.instant_before();
+  if (!in.takes("since")) return false;
+  need.waiting_since = in.instant();
+  if (!in.takes("spent")) return false;
+  need.spent = in.bytes();
+  if (!in.at_colon()) return false;
+  again_.clear();  // Written only when it differs from the last one: a line twice is no record.
+  log_.decided(name, given, need, now, may_spend_from(given, need, budget.patience));
+  return !again_.empty();
 }
 
 bool DecisionReplay::feed(Eligibility& eligibility, const std::string& name, LineReader& in,

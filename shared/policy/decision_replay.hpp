@@ -34,8 +34,11 @@ class DecisionReplay {
     WanPacing machine;
     WanPacing::Seen last;
   };
+  struct Budget {
+    Duration patience;
+  };
   struct Machine {
-    std::variant<SiteLease, LeaseHolder, Pieces, WanTransport, ShutOut, Pacing, Eligibility>
+    std::variant<SiteLease, LeaseHolder, Pieces, WanTransport, ShutOut, Pacing, Budget, Eligibility>
         machine;
     Instant last{};
   };
@@ -50,6 +53,7 @@ class DecisionReplay {
   bool feed(WanTransport& transport, const std::string& name, LineReader& in, Instant now);
   bool feed(ShutOut& shut_out, const std::string& name, LineReader& in, Instant now);
   bool feed(Pacing& pacing, const std::string& name, LineReader& in, Instant now);
+  bool feed(const Budget& budget, const std::string& name, LineReader& in, Instant now);
   bool feed(Eligibility& eligibility, const std::string& name, LineReader& in, Instant now);
 
   bool begun_ = false;

@@ -13,6 +13,7 @@ inline constexpr std::string_view kWanPieces = "wan-pieces";
 inline constexpr std::string_view kWanTransport = "wan-transport";
 inline constexpr std::string_view kShutOut = "shut-out";
 inline constexpr std::string_view kWanPacing = "wan-pacing";
+inline constexpr std::string_view kWanBudget = "wan-budget";
 inline constexpr std::string_view kEligibility = "eligibility";
 
 }  // namespace lamina::policy::record_words

@@ -32,12 +32,15 @@ constexpr double kSqueezeQueue = 0.6;
 constexpr int kSqueezed = 3;
 constexpr double kForgetBest = 30;  // Seconds.
 constexpr int kLately = 4;          // Decisions.
-// An empty queue suggests at most so much more than the line is known to give, and what is measured
-// once counts up to that: acknowledgements that were held up come together, and a receiver that is
-// busy leaves the queue empty. Then it was our own rate that filled the queue, and stood back
-// before (thirty devices on two cores: 2 to 5 s of 67 m).
-constexpr double kBeyondBest = 1.1;
+// A queue that is empty for a moment suggests at most so much more than the line is known to give,
+// and what is measured once counts up to that: acknowledgements that were held up come together,
+// and a receiver that is busy leaves the queue empty. Before, our own rate filled the queue then,
+// and it stood back for nobody (thirty devices on two cores: 2 to 5 s of 67 m). What a line gives
+// is known after it was full for kFull decisions, and forgotten after kEmpty without a queue.
+constexpr double kBeyondKnown = 1.1;
 constexpr double kMeasured = 1.05;
+constexpr int kFull = 4;
+constexpr int kEmpty = 5;
 
 double seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
 
@@ -96,12 +99,20 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
          (!is_lossy_ && seen.lost > crowd_->lost);
 }
 
+void WanPacing::note_capacity() {
+  const bool is_full = 2 * queue_ >= limits_.target;
+  full_ = is_full ? full_ + 1 : 0;
+  empty_ = is_full ? 0 : empty_ + 1;
+  if (full_ >= kFull) capacity_ = std::max(sustained_, capacity_.value_or(0));
+  if (empty_ >= kEmpty) capacity_.reset();
+}
+
 void WanPacing::note_squeeze(double lately, Instant now) {
   // What came over a second: acknowledgements that were held up for a moment and come
   // together are no faster line.
-  const double sustained = std::accumulate(deliveries_.begin(), deliveries_.end(), 0.0) /
-                           static_cast<double>(deliveries_.size());
-  best_ = std::max(sustained, best_ * std::exp2(-seconds(now - best_at_) / kForgetBest));
+  sustained_ = std::accumulate(deliveries_.begin(), deliveries_.end(), 0.0) /
+               static_cast<double>(deliveries_.size());
+  best_ = std::max(sustained_, best_ * std::exp2(-seconds(now - best_at_) / kForgetBest));
   best_at_ = now;
   const bool has_queue = static_cast<double>(standing_queue_.count()) >
                          kSqueezeQueue * static_cast<double>(limits_.target.count());
@@ -193,7 +204,9 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   note_squeeze(most, now);
   if (seen.is_held) squeezed_ = 0;
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
-  const double known = is_settled ? best_ : std::numeric_limits<double>::infinity();
+  note_capacity();
+  const double known =
+      is_settled && capacity_ ? *capacity_ : std::numeric_limits<double>::infinity();
   const double lately = std::min(most, kMeasured * known);
   const double target = seconds(limits_.target);
   const double rtt = seconds(seen.rtt);
@@ -215,7 +228,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
     if (usual_)
       rate_ = std::min(*rate_ * (1 + calm * kReturn), *usual_);
     else if (over < -0.75)
-      rate_ = std::max(*rate_, std::min(kBeyondBest * known,
+      rate_ = std::max(*rate_, std::min(kBeyondKnown * known,
                                         std::max(*rate_, delivered) * (1 + calm * kGrowth)));
     else
       rate_ = std::max(over < -0.5 ? *rate_ : 0, lately * (1 - calm * kGain * over));

@@ -101,6 +101,7 @@ class WanPacing {
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
   void note_squeeze(double lately, Instant now);
+  void note_capacity();
   bool stand_back(const Seen& seen, Instant now);
   bool probe(const Seen& seen, Instant now);
   void decide(const Seen& seen, Instant now);
@@ -132,6 +133,10 @@ class WanPacing {
     double rate = 0;  // That was allowed then.
   };
   std::optional<Crowd> crowd_;
+  double sustained_ = 0;            // What was delivered over the last decisions.
+  int full_ = 0;                    // Decisions in a row with half the target's queue...
+  int empty_ = 0;                   // ...and with less.
+  std::optional<double> capacity_;  // What the line gave while it was full.
   double best_ = 0;    // What was delivered, half of it forgotten every half a minute...
   Instant best_at_{};  // ...as of then.
   int squeezed_ = 0;   // Decisions in a row with much less than that, and a queue.

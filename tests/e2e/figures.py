@@ -150,7 +150,7 @@ def scenario(stage):
     # The disk that this runs on may be low.
     alerts = [record for record in fleet.cli_json("alert", "ls") if record["kind"] != "disk-low"]
     kinds = [key for key in scrape() if key.startswith("lamina_alerts")]
-    checks.check("every kind of alert has a figure, and none lasts", len(kinds) == 4 and not alerts, str(alerts))
+    checks.check("every kind of alert has a figure, and none lasts", len(kinds) == 5 and not alerts, str(alerts))
     ids = [device.id for device in devices]
     text = fleet.cli("device", "ls").out
     checks.check("no label names a device", all(one in text for one in ids) and

@@ -152,6 +152,22 @@ struct Run {
     }
   }
 
+  void wan_budget(int steps) {
+    log.begin_wan_budget("device", std::chrono::seconds{10});
+    for (; steps > 0; --steps) {
+      wait();
+      const WanBudget budget{static_cast<WanBudget::Kind>(below(3)),
+                             std::chrono::minutes{below(90)},
+                             Bytes{static_cast<std::int64_t>(below(1 << 20))}};
+      const WanBudgetNeed need{below(4) > 0, below(3) == 0, now - std::chrono::hours{below(90)},
+                               now - std::chrono::milliseconds{below(900)},
+                               Bytes{static_cast<std::int64_t>(below(1 << 20))}};
+      for (int i = 0; i < 2; ++i)  // The second one is not written.
+        log.decided("device", budget, need, now,
+                    may_spend_from(budget, need, std::chrono::seconds{10}));
+    }
+  }
+
   void eligibility(int steps) {
     const Eligibility::Rules rules{.on_battery = below(2) == 0, .on_wireless = below(2) == 0};
     Eligibility machine(rules);
@@ -197,6 +213,7 @@ TEST_CASE("decision log: what was recorded is decided again, bit for bit", "[pol
     run.wan_transport(80);
     run.shut_out(30);
     run.wan_pacing(300);
+    run.wan_budget(60);
     run.eligibility(80);
     run.now = {};
     run.site_lease("south", 100);
@@ -218,6 +235,7 @@ TEST_CASE("decision log: every changed decision is found, at its line", "[policy
   run.wan_transport(60);
   run.shut_out(40);
   run.wan_pacing(60);
+  run.wan_budget(20);
   run.eligibility(30);
   std::map<std::string, std::size_t> changed;  // By machine.
   for (std::size_t i = 0; i < run.lines.size(); ++i) {
@@ -236,7 +254,7 @@ TEST_CASE("decision log: every changed decision is found, at its line", "[policy
     run.lines[i] = line;
     ++changed[line.substr(0, line.find(' '))];
   }
-  CHECK(changed.size() == 7);
+  CHECK(changed.size() == 8);
   for (const auto& [machine, count] : changed) {
     INFO(machine);
     CHECK(count >= 3);
@@ -248,6 +266,7 @@ TEST_CASE("decision log: every changed byte of a decision is found", "[policy]")
   run.wan_transport(12);
   run.shut_out(4);
   run.wan_pacing(12);
+  run.wan_budget(20);
   run.eligibility(8);
   std::size_t changed = 0;
   for (std::size_t i = 0; i < run.lines.size(); ++i) {

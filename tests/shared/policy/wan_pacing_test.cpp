@@ -158,6 +158,19 @@ TEST_CASE("wan pacing: a line that gets slower is used again", "[wan_pacing]") {
   CHECK(share(line.ours_delivered, line, 10) > 0.95);
 }
 
+TEST_CASE("wan pacing: a line that gives more than was measured is soon used", "[wan_pacing]") {
+  const double at_first = GENERATE(0.05, 0.3, 0.7);
+  const double for_so_long = GENERATE(0.5, 2.0, 20.0);
+  Line line{.rate = at_first * 40e6};
+  line.run(for_so_long);
+  line.rate = 40e6;
+  line.run(4);
+  line.reset();
+  line.run(5);
+  CAPTURE(at_first, for_so_long);
+  CHECK(share(line.ours_delivered, line, 5) > 0.95);
+}
+
 TEST_CASE("wan pacing: never slower than the floor", "[wan_pacing]") {
   WanPacing pacing;
   Instant now{1s};
