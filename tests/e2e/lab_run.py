@@ -395,6 +395,10 @@ class Run:
         if scenario["wan_transport"] == "https":
             served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
             self.check("the payload came over the API's port", served >= 0.9 * expected, f"{served} bytes")
+        records, decisions, wrong = self.fleet.replay_records()
+        self.check("what was decided is decided again alike", records > len(self.devices) and decisions > 0 and not wrong,
+                   f"{decisions} decisions of {records} programs{'; '.join(['', *wrong])}")
+        self.extra["decisions_replayed"] = decisions
         if self.faults.rules:
             served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
             marks = [bytes for _, bytes in self.faults.rules] + [served]

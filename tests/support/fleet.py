@@ -124,6 +124,7 @@ class Device:
                  f"{self.address}:{SWARM_PORT + (self.number if not self.fleet.net.shaped else 0)}"]
         if os.geteuid() == 0:
             words += ["--user", self.fleet.user]
+        words += ["--record", self.fleet.new_record(f"node-{self.number}", os.path.join(self.state, "net"))]
         words += self.run_options
         self.node = self.fleet.lab.start(f"node-{self.number}", words, self.space, env=self.env)
 
@@ -173,7 +174,7 @@ class Fleet:
         self.user = "nobody"
         pwd.getpwnam(self.user)
         self.serve = self.seed = None
-        self._seeds = 0
+        self.records = []  # What the programs decided, each start in a file of its own.
         self.mirrors = {}  # Seeders on hosts of their own, by number.
         self.fingerprint = ""
         self.devices = []
@@ -194,23 +195,38 @@ class Fleet:
             raise LabError(f"lamina-origin init printed no CA fingerprint: {done.out.strip()[:200]}")
         self.fingerprint = match.group(0)
 
+    def new_record(self, name, folder=None):
+        """A file for `--record`, which replay_records() reads."""
+        self.records.append(os.path.join(folder or os.path.join(self.run_dir, "log"), f"{len(self.records)}-{name}.record"))
+        return self.records[-1]
+
+    def replay_records(self):
+        """Feeds every program's inputs to the same decisions again: (records, decisions, what differed)."""
+        found, decisions, wrong = 0, 0, []
+        for path in filter(os.path.exists, self.records):
+            done = self.lab.run([self.program("origin/lamina-origin"), "replay", path, "--json"], check=False)
+            found += 1
+            if done.code:
+                wrong.append(f"{os.path.basename(path)}: {done.err.strip() or done.code}")
+            else:
+                decisions += json.loads(done.out)["replay"]["decisions"]
+        return found, decisions, wrong
+
     def start_origin(self):
         self.start_serve()
         self.start_seed()
 
     def start_serve(self):
-        self.serve = self.lab.start("origin-serve", [self.program("origin/lamina-origin"), "serve", "--data", self.data],
-                                    self.net.origin)
+        self.serve = self.lab.start("origin-serve", [self.program("origin/lamina-origin"), "serve", "--data", self.data,
+                                                     "--record", self.new_record("serve")], self.net.origin)
         wait_until(lambda: self.cli("site", "ls", check=False).code == 0 or not self.serve.running(), 20,
                    "the origin's API", every=0.2)
         if not self.serve.running():
             raise LabError(f"lamina-origin serve ended: {self.serve.tail(1)}")
 
     def start_seed(self):
-        self._seeds += 1  # Its decisions, for `lamina-origin replay`; deleted with the rest of the run.
-        record = os.path.join(self.lab.run_dir, "log", f"seed-{self._seeds}.record")
         self.seed = self.lab.start("origin-seed", [self.program("origin/lamina-origin"), "seed", "--data", self.data,
-                                                   "--record", record], self.net.origin)
+                                                   "--record", self.new_record("seed")], self.net.origin)
 
     def start_mirrors(self):
         """The seeders beside the origin's own join, and have everything when this returns."""
