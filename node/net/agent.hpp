@@ -43,8 +43,8 @@ class Agent {
     Duration budget_patience = std::chrono::seconds{10};
     // The devices of a site that get the same target together fetch its records in turns, each in
     // another order for another layer: those of the first ones are at the site when the others
-    // look. Two round trips of 40 ms carry a layer's records over 20 Mbit/s (m); no device waits
-    // longer than the last.
+    // look. They take 0.14 s over 20 Mbit/s and 40 ms, 0.4 s on a machine with thirty devices: 21
+    // of those then asked the site (m).
     Duration records_turn = std::chrono::milliseconds{50};
     Duration records_turns_max = std::chrono::seconds{2};
     policy::Backoff backoff = {};

@@ -88,8 +88,7 @@ Status Monitor::add_seeders(metrics::Exposition& out, Moment moment) const {
   Samples up, missing;
   for (wire::SeederInfo& seeder : *joined) {
     options_.seeders->complete(seeder, 0, moment.now, moment.wall);
-    up[{{"seeder", seeder.name}}] =
-        seeder.state == "silent" || seeder.state == "certificate-expired" ? 0 : 1;
+    up[{{"seeder", seeder.name}}] = options_.seeders->is_up(seeder.id, moment.now, moment.wall);
     missing[{{"seeder", seeder.name}}] = seeder.missing_bytes;
   }
   out.gauge("lamina_seeder_up", "1 while a seeder that joined polls and may serve.", std::move(up));

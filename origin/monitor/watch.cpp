@@ -17,10 +17,6 @@ std::optional<Alerts::Kind> kind_named(std::string_view name) {
   return std::nullopt;
 }
 
-bool is_up(const wire::SeederInfo& seeder) {
-  return seeder.state != "silent" && seeder.state != "certificate-expired";
-}
-
 }  // namespace
 
 Result<Watch> Watch::open(Catalog& catalog, const Sites& sites, Options options, Moment moment) {
@@ -68,11 +64,7 @@ void Watch::look_at_sites(Moment moment) {
                       .appoint = site.appoint},
          moment);
   }
-  if (moment.now - started_ < options_.sites_known_after) return;
-  const std::set<Alerts::Key> active = alerts_.active();
-  for (const auto& [kind, object] : active)
-    if (kind == Alerts::Kind::reflector_down && !heard.contains(object))
-      feed(Alerts::Gone{object}, moment);
+  if (moment.now - started_ >= options_.sites_known_after) end_absent("site:", heard, moment);
 }
 
 Status Watch::look_at_seeders(Moment moment) {
@@ -80,15 +72,12 @@ Status Watch::look_at_seeders(Moment moment) {
   auto joined = catalog_.seeders();
   if (!joined) return fail(std::move(joined.error()));
   std::set<std::string> present;
-  for (wire::SeederInfo& seeder : *joined) {
-    options_.seeders->complete(seeder, 0, moment.now, moment.wall);
+  for (const wire::SeederInfo& seeder : *joined) {
     present.insert("seeder:" + seeder.name);
-    feed(Alerts::Seeder{.name = seeder.name, .is_up = is_up(seeder)}, moment);
+    const bool is_up = options_.seeders->is_up(seeder.id, moment.now, moment.wall);
+    feed(Alerts::Seeder{.name = seeder.name, .is_up = is_up}, moment);
   }
-  const std::set<Alerts::Key> active = alerts_.active();
-  for (const auto& [kind, object] : active)
-    if (kind == Alerts::Kind::seeder_silent && !present.contains(object))
-      feed(Alerts::Gone{object}, moment);
+  end_absent("seeder:", present, moment);
   return Done{};
 }
 
@@ -120,11 +109,15 @@ Status Watch::look_at_devices(Moment moment, const Devices& devices) {
     if (device.disk)
       feed(Alerts::Disk{object, {device.disk->free_bytes}, {device.disk->total_bytes}}, moment);
   }
+  end_absent("device:", present, moment);
+  return Done{};
+}
+
+void Watch::end_absent(std::string_view prefix, const std::set<std::string>& present,
+                       Moment moment) {
   const std::set<Alerts::Key> active = alerts_.active();
   for (const auto& [kind, object] : active)
-    if (object.starts_with("device:") && !present.contains(object))
-      feed(Alerts::Gone{object}, moment);
-  return Done{};
+    if (object.starts_with(prefix) && !present.contains(object)) feed(Alerts::Gone{object}, moment);
 }
 
 void Watch::feed(const Alerts::Fact& fact, Moment moment) {

@@ -47,6 +47,8 @@ class Watch {
   Status look_at_seeders(Moment moment);
   void look_at_origin(Moment moment);
   Status look_at_devices(Moment moment, const Devices& devices);
+  // Objects of that kind which are none any more have no alerts.
+  void end_absent(std::string_view prefix, const std::set<std::string>& present, Moment moment);
   void feed(const policy::Alerts::Fact& fact, Moment moment);
   Status keep();
 

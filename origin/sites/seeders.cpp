@@ -26,6 +26,11 @@ bool Seeders::is_up(const Seeder& seeder, Instant now, WallTime wall) const {
   return now - seeder.seen < limits_.silent_after && seeder.said.certificate_expires_ms > ms(wall);
 }
 
+bool Seeders::is_up(const DeviceId& id, Instant now, WallTime wall) const {
+  const auto at = all_.find(id);
+  return at != all_.end() && is_up(at->second, now, wall);
+}
+
 void Seeders::complete(wire::SeederInfo& info, std::int64_t listed, Instant now,
                        WallTime wall) const {
   info.layers_listed = listed;

@@ -34,6 +34,9 @@ class Seeders {
   // Adds to `info` what the seeder said and how it stands. `listed`: layers that there are.
   void complete(wire::SeederInfo& info, std::int64_t listed, Instant now, WallTime wall) const;
 
+  // Whether it polls, and with a certificate that is valid: whether holders are told of it.
+  bool is_up(const DeviceId& id, Instant now, WallTime wall) const;
+
   // For the holder of the site's lease: the origin's `own` and those that are up and hold any of
   // `layers` (none: that are up), each site with another one first.
   std::vector<std::string> told(const std::vector<std::string>& own, const std::string& site,

@@ -99,6 +99,7 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
          (!is_lossy_ && seen.lost > crowd_->lost);
 }
 
+// After note_squeeze(). Nothing is known of a line that was never full: there it may grow fast.
 void WanPacing::note_capacity() {
   const bool is_full = 2 * queue_ >= limits_.target;
   full_ = is_full ? full_ + 1 : 0;
@@ -202,7 +203,6 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   const double delivered = static_cast<double>(came.count) * 8 / seconds(now - *before);
   const double most = delivered_lately(delivered);
   note_squeeze(most, now);
-  if (seen.is_held) squeezed_ = 0;
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
   note_capacity();
   const double known =

@@ -30,7 +30,7 @@ from checks import Checks, parse_rate, parse_time_ms, size_text  # noqa: E402
 from faults import Faults  # noqa: E402
 from fleet import SWARM_PORT, run_directory  # noqa: E402
 from lab import Branch, Counters, Lab, LabError, can_make_namespaces, wait_until  # noqa: E402
-from processor import STOLEN_MAX, Processor  # noqa: E402
+from processor import Processor  # noqa: E402
 from scenario import BASE, Stage  # noqa: E402
 from scenario_file import ScenarioError, load  # noqa: E402
 
@@ -102,13 +102,7 @@ class Run:
         self.checks.check(f"{self.scenario['name']}: {name}", holds, figure)
 
     def check_time(self, name, holds, figure):
-        """A bound in seconds, or of a rate: not judged where the machine's host took the processors away."""
-        stolen = self.extra["cpu_stolen"]
-        if holds or stolen <= STOLEN_MAX:
-            self.check(name, holds, figure)
-        else:
-            self.checks.skip(f"{self.scenario['name']}: {name}",
-                             f"{figure}; not judged, the machine's host took {stolen:.0%} of the processors")
+        self.checks.check_time(f"{self.scenario['name']}: {name}", holds, figure, self.extra["cpu_stolen"])
 
     # Before.
 
@@ -369,7 +363,7 @@ class Run:
         most = bounds["last_over_ideal"] * self.ideal + bounds["seconds_a_death"] * self.faults.deaths + \
             bounds["seconds_more"] + cut
         self.check_time("last device", self.last <= most,
-                   f"{self.last:.1f} s, {self.last / self.ideal:.3f} of ideal (at most {most:.1f} s)")
+                        f"{self.last:.1f} s, {self.last / self.ideal:.3f} of ideal (at most {most:.1f} s)")
         self.check("verified by rsync", self.verified == len(self.devices), f"{self.verified} of {len(self.devices)}")
         if self.reflectors:
             self.judge_reflectors(bounds)
@@ -386,15 +380,14 @@ class Run:
         if scenario["rule_kilobytes"]:
             self.judge_rule(bounds)
         if scenario["wan_transport"] == "https":
-            served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
+            served = self.fleet.fetched_as_ranges()
             self.check("the payload came over the API's port", served >= 0.9 * expected, f"{served} bytes")
         records, decisions, wrong = self.fleet.replay_records()
         self.check("what was decided is decided again alike", records > len(self.devices) and decisions > 0 and not wrong,
                    f"{decisions} decisions of {records} programs{'; '.join(['', *wrong])}")
         self.extra["decisions_replayed"] = decisions
         if self.faults.rules:
-            served = sum(d.status().get("bytes", {}).get("from_origin_https", 0) for d in self.devices)
-            marks = [bytes for _, bytes in self.faults.rules] + [served]
+            marks = [fetched for _, fetched in self.faults.rules] + [self.fleet.fetched_as_ranges()]
             for (rule, before), after in zip(self.faults.rules, marks[1:]):
                 part = (after - before) / expected
                 self.check(f"under the rule {rule} the line is used so",
@@ -418,7 +411,7 @@ class Run:
         seconds = fore["ended"] - fore["begun"]
         share = sum(fore["tenths"]) * 8 / len(fore["tenths"]) * 10 / (GOODPUT * self.rate)
         self.check_time("a foreground transfer's share of the line", share >= bounds["foreground_share"],
-                   f"{share:.3f} over {seconds:.0f} s (at least {bounds['foreground_share']})")
+                        f"{share:.3f} over {seconds:.0f} s (at least {bounds['foreground_share']})")
         back = None
         for tenth in range(0, 200):
             begin = fore["ended"] + tenth / 10
@@ -427,7 +420,7 @@ class Run:
                 back = tenth / 10
                 break
         self.check_time("the line is taken back", back is not None and back <= bounds["line_back_seconds"],
-                   f"after {back} s (at most {bounds['line_back_seconds']})" if back is not None else "never")
+                        f"after {back} s (at most {bounds['line_back_seconds']})" if back is not None else "never")
         self.extra.update(foreground_share=round(share, 4), line_back_seconds=back)
 
     def judge_rule(self, bounds):
@@ -435,12 +428,12 @@ class Run:
         limit, switch = self.scenario["rule_kilobytes"] * 8000, bounds["rule_switch_seconds"]
         held = self.meter.rate(begin + switch, end)
         self.check_time("the rule holds", held is not None and abs(held / limit - 1) <= bounds["rule_share"],
-                   f"{(held or 0) / limit:.3f} of {self.scenario['rule_kilobytes']} KB/s over "
-                   f"{end - begin - switch:.0f} s (within {bounds['rule_share']:.0%})")
+                        f"{(held or 0) / limit:.3f} of {self.scenario['rule_kilobytes']} KB/s over "
+                        f"{end - begin - switch:.0f} s (within {bounds['rule_share']:.0%})")
         before, after = self.meter.rate(begin - 5, begin), self.meter.rate(end + switch, end + switch + 3)
         full = 0.9 * GOODPUT * self.rate
         self.check_time("before and after it the line is full", (before or 0) >= full and (after or 0) >= full,
-                   f"{(before or 0) / 1e6:.2f} and {(after or 0) / 1e6:.2f} Mbit/s of payload")
+                        f"{(before or 0) / 1e6:.2f} and {(after or 0) / 1e6:.2f} Mbit/s of payload")
         self.extra.update(rule_share=round((held or 0) / limit, 4))
 
     def wan_payload(self):

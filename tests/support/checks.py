@@ -2,6 +2,8 @@
 
 import re
 
+from processor import STOLEN_MAX
+
 
 class Checks:
     """Collects "PASS name: figure" lines; .ci/run counts them."""
@@ -12,6 +14,12 @@ class Checks:
     def check(self, name, holds, figure=""):
         self._say("PASS" if holds else "FAIL", name, figure)
         return bool(holds)
+
+    def check_time(self, name, holds, figure, stolen):
+        """A bound in seconds, or of a rate: not judged where the machine's host took that share of the processors."""
+        if holds or stolen <= STOLEN_MAX:
+            return self.check(name, holds, figure)
+        return self.skip(name, f"{figure}; not judged, the machine's host took {stolen:.0%} of the processors")
 
     def skip(self, name, why):
         self._say("SKIP", name, why)

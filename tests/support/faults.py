@@ -136,8 +136,7 @@ class Faults:
         fleet = self.stage.fleet
         for site in fleet.cli_json("site", "ls"):
             fleet.cli("site", "edit", site["name"], "--transport", fault["to"])
-        served = sum(device.status().get("bytes", {}).get("from_origin_https", 0) for device in self.stage.fleet.devices)
-        self.rules.append((fault["to"], served))
+        self.rules.append((fault["to"], fleet.fetched_as_ranges()))
         return True
 
     def _cut_wan(self, fault):

@@ -195,6 +195,10 @@ class Fleet:
             raise LabError(f"lamina-origin init printed no CA fingerprint: {done.out.strip()[:200]}")
         self.fingerprint = match.group(0)
 
+    def fetched_as_ranges(self):
+        """Bytes that the devices got over the API's port until now."""
+        return sum(device.status().get("bytes", {}).get("from_origin_https", 0) for device in self.devices)
+
     def new_record(self, name, folder=None):
         """A file for `--record`, which replay_records() reads."""
         self.records.append(os.path.join(folder or os.path.join(self.run_dir, "log"), f"{len(self.records)}-{name}.record"))
@@ -241,8 +245,8 @@ class Fleet:
 
     def start_mirror(self, number, *words):
         self.mirrors[number] = self.lab.start(f"seeder-{number}", [
-            self.program("origin/lamina-origin"), "seed", "--data", os.path.join(self.run_dir, f"seeder{number}"), *words],
-            self.net.seeders[number])
+            self.program("origin/lamina-origin"), "seed", "--data", os.path.join(self.run_dir, f"seeder{number}"),
+            "--record", self.new_record(f"seeder-{number}"), *words], self.net.seeders[number])
 
     def cli(self, *words, check=True, seconds=60, name=None):
         """`lamina WORDS...` as the administrator, in the data centre."""
