@@ -139,7 +139,10 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
     if (now - flow.moved > kSending) continue;
     sending.push_back(id);
     seen.is_held = seen.is_held || (flow.held_at && now - *flow.held_at < kHeld);
-    if (seen.rtt == Duration{} || measure->rtt < seen.rtt) seen.rtt = measure->rtt;
+    if (seen.rtt == Duration{} || measure->rtt < seen.rtt) {
+      seen.rtt = measure->rtt;
+      seen.jitter = measure->jitter;
+    }
   }
   if (sending.empty()) return;
   seen.acked = line.acked;
@@ -150,6 +153,7 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   log::debug("line_paced", {{"peer", peer},
                             {"rate", decision.rate ? to_text(*decision.rate) : std::string("none")},
                             {"round_trip", seen.rtt},
+                            {"jitter", seen.jitter},
                             {"queue", line.pacing.queue()},
                             {"acked", seen.acked},
                             {"lost", seen.lost}});

@@ -93,6 +93,7 @@ std::optional<TcpMeasure> TcpFlows::measure(std::uint64_t id) const {
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
   return TcpMeasure{.rtt = std::chrono::microseconds{info.tcpi_rtt},
+                    .jitter = std::chrono::microseconds{info.tcpi_rttvar},
                     .rtt_min = std::chrono::microseconds{info.tcpi_min_rtt},
                     .acked = {static_cast<std::int64_t>(info.tcpi_bytes_acked)},
                     .lost = info.tcpi_total_retrans,

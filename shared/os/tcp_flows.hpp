@@ -23,9 +23,10 @@ struct TcpFlow {
 };
 
 struct TcpMeasure {
-  Duration rtt{};         // Smoothed by the kernel.
-  Duration rtt_min{};     // The smallest that the kernel remembers, some minutes back.
-  Bytes acked;            // By the peer, since the connection began.
+  Duration rtt{};      // Smoothed by the kernel.
+  Duration jitter{};   // How far a round trip is from that, on average; lately (RFC 6298, RTTVAR).
+  Duration rtt_min{};  // The smallest that the kernel remembers, some minutes back.
+  Bytes acked;         // By the peer, since the connection began.
   std::int64_t lost = 0;  // Packets sent again, likewise.
   Bytes waiting;          // Written, and not sent for the first time yet.
   Duration held{};        // How long it waited for the receiver to take more, since it began.

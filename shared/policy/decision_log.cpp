@@ -71,6 +71,8 @@ std::string to_words(const WanTransport::Seen& seen) {
 std::string to_words(const WanPacing::Seen& seen) {
   return words("seen", text(std::int64_t{seen.rtt.count()}),
                text(std::int64_t{seen.rtt_min.count()}), text(seen.acked.count), text(seen.lost)) +
+         (seen.jitter > Duration{} ? words("jitter", text(std::int64_t{seen.jitter.count()}))
+                                   : "") +
          (seen.is_among_ours ? words("ours") : "") + (seen.is_held ? words("held") : "");
 }
 std::string to_words(const WanPacing::Decision& decision) {

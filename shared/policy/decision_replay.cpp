@@ -342,6 +342,7 @@ bool DecisionReplay::feed(Pacing& pacing, const std::string& name, LineReader& i
   seen.rtt_min = in.duration();
   seen.acked = Bytes{static_cast<std::int64_t>(in.number(kCountMax))};
   seen.lost = static_cast<std::int64_t>(in.number(kCountMax));
+  if (in.takes("jitter")) seen.jitter = in.duration();
   seen.is_among_ours = in.takes("ours");
   seen.is_held = in.takes("held");
   if (!in.at_colon() || seen.acked < pacing.last.acked || seen.lost < pacing.last.lost)

@@ -3,13 +3,14 @@
 //
 // A less-than-best-effort rate control in the manner of LEDBAT (RFC 6817), at the sender of an
 // ordinary TCP connection: the kernel's round-trip times show the queue (what they grew above the
-// smallest seen), its acknowledged bytes the rate that the line gives. The next rate is that rate,
-// a little more while the queue is shorter than the target and a little less while it is longer.
-// Basing it on what was delivered, not on what was allowed before, is what keeps it from swinging.
-// A queue of twice the target that lasts while our own share shrinks is somebody else's. Then we go
-// down to a trickle and stay there for a while, because the other's congestion control, once it saw
-// our queue, needs seconds to find out that the line is free (cubic, 40 ms: about 3 s to fill
-// 20 Mbit/s m); without that it had 65 % of the line over 12 s instead of more than 80 % (m).
+// smallest seen, less what they scatter), its acknowledged bytes the rate that the line gives. The
+// next rate is that rate, a little more while the queue is shorter than the target and a little
+// less while it is longer. Basing it on what was delivered, not on what was allowed before, is what
+// keeps it from swinging. A queue of twice the target that lasts while our own share shrinks is
+// somebody else's. Then we go down to a trickle and stay there for a while, because the other's
+// congestion control, once it saw our queue, needs seconds to find out that the line is free
+// (cubic, 40 ms: about 3 s to fill 20 Mbit/s m); without that it had 65 % of the line over 12 s
+// instead of more than 80 % (m).
 //
 // Loss says nothing about the rate. But a line that loses packets while its queue is short needs a
 // congestion control that does not take them for a full queue (bbr instead of cubic: 1.1 instead of
@@ -38,7 +39,7 @@ class WanPacing {
     // Between two decisions at least, and a round trip.
     Duration interval = std::chrono::milliseconds{100};
     // For so long a queue of others must last, and for so long afterwards nothing may be seen of
-    // it. What is shorter is a machine that was busy for a moment.
+    // it. What is shorter is a machine that was busy for a moment, or a radio link.
     Duration others_last = std::chrono::milliseconds{150};
     Duration stand_back = std::chrono::milliseconds{2000};
     double trickle = 0.05;  // Of the usual rate.
@@ -65,6 +66,7 @@ class WanPacing {
   struct Seen {
     Duration rtt{};         // Of those that send; the smallest.
     Duration rtt_min{};     // The smallest ever of any.
+    Duration jitter{};      // How far round trips were from `rtt` lately, on average.
     Bytes acked;            // Since the line was first seen; never less than before.
     std::int64_t lost = 0;  // Packets sent again, likewise.
     // Another line of the same seeder has a long queue now: both may be behind one bottleneck, the
@@ -96,6 +98,8 @@ class WanPacing {
   bool stands_back() const { return back_until_.has_value(); }
 
  private:
+  void note_jitter(Duration jitter);
+  Duration on_the_line(const Seen& seen) const;
   void note_base(Duration rtt, Instant now);
   void note_queue(Duration queue);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
@@ -113,12 +117,14 @@ class WanPacing {
   std::optional<Duration> base_before_;
   Instant window_began_{};
   Duration queue_{};
-  std::array<Duration, 5> queues_{};  // The newest ones.
-  std::size_t next_queue_ = 0;
+  std::array<Duration, 5> queues_{};  // The newest first.
   Duration standing_queue_{};  // The shortest of them: a bulk transfer's queue does not go away.
+  std::array<Duration, 20> jitters_{};  // The newest first...
+  Duration jitter_{};                   // ...and their median.
   std::optional<Instant> decided_;
   Bytes acked_;
   std::array<double, 10> deliveries_{};  // Of the last decisions, the newest first.
+  std::size_t measured_ = 0;             // Of those, that there are.
   std::int64_t lost_ = 0;
   int lost_without_queue_ = 0;
   bool was_held_ = false;

@@ -497,11 +497,12 @@ def run(scenario, options, checks):
     """One run in a lab of its own. Returns its record."""
     run_dir = run_directory(options.build, f"lab-{scenario['name']}{options.side}")
     print(f"\n== {scenario['name']}: {scenario['about']}\n   {scenario['devices']} devices, {scenario['rate']}, "
-          f"{scenario['rtt']}, loss {scenario['loss']:.1%}", flush=True)
+          f"{scenario['rtt']}, jitter {scenario['jitter']}, loss {scenario['loss']:.1%}", flush=True)
     failed_before = checks.failed
     with Lab(run_dir) as lab:
         net = Branch(lab, options.build, scenario["devices"], parse_rate(scenario["rate"]), parse_time_ms(scenario["rtt"]),
-                     loss=scenario["loss"], sites=scenario["sites"], seeders=scenario["seeders"])
+                     loss=scenario["loss"], sites=scenario["sites"], seeders=scenario["seeders"],
+                     jitter_ms=parse_time_ms(scenario["jitter"]))
         record = Run(scenario, Stage(lab, net, options.build, checks), checks).carry_out(
             lambda: wait_for_others(options.gate))
     if checks.failed > failed_before or options.keep:

@@ -1,7 +1,7 @@
 """A laboratory on one machine: network namespaces, a WAN line between two routers, daemons with logs
 and peaks of memory. Python's standard library only; needs root and iproute2.
 
-    origin ── router A ══ line (rate, delay, loss, queue) ══ router B ── bridge ── device 1..n
+    origin ── router A ══ line (rate, delay, jitter, loss, queue) ══ router B ── bridge ── device 1..n
 
 Everything carries a name of this process's own, lives below one run directory, is wrapped in
 timeouts and goes away with the Lab, also after a failure or a signal. Traffic stays inside.
@@ -339,7 +339,7 @@ class Branch:
     shaped = True
 
     def __init__(self, lab, build, devices, rate=20_000_000, rtt_ms=30, loss=0.0, queue_ms=60, congestion="cubic",
-                 sites=1, seeders=1):
+                 sites=1, seeders=1, jitter_ms=0):
         self.lab, self.rate, self.rtt_ms, self.sites = lab, rate, rtt_ms, sites
         self.congestion = congestion
         self.origin = lab.namespace("origin")
@@ -361,7 +361,7 @@ class Branch:
 
         self.link = lab.start("line", [
             os.path.join(build, "tests/support/lamina-link"), self.near, self.far, "wan0", f"rate={rate}",
-            f"delay_us={int(rtt_ms * 500)}", f"loss_ppm={int(loss * 1e6)}",
+            f"delay_us={int(rtt_ms * 500)}", f"jitter_us={int(jitter_ms * 500)}", f"loss_ppm={int(loss * 1e6)}",
             f"queue_bytes={max(30_000, int(rate / 8 * queue_ms / 1000))}"])
         wait_until(lambda: "ready" in self.link.text() or not self.link.running(), 10, "the line")
         if not self.link.running():

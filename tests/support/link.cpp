@@ -1,11 +1,13 @@
 // A WAN line in user space: two TAP devices in two network namespaces, and between them a rate, a
-// one-way delay, random loss and a tail-drop queue for each direction. It exists because the usual
-// kernel modules for delay and loss (netem) are missing on many machines.
+// one-way delay, jitter, random loss and a tail-drop queue for each direction. It exists because
+// the usual kernel modules for delay and loss (netem) are missing on many machines.
 //
 //   lamina-link NAMESPACE_A NAMESPACE_B DEVICE [key=value...]
 //     rate=BITS_PER_SECOND   of the line, both directions       (20000000)
 //     up_rate=...            B to A, where it differs           (rate)
 //     delay_us=...           one way                            (15000)
+//     jitter_us=...          on top, at most: frames arrive together, as over a radio link that may
+//                            send only now and then               (0)
 //     loss_ppm=...           packets lost per million           (0)
 //     queue_bytes=...        that wait for the line, then drop  (150000)
 //     seed=...               of the losses                      (1)
@@ -75,7 +77,7 @@ struct Counts {
 class Direction {
  public:
   struct Line {
-    std::int64_t rate, delay_ns, queue_bytes, loss_ppm;
+    std::int64_t rate, delay_ns, jitter_ns, queue_bytes, loss_ppm;
     std::uint64_t seed;
   };
 
@@ -96,7 +98,9 @@ class Direction {
       ++counts.losses;
       return;
     }
-    flying_.push_back({free_at_ + line_.delay_ns, {frame, frame + size}});
+    const std::int64_t due = free_at_ + line_.delay_ns;
+    while (line_.jitter_ns > 0 && granted_ < due) granted_ += 1 + random_() % line_.jitter_ns;
+    flying_.push_back({std::max(due, granted_), {frame, frame + size}});
   }
 
   void deliver(int fd, std::int64_t now) {
@@ -122,13 +126,14 @@ class Direction {
   Line line_;
   std::mt19937_64 random_;
   std::int64_t free_at_ = 0;
-  std::deque<Frame> flying_;  // In order of arrival: the delay is the same for all.
+  std::int64_t granted_ = now_ns();  // When what is on the way may arrive.
+  std::deque<Frame> flying_;         // In order of arrival, which is that of sending.
 };
 
 std::map<std::string, std::int64_t> options(int argc, char** argv) {
-  std::map<std::string, std::int64_t> values{{"rate", 20'000'000},     {"up_rate", 0},
-                                             {"delay_us", 15'000},     {"loss_ppm", 0},
-                                             {"queue_bytes", 150'000}, {"seed", 1}};
+  std::map<std::string, std::int64_t> values{
+      {"rate", 20'000'000}, {"up_rate", 0},           {"delay_us", 15'000}, {"jitter_us", 0},
+      {"loss_ppm", 0},      {"queue_bytes", 150'000}, {"seed", 1}};
   for (int i = 4; i < argc; ++i) {
     const std::string argument = argv[i];
     const auto equals = argument.find('=');
@@ -166,8 +171,12 @@ int main(int argc, char** argv) {
 
   const std::array<int, 2> side{open_tap(argv[1], argv[3]), open_tap(argv[2], argv[3])};
   const auto line = [&](const char* rate, int direction) {
-    return Direction::Line{option[rate], option["delay_us"] * 1000, option["queue_bytes"],
-                           option["loss_ppm"], std::uint64_t(option["seed"] + direction)};
+    return Direction::Line{option[rate],
+                           option["delay_us"] * 1000,
+                           option["jitter_us"] * 1000,
+                           option["queue_bytes"],
+                           option["loss_ppm"],
+                           std::uint64_t(option["seed"] + direction)};
   };
   std::array<Direction, 2> way{Direction(line("rate", 0)), Direction(line("up_rate", 1))};
   fmt::print("ready\n");

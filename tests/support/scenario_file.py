@@ -97,7 +97,7 @@ CHECK = {
 SCENARIO = {
     "name": (_text, None), "about": (_text, ""), "kind": (_one_of(*KINDS), REQUIRED), "quick": (_yes_or_no, False),
     "devices": (_whole(1, 60), 8), "sites": (_whole(1, 4), 1), "seeders": (_whole(1, 4), 1),
-    "rate": (_rate, "20Mbit"), "rtt": (_time, "40ms"), "loss": (_number(0, 0.2), 0.0),
+    "rate": (_rate, "20Mbit"), "rtt": (_time, "40ms"), "jitter": (_time, "0ms"), "loss": (_number(0, 0.2), 0.0),
     "layer_mb": (_whole(1, 4000), 160),
     "wan_transport": (_one_of("tcp", "https"), "tcp"),
     "reflectors": (_whole(1, 4), 1),          # With more than one, as many devices of the first site are named.

@@ -79,6 +79,7 @@ TEST_CASE("tcp flows: what was acknowledged, and the round trip", "[tcp_flows]")
   CHECK(after->rtt > Duration{});
   CHECK(after->rtt_min > Duration{});
   CHECK(after->rtt_min <= after->rtt);
+  CHECK(after->jitter > Duration{});
 }
 
 TEST_CASE("tcp flows: a pacing rate is the kernel's", "[tcp_flows]") {

@@ -147,6 +147,7 @@ struct Run {
       seen.acked += Bytes{static_cast<std::int64_t>(below(500'000))};
       seen.lost += below(20) == 0;
       seen.is_among_ours = below(30) == 0;
+      seen.jitter = std::chrono::milliseconds{below(4)};
       seen.is_held = below(20) == 0;
       log.decided("192.0.2.7", seen, now, machine.on(seen, now));
     }

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <deque>
+#include <random>
 #include <vector>
 
 using namespace lamina;
@@ -12,9 +13,15 @@ using policy::WanPacing;
 
 namespace {
 
+// The first of two packets waits so long for the second, before both are acknowledged.
+double gap_of(std::optional<BitRate> rate) {
+  return rate ? std::min(0.040, 12'000.0 / static_cast<double>(rate->bits_per_second)) : 0;
+}
+
 // A line as a fluid: a rate, a round trip, a tail-drop queue. Ours sends what it is allowed to;
 // others are a bulk TCP flow in the manner of cubic: it fills the queue, and at a drop goes back to
-// 0.7 of its window. What ours sees is a round trip old.
+// 0.7 of its window. What ours sees is a round trip old, and smoothed as the kernel does it
+// (tcp_rtt_estimator): an acknowledgement for two packets.
 struct Line {
   double rate = 20e6;         // Bits per second.
   double round_trip = 0.040;  // Seconds.
@@ -23,12 +30,18 @@ struct Line {
   double busy_every = 0;      // Seconds; now and then the receiver's machine is busy...
   double busy_for = 0;        // ...for so long, and either asks for nothing...
   bool holds_acks = false;    // ...or acknowledges nothing.
+  double scatter = 0;  // Seconds; acknowledgements are late by up to so much, each by itself...
+  double grant = 0;    // ...or come together, whenever a radio link may send: after up to so much.
   WanPacing pacing{};
 
   double queue = 0;  // Seconds.
   double now = 0;
-  double acked = 0;           // Bytes.
-  double told = 0;            // Of them, what the sender knows.
+  double acked = 0;    // Bytes.
+  double told = 0;     // Of them, what the sender knows.
+  double rtt = 0;      // Smoothed.
+  double jitter = 0;   // Their mean deviation from that.
+  double granted = 0;  // When the link may send next.
+  std::minstd_rand chance{7};
   double window = 0;          // Of the others, bits; 0: there are none.
   double growth = 36'000;     // Of that, each round trip.
   double ours_delivered = 0;  // Bits since reset().
@@ -37,6 +50,7 @@ struct Line {
   int stood_back = 0;  // Decisions.
   std::int64_t lost = 0;
   std::deque<std::pair<double, double>> seen;  // When, queue.
+  std::deque<std::pair<double, double>> acks;  // When, with which round trip; not sent yet.
   std::optional<BitRate> allowed;
 
   void run(double seconds) {
@@ -53,7 +67,6 @@ struct Line {
       ours_delivered += carried * share * step;
       others_delivered += carried * (1 - share) * step;
       acked += carried * share * step / 8 * (1 - loss);
-      if (!is_busy || !holds_acks) told = acked;
       queue = std::max(0.0, queue + (sum / rate - 1) * step);
       if (queue > queue_most) {
         queue = queue_most;
@@ -65,18 +78,41 @@ struct Line {
       queue_longest = std::max(queue_longest, queue);
       seen.emplace_back(now, queue);
       while (seen.front().first < now - round_trip) seen.pop_front();
+      while (acked - told >= 3000 * static_cast<double>(acks.size() + 1))
+        acks.emplace_back(now, round_trip + seen.front().second + gap_of(allowed));
+      if (!(is_busy && holds_acks) && now >= granted) acknowledge();
       if (std::fmod(now, 0.05) < step) decide();
     }
   }
 
+  double by_chance(double most) {
+    return most * static_cast<double>(chance()) / static_cast<double>(std::minstd_rand::max());
+  }
+
+  void acknowledge() {
+    for (const auto& [when, round] : acks) measure(round + now - when + by_chance(scatter));
+    told += 3000 * static_cast<double>(acks.size());
+    acks.clear();
+    granted = now + by_chance(grant);
+  }
+
+  void measure(double round) {
+    const double off = round - (rtt > 0 ? rtt : round);
+    rtt = rtt > 0 ? rtt + off / 8 : round;
+    double more = std::abs(off) - jitter;
+    if (off < 0 && more > 0) more /= 8;
+    jitter += more / 4;
+  }
+
   void decide() {
-    const double rtt = round_trip + seen.front().second;
-    const auto decision =
-        pacing.on({.rtt = Duration{static_cast<std::int64_t>(rtt * 1e9)},
-                   .rtt_min = Duration{static_cast<std::int64_t>(round_trip * 1e9)},
-                   .acked = {static_cast<std::int64_t>(told)},
-                   .lost = lost},
-                  Instant{Duration{static_cast<std::int64_t>(now * 1e9)}});
+    if (rtt <= 0) return;
+    const auto nanoseconds = [](double s) { return Duration{static_cast<std::int64_t>(s * 1e9)}; };
+    const auto decision = pacing.on({.rtt = nanoseconds(rtt),
+                                     .rtt_min = nanoseconds(round_trip),
+                                     .jitter = nanoseconds(jitter),
+                                     .acked = {static_cast<std::int64_t>(told)},
+                                     .lost = lost},
+                                    Instant{Duration{static_cast<std::int64_t>(now * 1e9)}});
     allowed = decision.rate;
     if (pacing.stands_back()) ++stood_back;
   }
@@ -146,6 +182,37 @@ TEST_CASE("wan pacing: a receiver that is busy now and then is nobody else", "[w
   // What was not asked for in time is lost, beyond what the queue holds.
   const double lost = holds_acks ? 0 : std::max(0.0, busy_for - 0.010) / busy_every;
   CHECK(share(line.ours_delivered, line, 30) > 0.97 - lost);
+}
+
+// As a radio link makes it, or a router on a busy machine.
+TEST_CASE("wan pacing: round trips that scatter are no queue", "[wan_pacing]") {
+  const double late = GENERATE(0.010, 0.020, 0.040, 0.060);
+  const bool is_by_grants = GENERATE(false, true);
+  Line line{};
+  line.run(5);
+  (is_by_grants ? line.grant : line.scatter) = late;
+  line.chance.seed(GENERATE(1U, 2U, 3U));
+  SECTION("alone it fills the line") {
+    line.run(10);
+    line.reset();
+    line.run(60);
+    CAPTURE(late, is_by_grants, line.stood_back, line.queue_longest);
+    CHECK(share(line.ours_delivered, line, 60) > 0.9);
+  }
+  SECTION("it gives way all the same") {
+    line.run(10);
+    line.window = 120'000;
+    line.run(2);
+    line.reset();
+    line.run(10);
+    CAPTURE(late, is_by_grants);
+    CHECK(share(line.others_delivered, line, 10) > 0.8);
+    line.window = 0;
+    line.run(4);
+    line.reset();
+    line.run(5);
+    CHECK(share(line.ours_delivered, line, 5) > (late > 0.050 ? 0.3 : 0.8));
+  }
 }
 
 TEST_CASE("wan pacing: a line that gets slower is used again", "[wan_pacing]") {
@@ -257,15 +324,19 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
   std::int64_t lost = 0;
   bool among_ours = false;
   bool held = false;
+  std::optional<BitRate> rate_now;
   const auto step = [&](Duration rtt, double share_of_20_mbit) {
     acked += static_cast<std::int64_t>(20e6 / 8 * 0.05 * share_of_20_mbit);
-    return pacing.on({.rtt = rtt,
-                      .rtt_min = 40ms,
-                      .acked = {acked},
-                      .lost = lost,
-                      .is_among_ours = among_ours,
-                      .is_held = held},
-                     now += 50ms);
+    rtt += Duration{static_cast<std::int64_t>(gap_of(rate_now) * 1e9)};
+    const auto decision = pacing.on({.rtt = rtt,
+                                     .rtt_min = 40ms,
+                                     .acked = {acked},
+                                     .lost = lost,
+                                     .is_among_ours = among_ours,
+                                     .is_held = held},
+                                    now += 50ms);
+    rate_now = decision.rate;
+    return decision;
   };
   for (int i = 0; i < 40; ++i) step(60ms, 1);
   const double usual = static_cast<double>(step(60ms, 1).rate.value().bits_per_second);
