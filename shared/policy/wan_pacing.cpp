@@ -53,6 +53,9 @@ constexpr double kAverage = 0.125;
 // sends at random moments what came since the last. Where they last up to 60 ms longer, 5 ms remain
 // of what would be 30 (m).
 constexpr int kJitter = 2;
+// Round trips that deviate as much as they are longer come from a machine that stood still, at
+// either end. Somebody else's queue deviates by a fourth of its length where it begins (m).
+constexpr int kDoubtful = 2;
 
 double seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
 
@@ -89,7 +92,7 @@ void WanPacing::note_base(Duration rtt, Instant now) {
 void WanPacing::note_queue(Duration queue) {
   queue_ = queue;
   std::shift_right(queues_.begin(), queues_.end(), 1);
-  queues_.front() = queue;
+  queues_.front() = is_doubtful_ ? Duration{} : queue;
   standing_queue_ = *std::ranges::min_element(queues_);
 }
 
@@ -118,13 +121,15 @@ double WanPacing::delivered_lately(double delivered) {
 
 // Whether the queue has been somebody else's for a while.
 bool WanPacing::sees_others(const Seen& seen, Instant now) {
+  // Of acknowledgements that are held up, the rest comes at once.
+  const bool is_held_up = std::exchange(acked_last_, seen.acked) == seen.acked;
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
   if (seen.is_among_ours || !is_settled) return crowd_.reset(), false;
   if (squeezed_ >= kSqueezed) return true;
-  if (!is_crowded()) return crowd_.reset(), false;
+  if (!is_crowded() || is_doubtful_) return crowd_.reset(), false;
   if (!crowd_) crowd_ = Crowd{now, seen.acked, seen.lost, *rate_};
   const Duration lasted = now - crowd_->since;
-  if (lasted < limits_.others_last) return false;
+  if (lasted < limits_.others_last || is_held_up) return false;
   // Acknowledgements that scatter are late with so much of it.
   const double late = seconds(std::min(kJitter * jitter_, lasted)) * *rate_;
   const double came =
@@ -208,6 +213,7 @@ WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
     const Duration base = base_before_ ? std::min(*base_, *base_before_) : *base_;
     const Duration queue = std::max(Duration{}, shortest - base);
     note_losses(seen.lost, queue, now);
+    is_doubtful_ = queue > limits_.target && kDoubtful * seen.jitter > queue;
     note_queue(queue);
     if (back_until_) {
       begin_anew = stand_back(seen, now);
@@ -235,7 +241,8 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   if (!before) return;
   // Let go, the connection fills the queue as at its start.
   if (std::exchange(was_held_, seen.is_held) && !seen.is_held) rated_ = now;
-  if (seen.is_held && rate_) {  // What arrives, and when, is the receiver's doing.
+  // What arrives, and when, is the receiver's doing, or a machine's that stands still.
+  if ((seen.is_held || is_doubtful_) && rate_) {
     squeezed_ = 0;
     best_at_ = now;
     return;
@@ -256,9 +263,9 @@ void WanPacing::decide(const Seen& seen, Instant now) {
       std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt + smoothed));
   const double over = seconds(queue_) / target - 1;  // -1: no queue, 0: as long as it should be.
   if (over >= 0) {
-    const double next = over <= 1
-                            ? lately * (1 - calm * kGain * over)
-                            : delivered * std::max(kLeast, 1 - kGain - kGainBeyond * (over - 1));
+    const double next = over <= 1 ? lately * (1 - calm * kGain * over)
+                                  : std::min(delivered, lately) *
+                                        std::max(kLeast, 1 - kGain - kGainBeyond * (over - 1));
     if (!rate_) rated_ = now;
     rate_ = std::max(next, floor);
     usual_.reset();  // The queue says what the line gives now.

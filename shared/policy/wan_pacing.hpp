@@ -117,12 +117,15 @@ class WanPacing {
   std::optional<Duration> base_before_;
   Instant window_began_{};
   Duration queue_{};
+  bool is_doubtful_ = false;          // It is long, and what it was taken from deviates as much.
   std::array<Duration, 5> queues_{};  // The newest first.
-  Duration standing_queue_{};  // The shortest of them: a bulk transfer's queue does not go away.
+  // The shortest of them: a bulk transfer's queue does not go away. Doubtful ones count as none.
+  Duration standing_queue_{};
   std::array<Duration, 20> jitters_{};  // The newest first...
   Duration jitter_{};                   // ...and their median.
   std::optional<Instant> decided_;
-  Bytes acked_;
+  Bytes acked_;                          // As of the last decision...
+  Bytes acked_last_;                     // ...and of the last call that looked for others.
   std::array<double, 10> deliveries_{};  // Of the last decisions, the newest first.
   std::size_t measured_ = 0;             // Of those, that there are.
   std::int64_t lost_ = 0;

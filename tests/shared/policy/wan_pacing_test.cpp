@@ -29,7 +29,8 @@ struct Line {
   double loss = 0;            // Of ours, without a queue.
   double busy_every = 0;      // Seconds; now and then the receiver's machine is busy...
   double busy_for = 0;        // ...for so long, and either asks for nothing...
-  bool holds_acks = false;    // ...or acknowledges nothing.
+  bool holds_acks = false;    // ...or acknowledges nothing...
+  bool is_all_still = false;  // ...or the sender's is, which neither sends nor decides then.
   double scatter = 0;  // Seconds; acknowledgements are late by up to so much, each by itself...
   double grant = 0;    // ...or come together, whenever a radio link may send: after up to so much.
   WanPacing pacing{};
@@ -57,9 +58,9 @@ struct Line {
     constexpr double step = 0.001;
     for (const double end = now + seconds; now < end; now += step) {
       const bool is_busy = busy_every > 0 && std::fmod(now, busy_every) < busy_for;
-      const double ours = is_busy && !holds_acks ? 0
-                          : allowed              ? static_cast<double>(allowed->bits_per_second)
-                                                 : 2 * rate;
+      const double ours = is_busy && (!holds_acks || is_all_still) ? 0
+                          : allowed ? static_cast<double>(allowed->bits_per_second)
+                                    : 2 * rate;
       const double others = window / (round_trip + queue);
       const double sum = ours + others;
       const double carried = queue > 0 || sum > rate ? rate : sum;
@@ -81,7 +82,7 @@ struct Line {
       while (acked - told >= 3000 * static_cast<double>(acks.size() + 1))
         acks.emplace_back(now, round_trip + seen.front().second + gap_of(allowed));
       if (!(is_busy && holds_acks) && now >= granted) acknowledge();
-      if (std::fmod(now, 0.05) < step) decide();
+      if (std::fmod(now, 0.05) < step && !(is_busy && is_all_still)) decide();
     }
   }
 
@@ -182,6 +183,22 @@ TEST_CASE("wan pacing: a receiver that is busy now and then is nobody else", "[w
   // What was not asked for in time is lost, beyond what the queue holds.
   const double lost = holds_acks ? 0 : std::max(0.0, busy_for - 0.010) / busy_every;
   CHECK(share(line.ours_delivered, line, 30) > 0.97 - lost);
+}
+
+// A virtual machine whose host gives it no processor, at either end: nothing is acknowledged, then
+// everything at once.
+TEST_CASE("wan pacing: a machine that stands still is no queue", "[wan_pacing]") {
+  const double busy_for = GENERATE(0.080, 0.150, 0.250, 0.400);
+  const double busy_every = busy_for * GENERATE(2.3, 4.1, 7.3);
+  const bool is_all_still = GENERATE(false, true);
+  Line line{.busy_for = busy_for, .holds_acks = true, .is_all_still = is_all_still};
+  line.run(5);
+  line.busy_every = busy_every;
+  line.reset();
+  line.run(60);
+  CAPTURE(busy_for, busy_every, is_all_still, line.stood_back);
+  const double lost = is_all_still ? busy_for / busy_every : 0;
+  CHECK(share(line.ours_delivered, line, 60) > (busy_for > 0.3 ? 0.5 : 0.9) - lost);
 }
 
 // As a radio link makes it, or a router on a busy machine.
