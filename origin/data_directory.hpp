@@ -26,6 +26,11 @@ class DataDirectory {
   std::string key(const std::string& name) const { return root_ + "/keys/" + name; }
   std::string catalog() const { return root_ + "/catalog"; }
   std::string layers() const { return root_ + "/layers"; }
+  std::string cvds() const { return root_ + "/cvd"; }
+  // `kind`: "layers", "distributions", "torrents", "snapshots".
+  std::string object(const std::string& kind, const std::string& hex) const {
+    return root_ + "/objects/" + kind + '/' + hex;
+  }
   std::string torrents() const { return root_ + "/torrents"; }
   std::string temporary() const { return root_ + "/tmp"; }
   std::string seed(const std::string& name) const { return root_ + "/seed/" + name; }

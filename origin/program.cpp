@@ -5,12 +5,15 @@
 
 #include "origin/api/listener.hpp"
 #include "origin/catalog/kv_table.hpp"
+#include "origin/check.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
+#include "origin/repair.hpp"
 #include "origin/replay.hpp"
 #include "origin/seeding/seeding.hpp"
 #include "origin/support.hpp"
 #include "shared/base/log.hpp"
+#include "shared/cli/progress.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/line_file.hpp"
 #include "shared/os/user.hpp"
@@ -226,6 +229,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable (try again), 5 refused,\n"
       "6 corrupt, 7 out of space.\n"
       "Example: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7\n"
+      "         lamina-origin check --data /srv/lamina --read-data\n"
       "         lamina-origin replay decisions.txt");
   app.set_version_flag("--version", LAMINA_VERSION);
   app.require_subcommand(1);
@@ -252,6 +256,21 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       app.add_subcommand("replay", "decide again what a program's `--record` wrote down");
   replay->add_option("FILE", recorded, "the record")->required();
   replay->add_flag("--json", as_json, "print {\"replay\": {...}}");
+  CheckRequest checked;
+  auto* check =
+      app.add_subcommand("check", "whether packs, index, records and catalogue are sound");
+  check->add_flag("--read-data", checked.read_data, "read every pack whole, not its index only");
+  check->add_option("--subset", checked.subset,
+                    "N/T: only the packs of the Nth of T parts, as in 2/7 on Tuesdays");
+  check->footer(
+      "Reads only; `serve` may run. Exit code 6: something is wrong, and said with what it "
+      "touches\n"
+      "and what to do.\nExample: lamina-origin check --data /srv/lamina --read-data --subset 2/7");
+  auto* repair = app.add_subcommand(
+      "repair", "make index and block hashes anew from the packs; `serve` must be stopped");
+  repair->footer("Reads every pack.\nExample: lamina-origin repair --data /srv/lamina");
+  for (CLI::App* command : {check, repair})
+    command->add_flag("--json", as_json, "print what was found as JSON");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
   seed->add_option("--record", record.path,
@@ -259,7 +278,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   for (CLI::App* command : {serve, seed})
     command->add_option("--record-max", record.most, "end the record at this size")
         ->capture_default_str();
-  for (CLI::App* command : {init, serve, seed, support})
+  for (CLI::App* command : {init, serve, seed, support, check, repair})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
@@ -303,13 +322,21 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     return cli::usage;
   }
   const DataDirectory directory(data);
+  lamina::cli::Progress drawn(err, lamina::cli::stderr_is_terminal());
+  const auto progress = [&drawn](Bytes read, Bytes total) {
+    drawn.show(read, total, os::system_clock().now());
+  };
+  checked.as_json = as_json;
   const Status done =
-      replay->parsed()  ? run_replay(recorded, as_json, out)
-      : init->parsed()  ? run_init(directory, config, out)
-      : serve->parsed() ? run_serve(directory, listen, *stale, record)
+      replay->parsed()   ? run_replay(recorded, as_json, out)
+      : check->parsed()  ? run_check(directory, checked, out, progress)
+      : repair->parsed() ? run_repair(directory, as_json, os::system_clock().wall(), out, progress)
+      : init->parsed()   ? run_init(directory, config, out)
+      : serve->parsed()  ? run_serve(directory, listen, *stale, record)
       : support->parsed()
           ? write_support_bundle(directory, to, os::system_clock().wall())
           : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));
+  drawn.clear();
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

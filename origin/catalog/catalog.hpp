@@ -187,6 +187,8 @@ class Catalog {
   // hold does not matter: an answer about them would betray their files.
   Result<std::vector<ChunkId>> lacks(const DeviceId& id, const std::vector<ChunkId>& ids) const;
   Status link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids);
+  // They are lost: the device is asked for them again.
+  Status unlink_chunks(const Act& act, const DeviceId& id, const std::vector<ChunkId>& ids);
   Result<bool> cvd_has(const DeviceId& id, const ChunkId& chunk) const;
   // Sets the snapshot's number; a snapshot that is there already is returned as it is.
   Result<wire::SnapshotInfo> add_snapshot(const Act& act, const DeviceId& id,
@@ -195,6 +197,14 @@ class Catalog {
   Result<bool> has_snapshot(const DeviceId& id, const SnapshotId& snapshot) const;
   Result<std::optional<wire::SnapshotInfo>> newest_snapshot(const DeviceId& id) const;
   Result<std::vector<wire::CvdInfo>> cvds() const;
+  // Every chunk that a layer, or what a device sent of its own, needs. A chunk of several comes as
+  // often.
+  struct ChunkNeed {
+    ChunkId chunk;
+    std::optional<LayerId> layer;  // One of the two.
+    std::optional<DeviceId> device;
+  };
+  Status for_each_need(const std::function<void(const ChunkNeed&)>& visit) const;
 
   // --- alerts ---
   // Begin and end are audited. An alert that is active already is replaced; to end one that is not

@@ -1,4 +1,5 @@
 #include "origin/catalog/rows.hpp"
+#include "shared/codec/reader.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -51,6 +52,15 @@ Status Catalog::link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids)
     for (const ChunkId& chunk : ids)
       if (auto put = rows.put(cvd_key(id, chunk), ""); !put) return put;
     return Done{};
+  });
+}
+
+Status Catalog::unlink_chunks(const Act& act, const DeviceId& id, const std::vector<ChunkId>& ids) {
+  return table_.write([&](Rows& rows) -> Status {
+    for (const ChunkId& chunk : ids)
+      if (auto erased = rows.erase(cvd_key(id, chunk)); !erased) return erased;
+    return append_audit(rows, act, "cvd.chunks-lost", "device:" + id.hex(),
+                        "chunks=" + std::to_string(ids.size()));
   });
 }
 
@@ -128,6 +138,37 @@ Result<std::vector<wire::CvdInfo>> Catalog::cvds() const {
                       list->back().created_ms});
     }
     return cvds;
+  });
+}
+
+Status Catalog::for_each_need(const std::function<void(const ChunkNeed&)>& visit) const {
+  // <prefix><id, hex><chunk, raw>
+  const auto scan = [&](const Rows& rows, std::string_view prefix, std::size_t id_size,
+                        const auto& take) -> Status {
+    Status parsed = Done{};
+    auto scanned = rows.scan(prefix, [&](std::string_view key, std::string_view) {
+      const std::string_view id = key.substr(prefix.size(), 2 * id_size);
+      Reader chunk(as_view(key.substr(std::min(key.size(), prefix.size() + 2 * id_size))));
+      const auto chunk_id = chunk.id<ChunkId>();
+      if (!chunk.finished() || !take(id, chunk_id)) parsed = fail(corrupt_row(key));
+      return parsed.has_value();
+    });
+    return scanned ? parsed : scanned;
+  };
+  return table_.read([&](const Rows& rows) -> Status {
+    auto layers = scan(rows, "layer-chunk/", LayerId::kSize,
+                       [&](std::string_view text, const ChunkId& chunk) {
+                         const auto id = LayerId::parse(text);
+                         if (id) visit({chunk, *id, {}});
+                         return id.has_value();
+                       });
+    if (!layers) return layers;
+    return scan(rows, "cvd-chunk/", DeviceId::kSize,
+                [&](std::string_view text, const ChunkId& chunk) {
+                  const auto id = DeviceId::parse(text);
+                  if (id) visit({chunk, {}, *id});
+                  return id.has_value();
+                });
   });
 }
 

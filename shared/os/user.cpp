@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,6 +39,17 @@ Status become(const User& user) {
   if (user.uid != 0 && setuid(0) == 0)
     return fail(ErrorKind::refused, doing + ": root could be taken back");
   return Done{};
+}
+
+Status check_owner(const std::string& path) {
+  struct stat facts {};
+  if (stat(path.c_str(), &facts) != 0) return fail(last_error("looking at " + printable(path)));
+  if (facts.st_uid == geteuid()) return Done{};
+  const passwd* owner = getpwuid(facts.st_uid);
+  const std::string name =
+      owner != nullptr ? std::string(owner->pw_name) : '#' + std::to_string(facts.st_uid);
+  return fail(ErrorKind::refused, printable(path) + " belongs to " + name +
+                                      ": begin the command with `runuser -u " + name + " --`");
 }
 
 bool is_root() { return geteuid() == 0; }

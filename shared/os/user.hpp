@@ -26,6 +26,10 @@ Status become(const User& user);
 
 bool is_root();
 
+// `refused`, with the command to begin with, unless `path` belongs to the user that this process
+// is.
+Status check_owner(const std::string& path);
+
 // The highest memory use of this process so far in bytes (VmHWM).
 Result<std::uint64_t> peak_memory();
 

@@ -3,21 +3,13 @@
 #include <list>
 #include <optional>
 
+#include "shared/store/chunk_rows.hpp"
+
 namespace lamina {
+
+using chunk_rows::key_of;
+
 namespace {
-
-std::string key_of(const ChunkId& id) { return "c" + std::string(as_text(id.bytes())); }
-
-// A chunk's row: pack, frame number, offset in the frame's plain bytes, length.
-std::string row_of(const PackId& pack, std::uint32_t frame, std::uint32_t offset,
-                   std::uint32_t length) {
-  Writer out;
-  out.raw(pack.bytes());
-  out.u32(frame);
-  out.u32(offset);
-  out.u32(length);
-  return std::string(as_text(out.view()));
-}
 
 // Reads every frame of a pack and checks every chunk; `visit` sees each frame once.
 Status check_frames(
@@ -63,12 +55,7 @@ std::vector<ChunkId> chunks_of(const format::PackIndex& index) {
 
 }  // namespace
 
-struct ChunkStore::Place {
-  PackId pack;
-  std::uint32_t frame = 0;
-  std::uint32_t offset = 0;
-  std::uint32_t length = 0;
-};
+struct ChunkStore::Place : chunk_rows::Place {};
 
 struct ChunkStore::Frames {
   struct Decoded {
@@ -96,6 +83,17 @@ ChunkStore::ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> i
 ChunkStore::~ChunkStore() = default;
 
 Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const std::string& directory) {
+  // A new index would not know what is here, and everything would be sent again.
+  if (!os::exists(directory + "/index/data.mdb")) {
+    auto packs = PackFiles::open(directory, PackFiles::Access::read);
+    if (!packs) return fail(std::move(packs.error()));
+    auto ids = os::exists(directory + "/packs") ? packs->list() : std::vector<PackId>();
+    if (!ids) return fail(std::move(ids.error()));
+    if (!ids->empty())
+      return fail(ErrorKind::corrupt, printable(directory) +
+                                          " holds packs and no index: `lamina-origin repair` makes "
+                                          "it from them");
+  }
   if (auto done = os::make_directories(directory + "/index", 0700); !done)
     return fail(std::move(done.error()));
   auto lock = os::FileLock::take(directory + "/lock");
@@ -144,15 +142,10 @@ Result<ChunkStore::Place> ChunkStore::place_of(const ChunkId& id) const {
   });
   if (!done) return fail(std::move(done.error()));
   if (!found) return fail(ErrorKind::not_found, "the store has no chunk " + id.short_hex());
-  Reader in(as_view(*found));
-  Place place;
-  place.pack = in.id<PackId>();
-  place.frame = in.u32();
-  place.offset = in.u32();
-  place.length = in.u32();
-  if (!in.finished())
+  const auto place = chunk_rows::parse_row(*found);
+  if (!place)
     return fail(ErrorKind::corrupt, "the index row of chunk " + id.short_hex() + " is broken");
-  return place;
+  return Place{*place};
 }
 
 Result<PackId> ChunkStore::pack_of(const ChunkId& id) const {
@@ -226,7 +219,8 @@ Status ChunkStore::index_pack(const PackId& id, const format::PackIndex& index) 
     for (const format::Frame& frame : index.frames) {
       std::uint32_t offset = 0;
       for (const format::ChunkRef& chunk : frame.chunks) {
-        if (auto done = edit.put(key_of(chunk.id), row_of(id, frame_number, offset, chunk.length));
+        if (auto done = edit.put(key_of(chunk.id),
+                                 chunk_rows::row_of({id, frame_number, offset, chunk.length}));
             !done)
           return done;
         offset += chunk.length;

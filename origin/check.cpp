@@ -1,0 +1,345 @@
+#include "origin/check.hpp"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "origin/catalog/catalog.hpp"
+#include "origin/catalog/kv_table.hpp"
+#include "shared/format/record.hpp"
+#include "shared/store/chunk_index.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using Need = Catalog::ChunkNeed;
+
+constexpr std::uint32_t kPartsMax = 10'000;
+constexpr std::size_t kNamesShown = 8;
+
+struct Finding {
+  std::string kind;
+  std::string space;  // "layers", "cvd", "objects".
+  std::string text;
+  std::string next;
+  std::set<ChunkId> unreadable;
+  std::set<std::string> layers;   // That are touched, by full name...
+  std::set<std::string> devices;  // ...and devices: they are assigned such a layer, or it is of
+                                  // their own content.
+};
+
+std::string full_name(const wire::LayerInfo& layer) { return layer.name + ':' + layer.version; }
+
+std::string next_step(StoreFinding::Kind kind, const std::string& space, const PackId& pack) {
+  using Kind = StoreFinding::Kind;
+  switch (kind) {
+    case Kind::index_lost:
+    case Kind::chunks_unknown:
+    case Kind::rows_wrong:
+      return "stop `lamina-origin serve`, then `lamina-origin repair` makes the index anew from "
+             "the "
+             "packs";
+    case Kind::hashes_broken:
+      return "stop `lamina-origin serve`, then `lamina-origin repair` makes them anew from the "
+             "pack";
+    case Kind::pack_lost:
+    case Kind::pack_broken:
+      return space == "layers"
+                 ? "copy layers/packs/" + pack.hex() +
+                       " from a seeder's data directory or a backup to this one's, then "
+                       "`lamina-origin repair` and check again"
+                 : "restore cvd/packs/" + pack.hex() +
+                       " from a backup; without one the devices' next snapshots go without "
+                       "what it held";
+  }
+  return {};
+}
+
+class Check {
+ public:
+  Check(const DataDirectory& data, const CheckRequest& request) : data_(data), request_(request) {}
+
+  Status look(const StoreCheckOptions& options);
+  void print(std::ostream& out) const;
+  std::size_t findings() const { return findings_.size(); }
+
+ private:
+  Status look_at_space(const std::string& name, const std::string& directory,
+                       const StoreCheckOptions& options);
+  Status look_at_needs(const Catalog& catalog);
+  Status look_at_objects(const Catalog& catalog);
+  Status name_touched(const Catalog& catalog);
+  // Of what the catalogue has no row of its own: the id.
+  std::string layer_name(const LayerId& id) const;
+  std::string device_name(const DeviceId& id) const;
+  void print_json(std::ostream& out) const;
+  void object(const std::string& kind, const std::string& text, const std::string& layer,
+              const std::string& device, const std::string& next);
+
+  const DataDirectory& data_;
+  const CheckRequest& request_;
+  std::map<std::string, StoreCheck> spaces_;
+  std::map<LayerId, std::string> layers_;                  // Full names.
+  std::map<DeviceId, std::string> devices_;                // Host names, or ids.
+  std::map<std::string, std::set<std::string>> assigned_;  // Layer to devices.
+  std::size_t snapshots_ = 0;
+  std::vector<Finding> findings_;
+};
+
+Status Check::look(const StoreCheckOptions& options) {
+  if (!os::exists(data_.config()))
+    return fail(ErrorKind::not_found,
+                printable(data_.root()) + " is no origin's data directory: it has no origin.json");
+  for (const auto& [name, directory] :
+       {std::pair("layers", data_.layers()), std::pair("cvd", data_.cvds())})
+    if (auto done = look_at_space(name, directory, options); !done) return done;
+  if (!os::exists(data_.catalog() + "/data.mdb")) {
+    object("catalogue-lost", "there is no catalogue in " + printable(data_.catalog()), "", "",
+           "restore it from a backup");
+    return Done{};
+  }
+  auto kv = Kv::open(data_.catalog());
+  if (!kv) return fail(std::move(kv.error()));
+  KvTable table(**kv);
+  const Catalog catalog(table);
+  auto layers = catalog.layers();
+  if (!layers) return fail(std::move(layers.error()));
+  for (const wire::LayerInfo& layer : *layers) layers_[layer.id] = full_name(layer);
+  auto devices = catalog.devices();
+  if (!devices) return fail(std::move(devices.error()));
+  for (const wire::DeviceInfo& device : *devices) {
+    const std::string& name = devices_[device.id] =
+        device.host_name.empty() ? device.id.hex() : device.host_name;
+    for (const std::string& layer : device.target) assigned_[layer].insert(name);
+  }
+  if (auto done = look_at_needs(catalog); !done) return done;
+  if (auto done = look_at_objects(catalog); !done) return done;
+  return name_touched(catalog);
+}
+
+Status Check::look_at_space(const std::string& name, const std::string& directory,
+                            const StoreCheckOptions& options) {
+  // Made when something is first taken in.
+  if (!os::exists(directory + "/packs")) return Done{};
+  auto check = check_store(directory, options);
+  if (!check) return fail(std::move(check.error()));
+  for (StoreFinding& finding : check->findings)
+    findings_.push_back({std::string(name_of(finding.kind)),
+                         name,
+                         finding.text,
+                         next_step(finding.kind, name, finding.pack),
+                         std::move(finding.unreadable),
+                         {},
+                         {}});
+  check->findings.clear();
+  spaces_[name] = std::move(*check);
+  return Done{};
+}
+
+// What the catalogue needs and no pack has.
+Status Check::look_at_needs(const Catalog& catalog) {
+  // Without an index nothing can be said of single chunks; that it is lost is a finding already.
+  auto layers = ChunkIndex::open(data_.layers());
+  auto cvds = ChunkIndex::open(data_.cvds());
+  for (const auto* index : {&layers, &cvds})
+    if (!*index) {
+      const ErrorKind kind = index->error().kind();
+      if (kind == ErrorKind::not_found || kind == ErrorKind::corrupt) return Done{};
+      return fail(index->error());
+    }
+  std::map<std::string, Finding> lost;
+  auto looked = layers->read([&](const ChunkIndex::Look& in_layers) {
+    return cvds->read([&](const ChunkIndex::Look& in_cvds) {
+      Status done = Done{};
+      auto scanned = catalog.for_each_need([&](const Need& need) {
+        if (!done) return;
+        auto has = in_layers.has(need.chunk);
+        if (has && !*has && need.device) has = in_cvds.has(need.chunk);
+        if (!has) {
+          done = fail(std::move(has.error()));
+        } else if (!*has) {
+          const std::string owner =
+              need.layer ? layer_name(*need.layer) : device_name(*need.device);
+          lost[(need.layer ? "layer " : "device ") + owner].unreadable.insert(need.chunk);
+        }
+      });
+      return scanned ? done : scanned;
+    });
+  });
+  if (!looked) return looked;
+  for (auto& [owner, finding] : lost) {
+    const bool is_layer = owner.starts_with("layer ");
+    finding.kind = "chunks-lost";
+    finding.space = is_layer ? "layers" : "cvd";
+    finding.text = std::to_string(finding.unreadable.size()) + " chunks that " + owner +
+                   " needs are in no pack";
+    finding.next = is_layer ? "restore the packs from a backup, or publish the layer's next version"
+                            : "restore the packs from a backup";
+    findings_.push_back(std::move(finding));
+  }
+  return Done{};
+}
+
+void Check::object(const std::string& kind, const std::string& text, const std::string& layer,
+                   const std::string& device, const std::string& next) {
+  Finding finding{kind, "objects", text, next, {}, {}, {}};
+  if (!layer.empty()) {
+    finding.layers.insert(layer);
+    if (const auto on = assigned_.find(layer); on != assigned_.end()) finding.devices = on->second;
+  }
+  if (!device.empty()) finding.devices.insert(device);
+  findings_.push_back(std::move(finding));
+}
+
+Status Check::look_at_objects(const Catalog& catalog) {
+  const auto read = [&](const std::string& kind, const std::string& hex) {
+    return os::read_file(data_.object(kind, hex), format::kRecordMax);
+  };
+  for (const auto& [id, name] : layers_) {
+    const auto record = read("layers", id.hex());
+    if (!record || format::layer_id(*record) != id)
+      object("record-broken",
+             "the signed record of layer " + name + (record ? " has other bytes" : " is not there"),
+             name, "", "restore objects/layers/" + id.hex() + " from a backup");
+    const auto distribution = read("distributions", id.hex());
+    const auto torrent = os::exists(data_.object("torrents", id.hex()));
+    if (!distribution || !torrent)
+      object("distribution-lost",
+             "layer " + name + " has no " + (distribution ? "torrent" : "distribution record"),
+             name, "",
+             "restore objects/" + std::string(distribution ? "torrents/" : "distributions/") +
+                 id.hex() + " from a backup");
+  }
+  for (const auto& [id, name] : devices_) {
+    auto snapshots = catalog.snapshots(id);
+    if (!snapshots) return fail(std::move(snapshots.error()));
+    snapshots_ += snapshots->size();
+    for (const wire::SnapshotInfo& snapshot : *snapshots) {
+      const auto record = read("snapshots", snapshot.id.hex());
+      if (record && format::snapshot_id(*record) == snapshot.id) continue;
+      object("snapshot-lost",
+             "snapshot " + std::to_string(snapshot.number) + " of device " + name +
+                 (record ? " has other bytes" : " is not there"),
+             "", name, "restore objects/snapshots/" + snapshot.id.hex() + " from a backup");
+    }
+  }
+  return Done{};
+}
+
+Status Check::name_touched(const Catalog& catalog) {
+  std::map<ChunkId, std::vector<Finding*>> of;
+  for (Finding& finding : findings_)
+    for (const ChunkId& chunk : finding.unreadable) of[chunk].push_back(&finding);
+  if (of.empty()) return Done{};
+  return catalog.for_each_need([&](const Need& need) {
+    const auto at = of.find(need.chunk);
+    if (at == of.end()) return;
+    for (Finding* finding : at->second) {
+      if (need.device) finding->devices.insert(device_name(*need.device));
+      if (!need.layer) continue;
+      const std::string layer = layer_name(*need.layer);
+      finding->layers.insert(layer);
+      if (const auto on = assigned_.find(layer); on != assigned_.end())
+        finding->devices.insert(on->second.begin(), on->second.end());
+    }
+  });
+}
+
+std::string Check::layer_name(const LayerId& id) const {
+  const auto at = layers_.find(id);
+  return at == layers_.end() ? id.hex() : at->second;
+}
+
+std::string Check::device_name(const DeviceId& id) const {
+  const auto at = devices_.find(id);
+  return at == devices_.end() ? id.hex() : at->second;
+}
+
+std::string some_of(const std::set<std::string>& names) {
+  std::string text;
+  std::size_t shown = 0;
+  for (const std::string& name : names) {
+    if (shown++ == kNamesShown)
+      return text + " and " + std::to_string(names.size() - kNamesShown) + " more";
+    text += (text.empty() ? "" : ", ") + printable(name);
+  }
+  return text;
+}
+
+void Check::print(std::ostream& out) const {
+  if (request_.as_json) return print_json(out);
+  for (const auto& [name, space] : spaces_)
+    out << name << std::string(10 - name.size(), ' ') << space.packs << " packs, " << space.chunks
+        << " chunks, " << (request_.read_data ? to_text(space.read) + " read" : "content not read")
+        << '\n';
+  out << "objects   " << layers_.size() << " layers, " << devices_.size() << " devices, "
+      << snapshots_ << " snapshots\n";
+  for (const Finding& finding : findings_) {
+    out << '\n' << finding.kind << ": " << finding.text << '\n';
+    if (!finding.unreadable.empty())
+      out << "  chunks   " << finding.unreadable.size() << " cannot be read\n";
+    if (!finding.layers.empty()) out << "  layers   " << some_of(finding.layers) << '\n';
+    if (!finding.devices.empty()) out << "  devices  " << some_of(finding.devices) << '\n';
+    out << "  next     " << finding.next << '\n';
+  }
+  if (findings_.empty()) out << "nothing wrong\n";
+}
+
+void Check::print_json(std::ostream& out) const {
+  nlohmann::json spaces = nlohmann::json::object();
+  for (const auto& [name, space] : spaces_)
+    spaces[name] = {
+        {"packs", space.packs}, {"chunks", space.chunks}, {"read_bytes", space.read.count}};
+  nlohmann::json findings = nlohmann::json::array();
+  for (const Finding& finding : findings_)
+    findings.push_back({{"kind", finding.kind},
+                        {"space", finding.space},
+                        {"text", finding.text},
+                        {"unreadable_chunks", finding.unreadable.size()},
+                        {"layers", finding.layers},
+                        {"devices", finding.devices},
+                        {"next", finding.next}});
+  out << nlohmann::json{{"check",
+                         {{"spaces", spaces},
+                          {"layers", layers_.size()},
+                          {"devices", devices_.size()},
+                          {"snapshots", snapshots_},
+                          {"read_data", request_.read_data},
+                          {"findings", findings}}}}
+             .dump()
+      << '\n';
+}
+
+// "2/7".
+Status parse_subset(const std::string& text, StoreCheckOptions& options) {
+  if (text.empty()) return Done{};
+  const auto slash = text.find('/');
+  const auto number = [](std::string_view digits) -> std::uint32_t {
+    const bool good = !digits.empty() && digits.size() <= 5 &&
+                      digits.find_first_not_of("0123456789") == std::string_view::npos;
+    return good ? static_cast<std::uint32_t>(std::stoul(std::string(digits))) : 0;
+  };
+  const std::string_view view(text);
+  options.part = number(view.substr(0, slash));
+  options.parts = slash == std::string::npos ? 0 : number(view.substr(slash + 1));
+  if (options.part >= 1 && options.part <= options.parts && options.parts <= kPartsMax)
+    return Done{};
+  return fail(ErrorKind::invalid,
+              "--subset takes N/T with 1 <= N <= T <= " + std::to_string(kPartsMax) +
+                  ", as in 2/7, not '" + printable(text, 40) + "'");
+}
+
+}  // namespace
+
+Status run_check(const DataDirectory& data, const CheckRequest& request, std::ostream& out,
+                 const std::function<void(Bytes done, Bytes total)>& progress) {
+  StoreCheckOptions options{.read_data = request.read_data, .progress = progress};
+  if (auto good = parse_subset(request.subset, options); !good) return good;
+  Check check(data, request);
+  if (auto looked = check.look(options); !looked) return looked;
+  check.print(out);
+  if (check.findings() == 0) return Done{};
+  return fail(ErrorKind::corrupt,
+              std::to_string(check.findings()) + " findings: what to do is said with each");
+}
+
+}  // namespace lamina::origin

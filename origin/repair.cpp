@@ -1,0 +1,123 @@
+#include "origin/repair.hpp"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "origin/catalog/catalog.hpp"
+#include "origin/catalog/kv_table.hpp"
+#include "shared/os/user.hpp"
+#include "shared/store/chunk_index.hpp"
+#include "shared/store/store_check.hpp"
+
+namespace lamina::origin {
+namespace {
+
+using Lost = std::map<DeviceId, std::vector<ChunkId>>;
+
+// What devices sent that no pack has any more.
+Result<Lost> lost_of_devices(const DataDirectory& data, const Catalog& catalog) {
+  auto layers = ChunkIndex::open(data.layers());
+  if (!layers) return fail(std::move(layers.error()));
+  auto cvds = ChunkIndex::open(data.cvds());
+  if (!cvds) return fail(std::move(cvds.error()));
+  Lost lost;
+  auto looked = layers->read([&](const ChunkIndex::Look& in_layers) {
+    return cvds->read([&](const ChunkIndex::Look& in_cvds) {
+      Status done = Done{};
+      auto scanned = catalog.for_each_need([&](const Catalog::ChunkNeed& need) {
+        if (!need.device || !done) return;
+        auto has = in_cvds.has(need.chunk);
+        if (has && !*has) has = in_layers.has(need.chunk);
+        if (!has)
+          done = fail(std::move(has.error()));
+        else if (!*has)
+          lost[*need.device].push_back(need.chunk);
+      });
+      return scanned ? done : scanned;
+    });
+  });
+  if (!looked) return fail(std::move(looked.error()));
+  return lost;
+}
+
+Result<Lost> forget_lost(const DataDirectory& data, WallTime now) {
+  auto kv = Kv::open(data.catalog());
+  if (!kv) return fail(std::move(kv.error()));
+  KvTable table(**kv);
+  Catalog catalog(table);
+  auto lost = lost_of_devices(data, catalog);
+  if (!lost) return lost;
+  for (const auto& [device, chunks] : *lost)
+    if (auto done = catalog.unlink_chunks({"origin", now}, device, chunks); !done)
+      return fail(std::move(done.error()));
+  return lost;
+}
+
+nlohmann::json to_json(const StoreRepair& repair) {
+  nlohmann::json unsound = nlohmann::json::array();
+  for (const PackId& id : repair.unsound) unsound.push_back(id.hex());
+  return {{"packs", repair.packs},        {"hashes_made", repair.hashes},
+          {"unsound_packs", unsound},     {"index_was_broken", repair.index_was_broken},
+          {"chunks_added", repair.added}, {"chunks_removed", repair.removed}};
+}
+
+void print(std::ostream& out, const std::string& name, const StoreRepair& repair) {
+  out << name << std::string(10 - name.size(), ' ') << repair.packs << " packs, ";
+  if (repair.index_was_broken)
+    out << "a new index in place of a broken one";
+  else
+    out << repair.added << " chunks added to the index, " << repair.removed << " removed";
+  if (repair.hashes > 0) out << ", block hashes of " << repair.hashes << " packs made anew";
+  out << '\n';
+  for (const PackId& id : repair.unsound)
+    out << "  pack " << id.hex() << " has other bytes than its name says: it is in " << name
+        << "/unsound now\n";
+}
+
+}  // namespace
+
+Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
+                  const std::function<void(Bytes done, Bytes total)>& progress) {
+  if (!os::exists(data.config()))
+    return fail(ErrorKind::not_found,
+                printable(data.root()) + " is no origin's data directory: it has no origin.json");
+  // What another user makes, `serve` could not open.
+  if (auto own = os::check_owner(data.root()); !own) return own;
+  nlohmann::json spaces = nlohmann::json::object();
+  bool has_all = true;
+  for (const auto& [name, directory] :
+       {std::pair("layers", data.layers()), std::pair("cvd", data.cvds())}) {
+    if (!os::exists(directory + "/packs")) {
+      has_all = false;
+      continue;
+    }
+    auto repair = repair_store(directory, progress);
+    if (!repair) return fail(std::move(repair.error()));
+    if (as_json)
+      spaces[name] = to_json(*repair);
+    else
+      print(out, name, *repair);
+  }
+  // Nothing was ever taken in, or the catalogue is to be restored first.
+  Lost lost;
+  if (has_all && os::exists(data.catalog() + "/data.mdb")) {
+    auto forgotten = forget_lost(data, now);
+    if (!forgotten) return fail(std::move(forgotten.error()));
+    lost = std::move(*forgotten);
+  }
+  std::size_t chunks = 0;
+  for (const auto& [device, ids] : lost) chunks += ids.size();
+  if (as_json)
+    out << nlohmann::json{{"repair",
+                           {{"spaces", spaces},
+                            {"devices_to_send_again", lost.size()},
+                            {"chunks_to_send_again", chunks}}}}
+               .dump()
+        << '\n';
+  else if (chunks > 0)
+    out << "devices   " << lost.size() << " send " << chunks
+        << " chunks again with their next snapshot, as far as they still have them\n";
+  return Done{};
+}
+
+}  // namespace lamina::origin

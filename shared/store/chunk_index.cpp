@@ -1,0 +1,28 @@
+#include "shared/store/chunk_index.hpp"
+
+#include "shared/os/file.hpp"
+#include "shared/store/chunk_rows.hpp"
+
+namespace lamina {
+
+Result<ChunkIndex> ChunkIndex::open(const std::string& directory) {
+  const std::string index = directory + "/index";
+  // Opening makes one that is not there.
+  if (!os::exists(index + "/data.mdb"))
+    return fail(ErrorKind::not_found, "there is no index in " + printable(index));
+  auto kv = Kv::open(index);
+  if (!kv) return fail(std::move(kv.error()));
+  return ChunkIndex(std::move(*kv));
+}
+
+Result<bool> ChunkIndex::Look::has(const ChunkId& id) const {
+  auto row = view_.get(chunk_rows::key_of(id));
+  if (!row) return fail(std::move(row.error()));
+  return row->has_value();
+}
+
+Status ChunkIndex::read(const std::function<Status(const Look&)>& look) const {
+  return kv_->read([&](const Kv::View& view) { return look(Look(view)); });
+}
+
+}  // namespace lamina
