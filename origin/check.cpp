@@ -79,7 +79,7 @@ class Check {
   const CheckRequest& request_;
   std::map<std::string, StoreCheck> spaces_;
   std::map<LayerId, std::string> layers_;                  // Full names.
-  std::map<DeviceId, std::string> devices_;                // Host names, or ids.
+  std::map<DeviceId, std::string> devices_;                // Host names and ids.
   std::map<std::string, std::set<std::string>> assigned_;  // Layer to devices.
   std::size_t snapshots_ = 0;
   std::vector<Finding> findings_;
@@ -108,7 +108,7 @@ Status Check::look(const StoreCheckOptions& options) {
   if (!devices) return fail(std::move(devices.error()));
   for (const wire::DeviceInfo& device : *devices) {
     const std::string& name = devices_[device.id] =
-        device.host_name.empty() ? device.id.hex() : device.host_name;
+        device.host_name.empty() ? device.id.hex() : device.host_name + ' ' + device.id.hex();
     for (const std::string& layer : device.target) assigned_[layer].insert(name);
   }
   if (auto done = look_at_needs(catalog); !done) return done;
@@ -338,8 +338,9 @@ Status run_check(const DataDirectory& data, const CheckRequest& request, std::os
   if (auto looked = check.look(options); !looked) return looked;
   check.print(out);
   if (check.findings() == 0) return Done{};
-  return fail(ErrorKind::corrupt,
-              std::to_string(check.findings()) + " findings: what to do is said with each");
+  return fail(ErrorKind::corrupt, std::to_string(check.findings()) +
+                                      (check.findings() == 1 ? " finding" : " findings") +
+                                      ", each with its next step");
 }
 
 }  // namespace lamina::origin
