@@ -16,8 +16,9 @@ constexpr double kGain = 0.1;
 constexpr double kShown = 0.14;       // Seconds: an interval of 100 ms and a round trip of 40 ms.
 constexpr double kPacket = 1500 * 8;  // Bits.
 constexpr double kSmoothed = 8 * 2 * kPacket;  // Each is of two.
-// At most; a receiver that gets more acknowledges at once (RFC 1122, 4.2.3.2; Linux: 40 ms).
-constexpr Duration kAckDelayed = std::chrono::milliseconds{40};
+// Of the time that a peer waits with an acknowledgement (Linux: up to 40 ms), so much is taken off:
+// more would hide others' queue at a trickle of some 100 kbit/s.
+constexpr Duration kAckDelayed = std::chrono::milliseconds{15};
 // A queue of twice the target is somebody else's, and the longer it is the faster we go.
 constexpr double kGainBeyond = 0.3;
 constexpr double kLeast = 0.6;
