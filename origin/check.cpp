@@ -1,12 +1,14 @@
 #include "origin/check.hpp"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/kv_table.hpp"
+#include "origin/lost_chunks.hpp"
 #include "shared/format/record.hpp"
-#include "shared/store/chunk_index.hpp"
+#include "shared/os/clock.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -48,8 +50,8 @@ std::string next_step(StoreFinding::Kind kind, const std::string& space, const P
                        " from a seeder's data directory or a backup to this one's, then "
                        "`lamina-origin repair` and check again"
                  : "restore cvd/packs/" + pack.hex() +
-                       " from a backup; without one the devices' next snapshots go without "
-                       "what it held";
+                       " from a backup; without one `lamina-origin repair` has the devices send "
+                       "again what they still have";
   }
   return {};
 }
@@ -137,33 +139,17 @@ Status Check::look_at_space(const std::string& name, const std::string& director
 
 // What the catalogue needs and no pack has.
 Status Check::look_at_needs(const Catalog& catalog) {
-  // Without an index nothing can be said of single chunks; that it is lost is a finding already.
-  auto layers = ChunkIndex::open(data_.layers());
-  auto cvds = ChunkIndex::open(data_.cvds());
-  for (const auto* index : {&layers, &cvds})
-    if (!*index) {
-      const ErrorKind kind = index->error().kind();
-      if (kind == ErrorKind::not_found || kind == ErrorKind::corrupt) return Done{};
-      return fail(index->error());
-    }
+  // Without an index nothing can be said of single chunks; where it is lost, that is a finding
+  // already, and where nothing was ever taken in there is none yet.
+  const auto is_lost = [](const Finding& finding) {
+    return finding.kind == name_of(StoreFinding::Kind::index_lost);
+  };
+  if (spaces_.size() < 2 || std::ranges::any_of(findings_, is_lost)) return Done{};
   std::map<std::string, Finding> lost;
-  auto looked = layers->read([&](const ChunkIndex::Look& in_layers) {
-    return cvds->read([&](const ChunkIndex::Look& in_cvds) {
-      Status done = Done{};
-      auto scanned = catalog.for_each_need([&](const Need& need) {
-        if (!done) return;
-        auto has = in_layers.has(need.chunk);
-        if (has && !*has && need.device) has = in_cvds.has(need.chunk);
-        if (!has) {
-          done = fail(std::move(has.error()));
-        } else if (!*has) {
-          const std::string owner =
-              need.layer ? layer_name(*need.layer) : device_name(*need.device);
-          lost[(need.layer ? "layer " : "device ") + owner].unreadable.insert(need.chunk);
-        }
-      });
-      return scanned ? done : scanned;
-    });
+  auto looked = for_each_lost(data_, catalog, [&](const Need& need) {
+    const std::string owner =
+        need.layer ? "layer " + layer_name(*need.layer) : "device " + device_name(*need.device);
+    lost[owner].unreadable.insert(need.chunk);
   });
   if (!looked) return looked;
   for (auto& [owner, finding] : lost) {
@@ -331,11 +317,15 @@ Status parse_subset(const std::string& text, StoreCheckOptions& options) {
 }  // namespace
 
 Status run_check(const DataDirectory& data, const CheckRequest& request, std::ostream& out,
-                 const std::function<void(Bytes done, Bytes total)>& progress) {
-  StoreCheckOptions options{.read_data = request.read_data, .progress = progress};
+                 lamina::cli::Progress& progress) {
+  StoreCheckOptions options{.read_data = request.read_data,
+                            .progress = [&](Bytes read, Bytes total) {
+                              progress.show(read, total, os::system_clock().now());
+                            }};
   if (auto good = parse_subset(request.subset, options); !good) return good;
   Check check(data, request);
   if (auto looked = check.look(options); !looked) return looked;
+  progress.clear();
   check.print(out);
   if (check.findings() == 0) return Done{};
   return fail(ErrorKind::corrupt, std::to_string(check.findings()) +

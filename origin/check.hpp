@@ -6,6 +6,7 @@
 #include <string>
 
 #include "origin/data_directory.hpp"
+#include "shared/cli/progress.hpp"
 #include "shared/store/store_check.hpp"
 
 namespace lamina::origin {
@@ -18,8 +19,8 @@ struct CheckRequest {
 
 // Prints what was looked at, and every finding with the layers and devices that it touches and the
 // next step. `corrupt` when there are any, `invalid` for a bad subset, `not_found` when `data` is
-// no origin's directory. `progress`: bytes of packs looked at, of how many.
+// no origin's directory. `progress`: of the bytes of packs looked at.
 Status run_check(const DataDirectory& data, const CheckRequest& request, std::ostream& out,
-                 const std::function<void(Bytes done, Bytes total)>& progress);
+                 lamina::cli::Progress& progress);
 
 }  // namespace lamina::origin

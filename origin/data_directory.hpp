@@ -1,7 +1,8 @@
 // The origin's data directory: what `init` makes once, and `serve` and `seed` read.
 //
 //   origin.json        names and ports                    keys/    private, mode 0700
-//   catalog/           the registry                       layers/ cvd/    packs, trees, index
+//   catalog/           the registry                       layers/ cvd/    packs, trees, index,
+//                                                                         unsound (set aside)
 //   objects/           signed records as they are         torrents/       what seeders serve
 //   seed/              the seeder's own identity: it needs nothing else of this directory but
 //                      layers/ and torrents/

@@ -13,7 +13,6 @@
 #include "origin/seeding/seeding.hpp"
 #include "origin/support.hpp"
 #include "shared/base/log.hpp"
-#include "shared/cli/progress.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/line_file.hpp"
 #include "shared/os/user.hpp"
@@ -322,10 +321,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     return cli::usage;
   }
   const DataDirectory directory(data);
-  lamina::cli::Progress drawn(err, lamina::cli::stderr_is_terminal());
-  const auto progress = [&drawn](Bytes read, Bytes total) {
-    drawn.show(read, total, os::system_clock().now());
-  };
+  lamina::cli::Progress progress(err, lamina::cli::stderr_is_terminal());
   checked.as_json = as_json;
   const Status done =
       replay->parsed()   ? run_replay(recorded, as_json, out)
@@ -336,7 +332,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       : support->parsed()
           ? write_support_bundle(directory, to, os::system_clock().wall())
           : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));
-  drawn.clear();
+  progress.clear();
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

@@ -5,49 +5,28 @@
 
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/kv_table.hpp"
+#include "origin/lost_chunks.hpp"
+#include "shared/os/clock.hpp"
 #include "shared/os/user.hpp"
-#include "shared/store/chunk_index.hpp"
 #include "shared/store/store_check.hpp"
 
 namespace lamina::origin {
 namespace {
 
-using Lost = std::map<DeviceId, std::vector<ChunkId>>;
-
 // What devices sent that no pack has any more.
-Result<Lost> lost_of_devices(const DataDirectory& data, const Catalog& catalog) {
-  auto layers = ChunkIndex::open(data.layers());
-  if (!layers) return fail(std::move(layers.error()));
-  auto cvds = ChunkIndex::open(data.cvds());
-  if (!cvds) return fail(std::move(cvds.error()));
-  Lost lost;
-  auto looked = layers->read([&](const ChunkIndex::Look& in_layers) {
-    return cvds->read([&](const ChunkIndex::Look& in_cvds) {
-      Status done = Done{};
-      auto scanned = catalog.for_each_need([&](const Catalog::ChunkNeed& need) {
-        if (!need.device || !done) return;
-        auto has = in_cvds.has(need.chunk);
-        if (has && !*has) has = in_layers.has(need.chunk);
-        if (!has)
-          done = fail(std::move(has.error()));
-        else if (!*has)
-          lost[*need.device].push_back(need.chunk);
-      });
-      return scanned ? done : scanned;
-    });
-  });
-  if (!looked) return fail(std::move(looked.error()));
-  return lost;
-}
+using Lost = std::map<DeviceId, std::vector<ChunkId>>;
 
 Result<Lost> forget_lost(const DataDirectory& data, WallTime now) {
   auto kv = Kv::open(data.catalog());
   if (!kv) return fail(std::move(kv.error()));
   KvTable table(**kv);
   Catalog catalog(table);
-  auto lost = lost_of_devices(data, catalog);
-  if (!lost) return lost;
-  for (const auto& [device, chunks] : *lost)
+  Lost lost;
+  auto looked = for_each_lost(data, catalog, [&](const Catalog::ChunkNeed& need) {
+    if (need.device) lost[*need.device].push_back(need.chunk);
+  });
+  if (!looked) return fail(std::move(looked.error()));
+  for (const auto& [device, chunks] : lost)
     if (auto done = catalog.unlink_chunks({"origin", now}, device, chunks); !done)
       return fail(std::move(done.error()));
   return lost;
@@ -77,7 +56,7 @@ void print(std::ostream& out, const std::string& name, const StoreRepair& repair
 }  // namespace
 
 Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
-                  const std::function<void(Bytes done, Bytes total)>& progress) {
+                  lamina::cli::Progress& progress) {
   if (!os::exists(data.config()))
     return fail(ErrorKind::not_found,
                 printable(data.root()) + " is no origin's data directory: it has no origin.json");
@@ -91,7 +70,10 @@ Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::os
       has_all = false;
       continue;
     }
-    auto repair = repair_store(directory, progress);
+    auto repair = repair_store(directory, [&](Bytes read, Bytes total) {
+      progress.show(read, total, os::system_clock().now());
+    });
+    progress.clear();
     if (!repair) return fail(std::move(repair.error()));
     if (as_json)
       spaces[name] = to_json(*repair);

@@ -2,16 +2,16 @@
 // lost, so that devices send again what they still have. `serve` must be stopped.
 #pragma once
 
-#include <functional>
 #include <ostream>
 
 #include "origin/data_directory.hpp"
+#include "shared/cli/progress.hpp"
 
 namespace lamina::origin {
 
 // Prints what was made and what is lost. `unavailable` while `serve` runs, `refused` for another
 // user than the directory's, `not_found` when `data` is no origin's directory.
 Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
-                  const std::function<void(Bytes done, Bytes total)>& progress);
+                  lamina::cli::Progress& progress);
 
 }  // namespace lamina::origin

@@ -50,9 +50,8 @@ constexpr int kEmpty = 5;
 constexpr double kDoubt = 0.15;
 constexpr double kAverage = 0.125;
 // Round trips that scatter are longer than the line's own by chance, on a radio link or a busy
-// machine: by 2.1 to 2.4 times their mean deviation, from even scatter to that of a link that
-// sends at random moments what came since the last. Where they last up to 60 ms longer, 5 ms remain
-// of what would be 30 (m).
+// machine: where each scatters evenly by itself, by twice their mean deviation. On the laboratory's
+// link they come together and deviate less: of 20 ms about 10 remain (m: `./dev lab jitter-8`).
 constexpr int kJitter = 2;
 // Round trips that deviate as much as they are longer come from a machine that stood still, at
 // either end. Somebody else's queue deviates by a fourth of its length where it begins (m).

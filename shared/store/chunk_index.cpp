@@ -1,16 +1,13 @@
 #include "shared/store/chunk_index.hpp"
 
-#include "shared/os/file.hpp"
 #include "shared/store/chunk_rows.hpp"
 
 namespace lamina {
 
 Result<ChunkIndex> ChunkIndex::open(const std::string& directory) {
-  const std::string index = directory + "/index";
-  // Opening makes one that is not there.
-  if (!os::exists(index + "/data.mdb"))
-    return fail(ErrorKind::not_found, "there is no index in " + printable(index));
-  auto kv = Kv::open(index);
+  if (!chunk_rows::has_index(directory))
+    return fail(ErrorKind::not_found, "there is no index in " + printable(directory));
+  auto kv = Kv::open(directory + "/index");
   if (!kv) return fail(std::move(kv.error()));
   return ChunkIndex(std::move(*kv));
 }

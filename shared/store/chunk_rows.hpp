@@ -1,12 +1,15 @@
-// How the index of a ChunkStore lies in its rows: "c" and the chunk's 32 bytes -> its place. For
-// the .cpp files of this folder.
+// How the index of a ChunkStore lies in its rows: "c" and the chunk's 32 bytes -> its place, in the
+// database <directory>/index. For the .cpp files of this folder.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "shared/codec/reader.hpp"
 #include "shared/codec/writer.hpp"
-#include "shared/format/manifest.hpp"
+#include "shared/format/pack.hpp"
+#include "shared/os/file.hpp"
+#include "shared/store/kv.hpp"
 
 namespace lamina::chunk_rows {
 
@@ -49,6 +52,33 @@ inline std::optional<Place> parse_row(std::string_view row) {
   place.offset = in.u32();
   place.length = in.u32();
   return in.finished() ? std::optional(place) : std::nullopt;
+}
+
+// Every chunk of the pack `id` with its place, until `visit` fails.
+template <class Visit>
+Status for_each_place(const PackId& id, const format::PackIndex& index, const Visit& visit) {
+  for (std::uint32_t number = 0; number < index.frames.size(); ++number) {
+    std::uint32_t offset = 0;
+    for (const format::ChunkRef& chunk : index.frames[number].chunks) {
+      if (auto done = visit(chunk.id, Place{id, number, offset, chunk.length}); !done) return done;
+      offset += chunk.length;
+    }
+  }
+  return Done{};
+}
+
+// In one transaction.
+inline Status put_pack(Kv& rows, const PackId& id, const format::PackIndex& index) {
+  return rows.write([&](Kv::Edit& edit) {
+    return for_each_place(id, index, [&](const ChunkId& chunk, const Place& place) {
+      return edit.put(key_of(chunk), row_of(place));
+    });
+  });
+}
+
+// Opening a database makes one that is not there: ask first.
+inline bool has_index(const std::string& directory) {
+  return os::exists(directory + "/index/data.mdb");
 }
 
 }  // namespace lamina::chunk_rows

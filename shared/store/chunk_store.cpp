@@ -84,7 +84,7 @@ ChunkStore::~ChunkStore() = default;
 
 Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const std::string& directory) {
   // A new index would not know what is here, and everything would be sent again.
-  if (!os::exists(directory + "/index/data.mdb")) {
+  if (!chunk_rows::has_index(directory)) {
     auto packs = PackFiles::open(directory, PackFiles::Access::read);
     if (!packs) return fail(std::move(packs.error()));
     auto ids = os::exists(directory + "/packs") ? packs->list() : std::vector<PackId>();
@@ -214,21 +214,7 @@ format::ChunkSource ChunkStore::source() const {
 }
 
 Status ChunkStore::index_pack(const PackId& id, const format::PackIndex& index) {
-  return index_->write([&](Kv::Edit& edit) -> Status {
-    std::uint32_t frame_number = 0;
-    for (const format::Frame& frame : index.frames) {
-      std::uint32_t offset = 0;
-      for (const format::ChunkRef& chunk : frame.chunks) {
-        if (auto done = edit.put(key_of(chunk.id),
-                                 chunk_rows::row_of({id, frame_number, offset, chunk.length}));
-            !done)
-          return done;
-        offset += chunk.length;
-      }
-      ++frame_number;
-    }
-    return Done{};
-  });
+  return chunk_rows::put_pack(*index_, id, index);
 }
 
 Result<std::vector<ChunkId>> ChunkStore::take_in(const std::string& path, const PackId& expected) {

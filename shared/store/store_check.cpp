@@ -45,13 +45,11 @@ class Checking {
 };
 
 Status Checking::count_rows() {
-  const std::string directory = files_.directory() + "/index";
-  // Opening makes one that is not there.
-  if (!os::exists(directory + "/data.mdb")) {
-    found(Kind::index_lost, {}, "there is no index in " + printable(directory));
+  if (!chunk_rows::has_index(files_.directory())) {
+    found(Kind::index_lost, {}, "there is no index in " + printable(files_.directory()));
     return Done{};
   }
-  auto index = Kv::open(directory);
+  auto index = Kv::open(files_.directory() + "/index");
   if (!index && index.error().kind() != ErrorKind::corrupt) return fail(std::move(index.error()));
   Status scanned = Done{};
   std::uint64_t broken = 0;
@@ -124,21 +122,17 @@ Status Checking::look_at_index(const PackId& id, const format::PackIndex& index)
   std::set<ChunkId> misplaced;
   auto done = index_->read([&](const Kv::View& view) -> Status {
     std::set<ChunkId> seen;
-    for (std::uint32_t number = 0; number < index.frames.size(); ++number) {
-      std::uint32_t offset = 0;
-      for (const format::ChunkRef& chunk : index.frames[number].chunks) {
-        const chunk_rows::Place place{id, number, offset, chunk.length};
-        offset += chunk.length;
-        auto row = view.get(chunk_rows::key_of(chunk.id));
-        if (!row) return fail(std::move(row.error()));
-        const auto known = *row ? chunk_rows::parse_row(**row) : std::nullopt;
-        if (!known)
-          ++unknown;
-        else if (known->pack == id && seen.insert(chunk.id).second)
-          ++here, *known == place ? void() : void(misplaced.insert(chunk.id));
-      }
-    }
-    return Done{};
+    const auto look = [&](const ChunkId& chunk, const chunk_rows::Place& place) -> Status {
+      auto row = view.get(chunk_rows::key_of(chunk));
+      if (!row) return fail(std::move(row.error()));
+      const auto known = *row ? chunk_rows::parse_row(**row) : std::nullopt;
+      if (!known) return ++unknown, Done{};
+      if (known->pack != id || !seen.insert(chunk).second) return Done{};
+      ++here;
+      if (*known != place) misplaced.insert(chunk);
+      return Done{};
+    };
+    return chunk_rows::for_each_place(id, index, look);
   });
   if (!done) return done;
   if (unknown > 0)

@@ -1,5 +1,3 @@
-#include <set>
-
 #include "shared/os/lock.hpp"
 #include "shared/store/chunk_rows.hpp"
 #include "shared/store/kv.hpp"
@@ -8,21 +6,10 @@
 namespace lamina {
 namespace {
 
-// A new index beside the old one, from the packs alone.
-class Rebuilding {
- public:
-  Rebuilding(const PackFiles& files, Kv& index) : files_(files), index_(index) {}
-
-  Status take(const PackId& id, StoreRepair& repair);
-
- private:
-  const PackFiles& files_;
-  Kv& index_;
-};
-
-Status Rebuilding::take(const PackId& id, StoreRepair& repair) {
-  auto identity = identify(files_.path_of(id));
-  auto pack = files_.read(id);
+// Into the new index `rows`, which lies beside the old one.
+Status take(const PackFiles& files, const PackId& id, Kv& rows, StoreRepair& repair) {
+  auto identity = identify(files.path_of(id));
+  auto pack = files.read(id);
   if (!pack || !identity || identity->id != id) {
     // A disk that cannot be read now must not cost the index its rows.
     if (!identity && identity.error().kind() == ErrorKind::unavailable)
@@ -30,30 +17,17 @@ Status Rebuilding::take(const PackId& id, StoreRepair& repair) {
                       .in("a pack that its disk has lost must be moved away before a repair"));
     // Out of the way of a good one.
     repair.unsound.push_back(id);
-    const std::string aside = files_.directory() + "/unsound";
+    const std::string aside = files.directory() + "/unsound";
     if (auto done = os::make_directories(aside, 0700); !done) return done;
-    return os::rename_file(files_.path_of(id), aside + '/' + id.hex());
+    return os::rename_file(files.path_of(id), aside + '/' + id.hex());
   }
   ++repair.packs;
-  if (!files_.block_hashes(id)) {
+  if (!files.block_hashes(id)) {
     const ByteView hashes = std::as_bytes(std::span(identity->block_hashes));
-    if (auto done = os::write_file(files_.tree_path_of(id), hashes); !done) return done;
+    if (auto done = os::write_file(files.tree_path_of(id), hashes); !done) return done;
     ++repair.hashes;
   }
-  return index_.write([&](Kv::Edit& edit) -> Status {
-    std::uint32_t number = 0;
-    for (const format::Frame& frame : pack->index().frames) {
-      std::uint32_t offset = 0;
-      for (const format::ChunkRef& chunk : frame.chunks) {
-        auto put = edit.put(chunk_rows::key_of(chunk.id),
-                            chunk_rows::row_of({id, number, offset, chunk.length}));
-        if (!put) return put;
-        offset += chunk.length;
-      }
-      ++number;
-    }
-    return Done{};
-  });
+  return chunk_rows::put_pack(rows, id, pack->index());
 }
 
 // How many chunks of `from` are not in `in`.
@@ -120,16 +94,15 @@ Result<StoreRepair> repair_store(const std::string& directory,
   {
     auto made = new_index(index + ".new");
     if (!made) return fail(std::move(made.error()));
-    Rebuilding rebuilding(*files, **made);
     Bytes done_bytes;
     for (std::size_t i = 0; i < ids->size(); ++i) {
       if (progress) progress(done_bytes, total);
-      if (auto done = rebuilding.take((*ids)[i], repair); !done)
+      if (auto done = take(*files, (*ids)[i], **made, repair); !done)
         return fail(std::move(done.error()));
       done_bytes += sizes[i];
     }
     if (auto done = os::sync_directory(index + ".new"); !done) return fail(std::move(done.error()));
-    if (!os::exists(index + "/data.mdb"))
+    if (!chunk_rows::has_index(directory))
       repair.index_was_broken = true;
     else if (auto done = compare(index, **made, repair); !done)
       return fail(std::move(done.error()));

@@ -206,14 +206,14 @@ TEST_CASE("api: the signed member list comes when it changed, not with every lea
   CHECK_FALSE(poll(30, ann, second.sequence, "").members);
 
   // One that does not keep the list is told at once only once: it must not ask in a spin.
-  wire::PollRequest stubborn{
+  wire::PollRequest repeated{
       .site_version = poll(31, ann, second.sequence, "10.0.0.1").site->version,
       .lan_address = "10.0.0.1",
       .swarm_port = 8444,
       .wait_ms = 10'000};
-  stubborn.members_sequence = first.sequence;
+  repeated.members_sequence = first.sequence;
   const auto ask_again = [&](int t) {
-    return bench.send(t, bench.as(ann, "/v1/node/poll", wire::to_json(stubborn)))->response;
+    return bench.send(t, bench.as(ann, "/v1/node/poll", wire::to_json(repeated)))->response;
   };
   CHECK(ask_again(32));
   CHECK_FALSE(ask_again(33));
