@@ -1,14 +1,14 @@
 #include "origin/check.hpp"
 
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "origin/content/content.hpp"
-#include "origin/program.hpp"
 #include "shared/store/chunk_index.hpp"
+#include "tests/origin/run.hpp"
 #include "tests/shared/tree/trees.hpp"
+#include "tests/support/send.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
@@ -36,8 +36,8 @@ struct Kept {
         Content::open(path, {keys.publishers, keys.target, keys.swarm_ca.certificate_pem}).value();
     make_nasty_tree(scratch / "tree");
     const Captured captured = capture(scratch / "tree");
-    send(content->layers(), captured.chunks);
-    send(content->cvds(), {{ref_of(own).id, own}});
+    send(content->layers(), captured.chunks, scratch / "client");
+    send(content->cvds(), {{ref_of(own).id, own}}, scratch / "client");
     const auto signer = PrivateKey::from_pem(os::read_text(data.key("publisher.key")).value());
     REQUIRE(signer);
     const Buffer record = format::sign_record(
@@ -59,30 +59,9 @@ struct Kept {
     REQUIRE(catalog.link_chunks(device, {ref_of(own).id}));
   }
 
-  void send(ChunkStore& store, const std::map<ChunkId, Buffer>& chunks) {
-    const auto files = PackFiles::open(scratch / "client", PackFiles::Access::write).value();
-    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
-      const std::string from = store.files().new_temporary().value();
-      REQUIRE(os::write_file(from, os::read_file(files.path_of(pack.id), 1 << 26).value()));
-      REQUIRE(store.take_in(from, pack.id));
-      return Done{};
-    });
-    for (const auto& [id, plain] : chunks)
-      REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
-    REQUIRE(writer.finish());
-  }
-
   std::string out;
   std::string err;
-  int run(std::vector<const char*> args) {
-    args.insert(args.begin(), "lamina-origin");
-    std::ostringstream o;
-    std::ostringstream e;
-    const int code = run_origin(static_cast<int>(args.size()), args.data(), o, e);
-    out = o.str();
-    err = e.str();
-    return code;
-  }
+  int run(std::vector<const char*> args) { return origin::run(std::move(args), out, err); }
   nlohmann::json check(int expected) {
     CHECK(run({"check", "--data", path.c_str(), "--read-data", "--json"}) == expected);
     return nlohmann::json::parse(out).at("check");

@@ -7,8 +7,8 @@
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "origin/catalog/secret.hpp"
-#include "origin/program.hpp"
 #include "shared/os/clock.hpp"
+#include "tests/origin/run.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace lamina;
@@ -16,16 +16,6 @@ using namespace lamina::origin;
 using tests::Scratch;
 
 namespace {
-
-int run(std::vector<const char*> args, std::string& out, std::string& err) {
-  args.insert(args.begin(), "lamina-origin");
-  std::ostringstream o;
-  std::ostringstream e;
-  const int code = run_origin(static_cast<int>(args.size()), args.data(), o, e);
-  out = o.str();
-  err = e.str();
-  return code;
-}
 
 mode_t mode_of(const std::string& path) {
   struct stat facts {};

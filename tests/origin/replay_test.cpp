@@ -2,9 +2,9 @@
 
 #include <sstream>
 
-#include "origin/program.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/os/line_file.hpp"
+#include "tests/origin/run.hpp"
 #include "tests/support/memory_table.hpp"
 #include "tests/support/scratch.hpp"
 
@@ -41,13 +41,7 @@ void record_a_takeover(const std::string& path) {
 }
 
 int replay(const std::string& path, std::string& out, std::string& err) {
-  const char* args[] = {"lamina-origin", "replay", path.c_str()};
-  std::ostringstream o;
-  std::ostringstream e;
-  const int code = run_origin(3, args, o, e);
-  out = o.str();
-  err = e.str();
-  return code;
+  return run({"replay", path.c_str()}, out, err);
 }
 
 }  // namespace

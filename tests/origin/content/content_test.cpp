@@ -3,6 +3,7 @@
 #include "shared/net/certificates.hpp"
 #include "shared/swarm/torrent_file.hpp"
 #include "tests/shared/tree/trees.hpp"
+#include "tests/support/send.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
@@ -16,18 +17,8 @@ struct Origin {
     captured = capture(scratch / "tree");
   }
 
-  // Sends chunks as one pack, the way a client does.
-  void send(ChunkStore& store, const std::map<ChunkId, Buffer>& chunks) {
-    const auto files = PackFiles::open(scratch / "client", PackFiles::Access::write).value();
-    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
-      const std::string path = store.files().new_temporary().value();
-      REQUIRE(os::write_file(path, os::read_file(files.path_of(pack.id), 1 << 26).value()));
-      REQUIRE(store.take_in(path, pack.id));
-      return Done{};
-    });
-    for (const auto& [id, plain] : chunks)
-      REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
-    REQUIRE(writer.finish());
+  void send(ChunkStore& store, const std::map<ChunkId, Buffer>& chunks) const {
+    tests::send(store, chunks, scratch / "client");
   }
 
   Buffer layer_record(const PrivateKey& signer) const {
