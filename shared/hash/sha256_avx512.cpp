@@ -58,9 +58,9 @@ LAMINA_STEP void load_words(const std::byte* const* messages, std::size_t offset
 
 }  // namespace
 
-LAMINA_VECTOR void hash_16_avx512(const std::byte* const* messages, std::size_t length,
-                                  Sha256Digest* digests) {
-  hash_lanes(messages, length, digests);
+LAMINA_VECTOR void compress_16_avx512(const std::byte* const* messages, std::size_t blocks,
+                                      std::uint32_t* state) {
+  compress(messages, blocks, state);
 }
 
 }  // namespace lamina::vectors

@@ -5,11 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "shared/hash/sha256.hpp"
-
 namespace lamina::vectors {
 
 inline constexpr std::size_t kBlock = 64;  // Bytes that one run of the compression function takes.
+inline constexpr std::size_t kLanesMax = 16;
 
 // FIPS 180-4, 4.2.2 and 5.3.3.
 inline constexpr std::array<std::uint32_t, 64> kRound = {
@@ -24,14 +23,12 @@ inline constexpr std::array<std::uint32_t, 64> kRound = {
 inline constexpr std::array<std::uint32_t, 8> kStart = {
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-// The end of a message of `length` bytes: what follows its last whole block, and the padding of
-// FIPS 180-4, 5.1.1. Returns how many blocks that makes, one or two.
-std::size_t write_tail(const std::byte* message, std::size_t length, std::byte (&tail)[2 * kBlock]);
-
 #if defined(__x86_64__)
-// The digests of 8 or 16 messages of `length` bytes each. The processor must have the instructions.
-void hash_8_avx2(const std::byte* const* messages, std::size_t length, Sha256Digest* digests);
-void hash_16_avx512(const std::byte* const* messages, std::size_t length, Sha256Digest* digests);
+// The compression function on the next `blocks` blocks of each of 8 or 16 messages:
+// state[i * lanes + lane] is word i of a message's hash value. The processor must have the
+// instructions.
+void compress_8_avx2(const std::byte* const* messages, std::size_t blocks, std::uint32_t* state);
+void compress_16_avx512(const std::byte* const* messages, std::size_t blocks, std::uint32_t* state);
 #endif
 
 }  // namespace lamina::vectors

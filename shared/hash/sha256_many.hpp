@@ -1,9 +1,9 @@
 // SHA-256 of many messages at once: the same digests as sha256(), a multiple of its speed.
 //
-// One digest is a chain of steps that each wait for the one before. Several messages of the same
-// length are independent chains, so that each step can be done for all of them by one vector
-// instruction, a message in each lane. Where the processor has SHA extensions, OpenSSL uses them
-// and needs no lanes. Pure; any thread.
+// One digest is a chain of steps that each wait for the one before. Several messages are
+// independent chains, so that each step can be done for all of them by one vector instruction, a
+// message in each lane; a lane whose message has ended takes the next one. Where the processor has
+// SHA extensions, OpenSSL uses them and needs no lanes. Pure; any thread.
 #pragma once
 
 #include <span>
@@ -27,13 +27,13 @@ const std::vector<Sha256Way>& sha256_ways();
 // SHA extensions.
 Sha256Way sha256_best_way();
 
-// Messages to hand in at a time, or a multiple of it, for all lanes to be in use.
+// Messages of one length to hand in at a time, or a multiple of it, for all lanes to be in use; of
+// different lengths, several times as many.
 std::size_t sha256_lanes(Sha256Way way = sha256_best_way());
 
-// Writes the digest of messages[i] to digests[i]. Neighbours of equal length are hashed side by
-// side, a message that differs from both its neighbours alone: sort by length where it matters.
-// Preconditions: as many digests as messages; no digest overlaps a message; `way` is one of
-// sha256_ways().
+// Writes the digest of messages[i] to digests[i]. Few messages, or one that is longer than all
+// others together, are hashed one after the other. Preconditions: as many digests as messages; no
+// digest overlaps a message; `way` is one of sha256_ways().
 void sha256_many(std::span<const ByteView> messages, std::span<Sha256Digest> digests,
                  Sha256Way way = sha256_best_way());
 

@@ -61,6 +61,21 @@ TEST_CASE("sha256 many: messages of different lengths, each to its place", "[has
   check_all_ways(messages);
 }
 
+TEST_CASE("sha256 many: lengths as those of chunks, and one that outweighs all others", "[hash]") {
+  const Buffer bytes = noise(1 << 20);
+  std::vector<ByteView> messages;
+  std::uint32_t state = 7;
+  for (std::size_t at = 0; at + 40'000 < bytes.size();) {
+    state = state * 1664525 + 1013904223;
+    const std::size_t size = state % 3 == 0 ? state % 60 : 1000 + state % 39'000;
+    messages.push_back(ByteView(bytes).subspan(at, size));
+    at += size;
+  }
+  check_all_ways(messages);
+  messages.insert(messages.begin() + 5, ByteView(bytes));
+  check_all_ways(messages);
+}
+
 TEST_CASE("sha256 many: the ways of this processor", "[hash]") {
   REQUIRE(sha256_ways().front() == Sha256Way::openssl);
   CHECK(std::ranges::find(sha256_ways(), sha256_best_way()) != sha256_ways().end());
