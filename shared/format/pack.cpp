@@ -1,6 +1,9 @@
 #include "shared/format/pack.hpp"
 
+#include <algorithm>
+
 #include "shared/base/assert.hpp"
+#include "shared/hash/sha256_many.hpp"
 #include "shared/hash/xxh3.hpp"
 
 namespace lamina::format {
@@ -103,22 +106,56 @@ CodedFrame encode_frame(ByteView plain, ZstdCompressor& compressor) {
   return {Coder::raw, to_buffer(plain)};
 }
 
-Result<Buffer> decode_frame(const Frame& frame, ByteView coded, ZstdDecompressor& decompressor) {
-  if (coded.size() != frame.coded_size) return fail(ErrorKind::corrupt, "a frame is cut off");
-  if (frame.coder == Coder::raw) return to_buffer(coded);
-  return decompressor.decompress(coded, frame.plain_size);
+Result<PlainFrame> PlainFrame::decode(const Frame& frame, ByteView coded,
+                                      ZstdDecompressor& decompressor) {
+  auto frames = decode({&frame, 1}, {&coded, 1}, decompressor);
+  if (!frames) return fail(std::move(frames.error()));
+  return std::move(frames->front());
 }
 
-Result<ByteView> chunk_of(const Frame& frame, std::size_t index, ByteView plain) {
-  LAMINA_ASSERT(index < frame.chunks.size() && plain.size() == frame.plain_size);
-  std::size_t offset = 0;
-  for (std::size_t i = 0; i < index; ++i) offset += frame.chunks[i].length;
-  const ChunkRef& ref = frame.chunks[index];
-  const ByteView bytes = plain.subspan(offset, ref.length);
-  if (digest<ChunkId>(bytes) != ref.id)
+Result<std::vector<PlainFrame>> PlainFrame::decode(std::span<const Frame> frames,
+                                                   std::span<const ByteView> coded,
+                                                   ZstdDecompressor& decompressor) {
+  LAMINA_ASSERT(frames.size() == coded.size());
+  std::vector<PlainFrame> decoded(frames.size());
+  std::vector<ByteView> messages;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Frame& frame = frames[i];
+    if (coded[i].size() != frame.coded_size) return fail(ErrorKind::corrupt, "a frame is cut off");
+    auto plain = frame.coder == Coder::raw ? Result<Buffer>(to_buffer(coded[i]))
+                                           : decompressor.decompress(coded[i], frame.plain_size);
+    if (!plain) return fail(std::move(plain.error()));
+    decoded[i].plain_ = std::move(*plain);
+    std::uint32_t offset = 0;
+    for (const ChunkRef& ref : frame.chunks) {
+      decoded[i].chunks_.push_back({.ref = ref, .offset = offset, .is_sound = false});
+      messages.push_back(decoded[i].bytes_of(decoded[i].chunks_.back()));
+      offset += ref.length;
+    }
+  }
+  std::vector<Sha256Digest> digests(messages.size());
+  sha256_many(messages, digests);
+  auto digest = digests.begin();
+  for (PlainFrame& frame : decoded)
+    for (Chunk& chunk : frame.chunks_) chunk.is_sound = ChunkId(*digest++) == chunk.ref.id;
+  return decoded;
+}
+
+Result<ByteView> PlainFrame::chunk(std::size_t index) const {
+  LAMINA_ASSERT(index < chunks_.size());
+  const Chunk& chunk = chunks_[index];
+  if (!chunk.is_sound)
     return fail(ErrorKind::corrupt,
-                "chunk " + ref.id.short_hex() + " has other bytes than its id says");
-  return bytes;
+                "chunk " + chunk.ref.id.short_hex() + " has other bytes than its id says");
+  return bytes_of(chunk);
+}
+
+Result<ByteView> PlainFrame::chunk_at(std::uint32_t offset, const ChunkRef& ref) const {
+  const auto found = std::ranges::lower_bound(chunks_, offset, {}, &Chunk::offset);
+  if (found == chunks_.end() || found->offset != offset || found->ref != ref)
+    return fail(ErrorKind::corrupt,
+                "chunk " + ref.id.short_hex() + " is not where the index has it");
+  return chunk(static_cast<std::size_t>(found - chunks_.begin()));
 }
 
 Status PackBuilder::append(ByteView bytes) {

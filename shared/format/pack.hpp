@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "shared/codec/zstd.hpp"
@@ -68,12 +69,39 @@ struct CodedFrame {
 };
 CodedFrame encode_frame(ByteView plain, ZstdCompressor& compressor);
 
-// The plain bytes of a frame. `corrupt` unless they have the size that the index says. The chunks'
-// ids are NOT checked here: take them out with chunk_of().
-Result<Buffer> decode_frame(const Frame& frame, ByteView coded, ZstdDecompressor& decompressor);
+// A decoded frame, the digests of its chunks checked: those of a frame, or of several, at once cost
+// a fraction of one after the other (sha256_many.hpp). A chunk with other bytes than its id says is
+// refused, the others are not.
+class PlainFrame {
+ public:
+  // `corrupt` unless the coded bytes decode to what the index says.
+  static Result<PlainFrame> decode(const Frame& frame, ByteView coded,
+                                   ZstdDecompressor& decompressor);
+  // Several, in order; as many `coded` as `frames`.
+  static Result<std::vector<PlainFrame>> decode(std::span<const Frame> frames,
+                                                std::span<const ByteView> coded,
+                                                ZstdDecompressor& decompressor);
 
-// The bytes of chunk number `index` in the frame's plain bytes; its digest is checked.
-Result<ByteView> chunk_of(const Frame& frame, std::size_t index, ByteView plain);
+  std::size_t chunk_count() const { return chunks_.size(); }
+  const Buffer& plain() const { return plain_; }
+  // Chunk number `index`. `corrupt` when its bytes are not what its id says.
+  Result<ByteView> chunk(std::size_t index) const;
+  // The chunk `ref`, where an index has it. `corrupt` when another one is there, too.
+  Result<ByteView> chunk_at(std::uint32_t offset, const ChunkRef& ref) const;
+
+ private:
+  struct Chunk {
+    ChunkRef ref;
+    std::uint32_t offset = 0;
+    bool is_sound = false;
+  };
+  ByteView bytes_of(const Chunk& chunk) const {
+    return ByteView(plain_).subspan(chunk.offset, chunk.ref.length);
+  }
+
+  Buffer plain_;
+  std::vector<Chunk> chunks_;  // Ascending by offset.
+};
 
 struct PackSummary {
   PackId id;

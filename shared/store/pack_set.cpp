@@ -55,12 +55,12 @@ Result<const OpenPack*> PackSet::open(std::uint32_t number) {
   return &*member.open;
 }
 
-Result<const Buffer*> PackSet::frame_of(const Place& place) {
+Result<const format::PlainFrame*> PackSet::frame_of(const Place& place) {
   const std::uint64_t key = std::uint64_t{place.pack} << 32 | place.frame;
   const auto known = std::ranges::find(frames_, key, &Decoded::key);
   if (known != frames_.end()) {
     frames_.splice(frames_.begin(), frames_, known);
-    return &frames_.front().plain;
+    return &frames_.front().frame;
   }
   auto pack = open(place.pack);
   if (!pack) return fail(std::move(pack.error()));
@@ -71,29 +71,24 @@ Result<const Buffer*> PackSet::frame_of(const Place& place) {
   const format::Frame& frame = (*pack)->index().frames[place.frame];
   auto coded = (*pack)->read_coded(frame);
   if (!coded) return fail(std::move(coded.error()));
-  auto plain = format::decode_frame(frame, *coded, decompressor_);
-  if (!plain) return fail(std::move(plain.error()).in(what));
-  frames_.push_front({key, std::move(*plain)});
+  auto decoded = format::PlainFrame::decode(frame, *coded, decompressor_);
+  if (!decoded) return fail(std::move(decoded.error()).in(what));
+  frames_.push_front({key, std::move(*decoded)});
   if (frames_.size() > kFramesKept) frames_.pop_back();
-  return &frames_.front().plain;
+  return &frames_.front().frame;
 }
 
 Result<Buffer> PackSet::read(const format::ChunkRef& ref) {
   const Place* place = find(ref.id);
   if (place == nullptr)
     return fail(ErrorKind::not_found, "no pack here holds chunk " + ref.id.short_hex());
-  auto plain = frame_of(*place);
-  if (!plain) return fail(std::move(plain.error()).in("reading chunk " + ref.id.short_hex()));
-  const std::string& what = packs_[place->pack].what;
-  if (place->length != ref.length || std::size_t{place->offset} + place->length > (*plain)->size())
-    return fail(ErrorKind::corrupt,
-                "chunk " + ref.id.short_hex() + " in " + what + " has another length");
-  const ByteView bytes = ByteView(**plain).subspan(place->offset, place->length);
-  // Checked on every read: a pack may have been changed, or made by somebody who lies.
-  if (digest<ChunkId>(bytes) != ref.id)
-    return fail(ErrorKind::corrupt, "chunk " + ref.id.short_hex() + " in " + what +
-                                        " has other bytes than its id says");
-  return to_buffer(bytes);
+  auto frame = frame_of(*place);
+  if (!frame) return fail(std::move(frame.error()).in("reading chunk " + ref.id.short_hex()));
+  // Its digest is that of the bytes read: a pack may have been changed, or made by somebody who
+  // lies.
+  auto bytes = (*frame)->chunk_at(place->offset, ref);
+  if (!bytes) return fail(std::move(bytes.error()).in(packs_[place->pack].what));
+  return to_buffer(*bytes);
 }
 
 format::ChunkSource PackSet::source() {

@@ -44,14 +44,14 @@ class PackSet {
   };
   struct Decoded {
     std::uint64_t key;  // Pack and frame.
-    Buffer plain;
+    format::PlainFrame frame;
   };
-  static constexpr std::size_t kFramesKept = 12;  // Twice the content classes.
+  static constexpr std::size_t kFramesKept = 14;  // Twice the content classes.
   static constexpr std::size_t kPacksKeptOpen = 64;
 
   const Place* find(const ChunkId& id) const;
   Result<const OpenPack*> open(std::uint32_t pack);
-  Result<const Buffer*> frame_of(const Place& place);
+  Result<const format::PlainFrame*> frame_of(const Place& place);
 
   std::vector<Member> packs_;
   std::vector<Place> places_;

@@ -83,10 +83,10 @@ std::set<ChunkId> Checking::broken_chunks(const OpenPack& pack) {
   ZstdDecompressor decompressor;
   for (const format::Frame& frame : pack.index().frames) {
     auto coded = pack.read_coded(frame);
-    auto plain = coded ? format::decode_frame(frame, *coded, decompressor)
-                       : Result<Buffer>(fail(std::move(coded.error())));
+    auto plain = coded ? format::PlainFrame::decode(frame, *coded, decompressor)
+                       : Result<format::PlainFrame>(fail(std::move(coded.error())));
     for (std::size_t i = 0; i < frame.chunks.size(); ++i)
-      if (!plain || !format::chunk_of(frame, i, *plain)) broken.insert(frame.chunks[i].id);
+      if (!plain || !plain->chunk(i)) broken.insert(frame.chunks[i].id);
   }
   return broken;
 }

@@ -27,9 +27,9 @@ void read_pack(ByteView pack) {
   });
   for (const auto& frame : index->frames) {
     const ByteView coded = pack.subspan(frame.offset, frame.coded_size);
-    const auto plain = format::decode_frame(frame, coded, zstd);
+    const auto plain = format::PlainFrame::decode(frame, coded, zstd);
     for (std::size_t i = 0; plain && i < frame.chunks.size(); ++i) {
-      const auto chunk = format::chunk_of(frame, i, *plain);
+      const auto chunk = plain->chunk(i);
       LAMINA_ASSERT(!chunk || digest<ChunkId>(*chunk) == frame.chunks[i].id);
     }
     LAMINA_ASSERT(builder.add(frame.coder, coded, frame.chunks));

@@ -61,10 +61,11 @@ Result<std::vector<Buffer>> read_all(ByteView pack) {
   ZstdDecompressor decompressor;
   std::vector<Buffer> chunks;
   for (const Frame& frame : index->frames) {
-    auto plain = decode_frame(frame, pack.subspan(frame.offset, frame.coded_size), decompressor);
+    auto plain =
+        PlainFrame::decode(frame, pack.subspan(frame.offset, frame.coded_size), decompressor);
     if (!plain) return fail(std::move(plain.error()));
-    for (std::size_t i = 0; i < frame.chunks.size(); ++i) {
-      auto chunk = chunk_of(frame, i, *plain);
+    for (std::size_t i = 0; i < plain->chunk_count(); ++i) {
+      auto chunk = plain->chunk(i);
       if (!chunk) return fail(std::move(chunk.error()));
       chunks.push_back(to_buffer(*chunk));
     }
