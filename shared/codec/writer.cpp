@@ -1,5 +1,6 @@
 #include "shared/codec/writer.hpp"
 
+#include <array>
 #include <utility>
 
 namespace lamina {
@@ -7,8 +8,10 @@ namespace {
 
 template <class Number>
 void append_little_endian(Buffer& buffer, Number value) {
+  std::array<std::byte, sizeof value> bytes;
   for (std::size_t i = 0; i < sizeof value; ++i)
-    buffer.push_back(static_cast<std::byte>(static_cast<std::uint64_t>(value) >> (8 * i)));
+    bytes[i] = static_cast<std::byte>(static_cast<std::uint64_t>(value) >> (8 * i));
+  buffer.insert(buffer.end(), bytes.begin(), bytes.end());
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "shared/image/rules.hpp"
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <vector>
 
 namespace lamina::image {
 namespace {
@@ -104,6 +106,20 @@ std::string_view take_component(std::string_view& path) {
   return component;
 }
 
+// The rules by the first component of their patterns, which none has a '*' in: most paths of a tree
+// have none at all.
+const std::map<std::string_view, std::vector<const Rule*>>& rules_by_top() {
+  static const auto sorted = [] {
+    std::map<std::string_view, std::vector<const Rule*>> by_top;
+    for (const Rule& rule : kRules) {
+      std::string_view pattern = rule.pattern;
+      by_top[take_component(pattern)].push_back(&rule);
+    }
+    return by_top;
+  }();
+  return sorted;
+}
+
 }  // namespace
 
 std::string_view name_of(Area area) {
@@ -129,9 +145,11 @@ bool matches(std::string_view pattern, std::string_view path) {
 }
 
 const Rule* factory_rule(std::string_view path, bool is_directory) {
-  for (const Rule& rule : kRules) {
-    if (rule.covers == Covers::contents && is_directory) continue;
-    if (matches(rule.pattern, path)) return &rule;
+  const auto rules = rules_by_top().find(path.substr(0, path.find('/')));
+  if (rules == rules_by_top().end()) return nullptr;
+  for (const Rule* rule : rules->second) {
+    if (rule->covers == Covers::contents && is_directory) continue;
+    if (matches(rule->pattern, path)) return rule;
   }
   return nullptr;
 }

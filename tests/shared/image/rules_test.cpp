@@ -1,6 +1,9 @@
 #include "shared/image/rules.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <string>
+#include <vector>
 
 #include "shared/image/classify.hpp"
 
@@ -34,6 +37,26 @@ TEST_CASE("rules: patterns match whole components and cover what lies beneath", 
     CAPTURE(row.pattern, row.path);
     CHECK(matches(row.pattern, row.path) == row.fits);
   }
+}
+
+TEST_CASE("rules: the first that fits is found wherever it stands", "[image]") {
+  std::vector<std::string> paths = {"", "usr", "usr/bin/sh", "etc", "etcetera", "var/log/a/b"};
+  for (const Rule& rule : factory_rules()) {
+    std::string path(rule.pattern);
+    // By the first component of its pattern a rule is found.
+    CHECK(path.substr(0, path.find('/')).find('*') == std::string::npos);
+    std::ranges::replace(path, '*', 'x');
+    paths.insert(paths.end(), {path, path + "/beneath", path + 'x', "usr/" + path});
+  }
+  for (const std::string& path : paths)
+    for (const bool is_directory : {false, true}) {
+      CAPTURE(path, is_directory);
+      const auto first = std::ranges::find_if(factory_rules(), [&](const Rule& rule) {
+        return !(rule.covers == Covers::contents && is_directory) && matches(rule.pattern, path);
+      });
+      const Rule* const expected = first == factory_rules().end() ? nullptr : &*first;
+      CHECK(factory_rule(path, is_directory) == expected);
+    }
 }
 
 TEST_CASE("rules: a captured Debian is complete but for what is a device's own", "[image]") {
