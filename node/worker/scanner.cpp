@@ -16,6 +16,9 @@ constexpr std::string_view kScanMagic = "LMss0001";
 // Uploads wait for a thin line, not for the processor, but the device's user is at work: level 6
 // is a good deal cheaper than 9 for few more bytes.
 constexpr int kUploadLevel = 6;
+// Of the files that seem unchanged, one in so many is read in each scan: at one an hour every file
+// within three weeks, for 2 MB more to read a GB.
+constexpr std::uint64_t kRereadSlices = 512;
 constexpr const char* kStateFiles[] = {"/manifest-ids", "/scan"};
 
 // Chunks that the origin has. Eight bytes of each id: a collision makes the origin say at commit
@@ -81,6 +84,18 @@ void add_packs(const std::vector<std::string>& paths, KnownChunks& known) {
   }
 }
 
+// The chunks of files that the layers and the last scan brought to the origin; `scan` "": no scan
+// did.
+Result<KnownChunks> content_at_origin(const Transaction& transaction, const std::string& scan) {
+  auto applied = transaction.applied_entries();
+  if (!applied) return fail(std::move(applied.error()));
+  KnownChunks known;
+  if (auto done = add_entries(**applied, known); !done) return fail(std::move(done.error()));
+  if (!scan.empty()) add_scanned(scan, known);
+  known.seal();
+  return known;
+}
+
 std::string text_of(const std::vector<Note>& notes) {
   std::string text;
   for (const Note& note : notes) {
@@ -97,16 +112,23 @@ std::string text_of(const std::vector<Note>& notes) {
 }  // namespace
 
 Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pack) {
-  KnownChunks known;
-  auto applied = transaction_.applied_entries();
-  if (!applied) return fail(std::move(applied.error()));
-  if (auto done = add_entries(**applied, known); !done) return fail(std::move(done.error()));
+  const std::string last_scan = request.full ? std::string() : work_ + "/scan";
+  KnownChunks known_metadata;
   if (!request.full) {
-    add_scanned(work_ + "/scan", known);
-    add_ids(work_ + "/manifest-ids", known);
-    add_packs(request.manifest_packs, known);
+    add_ids(work_ + "/manifest-ids", known_metadata);
+    add_packs(request.manifest_packs, known_metadata);
   }
-  known.seal();
+  known_metadata.seal();
+  // Of files, gone through when the first one is read that changed: mostly there is none.
+  std::optional<KnownChunks> known_content;
+  const auto knows = [&](const ChunkId& id) -> Result<bool> {
+    if (!known_content) {
+      auto known = content_at_origin(transaction_, last_scan);
+      if (!known) return fail(std::move(known.error()));
+      known_content = std::move(*known);
+    }
+    return known_metadata.has(id) || known_content->has(id);
+  };
 
   auto files = PackFiles::open(spool_, PackFiles::Access::write);
   if (!files) return fail(std::move(files.error()));
@@ -125,7 +147,7 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
   if (!ids) return fail(std::move(ids.error()));
   const auto add_metadata = [&](const ChunkId& id, ByteView plain) -> Status {
     if (auto done = ids->add(id.bytes()); !done) return done;
-    if (known.has(id)) return Done{};
+    if (known_metadata.has(id)) return Done{};
     return metadata.add({id, static_cast<std::uint32_t>(plain.size())}, plain,
                         ContentClass::metadata);
   };
@@ -133,13 +155,16 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
   const CaptureOptions options{
       .include = [](const std::string& path,
                     bool is_directory) { return image::in_snapshot(path, is_directory); },
-      .scan_state = request.full ? std::string() : work_ + "/scan",
+      .scan_state = last_scan,
       .new_scan_state = work_ + "/scan.new",
+      .reread = {.number = request.sequence, .of = kRereadSlices},
       .started = request.started};
   auto captured = capture_tree(
       transaction_.volume(), options,
       [&](const format::ChunkRef& ref, ByteView plain, ContentClass kind) -> Status {
-        return known.has(ref.id) ? Status(Done{}) : content.add(ref, plain, kind);
+        auto known = knows(ref.id);
+        if (!known) return fail(std::move(known.error()));
+        return *known ? Status(Done{}) : content.add(ref, plain, kind);
       },
       add_metadata);
   if (!captured) return fail(std::move(captured.error()));

@@ -3,7 +3,9 @@
 // A file that changes while it is read is read again, up to three times; then its last reading
 // stands and the file is noted as changed. A file that cannot be read is noted and left out. With a
 // scan state, a file whose facts are those of the last scan is not read at all, unless one of its
-// chunks is not known any more. One thread; memory as in README.
+// chunks is not known any more or its turn of being read all the same has come. Reading, hashing
+// and handing on go side by side: `include` and `is_known` are called by a thread of its own, the
+// sinks and `progress` by the caller's. Memory as in README.
 #pragma once
 
 #include "shared/format/manifest.hpp"
@@ -21,6 +23,13 @@ struct CaptureOptions {
   // Whether a chunk that is not read again is still where it is needed. Asked for reused files
   // only.
   std::function<bool(const ChunkId&)> is_known = [](const ChunkId&) { return true; };
+  // The files that seem unchanged are read all the same a slice a scan, chosen by their paths: a
+  // disk that gives other bytes, or a program that puts times back, is found out within `of` scans.
+  struct Slice {
+    std::uint64_t number = 0;  // Any; one more each scan.
+    std::uint64_t of = 0;      // 0: none is read.
+  };
+  Slice reread = {};
   // The time at which the scan starts, on the clock of the file system's times.
   WallTime started;
   // Called now and then with what has been done so far.
@@ -33,7 +42,8 @@ struct CaptureResult {
   std::uint64_t files_read = 0;
   std::uint64_t bytes_read = 0;
   std::uint64_t files_reused = 0;
-  std::vector<Note> notes;  // At most kNotesMax.
+  std::uint64_t files_reread = 0;  // Of those read: because it was their turn.
+  std::vector<Note> notes;         // At most kNotesMax.
   std::uint64_t notes_total = 0;
 };
 constexpr std::size_t kNotesMax = 10'000;

@@ -13,8 +13,8 @@ namespace lamina {
 
 struct ScannedFile {
   FileFacts facts;
-  // Changed so close to the scan that a later change might carry the same times: must be read
-  // again.
+  // Changed so close to the scan that a later change might carry the same times, or not taken
+  // whole: must be read again.
   bool racy = false;
   format::Entry entry;  // Path, size, extents and chunks count.
 };

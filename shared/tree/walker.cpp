@@ -102,10 +102,11 @@ FileFacts facts_of(const struct stat& facts) {
           .ctime_ns = nanoseconds(facts.st_ctim)};
 }
 
-Walker::Walker(const os::Root& root, Include include, OnNote on_note)
+Walker::Walker(const os::Root& root, Include include, OnNote on_note, Remember remember)
     : root_(root),
       include_(std::move(include)),
       on_note_(std::move(on_note)),
+      remember_(std::move(remember)),
       names_(AccountNames::of_tree(root)) {}
 
 Walker::~Walker() = default;
@@ -203,7 +204,11 @@ Result<std::optional<Found>> Walker::look_at(int parent, const std::string& name
     }
     entry.target = std::move(*target);
   }
-  read_attributes(parent, name, entry);
+  const auto* const remembered = *kind == EntryKind::file ? remember_(path, found.facts) : nullptr;
+  if (remembered != nullptr)
+    entry.attributes = *remembered;
+  else
+    read_attributes(parent, name, found);
   current_parent_ = parent;
   current_name_ = name;
   return std::optional(std::move(found));
@@ -218,13 +223,16 @@ void Walker::describe_file(const struct stat& facts, format::Entry& entry) const
   entry.mtime_ns = nanoseconds(facts.st_mtim);
 }
 
-void Walker::read_attributes(int parent, const std::string& name, format::Entry& entry) {
+void Walker::read_attributes(int parent, const std::string& name, Found& found) {
+  format::Entry& entry = found.entry;
   entry.attributes.clear();
+  found.is_incomplete = true;
   auto attributes = os::read_xattrs(parent, name, entry.path);
   if (!attributes) {
     note(Note::Kind::unreadable, entry.path, attributes.error().text());
     return;
   }
+  found.is_incomplete = false;
   if (attributes->empty()) return;
   for (auto& [attribute, value] : *attributes)
     entry.attributes.push_back({attribute, std::move(value)});
@@ -235,6 +243,7 @@ void Walker::read_attributes(int parent, const std::string& name, format::Entry&
   if (auto good = format::check_entry(probe); !good) {
     note(Note::Kind::skipped, entry.path, good.error().text() + ": they are left out");
     entry.attributes.clear();
+    found.is_incomplete = true;
   }
 }
 
@@ -248,7 +257,7 @@ bool Walker::look_again(Found& found) {
   found.may_be_sparse = may_be_sparse(seen->facts);
   found.entry.size = facts.size;
   describe_file(seen->facts, found.entry);
-  read_attributes(current_parent_, current_name_, found.entry);
+  read_attributes(current_parent_, current_name_, found);
   return true;
 }
 

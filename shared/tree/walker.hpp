@@ -1,8 +1,8 @@
 // Walker: a directory tree as entries in path order, metadata only.
 //
 // Depth-first with sorted names; one file system, bind mounts left out too; no symlink is followed.
-// What cannot be an entry (a socket) or cannot be read is noted. Per file: one statx and one
-// listxattr. One thread at a time.
+// What cannot be an entry (a socket) or cannot be read is noted. Per file: one statx, and one
+// listxattr where its attributes are not remembered. One thread at a time.
 #pragma once
 
 #include <functional>
@@ -38,6 +38,7 @@ struct Found {
   format::Entry entry;  // A file's chunks and extents are not filled in.
   FileFacts facts;
   bool may_be_sparse = false;  // Fewer blocks than its size needs.
+  bool is_incomplete = false;  // Its attributes were left out, with a note.
 };
 
 class Walker {
@@ -45,9 +46,16 @@ class Walker {
   // Whether a path is walked; a directory that is not hides all beneath it.
   using Include = std::function<bool(const std::string& path, bool is_directory)>;
   using OnNote = std::function<void(Note note)>;
+  // The attributes that a file had when its facts were these; null: not known. Whoever sets an
+  // attribute moves the ctime (inode(7)), so that equal facts mean equal attributes. Called for
+  // files, in path order.
+  using Remember = std::function<const std::vector<format::Attribute>*(const std::string& path,
+                                                                       const FileFacts&)>;
 
   // `root` must outlive the walker.
-  Walker(const os::Root& root, Include include, OnNote on_note);
+  Walker(
+      const os::Root& root, Include include, OnNote on_note,
+      Remember remember = [](const std::string&, const FileFacts&) { return nullptr; });
   ~Walker();
 
   // The next entry, the root itself first; nothing at the end. Errors of single entries are notes;
@@ -71,13 +79,14 @@ class Walker {
 
   Result<std::optional<Found>> look_at(int parent, const std::string& name,
                                        const std::string& path);
-  void read_attributes(int parent, const std::string& name, format::Entry& entry);
+  void read_attributes(int parent, const std::string& name, Found& found);
   void descend(int parent, const std::string& name, const std::string& path);
   void note(Note::Kind kind, const std::string& path, std::string reason);
 
   const os::Root& root_;
   Include include_;
   OnNote on_note_;
+  Remember remember_;
   AccountNames names_;
   std::vector<Level> levels_;
   bool started_ = false;

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "shared/format/path.hpp"
+#include "shared/hash/sha256.hpp"
+#include "shared/tree/scan_state.hpp"
 #include "tests/shared/tree/trees.hpp"
 
 using namespace lamina;
@@ -27,6 +29,8 @@ const Entry& entry_of(const std::vector<Entry>& entries, const std::string& path
 }
 
 constexpr std::int64_t kLongAgo = 1'600'000'000;
+// Far ahead of the files' ctimes, so that none is racy.
+constexpr WallTime kLater{std::int64_t{4'000'000'000} * 1'000'000'000};
 
 }  // namespace
 
@@ -92,10 +96,8 @@ TEST_CASE("capture: owners get the names of the tree's own accounts", "[tree]") 
 TEST_CASE("scan state: unchanged files are not read, changed ones are", "[tree]") {
   const Scratch scratch;
   make_nasty_tree(scratch / "t");
-  // Far ahead of the files' ctimes, so that none is racy.
-  const CaptureOptions options{.scan_state = scratch / "state",
-                               .new_scan_state = scratch / "state",
-                               .started = {std::int64_t{4'000'000'000} * 1'000'000'000}};
+  const CaptureOptions options{
+      .scan_state = scratch / "state", .new_scan_state = scratch / "state", .started = kLater};
   const auto first = capture(scratch / "t", options);
   CHECK(first.result.files_reused == 0);
   const auto again = capture(scratch / "t", options, first.chunks);
@@ -134,40 +136,100 @@ TEST_CASE("scan state: unchanged files are not read, changed ones are", "[tree]"
   }
 }
 
+TEST_CASE("scan state: attributes of unchanged files are remembered, new ones found", "[tree]") {
+  const Scratch scratch;
+  REQUIRE(os::make_directories(scratch / "t"));
+  make_file(scratch / "t/f", noise(5000, 1));
+  const std::string file = scratch / "t/f";
+  if (setxattr(file.c_str(), "user.colour", "red", 3, 0) != 0) {
+    WARN("this file system takes no attributes");
+    return;
+  }
+  const CaptureOptions options{
+      .scan_state = scratch / "state", .new_scan_state = scratch / "state", .started = kLater};
+  const auto first = capture(scratch / "t", options);
+  const auto again = capture(scratch / "t", options, first.chunks);
+  CHECK(again.result.files_reused == 1);
+  CHECK(again.result.manifest == first.result.manifest);
+  REQUIRE(entry_of(again.entries(), "f").attributes.size() == 1);
+  REQUIRE(setxattr(file.c_str(), "user.colour", "blue", 4, 0) == 0);
+  const auto changed = capture(scratch / "t", options, first.chunks);
+  CHECK(changed.result.files_read == 1);
+  CHECK(entry_of(changed.entries(), "f").attributes.at(0).value == "blue");
+}
+
+TEST_CASE("scan state: every unchanged file has its turn of being read", "[tree]") {
+  const Scratch scratch;
+  constexpr std::uint64_t kFiles = 40, kSlices = 8;
+  REQUIRE(os::make_directories(scratch / "t"));
+  for (std::uint64_t i = 0; i < kFiles; ++i)
+    make_file(scratch / ("t/f" + std::to_string(i)), noise(100, i));
+  CaptureOptions options{
+      .scan_state = scratch / "state", .new_scan_state = scratch / "state", .started = kLater};
+  const auto first = capture(scratch / "t", options);
+  std::uint64_t read = 0;
+  for (std::uint64_t n = 100; n < 100 + kSlices; ++n) {
+    options.reread = {.number = n, .of = kSlices};
+    const auto scan = capture(scratch / "t", options, first.chunks);
+    CHECK(scan.result.files_reread == scan.result.files_read);
+    CHECK(scan.result.files_reused + scan.result.files_reread == kFiles);
+    CHECK(scan.result.notes.empty());
+    CHECK(scan.result.manifest == first.result.manifest);
+    read += scan.result.files_reread;
+  }
+  CHECK(read == kFiles);
+
+  SECTION("other content under the same facts is found, told of and kept") {
+    // Nobody can set a ctime: what the last scan saw is what is changed here.
+    ScanStateReader known(scratch / "state");
+    ScannedFile row = *known.find("f7");
+    row.entry.chunks.at(0).id = digest<ChunkId>(as_view("what the disk held before"));
+    auto state = ScanStateWriter::create(scratch / "state");
+    REQUIRE(state);
+    REQUIRE(state->add(row));
+    REQUIRE(state->finish());
+    options.reread = {.number = 0, .of = 1};
+    const auto scan = capture(scratch / "t", options, first.chunks);
+    REQUIRE(scan.result.notes.size() == 1);
+    CHECK(scan.result.notes[0].kind == Note::Kind::changed);
+    CHECK(scan.result.notes[0].path == "f7");
+    CHECK(scan.result.manifest == first.result.manifest);
+  }
+}
+
 TEST_CASE("capture: a file that changes under the reading is consistent or noted", "[tree]") {
   const Scratch scratch;
-  make_file(scratch / "f", noise(600'000, 1));
+  // More than the stages hold between them: the reader waits for the sink before it is through.
+  make_file(scratch / "f", noise(32 << 20, 1));
   auto root = os::Root::open(scratch.path());
   REQUIRE(root);
-  int changes = 0;
-  std::map<ChunkId, Buffer> chunks;
   // The sink is called in the middle of a reading: that is where the file changes.
-  const auto run = [&](int changes_max) {
-    changes = 0;
+  const auto run = [&](const std::function<void()>& change) {
     return capture_tree(
         *root, {},
-        [&](const format::ChunkRef& ref, ByteView plain, ContentClass) -> Status {
-          chunks[ref.id] = to_buffer(plain);
-          if (changes < changes_max) {
-            ++changes;
-            make_file(scratch / "f", noise(500'000, 10 + static_cast<std::uint64_t>(changes)));
-          }
+        [&](const format::ChunkRef&, ByteView, ContentClass) -> Status {
+          change();
           return Done{};
         },
-        [&](const ChunkId& id, ByteView plain) -> Status {
-          chunks[id] = to_buffer(plain);
-          return Done{};
-        });
+        [](const ChunkId&, ByteView) -> Status { return Done{}; });
   };
-  const auto steady = run(1);
-  REQUIRE(steady);
-  CHECK(steady->notes.empty());
-  CHECK(steady->manifest.content_bytes == 500'000);
-  const auto restless = run(1'000);
+  const auto restless = run([&] {
+    const os::Descriptor file(open((scratch / "f").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    REQUIRE(write(file.get(), "x", 1) == 1);
+  });
   REQUIRE(restless);
   REQUIRE(restless->notes.size() == 1);
   CHECK(restless->notes[0].kind == Note::Kind::changed);
   CHECK(restless->notes[0].path == "f");
+  bool changed = false;
+  const auto steady = run([&] {
+    if (std::exchange(changed, true)) return;
+    make_file(scratch / "g", noise(500'000, 10));
+    REQUIRE(rename((scratch / "g").c_str(), (scratch / "f").c_str()) == 0);
+  });
+  REQUIRE(steady);
+  CHECK(steady->notes.empty());
+  CHECK(steady->manifest.content_bytes == 500'000);
 }
 
 TEST_CASE("capture: an error of a sink stops it and is passed on", "[tree]") {
