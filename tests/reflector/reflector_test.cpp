@@ -332,7 +332,9 @@ TEST_CASE("reflector: the holder dies half-way, the lease moves, the site comple
   bench.lead(3, 2);
   REQUIRE(bench.until([&] { return bench.all_complete(); }));
   for (int n = 2; n <= 4; ++n) bench.check_bytes(n);
-  CHECK(bench.sent() <= 1.10);
+  // What the dead one had not handed on yet comes again: up to three pieces of these 8 MB, four on
+  // a machine whose processor is taken away meanwhile.
+  CHECK(bench.sent() <= 1.15);
 }
 
 TEST_CASE("reflector: two holders fetch different pieces, each once, and swap them",
