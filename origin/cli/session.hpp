@@ -32,6 +32,9 @@ struct Session {
   // Any call; an answer other than 2xx is the error that it carries.
   Result<net::Reply> send(net::Call call);
 
+  // The same options with a connection of its own: for another thread.
+  Session another() const;
+
   // What has been done so far, on one line of a terminal; nothing when stderr is none. "" ends it.
   void progress(const std::string& text) const;
 

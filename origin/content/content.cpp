@@ -161,11 +161,11 @@ Result<Buffer> Content::snapshot_record(const SnapshotId& id) const {
 Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks) const {
   auto directory = os::TemporaryDirectory::make(data_ + "/tmp", "gather-");
   if (!directory) return fail(std::move(directory.error()));
-  auto files = PackFiles::open(directory->path(), PackFiles::Access::write);
+  auto files = PackFiles::open(directory->path(), PackFiles::Access::spool);
   if (!files) return fail(std::move(files.error()));
   PackId pack;
   // Read by a person who waits: little compression, and everything in one pack.
-  PackWriter writer(*files, {.level = 3, .pack_bytes = format::kPackSizeMax},
+  PackWriter writer(*files, {.level = 1, .pack_bytes = format::kPackSizeMax},
                     [&](const format::PackSummary& summary) -> Status {
                       pack = summary.id;
                       return Done{};

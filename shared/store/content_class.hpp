@@ -13,10 +13,11 @@ enum class ContentClass : std::uint8_t {
   text,          // Documentation, configuration, lists.
   source,        // Scripts and programs as text.
   data,          // Everything else.
+  archive,       // Zip and its kin: their members may be compressed, or stored as they are.
   compressed,    // Already compressed: stored raw.
   metadata,      // Manifests.
 };
-constexpr std::size_t kContentClasses = 6;
+constexpr std::size_t kContentClasses = 7;
 
 // From the file's name and its first bytes (16 are enough).
 ContentClass classify_content(std::string_view path, ByteView first_bytes);

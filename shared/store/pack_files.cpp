@@ -69,7 +69,7 @@ Result<FileIdentity> identify(const std::string& path) {
 }
 
 Result<PackFiles> PackFiles::open(const std::string& directory, Access access) {
-  const PackFiles files(directory);
+  const PackFiles files(directory, access);
   if (access == Access::read) return files;
   for (const char* name : {"/packs", "/trees"})
     if (auto done = os::make_directories(directory + name); !done)
@@ -137,6 +137,7 @@ Result<std::string> PackFiles::new_temporary() const {
 Status PackFiles::publish(const std::string& path, const PackId& id,
                           const std::vector<Sha256Digest>& block_hashes) const {
   if (has(id)) return os::remove_file(path);
+  if (access_ == Access::spool) return os::rename_file(path, path_of(id));
   const ByteView hashes = std::as_bytes(std::span(block_hashes));
   if (auto done = os::write_file(tree_path_of(id), hashes); !done) return done;
   auto file = os::open_read(path);

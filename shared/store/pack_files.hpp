@@ -44,8 +44,9 @@ Result<FileIdentity> identify(const std::string& path);
 class PackFiles {
  public:
   // Makes the two directories when they are missing and removes what a killed writer left behind.
-  // Only the writing process may open for writing.
-  enum class Access { read, write };
+  // Only the writing process may open for writing. `spool`: written, and of no use after a power
+  // failure: nothing is synced, and no block hashes are kept.
+  enum class Access { read, write, spool };
   static Result<PackFiles> open(const std::string& directory, Access access);
 
   std::string path_of(const PackId& id) const { return directory_ + "/packs/" + id.hex(); }
@@ -63,13 +64,15 @@ class PackFiles {
   // A path for a new temporary file in this directory's file system.
   Result<std::string> new_temporary() const;
   // Makes the temporary file at `path`, which holds the pack `id` with these blocks, durable under
-  // its name. Already there: the temporary is removed.
+  // its name; in a spool, puts it there. Already there: the temporary is removed.
   Status publish(const std::string& path, const PackId& id,
                  const std::vector<Sha256Digest>& block_hashes) const;
 
  private:
-  explicit PackFiles(std::string directory) : directory_(std::move(directory)) {}
+  PackFiles(std::string directory, Access access)
+      : directory_(std::move(directory)), access_(access) {}
   std::string directory_;
+  Access access_;
 };
 
 }  // namespace lamina

@@ -56,7 +56,8 @@ PackWriter::PackWriter(const PackFiles& files, Options options, OnPack on_pack)
       options_(options),
       on_pack_(std::move(on_pack)),
       compressors_(std::make_unique<Compressors>(options.level)),
-      first_compressors_(std::make_unique<Compressors>(options.first_level)) {}
+      small_compressors_(std::make_unique<Compressors>(options.small_level)),
+      is_small_(options.small_bytes > 0) {}
 
 PackWriter::~PackWriter() = default;
 
@@ -78,19 +79,32 @@ Status PackWriter::add_frame(const format::Frame& frame, ByteView coded) {
 }
 
 Status PackWriter::start_coding(std::size_t content) {
+  Gathering gathering = std::exchange(gathering_[content], {});
+  // What is stored as it is can be written at any time.
+  const bool as_is = content == static_cast<std::size_t>(ContentClass::compressed);
+  if (as_is || !is_small_) return code(std::move(gathering), as_is, *compressors_);
+  bytes_held_ += gathering.plain.size();
+  held_.push_back(std::move(gathering));
+  if (bytes_held_ <= options_.small_bytes) return Done{};
+  is_small_ = false;
+  return code_held(*compressors_);
+}
+
+Status PackWriter::code_held(Compressors& compressors) {
+  for (Gathering& gathering : std::exchange(held_, {}))
+    if (auto done = code(std::move(gathering), false, compressors); !done) return done;
+  return Done{};
+}
+
+Status PackWriter::code(Gathering gathering, bool as_is, Compressors& compressors) {
   if (coding_.size() == kFramesInFlight)
     if (auto done = write_oldest(); !done) return done;
-  Gathering gathering = std::exchange(gathering_[content], {});
-  const bool as_is = content == static_cast<std::size_t>(ContentClass::compressed);
-  Compressors* const compressors =
-      bytes_coded_ < options_.first_bytes ? first_compressors_.get() : compressors_.get();
-  if (!as_is) bytes_coded_ += gathering.plain.size();
   coding_.push_back(
       {.coded = std::async(std::launch::async,
-                           [compressors, as_is, plain = std::move(gathering.plain)]() mutable {
+                           [&compressors, as_is, plain = std::move(gathering.plain)]() mutable {
                              if (as_is)
                                return format::CodedFrame{format::Coder::raw, std::move(plain)};
-                             return compressors->encode(plain);
+                             return compressors.encode(plain);
                            }),
        .chunks = std::move(gathering.chunks)});
   return Done{};
@@ -134,6 +148,7 @@ Status PackWriter::finish() {
   for (std::size_t content = 0; content < gathering_.size(); ++content)
     if (!gathering_[content].chunks.empty())
       if (auto done = start_coding(content); !done) return done;
+  if (auto done = code_held(is_small_ ? *small_compressors_ : *compressors_); !done) return done;
   while (!coding_.empty())
     if (auto done = write_oldest(); !done) return done;
   return end_pack();

@@ -3,8 +3,8 @@
 // Chunks of one content class are gathered into a solid frame of about 1 MiB (m: a fresh 2 GB tree
 // is 636 MB with every chunk alone, 515 MB with 1 MiB frames, zstd level 9), frames are compressed
 // on worker threads and written in the order in which they were filled, so that the same chunks
-// give the same packs. Memory: one frame a class and at most kFramesInFlight frames. One thread at
-// a time; the worker threads are inside.
+// give the same packs. Memory: one frame a class, at most kFramesInFlight frames and what
+// Options::small_bytes says. One thread at a time; the worker threads are inside.
 #pragma once
 
 #include <array>
@@ -23,10 +23,11 @@ class PackWriter {
  public:
   struct Options {
     int level = 9;  // zstd
-    // The first `first_bytes` of plain bytes are coded at this level instead: a small update
-    // crosses thin lines to many sites, and a slow level costs it seconds in all.
-    int first_level = 0;
-    std::uint64_t first_bytes = 0;
+    // When there are no more plain bytes than `small_bytes` in all they are coded at this level
+    // instead: a small update crosses thin lines to many sites, and a slow level costs it seconds.
+    // So many bytes wait in memory until that is known.
+    int small_level = 0;
+    std::uint64_t small_bytes = 0;
     std::uint32_t frame_bytes = 1024 * 1024;  // Plain.
     std::uint64_t pack_bytes = 16 * 1024 * 1024;
   };
@@ -66,6 +67,8 @@ class PackWriter {
   struct NewPack;
 
   Status start_coding(std::size_t content);
+  Status code(Gathering gathering, bool as_is, Compressors& compressors);
+  Status code_held(Compressors& compressors);
   Status write_oldest();
   Status append(format::Coder coder, ByteView coded, std::vector<format::ChunkRef> chunks);
 
@@ -73,8 +76,11 @@ class PackWriter {
   Options options_;
   OnPack on_pack_;
   std::unique_ptr<Compressors> compressors_;
-  std::unique_ptr<Compressors> first_compressors_;
-  std::uint64_t bytes_coded_ = 0;
+  std::unique_ptr<Compressors> small_compressors_;
+  // Frames that wait until it is known at which level they are coded.
+  std::vector<Gathering> held_;
+  std::uint64_t bytes_held_ = 0;
+  bool is_small_ = true;  // As far as is known.
   std::array<Gathering, kContentClasses> gathering_;
   std::deque<Coding> coding_;
   std::unique_ptr<NewPack> pack_;
