@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "node/worker/journal.hpp"
+#include "node/worker/staging.hpp"
 #include "node/worker/volume.hpp"
 #include "shared/base/log.hpp"
 #include "shared/format/path.hpp"
@@ -24,7 +26,6 @@ using format::Entry;
 using format::EntryKind;
 using Rename = os::Root::Rename;
 
-constexpr std::string_view kOperationsMagic = "LMop0002";
 constexpr std::string_view kStackMagic = "LMst0001";
 constexpr std::string_view kAppliedMagic = "LMap0001";
 constexpr std::size_t kAppliedMax = 1 << 20;
@@ -32,7 +33,6 @@ constexpr std::size_t kAppliedMax = 1 << 20;
 // programs' work meanwhile.
 constexpr std::int64_t kSpaceReserve = std::int64_t{64} << 20;
 
-const std::string kHome = ".lamina";
 constexpr const char* kJournal = "txn/operations";
 
 bool is_directory(const std::optional<struct stat>& facts) {
@@ -129,63 +129,24 @@ Status set_metadata_at(const os::Root& volume, const Entry& entry) {
                       {.set_owner = os::is_root(), .set_attributes = true});
 }
 
+// A directory that was there before its operation came to it is another one.
+bool is_as_staged(const struct stat& there, const Operation& operation) {
+  const Entry& entry = operation.entry;
+  if (entry.kind == EntryKind::directory)
+    return S_ISDIR(there.st_mode) && (there.st_mode & 07777) == entry.mode;
+  if (there.st_ino != operation.inode) return false;
+  const std::int64_t mtime_ns =
+      std::int64_t{there.st_mtim.tv_sec} * 1000000000 + there.st_mtim.tv_nsec;
+  return entry.kind != EntryKind::file ||
+         (static_cast<std::uint64_t>(there.st_size) == entry.size && mtime_ns == entry.mtime_ns);
+}
+
 }  // namespace
-
-// One step of a swap, as it is written down.
-struct Transaction::Operation {
-  enum class Kind : std::uint8_t {
-    put = 1,               // A staged non-directory takes the path.
-    make_directory = 2,    // A staged directory takes the path.
-    metadata = 3,          // What stands there gets the entry's metadata.
-    remove = 4,            // A non-directory goes to the undo area.
-    remove_directory = 5,  // If it is empty then.
-    keep_time = 6,         // A directory whose content changes keeps its modification time.
-  };
-  Kind kind = Kind::put;
-  std::uint64_t number = 0;     // Its name in the stage and undo areas.
-  std::uint64_t inode = 0;      // put, make_directory: of what is staged.
-  Entry entry;                  // What shall be there.
-  std::optional<Entry> before;  // metadata, remove_directory, keep_time: what was there.
-
-  std::string staged() const { return kHome + "/txn/stage/" + std::to_string(number); }
-  std::string undone() const { return kHome + "/txn/undo/" + std::to_string(number); }
-
-  Buffer encode() const {
-    Writer out;
-    out.u8(static_cast<std::uint8_t>(kind));
-    out.u64(number);
-    out.u64(inode);
-    out.u8(before ? 1 : 0);
-    format::encode_entry(entry, "", out);
-    if (before) format::encode_entry(*before, "", out);
-    return out.take();
-  }
-  static Result<Operation> parse(ByteView bytes) {
-    Reader in(bytes);
-    Operation operation;
-    const std::uint8_t kind = in.u8();
-    operation.kind = static_cast<Kind>(kind);
-    operation.number = in.u64();
-    operation.inode = in.u64();
-    const std::uint8_t has_before = in.u8();
-    auto entry = format::decode_entry(in, "");
-    if (!entry) return fail(std::move(entry.error()));
-    operation.entry = std::move(*entry);
-    if (has_before == 1) {
-      auto before = format::decode_entry(in, "");
-      if (!before) return fail(std::move(before.error()));
-      operation.before = std::move(*before);
-    }
-    if (!in.finished() || kind < 1 || kind > 6 || has_before > 1)
-      return fail(ErrorKind::corrupt, "an operation of the journal is damaged");
-    return operation;
-  }
-};
 
 // Turns the plan's actions into operations and counts them.
 class Transaction::Plan {
  public:
-  Plan(const os::Root& volume, RowFileWriter* rows) : volume_(volume), rows_(rows) {}
+  Plan(const os::Root& volume, OperationWriter* rows) : volume_(volume), rows_(rows) {}
 
   Status add(const image::Action& action) {
     using image::ActionKind;
@@ -228,7 +189,6 @@ class Transaction::Plan {
       if (!operation.before) return Done{};  // Gone since it was looked at.
     }
     if (directory) own_.insert(action.entry.path);
-    if (operation.kind == Kind::make_directory) made_.insert(action.entry.path);
     if (operation.kind != Kind::metadata && !action.entry.path.empty())
       if (auto done = touch(action.entry.path); !done) return done;
     return write(std::move(operation));
@@ -276,7 +236,6 @@ class Transaction::Plan {
     if (!directory.empty())
       if (auto done = touch(directory); !done) return done;
     own_.insert(directory);
-    made_.insert(directory);
     ++counts.created;
     return write({.kind = Operation::Kind::make_directory, .entry = *entry, .before = {}});
   }
@@ -290,13 +249,22 @@ class Transaction::Plan {
 
   Status write(Operation operation) {
     operation.number = next_number_++;
-    return rows_ == nullptr ? Status(Done{}) : rows_->add(operation.encode());
+    operation.top = operation.number;
+    operation.top_length = operation.entry.path.size();
+    if (operation.is_staged()) {
+      const auto within = made_.find(std::string(format::parent_of(operation.entry.path)));
+      if (within != made_.end()) std::tie(operation.top, operation.top_length) = within->second;
+      if (operation.kind == Operation::Kind::make_directory)
+        made_.emplace(operation.entry.path, std::pair(operation.top, operation.top_length));
+    }
+    return rows_ == nullptr ? Status(Done{}) : rows_->add(operation);
   }
 
   const os::Root& volume_;
-  RowFileWriter* rows_;
-  std::set<std::string> own_;   // Directories with an operation of their own.
-  std::set<std::string> made_;  // Of them, those that the swap makes.
+  OperationWriter* rows_;
+  std::set<std::string> own_;  // Directories with an operation of their own.
+  // Of them, those that the swap makes, with Operation::top and top_length.
+  std::map<std::string, std::pair<std::uint64_t, std::size_t>> made_;
   std::map<std::string, Entry> touched_;
   std::vector<Entry> ancestors_;  // The target's directories on the way to the last action.
   std::uint64_t next_number_ = 0;
@@ -306,16 +274,17 @@ Transaction::Transaction(os::Root volume, os::FileLock lock, OnStep on_step)
     : volume_(std::move(volume)), lock_(std::move(lock)), on_step_(std::move(on_step)) {}
 
 std::string Transaction::own(const std::string& name) const {
-  return volume_.path() + '/' + kHome + '/' + name;
+  return volume_.path() + '/' + std::string(kHome) + '/' + name;
 }
 
 Result<Transaction> Transaction::open(const std::string& path, OnStep on_step) {
   auto volume = os::Root::open(path);
   if (!volume) return fail(std::move(volume.error()));
-  auto facts = volume->facts(kHome);
+  const std::string home(kHome);
+  auto facts = volume->facts(home);
   if (!facts) return fail(std::move(facts.error()));
   if (!*facts) {
-    if (auto done = volume->make_directory(kHome); !done) return fail(std::move(done.error()));
+    if (auto done = volume->make_directory(home); !done) return fail(std::move(done.error()));
   } else if (!S_ISDIR((*facts)->st_mode) || (*facts)->st_uid != geteuid() ||
              ((*facts)->st_mode & 077) != 0) {
     return fail(ErrorKind::refused,
@@ -323,7 +292,7 @@ Result<Transaction> Transaction::open(const std::string& path, OnStep on_step) {
                     "/.lamina is not a private directory of this user: look at who "
                     "made it, and remove it if it is not needed");
   }
-  auto lock = os::FileLock::take(path + '/' + kHome + "/lock");
+  auto lock = os::FileLock::take(path + '/' + home + "/lock");
   if (!lock) return fail(std::move(lock.error()));
   Transaction transaction(std::move(*volume), std::move(*lock), std::move(on_step));
   if (auto done = transaction.load_applied(); !done) return fail(std::move(done.error()));
@@ -359,7 +328,7 @@ Status Transaction::recover() {
   if (*phase == "revert") return roll_back();
   // What counts already is not done again: the user may have worked with it since.
   if (!os::exists(own("txn/applied"))) return commit();
-  auto done = finish();
+  auto done = finish(Trust::nothing);
   if (done || os::exists(own("txn"))) return done;
   log::warning("interrupted_apply_undone", {{"error", done.error().text()}});
   return Done{};
@@ -367,9 +336,9 @@ Status Transaction::recover() {
 
 // From the phase "swap" forward to the commit, or, if something is in the way, back to where it
 // began.
-Status Transaction::finish() {
+Status Transaction::finish(Trust trust) {
   auto done = roll_forward();
-  if (done) done = verify();
+  if (done) done = verify(trust);
   if (done) {
     step("verified");
     return commit();
@@ -404,28 +373,14 @@ Status Transaction::set_phase(std::string_view phase) {
   return os::write_file(own("txn/phase"), as_view(phase), 0600);
 }
 
-Status Transaction::for_each_operation(const char* name,
-                                       const std::function<Status(const Operation&)>& visit) const {
-  auto rows = RowFileReader::open(own(name), kOperationsMagic);
-  if (!rows) return fail(std::move(rows.error()));
-  for (;;) {
-    auto row = rows->next();
-    if (!row) return fail(std::move(row.error()));
-    if (!*row) return Done{};
-    auto operation = Operation::parse(**row);
-    if (!operation) return fail(std::move(operation.error()));
-    if (auto done = visit(*operation); !done) return done;
-  }
-}
-
 Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
                                       bool write_down) {
   auto previous = applied_entries();
   if (!previous) return fail(std::move(previous.error()));
-  std::optional<RowFileWriter> operations;
+  std::optional<OperationWriter> operations;
   std::optional<RowFileWriter> stack;
   if (write_down) {
-    auto planned = RowFileWriter::create(own("txn/plan"), kOperationsMagic);
+    auto planned = OperationWriter::create(own("txn/plan"));
     if (!planned) return fail(std::move(planned.error()));
     operations.emplace(std::move(*planned));
     auto recorded = RowFileWriter::create(own("txn/stack"), kStackMagic);
@@ -495,76 +450,44 @@ Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> targ
     return fail(std::move(marked.error()));
   }
   step("swap");
-  if (auto finished = finish(); !finished) return fail(std::move(finished.error()));
+  if (auto finished = finish(Trust::what_was_staged); !finished)
+    return fail(std::move(finished.error()));
   return *counts;
 }
 
 Status Transaction::stage(const format::ChunkSource& source) {
-  auto stage_area = volume_.open_at(kHome + "/txn/stage", O_RDONLY | O_DIRECTORY);
-  if (!stage_area) return fail(std::move(stage_area.error()));
-  // The files that staged hard links lead to, and where those are staged that are new.
-  std::map<std::string, std::string> firsts;
-  auto found = for_each_operation("txn/plan", [&](const Operation& operation) -> Status {
-    if (operation.kind == Operation::Kind::put && operation.entry.kind == EntryKind::hard_link)
-      firsts.emplace(operation.entry.target, operation.entry.target);
-    return Done{};
-  });
-  if (!found) return found;
-  auto operations = RowFileWriter::create(own("txn/operations"), kOperationsMagic);
+  auto staging = Staging::start(volume_, own("txn/plan"), source);
+  if (!staging) return fail(std::move(staging.error()));
+  auto operations = OperationWriter::create(own(kJournal));
   if (!operations) return fail(std::move(operations.error()));
-  const MaterializeOptions options{.set_owner = os::is_root(), .set_attributes = true};
-  auto done = for_each_operation("txn/plan", [&](Operation operation) -> Status {
-    const std::string name = std::to_string(operation.number);
-    const Entry& entry = operation.entry;
-    const bool directory = operation.kind == Operation::Kind::make_directory;
-    if (directory || operation.kind == Operation::Kind::put) {
-      auto made = entry.kind == EntryKind::hard_link
-                      ? stage_link(stage_area->get(), name, entry, firsts.at(entry.target))
-                      : make_entry(stage_area->get(), name, entry, source, options);
-      // A staged directory is complete as it is: its content comes by other operations.
-      if (made && directory) made = set_metadata(stage_area->get(), name, entry, options);
-      if (!made) return made;
-      struct stat facts {};
-      if (fstatat(stage_area->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
-        return fail(os::last_error("staging '" + printable(entry.path, 200) + "'"));
-      operation.inode = facts.st_ino;
-      if (const auto first = firsts.find(entry.path); first != firsts.end())
-        first->second = operation.staged();
-      step("staged one");
-    }
-    return operations->add(operation.encode());
+  auto done = for_each_operation(own("txn/plan"), [&](Operation& operation) -> Status {
+    if (auto staged = (*staging)->add(operation); !staged) return staged;
+    if (operation.is_staged()) step("staged one");
+    return operations->add(operation);
   });
   if (done) done = operations->finish();
-  if (!done) return done;
-  return os::sync_filesystem_of(stage_area->get(), volume_.path());
-}
-
-// Makes `name` in the stage area another name of what stands at `first` of the volume.
-Status Transaction::stage_link(int stage_area, const std::string& name, const Entry& entry,
-                               const std::string& first) const {
-  auto from = volume_.open_parent(first);
-  if (from &&
-      linkat(from->get(), os::last_component(first).c_str(), stage_area, name.c_str(), 0) == 0)
-    return Done{};
-  if (!from) return fail(std::move(from.error()));
-  const bool missing = errno == ENOENT;
-  Error error = os::last_error("linking '" + printable(entry.path, 200) + "' to '" +
-                               printable(entry.target, 200) + "'");
-  if (!missing) return fail(std::move(error));
-  return fail(ErrorKind::refused,
-              error.text() +
-                  ": it was removed on this device. Put it back, or take the link out "
-                  "of the layers");
+  return done ? (*staging)->finish() : done;
 }
 
 Status Transaction::roll_forward() {
-  auto done = for_each_operation(kJournal, [this](const Operation& operation) {
+  // The new directory that was placed last, with all that lies in it.
+  std::optional<std::string> whole;
+  std::set<std::uint64_t> tops;
+  auto done = for_each_operation(own(kJournal), [&](const Operation& operation) -> Status {
     step("operation");
-    return swap(operation);
+    const bool is_placed = operation.is_staged() && operation.is_within_top() && whole &&
+                           format::is_within(operation.entry.path, *whole);
+    if (is_placed) return Done{};
+    auto placed = swap(operation);
+    if (!placed) return fail(std::move(placed.error()));
+    if (!*placed) return Done{};
+    whole = operation.entry.path;
+    if (!operation.is_within_top()) tops.insert(operation.top);
+    return Done{};
   });
   if (!done) return done;
   step("swapped");
-  if (auto set = set_directory_metadata(true); !set) return set;
+  if (auto set = set_directory_metadata(true, tops); !set) return set;
   return os::sync_filesystem_of(volume_.fd(), volume_.path());
 }
 
@@ -594,20 +517,36 @@ Status Transaction::place(const Operation& operation) {
   return volume_.rename(staged, undone, Rename::replace);
 }
 
-Status Transaction::swap(const Operation& operation) {
+// Carries an operation out. True: a whole directory took its place by this very call.
+Result<bool> Transaction::swap(const Operation& operation) {
+  if (operation.kind == Operation::Kind::make_directory) return place_directory(operation);
+  auto done = swap_one(operation);
+  if (!done) return fail(std::move(done.error()));
+  return false;
+}
+
+Result<bool> Transaction::place_directory(const Operation& operation) {
+  const std::string& path = operation.entry.path;
+  auto there = volume_.facts(path);
+  if (!there) return fail(std::move(there.error()));
+  // Placed before a kill, or made by somebody since: what belongs into it is placed by itself.
+  if (is_directory(*there)) return false;
+  if (*there)
+    if (auto moved = volume_.rename(path, operation.undone(), Rename::no_replace); !moved)
+      return fail(std::move(moved.error()));
+  step("moved aside");
+  if (auto done = volume_.rename(operation.staged(), path, Rename::no_replace); !done)
+    return fail(std::move(done.error()));
+  return true;
+}
+
+Status Transaction::swap_one(const Operation& operation) {
   using Kind = Operation::Kind;
   const std::string& path = operation.entry.path;
   auto there = volume_.facts(path);
   if (!there) return fail(std::move(there.error()));
   switch (operation.kind) {
     case Kind::put: return place(operation);
-    case Kind::make_directory:
-      if (is_directory(*there)) return Done{};
-      if (*there)
-        if (auto moved = volume_.rename(path, operation.undone(), Rename::no_replace); !moved)
-          return moved;
-      step("moved aside");
-      return volume_.rename(operation.staged(), path, Rename::no_replace);
     case Kind::metadata:
       if (!*there || is_directory(*there)) return Done{};  // Directories come last.
       // Something else took its place since the plan was made: that is for verify() to judge.
@@ -628,14 +567,17 @@ Status Transaction::swap(const Operation& operation) {
       if (!removed && removed.error().kind() == ErrorKind::invalid) return Done{};
       return removed;
     }
+    case Kind::make_directory:
     case Kind::keep_time: return Done{};
   }
   return Done{};
 }
 
-Status Transaction::set_directory_metadata(bool forward) {
+// `placed`: the tops whose directories took their places as they were staged, with their times.
+Status Transaction::set_directory_metadata(bool forward, const std::set<std::uint64_t>& placed) {
   using Kind = Operation::Kind;
-  return for_each_operation(kJournal, [&](const Operation& operation) -> Status {
+  return for_each_operation(own(kJournal), [&](const Operation& operation) -> Status {
+    if (operation.is_within_top() && placed.contains(operation.top)) return Done{};
     if (operation.entry.kind != EntryKind::directory) return Done{};
     if (operation.kind == Kind::keep_time)
       return set_mtime(volume_, operation.entry.path, operation.before->mtime_ns);
@@ -651,16 +593,23 @@ Status Transaction::set_directory_metadata(bool forward) {
   });
 }
 
-Status Transaction::verify() {
+// Content was checked when it was staged: what was placed must still be that file. After a kill, or
+// a power failure, it is read back.
+Status Transaction::verify(Trust trust) {
   using Kind = Operation::Kind;
   VolumeDevice device(volume_);
-  return for_each_operation(kJournal, [&](const Operation& operation) -> Status {
-    if (operation.kind == Kind::remove || operation.kind == Kind::remove_directory ||
-        operation.kind == Kind::keep_time)
-      return Done{};
-    auto likeness = device.compare(operation.entry);
-    if (!likeness) return fail(std::move(likeness.error()));
-    if (likeness->is == image::Likeness::Is::same) return Done{};
+  return for_each_operation(own(kJournal), [&](const Operation& operation) -> Status {
+    bool is_good = true;
+    if (operation.is_staged() && trust == Trust::what_was_staged) {
+      auto there = volume_.facts(operation.entry.path);
+      if (!there) return fail(std::move(there.error()));
+      is_good = *there && is_as_staged(**there, operation);
+    } else if (operation.is_staged() || operation.kind == Kind::metadata) {
+      auto likeness = device.compare(operation.entry);
+      if (!likeness) return fail(std::move(likeness.error()));
+      is_good = likeness->is == image::Likeness::Is::same;
+    }
+    if (is_good) return Done{};
     return fail(ErrorKind::corrupt, "'" + printable(operation.entry.path, 200) +
                                         "' is not what was written: another program changed it, or "
                                         "the disk is failing");
@@ -701,7 +650,7 @@ Status Transaction::revert() {
 Status Transaction::roll_back() {
   // Backwards: what came last goes first. The entries' chunk lists are not needed and not kept.
   std::vector<Operation> operations;
-  auto read = for_each_operation(kJournal, [&](const Operation& operation) -> Status {
+  auto read = for_each_operation(own(kJournal), [&](const Operation& operation) -> Status {
     operations.push_back(operation);
     operations.back().entry.chunks = {};
     operations.back().entry.attributes = {};
@@ -712,7 +661,7 @@ Status Transaction::roll_back() {
     step("undo");
     if (auto done = undo(*operation); !done) return done;
   }
-  if (auto done = set_directory_metadata(false); !done) return done;
+  if (auto done = set_directory_metadata(false, {}); !done) return done;
   if (auto done = os::sync_filesystem_of(volume_.fd(), volume_.path()); !done) return done;
   step("undone");
   if (auto done = restore_applied(); !done) return done;

@@ -2,10 +2,11 @@
 //
 //   plan     the three-way plan, written down; free space is checked against it
 //   stage    every new file complete, with its final metadata, in .lamina/txn/stage; syncfs
-//   swap     from here on only forward: each path is exchanged by rename, the old one goes to
-//            .lamina/txn/undo; then the directories' metadata; syncfs
-//   verify   what was written is read back and compared; if anything since "swap" failed, all of it
-//            is undone
+//   swap     from here on only forward: each path is exchanged by rename, a new directory with all
+//            that lies in it, and the old one goes to .lamina/txn/undo; then the directories'
+//            metadata; syncfs
+//   verify   every path holds what was staged for it, which was checked as it was written; after a
+//            kill its content is read back. If anything since "swap" failed, all of it is undone
 //   commit   the new stack and sequence count; the transaction becomes .lamina/undo
 //
 // The power may fail anywhere: recover() finds the volume before "swap" and throws the transaction
@@ -21,6 +22,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 
 #include "shared/format/manifest.hpp"
 #include "shared/image/plan.hpp"
@@ -28,6 +30,8 @@
 #include "shared/os/lock.hpp"
 
 namespace lamina::node {
+
+struct Operation;
 
 struct AppliedState {
   std::uint64_t sequence = 0;  // Of the device target.
@@ -71,34 +75,32 @@ class Transaction {
   Status revert();
 
  private:
-  struct Operation;
   class Plan;
 
   Transaction(os::Root volume, os::FileLock lock, OnStep on_step);
 
   std::string own(const std::string& name) const;
   Status recover();
-  Status finish();
+  enum class Trust { what_was_staged, nothing };
+  Status finish(Trust trust);
   Status discard();
   Status throw_away(const std::string& name);
   Result<ApplyCounts> plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
                            bool write_down);
   Status check_space(const ApplyCounts& counts) const;
   Status stage(const format::ChunkSource& source);
-  Status stage_link(int stage_area, const std::string& name, const format::Entry& entry,
-                    const std::string& first) const;
   Status set_phase(std::string_view phase);
   Status roll_forward();
-  Status swap(const Operation& operation);
+  Result<bool> swap(const Operation& operation);
+  Result<bool> place_directory(const Operation& operation);
+  Status swap_one(const Operation& operation);
   Status place(const Operation& operation);
-  Status verify();
+  Status verify(Trust trust);
   Status commit();
   Status roll_back();
   Status restore_applied();
   Status undo(const Operation& operation);
-  Status set_directory_metadata(bool forward);
-  Status for_each_operation(const char* name,
-                            const std::function<Status(const Operation&)>& visit) const;
+  Status set_directory_metadata(bool forward, const std::set<std::uint64_t>& placed);
   Status load_applied();
   void step(std::string_view name) const { on_step_(name); }
 

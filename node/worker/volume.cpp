@@ -4,6 +4,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "shared/format/path.hpp"
 #include "shared/hash/sha256.hpp"
 #include "shared/os/errno.hpp"
 #include "shared/os/xattr.hpp"
@@ -74,13 +75,18 @@ Result<std::optional<Entry>> describe(const os::Root& volume, const std::string&
 
 Result<image::Likeness> VolumeDevice::compare(const Entry& entry) {
   using Is = image::Likeness::Is;
+  if (!absent_.empty() && format::is_within(entry.path, absent_))
+    return image::Likeness{Is::absent, false};
   auto facts = volume_.facts(entry.path);
   // Beneath a symlink or a mount nothing of this volume stands. Whether the way there may be made
   // is decided where the way is: at the directory above.
   if (!facts && facts.error().kind() == ErrorKind::refused)
     return image::Likeness{Is::absent, false};
   if (!facts) return fail(std::move(facts.error()));
-  if (!*facts) return image::Likeness{Is::absent, false};
+  if (!*facts) {
+    absent_ = entry.path;
+    return image::Likeness{Is::absent, false};
+  }
   const bool is_directory = S_ISDIR((*facts)->st_mode);
   if (entry.kind == EntryKind::hard_link) {
     auto first = volume_.facts(entry.target);

@@ -23,6 +23,7 @@ class VolumeDevice : public image::Device {
   Result<bool> same_content(const format::Entry& entry);
 
   const os::Root& volume_;
+  std::string absent_;  // Nothing stands there, nor beneath it; empty: not known of any path.
 };
 
 }  // namespace lamina::node

@@ -1,4 +1,5 @@
 // Transactions that are killed at every step, again while they recover, or stopped by an obstacle.
+#include "node/worker/journal.hpp"
 #include "tests/node/worker/volume_fixture.hpp"
 
 using namespace lamina;
@@ -8,6 +9,7 @@ namespace {
 
 using Content = std::vector<Entry>;
 using OnStep = Transaction::OnStep;
+using format::EntryKind;
 
 // What a kill may leave: one of two contents, and which of them by the sequence that counts.
 struct Case {
@@ -147,6 +149,82 @@ TEST_CASE("swap: what cannot go on goes back, and can be tried again", "[node]")
   CHECK(content_of(f.volume()) == wanted(f.two));
   check(f.revert());
   CHECK(content_of(f.volume()) == wanted(f.one));
+}
+
+TEST_CASE("swap: a directory that somebody makes meanwhile keeps what is in it", "[node]") {
+  Fixture f;
+  const std::string own = f.volume() + "/a/b/own";
+  check(f.apply(f.one, 1, [&](std::string_view step) {
+    if (step != "swap") return;
+    REQUIRE(os::make_directories(f.volume() + "/a/b"));
+    make_file(own, to_buffer("mine"));
+  }));
+  CHECK(os::read_text(own).value() == "mine");
+  REQUIRE(os::remove_file(own));
+  set_mtime(f.volume() + "/a/b", 1'600'000'000, 123'456'789);
+  CHECK(content_of(f.volume()) == wanted(f.one));
+  check(f.revert());
+  // The directories are theirs.
+  CHECK(content_of(f.volume()).size() == 3);
+}
+
+TEST_CASE("swap: what the user put into a new directory survives a revert", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  make_file(f.volume() + "/a/b/deep/own", to_buffer("mine"));
+  check(f.revert());
+  CHECK(os::read_text(f.volume() + "/a/b/deep/own").value() == "mine");
+  CHECK(content_of(f.volume()).size() == 5);
+}
+
+TEST_CASE("recovery: content that the disk lost is found though its file looks right", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  const Content before = content_of(f.volume());
+  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
+    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
+      if (step == "swapped") on_step(step);
+    }));
+  }));
+  const std::string path = f.volume() + "/fresh/dir/file";
+  struct stat facts {};
+  REQUIRE(stat(path.c_str(), &facts) == 0);
+  {
+    const os::Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(os::write_all(file.get(), Buffer(static_cast<std::size_t>(facts.st_size)), path));
+  }
+  set_mtime(path, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
+  const auto recovered = Transaction::open(f.volume());
+  REQUIRE(recovered);
+  CHECK(recovered->applied().sequence == 1);
+  CHECK(content_of(f.volume()) == before);
+}
+
+TEST_CASE("journal: that of the version before is read", "[node]") {
+  const Scratch scratch;
+  {
+    auto rows = RowFileWriter::create(scratch / "operations", "LMop0002");
+    REQUIRE(rows);
+    Writer row;
+    row.u8(1);
+    row.u64(7);
+    row.u64(4711);
+    row.u8(0);
+    format::encode_entry({.path = "etc/motd", .kind = EntryKind::symlink, .target = "x"}, "", row);
+    REQUIRE(rows->add(row.view()));
+    REQUIRE(rows->finish());
+  }
+  std::vector<node::Operation> read;
+  REQUIRE(node::for_each_operation(scratch / "operations",
+                                   [&](const node::Operation& operation) -> Status {
+                                     read.push_back(operation);
+                                     return Done{};
+                                   }));
+  REQUIRE(read.size() == 1);
+  CHECK(read[0].inode == 4711);
+  CHECK(read[0].entry.path == "etc/motd");
+  CHECK(read[0].staged() == ".lamina/txn/stage/7");
+  CHECK_FALSE(read[0].is_within_top());
 }
 
 TEST_CASE("recovery: what was swapped before a kill is verified before it counts", "[node]") {
