@@ -1,8 +1,11 @@
+#include <algorithm>
+#include <deque>
+
+#include "origin/cli/remote_content.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/format/path.hpp"
 #include "shared/format/record.hpp"
 #include "shared/os/user.hpp"
-#include "shared/store/pack_set.hpp"
 #include "shared/tree/materialize.hpp"
 #include "shared/wire/admin.hpp"
 
@@ -16,42 +19,41 @@ struct RestoreRequest {
   std::string to;
 };
 
-// Chunks of a CVD, fetched in batches into a spool directory and read from there.
-class RemoteChunks {
+// Chunks of a manifest: one, and if those behind it are asked for as well, ever more at a time.
+class ManifestChunks {
  public:
-  RemoteChunks(Session& session, std::string device, const std::string& spool)
-      : session_(session), device_(std::move(device)), spool_(spool) {}
+  ManifestChunks(Session& session, const std::string& device, const std::string& spool)
+      : session_(session),
+        entries_(device, spool + "/manifest"),
+        other_(device, spool + "/chunk") {}
 
-  // Makes `refs` readable; what was fetched before for other entries may be dropped.
-  Status fetch(const std::vector<format::ChunkRef>& refs) {
-    Writer body;
-    format::encode_chunk_refs(refs, body);
-    net::Call call{.method = "POST", .target = "/v1/cvds/" + device_ + "/chunks"};
-    call.content_type = "application/octet-stream";
-    call.body = std::string(as_text(body.view()));
-    call.reply_max = 64_MiB;
-    const std::string path = spool_ + "/batch";
-    call.download_to = path;
-    auto reply = session_.send(std::move(call));
-    if (!reply) return fail(std::move(reply.error()));
-    set_.emplace();
-    if (auto done = set_->add(path, "what the origin sent"); !done) return done;
-    set_->seal();
-    return Done{};
-  }
+  // All that hold entries, in their order.
+  void order(std::vector<format::ChunkRef> refs) { order_ = std::move(refs); }
 
-  // One chunk by itself, for manifests.
   Result<Buffer> read(const format::ChunkRef& ref) {
-    if (!set_ || !set_->has(ref.id))
-      if (auto done = fetch({ref}); !done) return fail(std::move(done.error()));
-    return set_->read(ref);
+    if (entries_.has(ref.id)) return entries_.read(ref);
+    const auto at = std::ranges::find(order_, ref);
+    const bool is_other = at == order_.end();
+    if (is_other && other_.has(ref.id)) return other_.read(ref);
+    std::vector<format::ChunkRef> refs = {ref};
+    if (!is_other) {
+      ahead_ = at - order_.begin() == next_ ? std::min(ahead_ * 4, kAheadMax) : 1;
+      refs.assign(at, at + std::min(ahead_, order_.end() - at));
+      next_ = at - order_.begin() + static_cast<std::ptrdiff_t>(refs.size());
+    }
+    RemoteBatch& batch = is_other ? other_ : entries_;
+    if (auto done = batch.fetch(session_, refs); !done) return fail(std::move(done.error()));
+    return batch.read(ref);
   }
 
  private:
+  static constexpr std::ptrdiff_t kAheadMax = 256;  // Of about 16 KiB.
+
   Session& session_;
-  std::string device_;
-  std::string spool_;
-  std::optional<PackSet> set_;
+  RemoteBatch entries_, other_;
+  std::vector<format::ChunkRef> order_;
+  std::ptrdiff_t next_ = -1;  // Behind what was fetched last.
+  std::ptrdiff_t ahead_ = 1;
 };
 
 Result<SnapshotId> newest(Session& s, const std::string& device) {
@@ -91,26 +93,29 @@ Status restore(Session& s, const RestoreRequest& request) {
 
   auto spool = os::TemporaryDirectory::make(os::temporary_root(), "lamina-restore-");
   if (!spool) return fail(std::move(spool.error()));
-  for (const char* name : {"/manifest", "/content"})
-    if (auto done = os::make_directories(spool->path() + name); !done) return done;
-  RemoteChunks manifest(s, request.device, spool->path() + "/manifest");
-  RemoteChunks content(s, request.device, spool->path() + "/content");
+  ManifestChunks chunks(s, request.device, spool->path());
+  RemoteContent content(std::make_unique<Session>(s.another()), request.device, spool->path());
   auto reader = format::ManifestReader::open(
-      record->manifest, [&](const format::ChunkRef& ref) { return manifest.read(ref); });
+      record->manifest, [&](const format::ChunkRef& ref) { return chunks.read(ref); });
   if (!reader) return fail(std::move(reader.error()));
+  chunks.order((*reader)->entry_chunks());
   if (auto done = (*reader)->seek(request.path); !done) return done;
 
   auto root = os::Root::open(request.to);
   if (!root) return fail(std::move(root.error()));
-  TreeWriter writer(*root, request.path,
-                    [&](const format::ChunkRef& ref) { return content.read(ref); },
-                    {.set_owner = os::is_root(), .set_attributes = true});
-  // A file may have its first name outside the part that is restored.
+  // The file that is written has its first name outside the part that is restored: its content does
+  // not come with the rest.
+  bool is_outside = false;
+  const auto in_order = content.source();
+  TreeWriter writer(
+      *root, request.path,
+      [&](const format::ChunkRef& ref) { return is_outside ? chunks.read(ref) : in_order(ref); },
+      {.set_owner = os::is_root(), .set_attributes = true});
   std::unique_ptr<format::ManifestReader> outside;
   writer.find_outside([&](const std::string& path) -> Result<format::Entry> {
     if (!outside) {
       auto opened = format::ManifestReader::open(
-          record->manifest, [&](const format::ChunkRef& ref) { return manifest.read(ref); });
+          record->manifest, [&](const format::ChunkRef& ref) { return chunks.read(ref); });
       if (!opened) return fail(std::move(opened.error()));
       outside = std::move(*opened);
     }
@@ -120,39 +125,37 @@ Status restore(Session& s, const RestoreRequest& request) {
     if (!*entry || (*entry)->path != path)
       return fail(ErrorKind::corrupt, "snapshot " + id->short_hex() + " has a hard link to '" +
                                           printable(path) + "', which it does not hold");
+    is_outside = true;
     return std::move(**entry);
   });
-  // Entries are gathered until their content makes a batch worth a round trip.
-  constexpr std::uint64_t kBatch = 16 << 20;
-  std::vector<format::Entry> batch;
-  std::uint64_t batch_bytes = 0;
-  const auto flush = [&]() -> Status {
-    std::vector<format::ChunkRef> refs;
-    // A larger file is fetched chunk by chunk while it is written.
-    for (const format::Entry& entry : batch)
-      if (entry.stored_bytes() <= kBatch)
-        refs.insert(refs.end(), entry.chunks.begin(), entry.chunks.end());
-    if (!refs.empty())
-      if (auto done = content.fetch(refs); !done) return done;
-    for (const format::Entry& entry : batch)
-      if (auto done = writer.write(entry); !done) return done;
-    batch.clear();
-    batch_bytes = 0;
-    s.progress(std::to_string(writer.entries_written()) + " entries, " +
-               to_text(Bytes{static_cast<std::int64_t>(writer.bytes_written())}));
+  // Entries are read ahead of what is written, so that their content can be on its way.
+  constexpr std::uint64_t kAhead = 32 << 20;
+  constexpr std::size_t kEntriesAhead = 8192;
+  std::deque<format::Entry> waiting;
+  std::uint64_t bytes_waiting = 0;
+  const auto write_first = [&]() -> Status {
+    is_outside = false;
+    const format::Entry entry = std::move(waiting.front());
+    waiting.pop_front();
+    bytes_waiting -= entry.stored_bytes();
+    if (auto done = writer.write(entry); !done) return done;
+    if (writer.entries_written() % 256 == 0)
+      s.progress(std::to_string(writer.entries_written()) + " entries, " +
+                 to_text(Bytes{static_cast<std::int64_t>(writer.bytes_written())}));
     return Done{};
   };
   for (;;) {
     auto entry = (*reader)->next();
     if (!entry) return fail(std::move(entry.error()));
     if (!*entry || !format::is_within((*entry)->path, request.path)) break;
-    const std::uint64_t size = (*entry)->stored_bytes();
-    if (batch_bytes + size > kBatch || batch.size() >= 4096)
-      if (auto done = flush(); !done) return done;
-    batch_bytes += size;
-    batch.push_back(std::move(**entry));
+    content.expect((*entry)->chunks);
+    bytes_waiting += (*entry)->stored_bytes();
+    waiting.push_back(std::move(**entry));
+    while (bytes_waiting > kAhead || waiting.size() > kEntriesAhead)
+      if (auto done = write_first(); !done) return done;
   }
-  if (auto done = flush(); !done) return done;
+  while (!waiting.empty())
+    if (auto done = write_first(); !done) return done;
   if (auto done = writer.finish(); !done) return done;
   s.progress("");
   if (writer.entries_written() == 0)

@@ -1,0 +1,97 @@
+#include "origin/cli/remote_content.hpp"
+
+#include "origin/cli/session.hpp"
+
+namespace lamina::origin::cli {
+namespace {
+
+constexpr std::uint64_t kBatchBytes = 16 << 20;
+
+}  // namespace
+
+// What cannot be removed goes with its directory.
+RemoteBatch::~RemoteBatch() { static_cast<void>(os::remove_file(path_)); }
+
+Status RemoteBatch::fetch(Session& session, const std::vector<format::ChunkRef>& refs) {
+  Writer body;
+  format::encode_chunk_refs(refs, body);
+  net::Call call{.method = "POST", .target = "/v1/cvds/" + device_ + "/chunks"};
+  call.content_type = "application/octet-stream";
+  call.body = std::string(as_text(body.view()));
+  call.reply_max = 64_MiB;
+  call.download_to = path_;
+  auto reply = session.send(std::move(call));
+  if (!reply) return fail(std::move(reply.error()));
+  set_.emplace();
+  if (auto done = set_->add(path_, "what the origin sent"); !done) return done;
+  set_->seal();
+  return Done{};
+}
+
+RemoteContent::RemoteContent(std::unique_ptr<Session> session, std::string device,
+                             std::string spool)
+    : session_(std::move(session)),
+      device_(std::move(device)),
+      spool_(std::move(spool)),
+      fetching_([this] { fetch(); }),
+      ahead_(std::make_unique<ReadAhead>(
+          [this] { return next(); },
+          [this](const format::ChunkRef& ref) { return now_->batch->read(ref); })) {}
+
+RemoteContent::~RemoteContent() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_ending_ = true;
+    changed_.notify_all();
+  }
+  fetched_.close();
+  fetching_.join();
+  ahead_.reset();
+}
+
+void RemoteContent::expect(const std::vector<format::ChunkRef>& refs) {
+  const std::lock_guard lock(mutex_);
+  expected_.insert(expected_.end(), refs.begin(), refs.end());
+  changed_.notify_all();
+}
+
+// Waits until something is expected; nothing at the end. What is there is enough: who expects more
+// says so while this is fetched.
+std::vector<format::ChunkRef> RemoteContent::take_expected() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return is_ending_ || !expected_.empty(); });
+  std::vector<format::ChunkRef> refs;
+  for (std::uint64_t bytes = 0; !is_ending_ && !expected_.empty(); expected_.pop_front()) {
+    bytes += expected_.front().length;
+    if (bytes > kBatchBytes && !refs.empty()) break;
+    refs.push_back(expected_.front());
+  }
+  return refs;
+}
+
+void RemoteContent::fetch() {
+  for (std::uint64_t number = 0;; ++number) {
+    Fetched fetched{.batch = nullptr, .refs = take_expected()};
+    if (fetched.refs.empty()) break;
+    fetched.batch =
+        std::make_unique<RemoteBatch>(device_, spool_ + "/batch-" + std::to_string(number));
+    fetched.done = fetched.batch->fetch(*session_, fetched.refs);
+    const bool is_good = fetched.done.has_value();
+    if (!fetched_.put(std::move(fetched)) || !is_good) break;
+  }
+  fetched_.close();
+}
+
+Result<std::optional<format::ChunkRef>> RemoteContent::next() {
+  while (!now_ || at_ == now_->refs.size()) {
+    now_.reset();
+    at_ = 0;
+    auto fetched = fetched_.take();
+    if (!fetched) return std::optional<format::ChunkRef>();
+    if (!fetched->done) return fail(std::move(fetched->done.error()));
+    now_ = std::move(*fetched);
+  }
+  return std::optional(now_->refs[at_++]);
+}
+
+}  // namespace lamina::origin::cli

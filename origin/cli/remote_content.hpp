@@ -1,0 +1,83 @@
+// RemoteContent: chunks of a CVD on their way from the origin, in the order in which they are
+// written. The next ones are fetched, decoded and checked while those before are written.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "shared/store/pack_set.hpp"
+#include "shared/store/read_ahead.hpp"
+
+namespace lamina::origin::cli {
+
+struct Session;
+
+// Has the origin send chunks as one pack into the file `path`, and reads from there. One thread.
+class RemoteBatch {
+ public:
+  RemoteBatch(std::string device, std::string path)
+      : device_(std::move(device)), path_(std::move(path)) {}
+  ~RemoteBatch();
+  RemoteBatch(const RemoteBatch&) = delete;
+  RemoteBatch& operator=(const RemoteBatch&) = delete;
+
+  // At most 16 MiB. What was fetched before can be read no more.
+  Status fetch(Session& session, const std::vector<format::ChunkRef>& refs);
+  bool has(const ChunkId& id) const { return set_ && set_->has(id); }
+  Result<Buffer> read(const format::ChunkRef& ref) { return set_->read(ref); }
+
+ private:
+  std::string device_;
+  std::string path_;
+  std::optional<PackSet> set_;
+};
+
+class RemoteContent {
+ public:
+  // `spool`: a directory for its files.
+  RemoteContent(std::unique_ptr<Session> session, std::string device, std::string spool);
+  ~RemoteContent();
+  RemoteContent(const RemoteContent&) = delete;
+  RemoteContent& operator=(const RemoteContent&) = delete;
+
+  // These chunks come after all that were expected before.
+  void expect(const std::vector<format::ChunkRef>& refs);
+  // To be asked for exactly the expected chunks, in order.
+  format::ChunkSource source() { return ahead_->source(); }
+
+ private:
+  struct Fetched {
+    std::unique_ptr<RemoteBatch> batch;
+    std::vector<format::ChunkRef> refs;
+    Status done = Done{};
+  };
+
+  std::vector<format::ChunkRef> take_expected();
+  void fetch();
+  Result<std::optional<format::ChunkRef>> next();
+
+  std::unique_ptr<Session> session_;
+  std::string device_;
+  std::string spool_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<format::ChunkRef> expected_;
+  bool is_ending_ = false;
+
+  BoundedQueue<Fetched> fetched_{1};
+  // Of the thread that decodes.
+  std::optional<Fetched> now_;
+  std::size_t at_ = 0;
+
+  std::thread fetching_;
+  std::unique_ptr<ReadAhead> ahead_;
+};
+
+}  // namespace lamina::origin::cli
