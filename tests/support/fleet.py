@@ -250,9 +250,12 @@ class Fleet:
 
     def cli(self, *words, check=True, seconds=60, name=None):
         """`lamina WORDS...` as the administrator, in the data centre."""
-        return self.lab.run([self.program("origin/lamina"), "--origin", self.api, "--ca-fingerprint", self.fingerprint,
-                             "--token-file", os.path.join(self.data, "keys/admin.token"), *words],
-                            self.net.origin, check=check, seconds=seconds, name=name)
+        return self.lab.run(self.administrator(*words), self.net.origin, check=check, seconds=seconds, name=name)
+
+    def administrator(self, *words):
+        """The command line of `lamina WORDS...`."""
+        return [self.program("origin/lamina"), "--origin", self.api, "--ca-fingerprint", self.fingerprint,
+                "--token-file", os.path.join(self.data, "keys/admin.token"), *words]
 
     def cli_json(self, *words, **options):
         """The records of `lamina --json`: one JSON value a line, or one list."""
@@ -273,14 +276,17 @@ class Fleet:
     def capture(self, layer, version, tree, kind="base", seconds=900):
         """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
         before = self.layer_packs()
+        done = self.cli(*self.capture_words(layer, version, tree, kind), seconds=seconds, name="lamina-capture")
+        new = {name: size for name, size in self.layer_packs().items() if name not in before}
+        return done.seconds, new, done
+
+    def capture_words(self, layer, version, tree, kind="base"):
         # A tree of any other files does not say which system it is.
         named = any(os.path.exists(os.path.join(tree, path)) for path in ("usr/lib/os-release", "etc/os-release"))
         platform = [] if named else ["--os-family", "linux", "--distribution", "any", "--release", "1",
                                      "--architecture", os.uname().machine]
-        done = self.cli("layer", "capture", "--name", layer, "--version", version, "--kind", kind, "--tree", tree,
-                        "--key", os.path.join(self.data, "keys/publisher.key"), *platform, seconds=seconds, name="lamina-capture")
-        new = {name: size for name, size in self.layer_packs().items() if name not in before}
-        return done.seconds, new, done
+        return ["layer", "capture", "--name", layer, "--version", version, "--kind", kind, "--tree", tree,
+                "--key", os.path.join(self.data, "keys/publisher.key"), *platform]
 
     def token(self, name, uses, site=None):
         words = ["token", "create", "--name", name, "--kind", "enrol", "--uses", uses, "--ttl", "1d"]

@@ -18,7 +18,7 @@ class ReferenceError(Exception):
     pass
 
 
-def _codename():
+def codename():
     with open("/etc/os-release", encoding="utf-8") as file:
         for line in file:
             if line.startswith("VERSION_CODENAME="):
@@ -31,7 +31,7 @@ def debian(cache, say):
     tree = os.path.join(cache, "debian")
     if os.path.exists(tree + ".complete"):
         return tree
-    code = _codename()
+    code = codename()
     sources = []
     for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]:
         if path.endswith((".list", ".sources")) and os.path.isfile(path):
@@ -59,7 +59,7 @@ def debian(cache, say):
     return tree
 
 
-def small(cache, megabytes=60, seed=1):
+def small(cache, megabytes=60, specimens=True):
     """About `megabytes` of this machine's own files, with a root's shape. Quick to make, so made anew."""
     tree = os.path.join(cache, "small")
     shutil.rmtree(tree, ignore_errors=True)
@@ -74,7 +74,8 @@ def small(cache, megabytes=60, seed=1):
         file.write("what a log says is not part of a layer\n")
     with open(os.path.join(tree, "etc/fstab"), "w", encoding="ascii") as file:
         file.write("UUID=reference / ext4 defaults 0 1\n")
-    add_specimens(tree)
+    if specimens:
+        add_specimens(tree)
     return tree
 
 
