@@ -62,8 +62,8 @@ class Bench:
 
     def volume(self, name, mountpoint=None, copy_of=None):
         self.volumes += 1
-        return Volume(mountpoint or os.path.join(self.work, name), os.path.join(self.work, f"{self.volumes}-{name}.img"),
-                      copy_of)
+        image = os.path.join(self.work, f"{self.volumes}-{name}.img")
+        return Volume(mountpoint or os.path.join(self.work, name), image, copy_of)
 
     def lamina(self, folder):
         os.makedirs(folder, exist_ok=True)
@@ -155,7 +155,7 @@ def median(samples):
         values = [value for value in values if value is not None]
         return statistics.median(values) if values else None
 
-    return Sample(*(middle([getattr(sample, field) for sample in samples]) for field in ("wall", "cpu", "rss", "bytes")))
+    return Sample(**{field: middle([getattr(sample, field) for sample in samples]) for field in UNITS})
 
 
 # The comparisons. Each returns {tool: Sample}.
@@ -339,7 +339,8 @@ def day(bench):
         """Everything as it was after the first snapshot, and the day's work done."""
         with bench.volume("home", mountpoint, copy_of=image):
             try:
-                execute(["rsync", "-aHAX", "--numeric-ids", "--delete", "--inplace", bench.tree("home1") + "/", tree + "/"])
+                execute(["rsync", "-aHAX", "--numeric-ids", "--delete", "--inplace", bench.tree("home1") + "/",
+                         tree + "/"])
                 warm(mountpoint)
                 lamina.start()
                 yield
@@ -354,7 +355,7 @@ def day(bench):
         if run == 0:
             restored = os.path.join(mountpoint, "restored")
             lamina.restore(device, USER, restored)
-            bench.check_ours(what, tree, os.path.join(restored, USER), [])
+            bench.check_ours(what, tree, restored, [])
         return sample
 
     return bench.alternate(what, {OURS: snapshot, **{one.name: peer(one) for one in ready if one.save_again}},
@@ -373,7 +374,7 @@ def restore(bench):
                 with bench.volume("target") as volume:
                     target = os.path.join(volume.path, "restored")
                     sample = lamina.restore(device, USER, target).then(flush(volume.path))
-                    bench.check_ours(what, tree, os.path.join(target, USER), [])
+                    bench.check_ours(what, tree, target, [])
                     return sample
 
             def peer(one):
@@ -532,7 +533,7 @@ def chosen(names):
 
 
 def have_trees(options, comparisons, say):
-    """Makes what is missing of the corpus, or looks into the one that was given. Returns {tree: why it is not there}."""
+    """Makes what is missing of the corpus, or looks into the one that was given. Returns {tree: why it is missing}."""
     missing = {}
     folder = options.corpus or corpus.default_folder(options.quick)
     for name in dict.fromkeys(name for comparison in comparisons for name in comparison.trees):

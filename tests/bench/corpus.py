@@ -173,8 +173,8 @@ def upgraded(tree, before, say):
     say(f"{os.path.basename(tree)}: a copy of A1 after dist-upgrade")
     verify.copy(before, tree)
     kept = {}
-    for name, text in (("etc/apt/sources.list", "\n".join(sources(code, [code, code + "-updates", code + "-security"])) +
-                        "\n"),
+    pockets = sources(code, [code, code + "-updates", code + "-security"])
+    for name, text in (("etc/apt/sources.list", "".join(line + "\n" for line in pockets)),
                        ("etc/resolv.conf", read_text("/etc/resolv.conf")),
                        *((f"etc/apt/apt.conf.d/98{number}", read_text(path))
                          for number, path in enumerate(acquire_options()))):
@@ -223,8 +223,9 @@ def prose(random_, count):
 
 def mail(random_, number):
     """One message; every fourth has an attachment."""
-    body = [f"From user{random_.randrange(500)}@example Thu Jan  1 00:00:00 2026\nMessage-Id: <{number}.{random_.random()}>\n"
-            f"Subject: {prose(random_, 6)}\n\n{prose(random_, random_.randrange(40, 600))}\n"]
+    body = [f"From user{random_.randrange(500)}@example Thu Jan  1 00:00:00 2026\n"
+            f"Message-Id: <{number}.{random_.random()}>\nSubject: {prose(random_, 6)}\n\n"
+            f"{prose(random_, random_.randrange(40, 600))}\n"]
     if number % 4 == 0:
         text = random_.randbytes(random_.randrange(2_000, 150_000)).hex()
         body.append("\n".join(text[i:i + 76] for i in range(0, len(text), 76)))

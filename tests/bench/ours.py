@@ -13,7 +13,7 @@ NOTICE_EVERY = 0.02  # How often a device's log is looked at; its own time stamp
 TOLD = {
     "capture": "lamina layer capture (level 9) to lamina-origin serve; processor and memory of both",
     "apply": "the worker's and the node's part from apply_starts to applied in the device's log, packs in its cache",
-    "snapshot": "lamina-node sync --protected; processor and memory of worker, node, lamina-origin serve and the command",
+    "snapshot": "lamina-node sync --protected; processor and memory of worker, node and lamina-origin serve with it",
     "restore": "lamina cvd restore from lamina-origin serve; processor and memory of both",
 }
 

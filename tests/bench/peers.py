@@ -182,7 +182,8 @@ class Restic(Peer):
     told = "restic backup to a local repository, compression auto (it always encrypts)"
 
     def _run(self, *words, **options):
-        return execute(["restic", "--quiet", "-r", self.repo, "--cache-dir", os.path.join(self.folder, "cache"), *words],
+        cache = os.path.join(self.folder, "cache")
+        return execute(["restic", "--quiet", "-r", self.repo, "--cache-dir", cache, *words],
                        env={"RESTIC_PASSWORD": "bench"}, **options)
 
     def make(self):
