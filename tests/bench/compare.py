@@ -33,7 +33,7 @@ from reference import ReferenceError  # noqa: E402
 
 FAILURES = (ToolFailed, LabError, verify.VerifyError, OSError, subprocess.SubprocessError, ValueError)
 OURS = "lamina"
-INSIDE = "LAMINA_BENCH_INSIDE"
+INSIDE = "LAMINA_BENCH_MISSING"  # Set in its own namespaces: {tree: why it is not there}.
 USER = "home/user"      # Where a device's volume has the home.
 FILES_MAX = 100_000     # Of the snapshot that one file is restored from.
 CONTENT_ONLY = ["-rlnc", "--delete", "--itemize-changes"]
@@ -547,7 +547,7 @@ def have_trees(options, comparisons, say):
     return missing
 
 
-def run_all(bench, comparisons, missing):
+def run_all(bench, comparisons, missing, told):
     results = []
     for comparison in comparisons:
         lacking = [missing[name] for name in comparison.trees if name in missing]
@@ -564,7 +564,11 @@ def run_all(bench, comparisons, missing):
         bench.say("")
         print_table(comparison, samples, census, bench.runs)
         results += results_of(comparison, samples)
-    return results
+        if bench.options.json:  # After each one: the whole takes long, and may be broken off.
+            with open(bench.options.json, "w", encoding="utf-8") as file:
+                json.dump({"results": results, "runs": bench.runs, "quick": bench.options.quick, "told": told,
+                           "failed": bench.errors}, file, indent=2)
+                file.write("\n")
 
 
 def parse():
@@ -612,9 +616,10 @@ def main():
         def say(text):
             print(f"corpus: {text}", file=sys.stderr, flush=True)
 
-        have_trees(options, options.comparisons, say)
+        missing = have_trees(options, options.comparisons, say)
         # Mounts of its own, that end with it whatever happens, and a loopback on which every port is free.
-        os.execvpe("unshare", ["unshare", "--mount", "--net", sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+        os.execvpe("unshare", ["unshare", "--mount", "--net", sys.executable, *sys.argv],
+                   {**os.environ, INSIDE: json.dumps(missing)})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _frame: sys.exit(128 + n))
     execute(["ip", "link", "set", "lo", "up"])
@@ -624,24 +629,17 @@ def main():
         print(f"SKIP bench: needs loop-mounted file systems: {reason}")
         return 77
     bench = Bench(options, work)
-    missing = have_trees(options, options.comparisons, bench.say)
+    told = {f"{OURS}, {which}": ours.TOLD[which]
+            for which in dict.fromkeys(comparison.told for comparison in options.comparisons)}
+    told |= {kind.version(): kind.told for kind in bench.contestants(*peers.ALL)}
     try:
-        results = run_all(bench, options.comparisons, missing)
+        run_all(bench, options.comparisons, json.loads(os.environ[INSIDE]), told)
     finally:
         bench.say("")
         shutil.rmtree(work, ignore_errors=True)
-    used = [kind for kind in peers.ALL if not options.peers or kind.name in options.peers]
-    told = {OURS: ours.TOLD, **{kind.version(): kind.told for kind in used}}
     print()
-    for which in dict.fromkeys(comparison.told for comparison in options.comparisons):
-        print(f"  {OURS}, {which}: {ours.TOLD[which]}")
-    for name, words in list(told.items())[1:]:
+    for name, words in told.items():
         print(f"  {name}: {words}")
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"results": results, "runs": bench.runs, "quick": options.quick, "told": told,
-                       "failed": bench.errors}, file, indent=2)
-            file.write("\n")
     return 1 if bench.errors else 0
 
 

@@ -70,7 +70,7 @@ def sources(code, suites):
             continue
         with open(path, encoding="utf-8") as file:
             text = re.sub(r"^#.*\n?", "", file.read(), flags=re.M)
-        found += _deb822(text) if path.endswith(".sources") else _one_line(text)
+        found += deb822(text) if path.endswith(".sources") else one_line(text)
     lines = []
     for suite in suites:
         release, _, pocket = suite.partition("-")
@@ -85,7 +85,7 @@ def sources(code, suites):
     return lines
 
 
-def _deb822(text):
+def deb822(text):
     for stanza in re.split(r"\n\s*\n", text):
         fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*)$", stanza, re.M))
         if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
@@ -95,7 +95,7 @@ def _deb822(text):
                 yield options, uri, fields.get("Suites", "").split(), fields.get("Components", "").split()
 
 
-def _one_line(text):
+def one_line(text):
     for options, uri, suite, components in re.findall(r"^deb\s+(\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)$", text, re.M):
         yield options, uri, [suite], components.split()
 

@@ -55,7 +55,7 @@ def execute(words, cwd=None, env=None, seconds=1200, first_byte=False):
             if popen.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(popen.pid, signal.SIGKILL)
-                popen.wait()
+                popen.communicate()
         cpu = _cpu_of_children() - before
         out = (head + out).decode(errors="replace")
         if popen.returncode != 0:
