@@ -36,6 +36,7 @@ OURS = "lamina"
 INSIDE = "LAMINA_BENCH_MISSING"  # Set in its own namespaces: {tree: why it is not there}.
 USER = "home/user"      # Where a device's volume has the home.
 FILES_MAX = 100_000     # Of the snapshot that one file is restored from.
+RUNS_MIN = {"restore-file": 5}  # It takes milliseconds.
 CONTENT_ONLY = ["-rlnc", "--delete", "--itemize-changes"]
 
 
@@ -92,11 +93,14 @@ class Bench:
                 self.failed(what, kind.name, error)
         return ready
 
-    def alternate(self, what, contestants, runs=None, around=lambda run: contextlib.nullcontext()):
+    def runs_of(self, what):
+        return max(self.runs, RUNS_MIN.get(what, 1))
+
+    def alternate(self, what, contestants, around=lambda run: contextlib.nullcontext()):
         """Each contestant ({name: run -> Sample}) once a run, each run beginning with another one. One that fails is
         reported, and has no further turn. Returns {name: median Sample} of those that never failed."""
         samples, names = {name: [] for name in contestants}, list(contestants)
-        runs = runs or self.runs
+        runs = self.runs_of(what)
         for run in range(runs):
             with around(run):
                 turn = run % max(1, len(names))
@@ -429,7 +433,7 @@ def restore_file(bench):
         for load in contestants.values():  # Warm is what counts.
             with contextlib.suppress(*FAILURES):
                 load(0)
-        return bench.alternate(what, contestants, runs=max(5, bench.runs))
+        return bench.alternate(what, contestants)
 
 
 def copy_some(source, target, most):
@@ -562,7 +566,7 @@ def run_all(bench, comparisons, missing, told):
             bench.failed(comparison.name, OURS, error)
             continue
         bench.say("")
-        print_table(comparison, samples, census, bench.runs)
+        print_table(comparison, samples, census, bench.runs_of(comparison.name))
         results += results_of(comparison, samples)
         if bench.options.json:  # After each one: the whole takes long, and may be broken off.
             with open(bench.options.json, "w", encoding="utf-8") as file:
@@ -597,6 +601,7 @@ def parse():
         parser.error(f"--peers: no peer is called {', '.join(sorted(strangers))}")
     if options.corpus and not os.path.isdir(options.corpus):
         parser.error(f"--corpus {options.corpus}: no such directory")
+    options.corpus = options.corpus and os.path.abspath(options.corpus)
     return options
 
 
