@@ -1,10 +1,19 @@
 #include "shared/store/pack_set.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 
 #include "shared/base/assert.hpp"
 
 namespace lamina {
+namespace {
+
+std::uint64_t key_of(std::uint32_t pack, std::uint32_t frame) {
+  return std::uint64_t{pack} << 32 | frame;
+}
+
+}  // namespace
 
 PackSet::PackSet() = default;
 
@@ -56,7 +65,7 @@ Result<const OpenPack*> PackSet::open(std::uint32_t number) {
 }
 
 Result<const format::PlainFrame*> PackSet::frame_of(const Place& place) {
-  const std::uint64_t key = std::uint64_t{place.pack} << 32 | place.frame;
+  const std::uint64_t key = key_of(place.pack, place.frame);
   const auto known = std::ranges::find(frames_, key, &Decoded::key);
   if (known != frames_.end()) {
     frames_.splice(frames_.begin(), frames_, known);
@@ -64,18 +73,49 @@ Result<const format::PlainFrame*> PackSet::frame_of(const Place& place) {
   }
   auto pack = open(place.pack);
   if (!pack) return fail(std::move(pack.error()));
-  const std::string& what = packs_[place.pack].what;
-  // The file was opened anew and may have been changed since: its index is not what it was.
-  if (place.frame >= (*pack)->index().frames.size())
-    return fail(ErrorKind::corrupt, what + " changed while it was read");
-  const format::Frame& frame = (*pack)->index().frames[place.frame];
-  auto coded = (*pack)->read_coded(frame);
-  if (!coded) return fail(std::move(coded.error()));
-  auto decoded = format::PlainFrame::decode(frame, *coded, decompressor_);
-  if (!decoded) return fail(std::move(decoded.error()).in(what));
-  frames_.push_front({key, std::move(*decoded)});
-  if (frames_.size() > kFramesKept) frames_.pop_back();
+  if (auto done = decode(**pack, place); !done) return fail(std::move(done.error()));
   return &frames_.front().frame;
+}
+
+// The frame of the place comes to the front, and those that may be wanted soon behind it.
+Status PackSet::decode(const OpenPack& pack, const Place& place) {
+  const std::string& what = packs_[place.pack].what;
+  const std::span<const format::Frame> frames(pack.index().frames);
+  // The file was opened anew and may have been changed since: its index is not what it was.
+  if (place.frame >= frames.size())
+    return fail(ErrorKind::corrupt, what + " changed while it was read");
+  const bool goes_on = place.pack == last_pack_ && place.frame > last_frame_;
+  last_pack_ = place.pack;
+  last_frame_ = place.frame;
+  const auto wanted = frames.subspan(
+      place.frame,
+      goes_on ? std::min<std::size_t>(kFramesTogether, frames.size() - place.frame) : 1);
+  std::vector<Buffer> coded;
+  for (const format::Frame& frame : wanted) {
+    auto bytes = pack.read_coded(frame);
+    if (!bytes) return fail(std::move(bytes.error()));
+    coded.push_back(std::move(*bytes));
+  }
+  const std::vector<ByteView> views(coded.begin(), coded.end());
+  auto decoded = format::PlainFrame::decode(wanted, views, decompressor_);
+  // One that is damaged must not take those before it along.
+  if (!decoded && wanted.size() > 1)
+    decoded = format::PlainFrame::decode(wanted.first(1), std::span(views).first(1), decompressor_);
+  if (!decoded) return fail(std::move(decoded.error()).in(what));
+  for (std::size_t i = decoded->size(); i-- > 0;) {
+    const auto key = key_of(place.pack, place.frame + static_cast<std::uint32_t>(i));
+    std::erase_if(frames_, [key](const Decoded& known) { return known.key == key; });
+    frames_.push_front({key, std::move((*decoded)[i])});
+  }
+  std::size_t bytes = 0;
+  std::size_t kept = 0;
+  for (const Decoded& known : frames_) {
+    bytes += known.frame.plain().size();
+    if (kept > 0 && (kept == kFramesKept || bytes > kBytesKept)) break;
+    ++kept;
+  }
+  frames_.erase(std::next(frames_.begin(), static_cast<std::ptrdiff_t>(kept)), frames_.end());
+  return Done{};
 }
 
 Result<Buffer> PackSet::read(const format::ChunkRef& ref) {

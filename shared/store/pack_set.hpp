@@ -3,7 +3,9 @@
 // For readers that trust nothing but digests: the root worker, restores, verification. The places
 // of all chunks are kept in one sorted vector of 48 bytes a chunk. Decoded frames are kept in a
 // small cache: a reader that goes through a tree in path order meets one open frame per content
-// class, so each frame is decoded about once. One thread at a time.
+// class, so each frame is decoded about once. Memory: 24 frames of about 1 MiB,
+// 32 MiB at most. One thread at a
+// time.
 #pragma once
 
 #include <list>
@@ -46,18 +48,26 @@ class PackSet {
     std::uint64_t key;  // Pack and frame.
     format::PlainFrame frame;
   };
-  static constexpr std::size_t kFramesKept = 14;  // Twice the content classes.
+  // Twice the content classes, and what is decoded ahead.
+  static constexpr std::size_t kFramesKept = 24;
+  static constexpr std::size_t kBytesKept = 32 << 20;
+  // A reader that goes on in a pack gets so many frames at once: together their chunks keep all
+  // lanes of SHA-256 busy, those of one frame do not.
+  static constexpr std::uint32_t kFramesTogether = 4;
   static constexpr std::size_t kPacksKeptOpen = 64;
 
   const Place* find(const ChunkId& id) const;
   Result<const OpenPack*> open(std::uint32_t pack);
   Result<const format::PlainFrame*> frame_of(const Place& place);
+  Status decode(const OpenPack& pack, const Place& place);
 
   std::vector<Member> packs_;
   std::vector<Place> places_;
   bool sealed_ = true;
   std::list<Decoded> frames_;        // Most recently used first.
   std::list<std::uint32_t> opened_;  // Likewise.
+  std::uint32_t last_pack_ = 0;      // Of the frame that was decoded last.
+  std::uint32_t last_frame_ = 0;
   ZstdDecompressor decompressor_;
 };
 
