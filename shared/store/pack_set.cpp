@@ -1,6 +1,7 @@
 #include "shared/store/pack_set.hpp"
 
 #include <algorithm>
+#include <future>
 #include <iterator>
 #include <span>
 
@@ -97,7 +98,7 @@ Status PackSet::decode(const OpenPack& pack, const Place& place) {
     coded.push_back(std::move(*bytes));
   }
   const std::vector<ByteView> views(coded.begin(), coded.end());
-  auto decoded = format::PlainFrame::decode(wanted, views, decompressor_);
+  auto decoded = decode_in_halves(wanted, views);
   // One that is damaged must not take those before it along.
   if (!decoded && wanted.size() > 1)
     decoded = format::PlainFrame::decode(wanted.first(1), std::span(views).first(1), decompressor_);
@@ -116,6 +117,23 @@ Status PackSet::decode(const OpenPack& pack, const Place& place) {
   }
   frames_.erase(std::next(frames_.begin(), static_cast<std::ptrdiff_t>(kept)), frames_.end());
   return Done{};
+}
+
+// Several go through two threads: decoding takes longer than writing what is decoded.
+Result<std::vector<format::PlainFrame>> PackSet::decode_in_halves(
+    std::span<const format::Frame> frames, std::span<const ByteView> coded) {
+  using format::PlainFrame;
+  const std::size_t half = frames.size() / 2;
+  if (half == 0) return PlainFrame::decode(frames, coded, decompressor_);
+  auto later = std::async(std::launch::async, [&] {
+    return PlainFrame::decode(frames.subspan(half), coded.subspan(half), other_decompressor_);
+  });
+  auto decoded = PlainFrame::decode(frames.first(half), coded.first(half), decompressor_);
+  auto rest = later.get();
+  if (!decoded) return decoded;
+  if (!rest) return rest;
+  std::ranges::move(*rest, std::back_inserter(*decoded));
+  return decoded;
 }
 
 Result<Buffer> PackSet::read(const format::ChunkRef& ref) {

@@ -51,15 +51,17 @@ class PackSet {
   // Twice the content classes, and what is decoded ahead.
   static constexpr std::size_t kFramesKept = 24;
   static constexpr std::size_t kBytesKept = 32 << 20;
-  // A reader that goes on in a pack gets so many frames at once: together their chunks keep all
-  // lanes of SHA-256 busy, those of one frame do not.
-  static constexpr std::uint32_t kFramesTogether = 4;
+  // A reader that goes on in a pack gets so many frames at once, by two threads: the chunks of four
+  // keep all lanes of SHA-256 busy, those of one do not.
+  static constexpr std::uint32_t kFramesTogether = 8;
   static constexpr std::size_t kPacksKeptOpen = 64;
 
   const Place* find(const ChunkId& id) const;
   Result<const OpenPack*> open(std::uint32_t pack);
   Result<const format::PlainFrame*> frame_of(const Place& place);
   Status decode(const OpenPack& pack, const Place& place);
+  Result<std::vector<format::PlainFrame>> decode_in_halves(std::span<const format::Frame> frames,
+                                                           std::span<const ByteView> coded);
 
   std::vector<Member> packs_;
   std::vector<Place> places_;
@@ -68,7 +70,7 @@ class PackSet {
   std::list<std::uint32_t> opened_;  // Likewise.
   std::uint32_t last_pack_ = 0;      // Of the frame that was decoded last.
   std::uint32_t last_frame_ = 0;
-  ZstdDecompressor decompressor_;
+  ZstdDecompressor decompressor_, other_decompressor_;
 };
 
 }  // namespace lamina

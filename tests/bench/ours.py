@@ -11,7 +11,7 @@ LAYER = "system"
 NOTICE_EVERY = 0.02  # How often a device's log is looked at; its own time stamps are what counts.
 
 TOLD = {
-    "capture": "lamina layer capture (level 9) to lamina-origin serve; processor and memory of both",
+    "capture": "lamina layer capture (level 3) to lamina-origin serve; processor and memory of both",
     "apply": "the worker's and the node's part from apply_starts to applied in the device's log, packs in its cache",
     "snapshot": "lamina-node sync --protected; processor and memory of worker, node and lamina-origin serve with it",
     "restore": "lamina cvd restore from lamina-origin serve; processor and memory of both",
