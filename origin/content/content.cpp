@@ -1,6 +1,8 @@
 #include "origin/content/content.hpp"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "shared/swarm/torrent_file.hpp"
 
@@ -115,6 +117,14 @@ Result<Buffer> Content::torrent(const LayerId& id) const {
   return os::read_file(object_path(data_, "torrents", id.hex()), kTorrentMax);
 }
 
+Result<Content::StoredIn> Content::find_any(const ChunkId& id) const {
+  auto place = cvds_->frame_of(id);
+  const bool is_cvd = place || place.error().kind() != ErrorKind::not_found;
+  if (!is_cvd) place = layers_->frame_of(id);
+  if (!place) return fail(std::move(place.error()));
+  return StoredIn{is_cvd, *place};
+}
+
 Result<Buffer> Content::read_any(const format::ChunkRef& ref) const {
   auto bytes = cvds_->read(ref);
   if (bytes || bytes.error().kind() != ErrorKind::not_found) return bytes;
@@ -171,15 +181,41 @@ Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks)
                       return Done{};
                     });
   std::uint64_t total = 0;
+  std::map<StoredIn, std::uint64_t> wanted;  // Bytes of each frame.
+  std::vector<StoredIn> places;
+  std::set<ChunkId> seen;
   for (const format::ChunkRef& ref : chunks) {
     total += ref.length;
     if (total > kGatherMax)
       return fail(ErrorKind::invalid, "at most " +
                                           to_text(Bytes{static_cast<std::int64_t>(kGatherMax)}) +
                                           " are read at a time: ask for fewer chunks");
-    auto bytes = read_any(ref);
+    auto place = find_any(ref.id);
+    if (!place) return fail(std::move(place.error()));
+    if (seen.insert(ref.id).second) wanted[*place] += ref.length;
+    places.push_back(*place);
+  }
+  std::set<StoredIn> whole;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    const StoredIn& place = places[i];
+    if (whole.contains(place) || writer.was_given(chunks[i].id)) continue;
+    const ChunkStore& store = place.is_cvd ? *cvds_ : *layers_;
+    if (const std::uint64_t bytes = wanted.at(place); bytes > 0) {
+      wanted[place] = 0;  // Looked at once.
+      auto stored = store.read_frame(place.frame);
+      if (!stored) return fail(std::move(stored.error()));
+      // What is wanted whole goes as it is stored: who asked checks every chunk. A chunk that was not
+      // asked for may be another device's.
+      if (bytes == stored->frame.plain_size) {
+        if (auto done = writer.add_frame(stored->frame, stored->coded); !done)
+          return fail(std::move(done.error()));
+        whole.insert(place);
+        continue;
+      }
+    }
+    auto bytes = store.read(chunks[i]);
     if (!bytes) return fail(std::move(bytes.error()));
-    if (auto done = writer.add(ref, *bytes, ContentClass::data); !done)
+    if (auto done = writer.add(chunks[i], *bytes, ContentClass::data); !done)
       return fail(std::move(done.error()));
   }
   if (auto done = writer.finish(); !done) return fail(std::move(done.error()));

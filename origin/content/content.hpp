@@ -65,7 +65,8 @@ class Content {
   Result<Buffer> snapshot_record(const SnapshotId& id) const;
 
   // (slow) Puts these chunks, of CVDs or layers, into one pack file and gives its path, which the
-  // caller removes. At most kGatherMax bytes of plain content: `invalid` above.
+  // caller removes. At most kGatherMax bytes of plain content: `invalid` above. A frame of which all
+  // chunks are asked for goes as it is stored. No other chunk is in it.
   static constexpr std::uint64_t kGatherMax = std::uint64_t{48} << 20;
   Result<std::string> gather(const std::vector<format::ChunkRef>& chunks) const;
 
@@ -77,6 +78,13 @@ class Content {
         layers_(std::move(layers)),
         cvds_(std::move(cvds)) {}
 
+  // A frame of one of the two stores.
+  struct StoredIn {
+    bool is_cvd = false;
+    ChunkStore::FramePlace frame;
+    auto operator<=>(const StoredIn&) const = default;
+  };
+  Result<StoredIn> find_any(const ChunkId& id) const;
   Result<Buffer> read_any(const format::ChunkRef& ref) const;
 
   std::string data_;

@@ -165,6 +165,38 @@ Result<PackId> ChunkStore::pack_of(const ChunkId& id) const {
   return place->pack;
 }
 
+Result<std::shared_ptr<const OpenPack>> ChunkStore::open_pack(const PackId& id) const {
+  {
+    const std::lock_guard lock(frames_->mutex);
+    for (const auto& opened : frames_->packs)
+      if (opened.id == id) return opened.pack;
+  }
+  auto opened = files_.read(id);
+  if (!opened) return fail(std::move(opened.error()));
+  auto pack = std::make_shared<const OpenPack>(std::move(*opened));
+  const std::lock_guard lock(frames_->mutex);
+  frames_->packs.push_front({id, pack});
+  if (frames_->packs.size() > Frames::kKept) frames_->packs.pop_back();
+  return pack;
+}
+
+Result<ChunkStore::FramePlace> ChunkStore::frame_of(const ChunkId& id) const {
+  auto place = place_of(id);
+  if (!place) return fail(std::move(place.error()));
+  return FramePlace{place->pack, place->frame};
+}
+
+Result<ChunkStore::StoredFrame> ChunkStore::read_frame(const FramePlace& place) const {
+  auto pack = open_pack(place.pack);
+  if (!pack) return fail(std::move(pack.error()));
+  const auto& frames = (*pack)->index().frames;
+  if (place.number >= frames.size())
+    return fail(ErrorKind::corrupt, "the index and pack " + place.pack.short_hex() + " disagree");
+  auto coded = (*pack)->read_coded(frames[place.number]);
+  if (!coded) return fail(std::move(coded.error()));
+  return StoredFrame{frames[place.number], std::move(*coded)};
+}
+
 Result<Buffer> ChunkStore::read(const format::ChunkRef& ref) const {
   const std::string doing = "reading chunk " + ref.id.short_hex();
   auto place = place_of(ref.id);
@@ -182,20 +214,9 @@ Result<Buffer> ChunkStore::read(const format::ChunkRef& ref) const {
       }
   }
   if (!plain) {
-    std::shared_ptr<const OpenPack> pack;
-    {
-      const std::lock_guard lock(frames_->mutex);
-      for (const auto& opened : frames_->packs)
-        if (opened.id == place->pack) pack = opened.pack;
-    }
-    if (!pack) {
-      auto opened = files_.read(place->pack);
-      if (!opened) return fail(std::move(opened.error()).in(doing));
-      pack = std::make_shared<const OpenPack>(std::move(*opened));
-      const std::lock_guard lock(frames_->mutex);
-      frames_->packs.push_front({place->pack, pack});
-      if (frames_->packs.size() > Frames::kKept) frames_->packs.pop_back();
-    }
+    auto opened = open_pack(place->pack);
+    if (!opened) return fail(std::move(opened.error()).in(doing));
+    const std::shared_ptr<const OpenPack> pack = std::move(*opened);
     if (place->frame >= pack->index().frames.size())
       return fail(ErrorKind::corrupt,
                   doing + ": the index and pack " + place->pack.short_hex() + " disagree");

@@ -29,6 +29,18 @@ class ChunkStore {
   Result<std::vector<ChunkId>> lacking(const std::vector<ChunkId>& ids) const;
   // The pack that holds a chunk. `not_found` names the chunk.
   Result<PackId> pack_of(const ChunkId& id) const;
+  // The frame that holds a chunk: which one, and it as it is stored. `not_found` names the chunk.
+  struct FramePlace {
+    PackId pack;
+    std::uint32_t number = 0;
+    auto operator<=>(const FramePlace&) const = default;
+  };
+  struct StoredFrame {
+    format::Frame frame;
+    Buffer coded;  // None of its chunks is checked.
+  };
+  Result<FramePlace> frame_of(const ChunkId& id) const;
+  Result<StoredFrame> read_frame(const FramePlace& place) const;
   // The plain bytes, digest checked.
   Result<Buffer> read(const format::ChunkRef& ref) const;
   format::ChunkSource source() const;
@@ -48,6 +60,7 @@ class ChunkStore {
   Status index_pack(const PackId& id, const format::PackIndex& index);
   struct Place;
   Result<Place> place_of(const ChunkId& id) const;
+  Result<std::shared_ptr<const OpenPack>> open_pack(const PackId& id) const;
 
   PackFiles files_;
   os::FileLock lock_;
