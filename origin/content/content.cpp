@@ -204,8 +204,8 @@ Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks)
       wanted[place] = 0;  // Looked at once.
       auto stored = store.read_frame(place.frame);
       if (!stored) return fail(std::move(stored.error()));
-      // What is wanted whole goes as it is stored: who asked checks every chunk. A chunk that was not
-      // asked for may be another device's.
+      // What is wanted whole goes as it is stored: who asked checks every chunk. A chunk that was
+      // not asked for may be another device's.
       if (bytes == stored->frame.plain_size) {
         if (auto done = writer.add_frame(stored->frame, stored->coded); !done)
           return fail(std::move(done.error()));

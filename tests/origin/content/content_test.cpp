@@ -144,3 +144,37 @@ TEST_CASE("gather: chunks of both spaces come back in one pack", "[origin]") {
   CHECK_FALSE(origin.content->gather({}));
   CHECK(origin.content->gather({ref_of(noise(4, 4))}).error().kind() == ErrorKind::not_found);
 }
+
+TEST_CASE("gather: a frame goes as it is stored, unless a chunk of it was not asked for",
+          "[origin]") {
+  Origin origin;
+  std::map<ChunkId, Buffer> chunks;
+  std::vector<format::ChunkRef> refs;
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    const Buffer chunk = text(50'000, i);
+    refs.push_back(ref_of(chunk));
+    chunks[refs.back().id] = chunk;
+  }
+  origin.send(origin.content->cvds(), chunks);
+  const auto stored = origin.content->cvds().frame_of(refs[0].id).value();
+  REQUIRE(origin.content->cvds().read_frame(stored)->frame.chunks.size() == refs.size());
+
+  const auto frames_of = [&](const std::vector<format::ChunkRef>& wanted) {
+    const auto path = origin.content->gather(wanted);
+    if (!path) FAIL(path.error().text());
+    PackSet set;
+    REQUIRE(set.add(*path, "gathered"));
+    set.seal();
+    for (const format::ChunkRef& ref : wanted) CHECK(set.read(ref).value() == chunks.at(ref.id));
+    CHECK(set.chunk_count() == wanted.size());
+    auto index = OpenPack::open(*path, "gathered")->index();
+    REQUIRE(os::remove_file(*path));
+    return index.frames;
+  };
+  const auto all = frames_of(refs);
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].coded_size == origin.content->cvds().read_frame(stored)->frame.coded_size);
+  // One less: nothing of that one is sent along.
+  refs.pop_back();
+  frames_of(refs);
+}
