@@ -85,7 +85,9 @@ Status PackSet::decode(const OpenPack& pack, const Place& place) {
   // The file was opened anew and may have been changed since: its index is not what it was.
   if (place.frame >= frames.size())
     return fail(ErrorKind::corrupt, what + " changed while it was read");
-  const bool goes_on = place.pack == last_pack_ && place.frame > last_frame_;
+  // Who jumps gets one at a time.
+  const bool goes_on = place.pack == last_pack_ && place.frame > last_frame_ &&
+                       place.frame - last_frame_ <= kFramesTogether;
   last_pack_ = place.pack;
   last_frame_ = place.frame;
   const auto wanted = frames.subspan(
