@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "node/worker/journal.hpp"
 #include "node/worker/staging.hpp"
@@ -18,6 +19,7 @@
 #include "shared/os/user.hpp"
 #include "shared/store/row_file.hpp"
 #include "shared/tree/materialize.hpp"
+#include "shared/tree/walker.hpp"
 
 namespace lamina::node {
 namespace {
@@ -134,11 +136,10 @@ bool is_as_staged(const struct stat& there, const Operation& operation) {
   const Entry& entry = operation.entry;
   if (entry.kind == EntryKind::directory)
     return S_ISDIR(there.st_mode) && (there.st_mode & 07777) == entry.mode;
-  if (there.st_ino != operation.inode) return false;
-  const std::int64_t mtime_ns =
-      std::int64_t{there.st_mtim.tv_sec} * 1000000000 + there.st_mtim.tv_nsec;
-  return entry.kind != EntryKind::file ||
-         (static_cast<std::uint64_t>(there.st_size) == entry.size && mtime_ns == entry.mtime_ns);
+  const FileFacts facts = facts_of(there);
+  return facts.inode == operation.inode &&
+         (entry.kind != EntryKind::file ||
+          (facts.size == entry.size && facts.mtime_ns == entry.mtime_ns));
 }
 
 }  // namespace

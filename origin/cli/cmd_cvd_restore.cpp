@@ -20,6 +20,7 @@ struct RestoreRequest {
 };
 
 // Chunks of a manifest: one, and if those behind it are asked for as well, ever more at a time.
+// And, one by one, of files whose first name lies outside the part that is restored.
 class ManifestChunks {
  public:
   ManifestChunks(Session& session, const std::string& device, const std::string& spool)
@@ -94,7 +95,9 @@ Status restore(Session& s, const RestoreRequest& request) {
   auto spool = os::TemporaryDirectory::make(os::temporary_root(), "lamina-restore-");
   if (!spool) return fail(std::move(spool.error()));
   ManifestChunks chunks(s, request.device, spool->path());
-  RemoteContent content(std::make_unique<Session>(s.another()), request.device, spool->path());
+  // It fetches in a thread of its own, over a connection of its own.
+  RemoteContent content(std::make_unique<Session>(static_cast<const SessionOptions&>(s)),
+                        request.device, spool->path());
   auto reader = format::ManifestReader::open(
       record->manifest, [&](const format::ChunkRef& ref) { return chunks.read(ref); });
   if (!reader) return fail(std::move(reader.error()));

@@ -46,18 +46,6 @@ Status Session::connect() {
   return Done{};
 }
 
-Session Session::another() const {
-  Session other;
-  other.origin = origin;
-  other.ca_file = ca_file;
-  other.ca_fingerprint = ca_fingerprint;
-  other.token_file = token_file;
-  other.json = json;
-  other.out = out;
-  other.err = err;
-  return other;
-}
-
 Result<net::Reply> Session::send(net::Call call) {
   if (auto done = connect(); !done) return fail(std::move(done.error()));
   return net::check(client_->send(std::move(call)));

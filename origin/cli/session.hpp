@@ -17,12 +17,17 @@ namespace lamina::origin::cli {
 using enum lamina::cli::ExitCode;
 using lamina::cli::exit_code_of;
 
-// Global options, and calls to the origin with them. Connects at the first call.
-struct Session {
+struct SessionOptions {
   std::string origin, ca_file, ca_fingerprint, token_file;
   bool json = false;
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
+};
+
+// Calls to the origin with the global options. Connects at the first call.
+struct Session : SessionOptions {
+  Session() = default;
+  explicit Session(const SessionOptions& options) : SessionOptions(options) {}
 
   // The body of a 2xx answer; any other answer as the error it carries.
   Result<std::string> get(const std::string& path) { return call("GET", path, ""); }
@@ -31,9 +36,6 @@ struct Session {
 
   // Any call; an answer other than 2xx is the error that it carries.
   Result<net::Reply> send(net::Call call);
-
-  // The same options with a connection of its own: for another thread.
-  Session another() const;
 
   // What has been done so far, on one line of a terminal; nothing when stderr is none. "" ends it.
   void progress(const std::string& text) const;

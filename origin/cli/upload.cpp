@@ -27,10 +27,13 @@ Upload::Upload(Session& session, os::TemporaryDirectory directory, PackFiles fil
           files_,
           {.level = kMetadataLevel, .small_level = kSmallLevel, .small_bytes = kSmallMetadata},
           [this](const format::PackSummary& pack) { return hand_to_sender(pack); }),
-      own_session_(std::make_unique<Session>(session.another())),
+      own_session_(std::make_unique<Session>(static_cast<const SessionOptions&>(session))),
       sender_([this] { send_packs(); }) {}
 
-Upload::~Upload() { stop_sending(); }
+Upload::~Upload() {
+  made_.discard();
+  stop_sending();
+}
 
 void Upload::stop_sending() {
   made_.close();

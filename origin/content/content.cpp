@@ -181,7 +181,12 @@ Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks)
                       return Done{};
                     });
   std::uint64_t total = 0;
-  std::map<StoredIn, std::uint64_t> wanted;  // Bytes of each frame.
+  struct Asked {
+    std::uint64_t bytes = 0;
+    std::optional<format::Frame> whole;
+    bool is_written = false;
+  };
+  std::map<StoredIn, Asked> asked;  // Of each frame.
   std::vector<StoredIn> places;
   std::set<ChunkId> seen;
   for (const format::ChunkRef& ref : chunks) {
@@ -192,31 +197,35 @@ Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks)
                                           " are read at a time: ask for fewer chunks");
     auto place = find_any(ref.id);
     if (!place) return fail(std::move(place.error()));
-    if (seen.insert(ref.id).second) wanted[*place] += ref.length;
+    if (seen.insert(ref.id).second) asked[*place].bytes += ref.length;
     places.push_back(*place);
   }
-  std::set<StoredIn> whole;
+  const auto store_of = [this](const StoredIn& place) -> const ChunkStore& {
+    return place.is_cvd ? *cvds_ : *layers_;
+  };
+  // What is asked for whole goes as it is stored: who asked checks every chunk. A chunk that was
+  // not asked for may be another device's.
+  for (auto& [place, of_frame] : asked) {
+    auto frame = store_of(place).frame(place.frame);
+    if (!frame) return fail(std::move(frame.error()));
+    if (of_frame.bytes == frame->plain_size) of_frame.whole = std::move(*frame);
+  }
   for (std::size_t i = 0; i < chunks.size(); ++i) {
-    const StoredIn& place = places[i];
-    if (whole.contains(place) || writer.was_given(chunks[i].id)) continue;
-    const ChunkStore& store = place.is_cvd ? *cvds_ : *layers_;
-    if (const std::uint64_t bytes = wanted.at(place); bytes > 0) {
-      wanted[place] = 0;  // Looked at once.
-      auto stored = store.read_frame(place.frame);
-      if (!stored) return fail(std::move(stored.error()));
-      // What is wanted whole goes as it is stored: who asked checks every chunk. A chunk that was
-      // not asked for may be another device's.
-      if (bytes == stored->frame.plain_size) {
-        if (auto done = writer.add_frame(stored->frame, stored->coded); !done)
-          return fail(std::move(done.error()));
-        whole.insert(place);
-        continue;
-      }
+    const ChunkStore& store = store_of(places[i]);
+    Asked& of_frame = asked.at(places[i]);
+    if (!of_frame.whole) {
+      if (writer.was_given(chunks[i].id)) continue;
+      auto bytes = store.read(chunks[i]);
+      if (!bytes) return fail(std::move(bytes.error()));
+      if (auto done = writer.add(chunks[i], *bytes, ContentClass::data); !done)
+        return fail(std::move(done.error()));
+    } else if (!of_frame.is_written) {
+      of_frame.is_written = true;
+      auto coded = store.read_coded(places[i].frame.pack, *of_frame.whole);
+      if (!coded) return fail(std::move(coded.error()));
+      if (auto done = writer.add_frame(*of_frame.whole, *coded); !done)
+        return fail(std::move(done.error()));
     }
-    auto bytes = store.read(chunks[i]);
-    if (!bytes) return fail(std::move(bytes.error()));
-    if (auto done = writer.add(chunks[i], *bytes, ContentClass::data); !done)
-      return fail(std::move(done.error()));
   }
   if (auto done = writer.finish(); !done) return fail(std::move(done.error()));
   if (pack.is_none()) return fail(ErrorKind::invalid, "no chunk was asked for");

@@ -54,6 +54,14 @@ class BoundedQueue {
     changed_.notify_all();
   }
 
+  // Closes it, and nobody gets what is left.
+  void discard() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    values_.clear();
+    changed_.notify_all();
+  }
+
  private:
   std::size_t most_;
   std::mutex mutex_;

@@ -25,20 +25,15 @@ Status check_frames(const OpenPack& pack, const std::string& what,
   while (!rest.empty()) {
     const auto frames = rest.first(std::min(kFramesTogether, rest.size()));
     rest = rest.subspan(frames.size());
-    std::vector<Buffer> coded;
-    for (const format::Frame& frame : frames) {
-      auto bytes = pack.read_coded(frame);
-      if (!bytes) return fail(std::move(bytes.error()));
-      coded.push_back(std::move(*bytes));
-    }
-    const std::vector<ByteView> views(coded.begin(), coded.end());
-    auto decoded = format::PlainFrame::decode(frames, views, decompressor);
+    auto coded = pack.read_coded(frames);
+    if (!coded) return fail(std::move(coded.error()));
+    auto decoded = format::PlainFrame::decode(frames, coded->frames, decompressor);
     if (!decoded) return fail(std::move(decoded.error()).in(what));
     for (std::size_t i = 0; i < frames.size(); ++i) {
       const format::PlainFrame& plain = (*decoded)[i];
       for (std::size_t chunk = 0; chunk < plain.chunk_count(); ++chunk)
         if (auto sound = plain.chunk(chunk); !sound) return fail(std::move(sound.error()).in(what));
-      if (auto done = visit(frames[i], views[i], plain); !done) return done;
+      if (auto done = visit(frames[i], coded->frames[i], plain); !done) return done;
     }
   }
   return Done{};
@@ -186,15 +181,19 @@ Result<ChunkStore::FramePlace> ChunkStore::frame_of(const ChunkId& id) const {
   return FramePlace{place->pack, place->frame};
 }
 
-Result<ChunkStore::StoredFrame> ChunkStore::read_frame(const FramePlace& place) const {
+Result<format::Frame> ChunkStore::frame(const FramePlace& place) const {
   auto pack = open_pack(place.pack);
   if (!pack) return fail(std::move(pack.error()));
   const auto& frames = (*pack)->index().frames;
   if (place.number >= frames.size())
     return fail(ErrorKind::corrupt, "the index and pack " + place.pack.short_hex() + " disagree");
-  auto coded = (*pack)->read_coded(frames[place.number]);
-  if (!coded) return fail(std::move(coded.error()));
-  return StoredFrame{frames[place.number], std::move(*coded)};
+  return frames[place.number];
+}
+
+Result<Buffer> ChunkStore::read_coded(const PackId& id, const format::Frame& frame) const {
+  auto pack = open_pack(id);
+  if (!pack) return fail(std::move(pack.error()));
+  return (*pack)->read_coded(frame);
 }
 
 Result<Buffer> ChunkStore::read(const format::ChunkRef& ref) const {

@@ -29,18 +29,16 @@ class ChunkStore {
   Result<std::vector<ChunkId>> lacking(const std::vector<ChunkId>& ids) const;
   // The pack that holds a chunk. `not_found` names the chunk.
   Result<PackId> pack_of(const ChunkId& id) const;
-  // The frame that holds a chunk: which one, and it as it is stored. `not_found` names the chunk.
+  // The frame that holds a chunk: which one it is. `not_found` names the chunk.
   struct FramePlace {
     PackId pack;
     std::uint32_t number = 0;
     auto operator<=>(const FramePlace&) const = default;
   };
-  struct StoredFrame {
-    format::Frame frame;
-    Buffer coded;  // None of its chunks is checked.
-  };
   Result<FramePlace> frame_of(const ChunkId& id) const;
-  Result<StoredFrame> read_frame(const FramePlace& place) const;
+  // What the pack's index says of it, and its bytes as they are stored: none of its chunks checked.
+  Result<format::Frame> frame(const FramePlace& place) const;
+  Result<Buffer> read_coded(const PackId& pack, const format::Frame& frame) const;
   // The plain bytes, digest checked.
   Result<Buffer> read(const format::ChunkRef& ref) const;
   format::ChunkSource source() const;

@@ -49,6 +49,17 @@ Result<Buffer> OpenPack::read_coded(const format::Frame& frame) const {
   return os::read_at(file_.get(), frame.offset, frame.coded_size, what_);
 }
 
+Result<OpenPack::CodedFrames> OpenPack::read_coded(std::span<const format::Frame> frames) const {
+  const std::uint64_t offset = frames.front().offset;
+  const std::uint64_t end = frames.back().offset + frames.back().coded_size;
+  auto bytes = os::read_at(file_.get(), offset, end - offset, what_);
+  if (!bytes) return fail(std::move(bytes.error()));
+  CodedFrames coded{std::move(*bytes), {}};
+  for (const format::Frame& frame : frames)
+    coded.frames.push_back(ByteView(coded.bytes).subspan(frame.offset - offset, frame.coded_size));
+  return coded;
+}
+
 Result<FileIdentity> identify(const std::string& path) {
   auto file = os::open_read(path);
   if (!file) return fail(std::move(file.error()));

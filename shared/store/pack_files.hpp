@@ -7,6 +7,8 @@
 // one directory; one writes. Any thread.
 #pragma once
 
+#include <span>
+
 #include "shared/format/pack.hpp"
 #include "shared/os/file.hpp"
 
@@ -23,6 +25,12 @@ class OpenPack {
   std::uint64_t size() const { return size_; }
   // Coded bytes of a frame.
   Result<Buffer> read_coded(const format::Frame& frame) const;
+  // Those of frames that follow each other in the index, at least one: one read.
+  struct CodedFrames {
+    Buffer bytes;
+    std::vector<ByteView> frames;  // Parts of `bytes`.
+  };
+  Result<CodedFrames> read_coded(std::span<const format::Frame> frames) const;
 
  private:
   OpenPack(os::Descriptor file, std::string what)

@@ -93,17 +93,13 @@ Status PackSet::decode(const OpenPack& pack, const Place& place) {
   const auto wanted = frames.subspan(
       place.frame,
       goes_on ? std::min<std::size_t>(kFramesTogether, frames.size() - place.frame) : 1);
-  std::vector<Buffer> coded;
-  for (const format::Frame& frame : wanted) {
-    auto bytes = pack.read_coded(frame);
-    if (!bytes) return fail(std::move(bytes.error()));
-    coded.push_back(std::move(*bytes));
-  }
-  const std::vector<ByteView> views(coded.begin(), coded.end());
+  auto coded = pack.read_coded(wanted);
+  if (!coded) return fail(std::move(coded.error()));
+  const std::span<const ByteView> views(coded->frames);
   auto decoded = decode_in_halves(wanted, views);
   // One that is damaged must not take those before it along.
   if (!decoded && wanted.size() > 1)
-    decoded = format::PlainFrame::decode(wanted.first(1), std::span(views).first(1), decompressor_);
+    decoded = format::PlainFrame::decode(wanted.first(1), views.first(1), decompressor_);
   if (!decoded) return fail(std::move(decoded.error()).in(what));
   for (std::size_t i = decoded->size(); i-- > 0;) {
     const auto key = key_of(place.pack, place.frame + static_cast<std::uint32_t>(i));

@@ -131,6 +131,17 @@ class Bench:
         """Ours by everything there is: also owners, modes, times, links, attributes."""
         self.check(what, OURS, lambda: verify.differences(expected, actual, rules))
 
+    def load_fresh(self, what, one, label, tree):
+        """A turn of a peer's: a tree that it stored comes back onto an empty file system."""
+        def load(_run):
+            with self.volume("target") as volume:
+                target = os.path.join(volume.path, "tree")
+                os.mkdir(target)
+                sample = one.load(label, target).then(flush(volume.path))
+                self.check_peer(what, one.name, tree, target)
+                return sample
+        return load
+
     def home(self):
         """A device with home0 in a snapshot, and the same in every peer's repository: (image, mount point, Lamina,
         device, peers). Lamina is stopped and nothing mounted. Made once."""
@@ -246,17 +257,8 @@ def apply_fresh(bench):
                 finally:
                     device.stop()
 
-        def peer(one):
-            def load(_run):
-                with bench.volume("target") as volume:
-                    target = os.path.join(volume.path, "tree")
-                    os.mkdir(target)
-                    sample = one.load("A2", target).then(flush(volume.path))
-                    bench.check_peer(what, one.name, tree, target)
-                    return sample
-            return load
-
-        return bench.alternate(what, {OURS: apply, **{one.name: peer(one) for one in ready}})
+        return bench.alternate(what, {OURS: apply, **{
+            one.name: bench.load_fresh(what, one, "A2", tree) for one in ready}})
 
 
 def apply_update(bench):
@@ -381,17 +383,8 @@ def restore(bench):
                     bench.check_ours(what, tree, target, [])
                     return sample
 
-            def peer(one):
-                def load(_run):
-                    with bench.volume("target") as volume:
-                        target = os.path.join(volume.path, "restored")
-                        os.mkdir(target)
-                        sample = one.load("home0", target).then(flush(volume.path))
-                        bench.check_peer(what, one.name, tree, target)
-                        return sample
-                return load
-
-            return bench.alternate(what, {OURS: from_cvd, **{one.name: peer(one) for one in ready}})
+            return bench.alternate(what, {OURS: from_cvd, **{
+                one.name: bench.load_fresh(what, one, "home0", tree) for one in ready}})
         finally:
             lamina.stop()
 

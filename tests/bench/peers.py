@@ -29,6 +29,9 @@ class Peer:
         self.repo = os.path.join(folder, "repo")
         os.makedirs(folder, exist_ok=True)
 
+    def make(self):
+        os.makedirs(self.repo)
+
     @classmethod
     def version(cls):
         done = subprocess.run([cls.program, *cls.version_words], capture_output=True, text=True, timeout=20)
@@ -52,9 +55,6 @@ class Tar(Peer):
     name, program = "tar", "tar"
     told = "tar --xattrs --acls --numeric-owner | zstd -3 -T0; zstd -dc | tar -x"
 
-    def make(self):
-        os.makedirs(self.repo)
-
     def _archive(self, label):
         return os.path.join(self.repo, label + ".tar.zst")
 
@@ -76,9 +76,6 @@ class Tar(Peer):
 class Rsync(Peer):
     name, program = "rsync", "rsync"
     told = "rsync -aHAX --numeric-ids between two directories; a day's bytes are those sent by -z --zc=zstd --zl=3"
-
-    def make(self):
-        os.makedirs(self.repo)
 
     def _copy(self, source, target, *words):
         return execute(["rsync", "-aHAX", "--numeric-ids", *words, source + "/", target + "/"])
@@ -114,9 +111,6 @@ class Rsync(Peer):
 class Casync(Peer):
     name, program = "casync", "casync"
     told = "casync make and extract, chunks of 64 KiB on average, local store; an update extracts over the old tree"
-
-    def make(self):
-        os.makedirs(self.repo)
 
     def _words(self, label):
         return [f"--store={self.repo}/default.castr", os.path.join(self.repo, label + ".caidx")]

@@ -9,6 +9,7 @@
 #include "tests/origin/run.hpp"
 #include "tests/shared/tree/trees.hpp"
 #include "tests/support/send.hpp"
+#include "tests/support/signed_layer.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
@@ -40,14 +41,8 @@ struct Kept {
     send(content->cvds(), {{ref_of(own).id, own}}, scratch / "client");
     const auto signer = PrivateKey::from_pem(os::read_text(data.key("publisher.key")).value());
     REQUIRE(signer);
-    const Buffer record = format::sign_record(
-        format::RecordType::layer,
-        format::encode(format::LayerRecord{.name = "debian",
-                                           .version = "1.0",
-                                           .revision = 1,
-                                           .platform = {"linux", "debian", "12", "x86_64"},
-                                           .manifest = captured.result.manifest}),
-        *signer);
+    const Buffer record =
+        signed_layer(layer_record("debian", "1.0", captured.result.manifest), *signer);
     const auto publication = content->examine(record, {7});
     if (!publication) FAIL(publication.error().text());
     REQUIRE(content->keep(*publication));

@@ -57,6 +57,15 @@ void survives_every_kill(const Case& c, int again) {
   CHECK(kills > c.kills_min);
 }
 
+// Begins the update from one to two, and is killed at a named step.
+void update_killed_at(Fixture& f, std::string_view name) {
+  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
+    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
+      if (step == name) on_step(step);
+    }));
+  }));
+}
+
 Status applied(Fixture& f, const Layer& layer, std::uint64_t sequence, OnStep on_step) {
   auto counts = f.apply(layer, sequence, std::move(on_step));
   return counts ? Status(Done{}) : fail(std::move(counts.error()));
@@ -181,11 +190,7 @@ TEST_CASE("recovery: content that the disk lost is found though its file looks r
   Fixture f;
   check(f.apply(f.one, 1));
   const Content before = content_of(f.volume());
-  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
-    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
-      if (step == "swapped") on_step(step);
-    }));
-  }));
+  update_killed_at(f, "swapped");
   const std::string path = f.volume() + "/fresh/dir/file";
   struct stat facts {};
   REQUIRE(stat(path.c_str(), &facts) == 0);
@@ -231,11 +236,7 @@ TEST_CASE("recovery: what was swapped before a kill is verified before it counts
   Fixture f;
   check(f.apply(f.one, 1));
   const Content before = content_of(f.volume());
-  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
-    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
-      if (step == "swapped") on_step(step);
-    }));
-  }));
+  update_killed_at(f, "swapped");
   // The power failed, and the disk lost what was written.
   make_file(f.volume() + "/new", Buffer(1000));
   const auto recovered = Transaction::open(f.volume());
@@ -247,11 +248,7 @@ TEST_CASE("recovery: what was swapped before a kill is verified before it counts
 TEST_CASE("recovery: an apply that counts is not done again over the user's work", "[node]") {
   Fixture f;
   check(f.apply(f.one, 1));
-  REQUIRE(killed_at(1, [&](const OnStep& on_step) {
-    static_cast<void>(f.apply(f.two, 2, [&](std::string_view step) {
-      if (step == "committed") on_step(step);
-    }));
-  }));
+  update_killed_at(f, "committed");
   REQUIRE(chmod((f.volume() + "/a-").c_str(), 0640) == 0);
   const auto recovered = Transaction::open(f.volume());
   REQUIRE(recovered);

@@ -7,6 +7,7 @@
 #include "shared/image/list_stream.hpp"
 #include "shared/store/pack_writer.hpp"
 #include "tests/shared/tree/trees.hpp"
+#include "tests/support/signed_layer.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
@@ -56,16 +57,11 @@ struct Fixture {
       REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
     REQUIRE(writer.finish());
     std::ranges::sort(packs, {}, &format::DistributedPack::id);
-    const Buffer envelope = format::sign_record(
-        format::RecordType::layer,
-        format::encode(format::LayerRecord{.name = "layer",
-                                           .version = version,
-                                           .revision = 1,
-                                           .kind = kind,
-                                           .platform = {"linux", "debian", release, "x86_64"},
-                                           .manifest = captured.result.manifest,
-                                           .created = kNow}),
-        signer);
+    format::LayerRecord record = layer_record("layer", version, captured.result.manifest);
+    record.kind = kind;
+    record.platform.release = release;
+    record.created = kNow;
+    const Buffer envelope = signed_layer(record, signer);
     const LayerId id = format::layer_id(envelope);
     REQUIRE(os::write_file(state.records() + '/' + id.hex() + ".layer", envelope));
     REQUIRE(os::write_file(

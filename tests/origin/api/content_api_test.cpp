@@ -150,22 +150,10 @@ TEST_CASE("content api: of a version that is not newer nothing is kept", "[origi
   Bench bench;
   const auto [id, bytes] = bench.pack();
   REQUIRE(bench.admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
-  const auto publish = [&](const char* version) {
-    const Buffer envelope = format::sign_record(
-        format::RecordType::layer,
-        format::encode(format::LayerRecord{.name = "os",
-                                           .version = version,
-                                           .revision = 1,
-                                           .platform = {"linux", "debian", "12", "x86_64"},
-                                           .manifest = bench.captured.result.manifest}),
-        bench.key);
-    const int status = bench.admin("POST", "/v1/layers", std::string(as_text(envelope))).status;
-    return std::pair{status, format::layer_id(envelope)};
-  };
-  const auto [made, first] = publish("2.0");
+  const auto [made, first] = bench.post_layer("2.0");
   CHECK(made == 201);
   CHECK(bench.content->torrent(first));
-  const auto [refused, second] = publish("1.0");
+  const auto [refused, second] = bench.post_layer("1.0");
   CHECK(refused == 403);
   CHECK_FALSE(bench.content->layer_record(second));
   CHECK_FALSE(bench.content->torrent(second));

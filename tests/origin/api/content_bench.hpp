@@ -8,6 +8,7 @@
 #include "shared/wire/protocol.hpp"
 #include "tests/shared/tree/trees.hpp"
 #include "tests/support/memory_table.hpp"
+#include "tests/support/signed_layer.hpp"
 
 namespace lamina::tests {
 
@@ -83,16 +84,16 @@ struct ContentBench {
   // What was captured becomes layer os:1.0, of that pack.
   LayerId publish(const PackId& id, const std::string& bytes) {
     REQUIRE(admin("PUT", "/v1/layers/packs/" + id.hex(), bytes).status == 201);
-    const Buffer envelope = format::sign_record(
-        format::RecordType::layer,
-        format::encode(format::LayerRecord{.name = "os",
-                                           .version = "1.0",
-                                           .revision = 1,
-                                           .platform = {"linux", "debian", "12", "x86_64"},
-                                           .manifest = captured.result.manifest}),
-        key);
-    REQUIRE(admin("POST", "/v1/layers", std::string(as_text(envelope))).status == 201);
-    return format::layer_id(envelope);
+    const auto [status, layer] = post_layer("1.0");
+    REQUIRE(status == 201);
+    return layer;
+  }
+  // What was captured is said to be layer os:VERSION: the answer's status, and the layer's id.
+  std::pair<int, LayerId> post_layer(const std::string& version) {
+    const Buffer envelope =
+        signed_layer(layer_record("os", version, captured.result.manifest), key);
+    const int status = admin("POST", "/v1/layers", std::string(as_text(envelope))).status;
+    return {status, format::layer_id(envelope)};
   }
   std::string snapshot(const DeviceId& id, std::uint64_t sequence = 1) const {
     return std::string(

@@ -4,6 +4,7 @@
 #include "shared/swarm/torrent_file.hpp"
 #include "tests/shared/tree/trees.hpp"
 #include "tests/support/send.hpp"
+#include "tests/support/signed_layer.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
@@ -22,14 +23,7 @@ struct Origin {
   }
 
   Buffer layer_record(const PrivateKey& signer) const {
-    return format::sign_record(
-        format::RecordType::layer,
-        format::encode(format::LayerRecord{.name = "debian",
-                                           .version = "1.0",
-                                           .revision = 1,
-                                           .platform = {"linux", "debian", "12", "x86_64"},
-                                           .manifest = captured.result.manifest}),
-        signer);
+    return signed_layer(tests::layer_record("debian", "1.0", captured.result.manifest), signer);
   }
   Buffer snapshot_record(const DeviceId& device) const {
     return format::encode(format::SnapshotRecord{
@@ -157,7 +151,7 @@ TEST_CASE("gather: a frame goes as it is stored, unless a chunk of it was not as
   }
   origin.send(origin.content->cvds(), chunks);
   const auto stored = origin.content->cvds().frame_of(refs[0].id).value();
-  REQUIRE(origin.content->cvds().read_frame(stored)->frame.chunks.size() == refs.size());
+  REQUIRE(origin.content->cvds().frame(stored)->chunks.size() == refs.size());
 
   const auto frames_of = [&](const std::vector<format::ChunkRef>& wanted) {
     const auto path = origin.content->gather(wanted);
@@ -173,7 +167,7 @@ TEST_CASE("gather: a frame goes as it is stored, unless a chunk of it was not as
   };
   const auto all = frames_of(refs);
   REQUIRE(all.size() == 1);
-  CHECK(all[0].coded_size == origin.content->cvds().read_frame(stored)->frame.coded_size);
+  CHECK(all[0].coded_size == origin.content->cvds().frame(stored)->coded_size);
   // One less: nothing of that one is sent along.
   refs.pop_back();
   frames_of(refs);

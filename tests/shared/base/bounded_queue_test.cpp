@@ -46,3 +46,11 @@ TEST_CASE("bounded queue: closed, it takes nothing and gives what is left", "[ba
   CHECK(queue.take() == 2);
   CHECK_FALSE(queue.take());
 }
+
+TEST_CASE("bounded queue: discarded, it gives nothing any more", "[base]") {
+  BoundedQueue<int> queue(2);
+  CHECK(queue.put(1));
+  queue.discard();
+  CHECK_FALSE(queue.take());
+  CHECK_FALSE(queue.put(2));
+}
