@@ -134,8 +134,12 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   const double late = seconds(std::min(kJitter * jitter_, lasted)) * *rate_;
   const double came =
       (static_cast<double>((seen.acked - crowd_->acked).count) * 8 + late) / seconds(lasted);
-  return came < kShareLost * std::min(crowd_->rate, best_) ||
-         (!is_lossy_ && seen.lost > crowd_->lost);
+  return came < kShareLost * std::min(crowd_->rate, best_) || overflowed(seen);
+}
+
+// Whether the line dropped packets because of the queue that there is.
+bool WanPacing::overflowed(const Seen& seen) const {
+  return crowd_ && !is_lossy_ && seen.lost > crowd_->lost;
 }
 
 // After note_squeeze(). Nothing is known of a line that was never full: there it may grow fast. On
@@ -163,7 +167,8 @@ void WanPacing::note_squeeze(double lately, Instant now) {
 
 // Whether that is over.
 bool WanPacing::stand_back(const Seen& seen, Instant now) {
-  if (standing_queue_ > limits_.target) back_until_ = now + limits_.stand_back;
+  if (standing_queue_ > limits_.target)
+    back_until_ = std::max(*back_until_, now + limits_.stand_back);
   if (probe(seen, now)) back_until_ = now;
   if (now < *back_until_) return false;
   back_until_.reset();
@@ -221,7 +226,7 @@ WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
       usual_ = std::max({usual_.value_or(0), *rate_, best_});
       rate_ =
           std::max(limits_.trickle * *usual_, static_cast<double>(limits_.floor.bits_per_second));
-      back_until_ = now + limits_.stand_back;
+      back_until_ = now + (overflowed(seen) ? limits_.after_overflow : limits_.stand_back);
       probed_at_ = now;
       crowd_.reset();
       squeezed_ = 0;

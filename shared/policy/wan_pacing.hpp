@@ -42,6 +42,11 @@ class WanPacing {
     // it. What is shorter is a machine that was busy for a moment, or a radio link.
     Duration others_last = std::chrono::milliseconds{150};
     Duration stand_back = std::chrono::milliseconds{2000};
+    // For so long at least when the queue overflowed: the other one lost packets as well, fills the
+    // line again only after a while, and leaves no queue before. Cubic takes the third root of
+    // 0.3 / 0.4 of its window (RFC 9438, 4.2): 3.7 s of 67 packets, which is 20 Mbit/s by 40 ms,
+    // and most of it earlier. More makes a link that scatters by 60 ms begin too slowly (m).
+    Duration after_overflow = std::chrono::milliseconds{3000};
     double trickle = 0.05;  // Of the usual rate.
     // Somebody whose window grows slowly takes the line bit by bit, and leaves the queue as short
     // as we keep it: less than so much of what the line gave within the last seconds, while there
@@ -104,6 +109,7 @@ class WanPacing {
   void note_queue(Duration queue);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
+  bool overflowed(const Seen& seen) const;
   void note_squeeze(double lately, Instant now);
   void note_capacity();
   bool stand_back(const Seen& seen, Instant now);

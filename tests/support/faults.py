@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -186,11 +187,24 @@ class Faults:
         def better():
             self.stage.lab.stop(liar)
             print(f"   the {mode} peer {liar.tail(1)} bytes", flush=True)
+            # Whoever was lied to by this address does not deal with it for a while.
+            until = self._shut_out_until(device)
+            wait_until(lambda: time.time() > until, 120, f"{device.name} to be dealt with again")
             device.start_node()
 
         self.away.append(device)
         self.back.append(better)
         return device
+
+    def _shut_out_until(self, device):
+        """When the last device deals with this one's address again: seconds since 1970."""
+        until = 0.0
+        for other in self.stage.fleet.devices:
+            for when, fields in other.events("swarm_trouble"):
+                said = re.search(r"the peer at (\S+) .* shut out for ([\d.]+) s", fields.get("error", ""))
+                if said and said.group(1) == device.address:
+                    until = max(until, when + float(said.group(2)))
+        return until
 
     def _corrupt_peer(self, _fault):
         return self._bad_peer("corrupt")

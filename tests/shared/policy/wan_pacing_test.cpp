@@ -429,6 +429,23 @@ TEST_CASE("wan pacing: before a queue of others it stands back, and comes back a
     for (int i = 0; i < 5; ++i) step(90ms, 1);
     CHECK(pacing.stands_back());
   }
+  SECTION("after which the others need longer to fill the line") {
+    for (int i = 0; i < 10; ++i) step(90ms, 0.6);
+    REQUIRE(pacing.stands_back());
+    const bool overflows = GENERATE(false, true);
+    for (int i = 0; i < 60; ++i) step(45ms, 0.05);
+    REQUIRE_FALSE(pacing.stands_back());
+    for (int i = 0; i < 60; ++i) step(45ms, 1);
+    for (int i = 0; i < 10; ++i) {
+      lost += overflows ? 1 : 0;
+      step(90ms, 0.6);
+    }
+    REQUIRE(pacing.stands_back());
+    int back = 0;
+    while (pacing.stands_back() && ++back < 200) step(45ms, 0.05);
+    CHECK(back * 50ms > (overflows ? 2600ms : 1600ms));
+    CHECK(back * 50ms < (overflows ? 3400ms : 2400ms));
+  }
   SECTION("but not on a line that loses packets anyway") {
     for (int i = 0; i < 4; ++i) {
       ++lost;
