@@ -195,6 +195,9 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
 
   void send_pack(const PackId& pack) {
     origin.send_pack(pack, path_of(pack), later([pack](State& self, Result<Done> sent) {
+                       // The origin cannot build a patch: it has forgotten what that is of.
+                       if (!sent && sent.error().kind() == ErrorKind::corrupt && !self.full)
+                         return self.start_over_in_full(sent.error().text());
                        if (!sent)
                          return self.try_again_or_abandon(
                              std::move(sent.error()),

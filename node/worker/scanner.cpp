@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "shared/image/rules.hpp"
+#include "shared/store/patch_writer.hpp"
 #include "shared/store/row_file.hpp"
 #include "shared/tree/capture.hpp"
 #include "shared/tree/scan_state.hpp"
@@ -19,7 +20,7 @@ constexpr int kUploadLevel = 6;
 // Of the files that seem unchanged, one in so many is read in each scan: at one an hour every file
 // within three weeks, for 2 MB more to read a GB.
 constexpr std::uint64_t kRereadSlices = 512;
-constexpr const char* kStateFiles[] = {"/manifest-ids", "/scan"};
+constexpr const char* kStateFiles[] = {"/manifest-ids", "/scan", "/pages"};
 
 // Chunks that the origin has. Eight bytes of each id: a collision makes the origin say at commit
 // what is missing, and the next scan is a full one.
@@ -142,6 +143,7 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
     };
   };
   PackWriter content(*files, {.level = kUploadLevel}, announce(false));
+  PatchWriter patches(*files, kUploadLevel, announce(false));
   PackWriter metadata(*files, {.level = kUploadLevel}, announce(true));
   auto ids = RowFileWriter::create(work_ + "/manifest-ids.new", kIdsMagic);
   if (!ids) return fail(std::move(ids.error()));
@@ -157,14 +159,23 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
                     bool is_directory) { return image::in_snapshot(path, is_directory); },
       .scan_state = last_scan,
       .new_scan_state = work_ + "/scan.new",
+      .signatures = request.full ? std::string() : work_ + "/pages",
+      .new_signatures = work_ + "/pages.new",
       .reread = {.number = request.sequence, .of = kRereadSlices},
       .started = request.started};
   auto captured = capture_tree(
       transaction_.volume(), options,
-      [&](const format::ChunkRef& ref, ByteView plain, ContentClass kind) -> Status {
-        auto known = knows(ref.id);
+      [&](const ContentChunk& chunk) -> Status {
+        auto known = knows(chunk.ref.id);
         if (!known) return fail(std::move(known.error()));
-        return *known ? Status(Done{}) : content.add(ref, plain, kind);
+        if (*known || patches.was_given(chunk.ref.id) || content.was_given(chunk.ref.id))
+          return Done{};
+        if (PatchWriter::pays(chunk.ref, chunk.same)) {
+          auto taken = patches.add(chunk.ref, chunk.plain, chunk.same);
+          if (!taken) return fail(std::move(taken.error()));
+          if (*taken) return Done{};
+        }
+        return content.add(chunk.ref, chunk.plain, chunk.content);
       },
       add_metadata);
   if (!captured) return fail(std::move(captured.error()));
@@ -187,6 +198,7 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
   auto done = chunker.update(as_view(report), emit);
   if (done) done = chunker.finish(emit);
   if (done) done = content.finish();
+  if (done) done = patches.finish();
   if (done) done = metadata.finish();
   if (done) done = ids->finish();
   if (!done) return fail(std::move(done.error()));
@@ -230,15 +242,16 @@ Status Scanner::settle(const SnapshotId& snapshot) {
   if (!held && held.error().kind() == ErrorKind::not_found) return Done{};
   if (!held) return fail(held.error());
   if (*held != snapshot.hex()) return Done{};
-  // A kill between the two leaves a manifest's ids with an older scan: both were at the origin.
+  // A kill in between leaves a manifest's ids with an older scan, or a scan with older signatures:
+  // the former were all at the origin, and the latter are of other versions of the files.
   if (auto done = take_over(".held"); !done && done.error().kind() != ErrorKind::not_found)
     return done;
   return release();
 }
 
 Status Scanner::abandon() {
-  for (const char* name : {"/manifest-ids.new", "/scan.new"}) {
-    auto done = os::remove_file(work_ + name);
+  for (const char* name : kStateFiles) {
+    auto done = os::remove_file(work_ + name + ".new");
     if (!done && done.error().kind() != ErrorKind::not_found) return done;
   }
   return Done{};

@@ -1,10 +1,12 @@
 // Scanner: the device's own content on its way to the origin.
 //
 // Walks the volume, packs the chunks that the origin cannot have yet, and hands over one pack after
-// the other; then the manifest's new chunks, and last the snapshot record. What "counts" is kept in
-// the work directory and replaced only when the origin has committed the snapshot:
+// the other; of a file that was changed in place only the changed pages, as patches; then the
+// manifest's new chunks, and last the snapshot record. What "counts" is kept in the work directory
+// and replaced only when the origin has committed the snapshot:
 //
 //   scan            what the last counted scan saw of each file (shared/tree/scan_state)
+//   pages           the signatures of its large files' pages (shared/tree/page_signatures)
 //   manifest-ids    the metadata chunks of the last counted snapshot
 //   *.held          the same of a snapshot that a relay has; `held` names it. Counts once settled
 // One thread at a time.

@@ -183,8 +183,9 @@ class Api {
   void publish(const Act& act, Buffer envelope, const Reply& reply);
   void keep_layer(const Act& act, Publication publication, const Reply& reply);
   void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);
-  void take_pack(const net::Request& request, const PackId& id, bool of_device, const Reply& reply,
-                 std::function<Status(const std::vector<ChunkId>&)> taken);
+  void take_layer_pack(const net::Request& request, const PackId& id, const Reply& reply);
+  void take_cvd_pack(const DeviceId& device, const net::Request& request, const PackId& id,
+                     const Reply& reply);
 
   // origin/api/relay_api.cpp
   struct JudgedParcel {

@@ -64,6 +64,17 @@ bool is_bounded_range(std::string_view text) {
 // Layers whose packs are remembered: some MB, for a fleet's rollouts of one day.
 constexpr std::size_t kLayerPacksMax = 64;
 
+// The spooled body of a request disappears with it: it gets a temporary name of the store's own.
+Result<std::string> keep_body(const net::Request& request, const ChunkStore& store) {
+  auto path = store.files().new_temporary();
+  if (!path) return fail(std::move(path.error()));
+  const Status moved = request.body_file.empty()
+                           ? os::write_file(*path, as_view(request.body), 0600)
+                           : os::rename_file(request.body_file.string(), *path);
+  if (!moved) return fail(moved.error());
+  return path;
+}
+
 }  // namespace
 
 Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
@@ -106,7 +117,7 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
     if (!id) {
       reply(net::error_response(id.error()));
     } else if (request.method == "PUT") {
-      take_pack(request, *id, false, reply, [](const std::vector<ChunkId>&) { return Done{}; });
+      take_layer_pack(request, *id, reply);
     } else if (get && content_->layers().files().has(*id)) {
       net::Response response;
       response.content_type = wire::kBinary;
@@ -158,23 +169,43 @@ void Api::keep_layer(const Act& act, Publication publication, const Reply& reply
   });
 }
 
-void Api::take_pack(const net::Request& request, const PackId& id, bool of_device,
-                    const Reply& reply, std::function<Status(const std::vector<ChunkId>&)> taken) {
-  ChunkStore& store = of_device ? content_->cvds() : content_->layers();
-  // The spooled body disappears with the request: it is moved to the store's own temporary name
-  // first.
-  auto path = store.files().new_temporary();
+void Api::take_layer_pack(const net::Request& request, const PackId& id, const Reply& reply) {
+  auto path = keep_body(request, content_->layers());
   if (!path) return reply(net::error_response(path.error()));
-  const Status moved = request.body_file.empty()
-                           ? os::write_file(*path, as_view(request.body), 0600)
-                           : os::rename_file(request.body_file.string(), *path);
-  if (!moved) return reply(net::error_response(moved.error()));
-  offload_([&store, of_device, id, path = *path, reply,
-            taken = std::move(taken)]() -> std::function<void()> {
-    auto ids = of_device ? store.take_in_new(path, id) : store.take_in(path, id);
-    return [ids = std::move(ids), reply, taken] {
-      const Status done = ids ? taken(*ids) : Status(fail(ids.error()));
-      reply(done ? net::json_response("{}", 201) : net::error_response(done.error()));
+  offload_([this, id, path = *path, reply]() -> std::function<void()> {
+    auto ids = content_->layers().take_in(path, id);
+    return [ids = std::move(ids), reply] {
+      reply(ids ? net::json_response("{}", 201) : net::error_response(ids.error()));
+    };
+  });
+}
+
+void Api::take_cvd_pack(const DeviceId& device, const net::Request& request, const PackId& id,
+                        const Reply& reply) {
+  auto path = keep_body(request, content_->cvds());
+  if (!path) return reply(net::error_response(path.error()));
+  auto sent = std::make_shared<os::TemporaryFile>(*path);  // Removed if it is not taken in.
+  offload_([this, device, id, sent, reply]() -> std::function<void()> {
+    auto references = content_->references_of(sent->path());
+    if (!references)
+      return [reply, error = references.error()] { reply(net::error_response(error)); };
+    return [this, device, id, sent, reply, references = std::move(*references)] {
+      // Of what it does not have it could guess the bytes.
+      auto foreign = catalog_.lacks(device, references);
+      if (!foreign) return reply(net::error_response(foreign.error()));
+      if (!foreign->empty())
+        return reply(net::error_response(
+            Error(ErrorKind::corrupt, "pack " + id.short_hex() + " builds upon chunk " +
+                                          foreign->front().short_hex() +
+                                          ", which the device does not have here")));
+      offload_([this, device, id, sent, reply]() -> std::function<void()> {
+        auto ids = content_->take_in_cvd(sent->path(), id);
+        return [this, device, sent, reply, ids = std::move(ids)] {
+          // Linked only after the bytes were seen: naming a chunk gives no right to it.
+          const Status done = ids ? catalog_.link_chunks(device, *ids) : Status(fail(ids.error()));
+          reply(done ? net::json_response("{}", 201) : net::error_response(done.error()));
+        };
+      });
     };
   });
 }
@@ -276,11 +307,7 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
   if (parts.size() == 5 && parts[3] == "packs" && request.method == "PUT") {
     auto id = PackId::parse(parts[4]);
     if (!id) return reply(net::error_response(id.error())), true;
-    // Linked only after the bytes were seen: naming a chunk gives no right to it.
-    take_pack(request, *id, true, reply,
-              [this, device = device.id](const std::vector<ChunkId>& ids) {
-                return catalog_.link_chunks(device, ids);
-              });
+    take_cvd_pack(device.id, request, *id, reply);
     return true;
   }
   if (parts.size() == 4 && parts[3] == "snapshots" && post) {

@@ -170,10 +170,7 @@ void Api::keep_parcel(const DeviceId& relay, const format::ParcelHead& head,
   if (head.kind == format::ParcelKind::pack) {
     net::Request direct;
     direct.body_file = content;
-    return take_pack(direct, pack, true, told,
-                     [this, device = head.device](const std::vector<ChunkId>& ids) {
-                       return catalog_.link_chunks(device, ids);
-                     });
+    return take_cvd_pack(head.device, direct, pack, told);
   }
   auto record = os::read_file(content, format::kRecordMax);
   if (!record) return told(net::error_response(record.error()));

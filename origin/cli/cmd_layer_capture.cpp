@@ -85,8 +85,8 @@ Status capture(Session& s, CaptureRequest request) {
           }};
   auto captured = capture_tree(
       *root, options,
-      [&](const format::ChunkRef& ref, ByteView plain, ContentClass content) {
-        return (*upload)->add(ref, plain, content);
+      [&](const ContentChunk& chunk) {
+        return (*upload)->add(chunk.ref, chunk.plain, chunk.content);
       },
       [&](const ChunkId& id, ByteView plain) {
         return (*upload)->add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);

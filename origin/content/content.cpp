@@ -168,6 +168,18 @@ Result<Buffer> Content::snapshot_record(const SnapshotId& id) const {
   return os::read_file(object_path(data_, "snapshots", id.hex()), format::kRecordMax);
 }
 
+Result<std::vector<ChunkId>> Content::references_of(const std::string& path) const {
+  auto pack = OpenPack::open(path, "the pack");
+  if (!pack) return fail(std::move(pack.error()));
+  return pack->references();
+}
+
+Result<std::vector<ChunkId>> Content::take_in_cvd(const std::string& path,
+                                                  const PackId& expected) const {
+  return cvds_->take_in_new(path, expected,
+                            [this](const format::ChunkRef& ref) { return read_any(ref); });
+}
+
 Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks) const {
   auto directory = os::TemporaryDirectory::make(data_ + "/tmp", "gather-");
   if (!directory) return fail(std::move(directory.error()));

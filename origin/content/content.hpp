@@ -59,14 +59,21 @@ class Content {
   Result<Buffer> distribution(const LayerId& id) const;
   Result<Buffer> torrent(const LayerId& id) const;
 
+  // (slow) What the patches of the pack at `path` build upon: the device that sent it must have all
+  // of it. Nothing of a pack without patches.
+  Result<std::vector<ChunkId>> references_of(const std::string& path) const;
+  // (slow) Takes in a pack of a device as ChunkStore::take_in_new(); patches build upon chunks of
+  // CVDs and layers.
+  Result<std::vector<ChunkId>> take_in_cvd(const std::string& path, const PackId& expected) const;
+
   // (slow) Reads a snapshot record and its manifest. `refused` when it is another device's.
   Result<SnapshotContent> examine_snapshot(ByteView record, const DeviceId& device) const;
   Status keep_snapshot(const SnapshotContent& snapshot, ByteView record) const;
   Result<Buffer> snapshot_record(const SnapshotId& id) const;
 
   // (slow) Puts these chunks, of CVDs or layers, into one pack file and gives its path, which the
-  // caller removes. At most kGatherMax bytes of plain content: `invalid` above. A frame of which all
-  // chunks are asked for goes as it is stored. No other chunk is in it.
+  // caller removes. At most kGatherMax bytes of plain content: `invalid` above. A frame of which
+  // all chunks are asked for goes as it is stored. No other chunk is in it.
   static constexpr std::uint64_t kGatherMax = std::uint64_t{48} << 20;
   Result<std::string> gather(const std::vector<format::ChunkRef>& chunks) const;
 

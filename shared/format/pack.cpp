@@ -12,16 +12,17 @@ namespace {
 constexpr std::string_view kPackMagic = "LMpk";
 constexpr std::string_view kFooterMagic = "LMpf";
 constexpr std::uint16_t kVersion = 1;
-// No feature beyond version 1 exists. Transforms and delta references will each take a bit here.
-constexpr std::uint32_t kKnownFeatures = 0;
+// What is beyond version 1 takes a bit each.
+constexpr std::uint32_t kFeaturePatches = 1;
+constexpr std::uint32_t kKnownFeatures = kFeaturePatches;
 constexpr std::size_t kFrameRecordMin = 3 + ChunkId::kSize + 1;  // Coder, size, count, one chunk.
 
-Buffer header_bytes() {
+Buffer header_bytes(std::uint32_t features) {
   Writer out;
   out.raw(as_view(kPackMagic));
   out.u16(kVersion);
   out.u16(0);
-  out.u32(kKnownFeatures);
+  out.u32(features);
   out.u32(0);
   return out.take();
 }
@@ -75,7 +76,8 @@ Result<PackIndex> parse_pack_index(ByteView bytes, const IndexPlace& place) {
     const std::string name = "frame " + std::to_string(i) + " of the pack";
     Frame frame;
     const std::uint8_t coder = in.u8();
-    if (coder > static_cast<std::uint8_t>(Coder::zstd) && !in.failed())
+    if (coder > static_cast<std::uint8_t>(Coder::zstd) &&
+        coder != static_cast<std::uint8_t>(Coder::patch) && !in.failed())
       return fail(ErrorKind::invalid, name + " has coder " + std::to_string(coder) +
                                           ", which this program lacks: install a newer version");
     frame.coder = static_cast<Coder>(coder);
@@ -122,6 +124,8 @@ Result<std::vector<PlainFrame>> PlainFrame::decode(std::span<const Frame> frames
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const Frame& frame = frames[i];
     if (coded[i].size() != frame.coded_size) return fail(ErrorKind::corrupt, "a frame is cut off");
+    if (frame.coder == Coder::patch)
+      return fail(ErrorKind::invalid, "a patch builds upon other chunks and cannot be read alone");
     auto plain = frame.coder == Coder::raw ? Result<Buffer>(to_buffer(coded[i]))
                                            : decompressor.decompress(coded[i], frame.plain_size);
     if (!plain) return fail(std::move(plain.error()));
@@ -167,10 +171,12 @@ Status PackBuilder::append(ByteView bytes) {
 
 Status PackBuilder::add(Coder coder, ByteView coded, std::vector<ChunkRef> chunks) {
   if (size_ == 0)
-    if (auto done = append(header_bytes()); !done) return done;
+    if (auto done = append(header_bytes(coder == Coder::patch ? kFeaturePatches : 0)); !done)
+      return done;
   std::uint64_t plain = 0;
   for (const ChunkRef& chunk : chunks) plain += chunk.length;
   LAMINA_ASSERT(plain > 0 && plain <= kFramePlainMax && size_ + coded.size() < kPackSizeMax);
+  LAMINA_ASSERT(empty() || has_patches() == (coder == Coder::patch));
   index_.frames.push_back({.coder = coder,
                            .offset = size_,
                            .coded_size = static_cast<std::uint32_t>(coded.size()),

@@ -22,7 +22,9 @@
 
 namespace lamina::format {
 
-enum class Coder : std::uint8_t { raw = 0, zstd = 1 };  // 2 is reserved for LZMA2.
+// 2 is reserved for LZMA2. A patch (patch.hpp) needs chunks that its receiver has: packs of them
+// are on their way to one and never stored.
+enum class Coder : std::uint8_t { raw = 0, zstd = 1, patch = 3 };
 
 constexpr std::uint32_t kFramePlainMax = 4 * 1024 * 1024;
 constexpr std::uint64_t kPackSizeMax = std::uint64_t{64} << 20;
@@ -118,11 +120,13 @@ class PackBuilder {
   explicit PackBuilder(Write write) : write_(std::move(write)) {}
 
   // Appends one frame. Preconditions: `chunks` not empty, lengths add up to at most kFramePlainMax,
-  // and size() stays below kPackSizeMax. Errors of `write` are passed on; drop the object then.
+  // and size() stays below kPackSizeMax; all frames are patches or none is. Errors of `write` are
+  // passed on; drop the object then.
   Status add(Coder coder, ByteView coded, std::vector<ChunkRef> chunks);
 
   std::uint64_t size() const { return size_; }
   bool empty() const { return index_.frames.empty(); }
+  bool has_patches() const { return !empty() && index_.frames.front().coder == Coder::patch; }
   std::size_t frame_count() const { return index_.frames.size(); }
 
   // Writes index and footer. Call once, last, on a pack that is not empty.

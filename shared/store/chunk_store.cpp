@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 
+#include "shared/format/patch.hpp"
 #include "shared/store/chunk_rows.hpp"
 
 namespace lamina {
@@ -15,6 +16,15 @@ namespace {
 
 // Their chunks are enough for all lanes of SHA-256 to be in use, and not too much memory.
 constexpr std::size_t kFramesTogether = 4;
+// What patches change is coded while a device waits, and often changes again the next day.
+constexpr int kPatchedLevel = 3;
+
+// Whoever sends a chunk must have its bytes: naming one gives no right to it.
+Status check_chunks(const format::PlainFrame& plain, const std::string& what) {
+  for (std::size_t chunk = 0; chunk < plain.chunk_count(); ++chunk)
+    if (auto sound = plain.chunk(chunk); !sound) return fail(std::move(sound.error()).in(what));
+  return Done{};
+}
 
 // Reads every frame of a pack and checks every chunk; `visit` sees each frame once.
 Status check_frames(const OpenPack& pack, const std::string& what,
@@ -31,12 +41,29 @@ Status check_frames(const OpenPack& pack, const std::string& what,
     if (!decoded) return fail(std::move(decoded.error()).in(what));
     for (std::size_t i = 0; i < frames.size(); ++i) {
       const format::PlainFrame& plain = (*decoded)[i];
-      for (std::size_t chunk = 0; chunk < plain.chunk_count(); ++chunk)
-        if (auto sound = plain.chunk(chunk); !sound) return fail(std::move(sound.error()).in(what));
+      if (auto sound = check_chunks(plain, what); !sound) return sound;
       if (auto done = visit(frames[i], coded->frames[i], plain); !done) return done;
     }
   }
   return Done{};
+}
+
+// The chunks of a patch.
+Result<format::PlainFrame> build(const OpenPack& pack, const format::Frame& frame,
+                                 const format::ChunkSource& references,
+                                 ZstdDecompressor& decompressor) {
+  auto coded = pack.read_coded(frame);
+  if (!coded) return fail(std::move(coded.error()));
+  auto patch = format::Patch::parse(frame, *coded, decompressor);
+  if (!patch) return fail(std::move(patch.error()));
+  auto plain = patch->build(references);
+  if (!plain) return fail(ErrorKind::corrupt, "a patch cannot be built: " + plain.error().text());
+  const format::Frame whole{.coder = format::Coder::raw,
+                            .offset = 0,
+                            .coded_size = frame.plain_size,
+                            .plain_size = frame.plain_size,
+                            .chunks = frame.chunks};
+  return format::PlainFrame::decode(whole, *plain, decompressor);
 }
 
 // Removes a file that was handed over, whatever happens to it.
@@ -265,7 +292,8 @@ Result<std::vector<ChunkId>> ChunkStore::take_in(const std::string& path, const 
 }
 
 Result<std::vector<ChunkId>> ChunkStore::take_in_new(const std::string& path,
-                                                     const PackId& expected) {
+                                                     const PackId& expected,
+                                                     const format::ChunkSource& references) {
   const Handed handed(path);
   const std::string what = "pack " + expected.short_hex();
   auto identity = identify(path);
@@ -276,28 +304,39 @@ Result<std::vector<ChunkId>> ChunkStore::take_in_new(const std::string& path,
   auto pack = OpenPack::open(path, what);
   if (!pack) return fail(std::move(pack.error()));
 
-  PackWriter writer(files_, {}, [this](const format::PackSummary& summary) {
-    return index_pack(summary.id, summary.index);
-  });
-  auto good = check_frames(
-      *pack, what,
-      [&](const format::Frame& frame, ByteView coded, const format::PlainFrame& plain) -> Status {
-        std::vector<ChunkId> ids;
-        for (const format::ChunkRef& chunk : frame.chunks) ids.push_back(chunk.id);
-        auto missing = lacking(ids);
-        if (!missing) return fail(std::move(missing.error()));
-        if (missing->size() == ids.size()) return writer.add_frame(frame, coded);
-        std::size_t next = 0;
-        for (std::size_t i = 0; i < frame.chunks.size() && next < missing->size(); ++i) {
-          if ((*missing)[next] != frame.chunks[i].id) continue;
-          ++next;
-          auto bytes = plain.chunk(i);
-          if (!bytes) return fail(std::move(bytes.error()));
-          if (auto done = writer.add(frame.chunks[i], *bytes, ContentClass::data); !done)
-            return done;
-        }
-        return Done{};
-      });
+  const bool has_patches = pack->has_patches();
+  PackWriter writer(
+      files_, {.level = has_patches ? kPatchedLevel : PackWriter::Options().level},
+      [this](const format::PackSummary& summary) { return index_pack(summary.id, summary.index); });
+  const auto add_missing = [&](const format::Frame& frame, ByteView coded,
+                               const format::PlainFrame& plain) -> Status {
+    std::vector<ChunkId> ids;
+    for (const format::ChunkRef& chunk : frame.chunks) ids.push_back(chunk.id);
+    auto missing = lacking(ids);
+    if (!missing) return fail(std::move(missing.error()));
+    if (!has_patches && missing->size() == ids.size()) return writer.add_frame(frame, coded);
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < frame.chunks.size() && next < missing->size(); ++i) {
+      if ((*missing)[next] != frame.chunks[i].id) continue;
+      ++next;
+      auto bytes = plain.chunk(i);
+      if (!bytes) return fail(std::move(bytes.error()));
+      if (auto done = writer.add(frame.chunks[i], *bytes, ContentClass::data); !done) return done;
+    }
+    return Done{};
+  };
+  Status good = Done{};
+  if (has_patches) {
+    ZstdDecompressor decompressor;
+    for (const format::Frame& frame : pack->index().frames) {
+      auto built = build(*pack, frame, references, decompressor);
+      good = built ? check_chunks(*built, what) : fail(std::move(built.error()).in(what));
+      if (good) good = add_missing(frame, {}, *built);
+      if (!good) break;
+    }
+  } else {
+    good = check_frames(*pack, what, add_missing);
+  }
   if (good) good = writer.finish();
   if (!good) return fail(std::move(good.error()));
   return chunks_of(pack->index());

@@ -49,8 +49,10 @@ class ChunkStore {
   Result<std::vector<ChunkId>> take_in(const std::string& path, const PackId& expected);
 
   // Like take_in(), but what the store already has is not stored again: frames of new chunks are
-  // copied as they are, others are coded anew with their new chunks only.
-  Result<std::vector<ChunkId>> take_in_new(const std::string& path, const PackId& expected);
+  // copied as they are, others are coded anew with their new chunks only. A pack of patches is
+  // built from chunks that `references` gives: an error of that is `corrupt`.
+  Result<std::vector<ChunkId>> take_in_new(const std::string& path, const PackId& expected,
+                                           const format::ChunkSource& references);
 
  private:
   ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index);

@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "shared/format/patch.hpp"
 #include "shared/os/errno.hpp"
 
 namespace lamina {
@@ -43,6 +45,23 @@ Result<OpenPack> OpenPack::open(const std::string& path, const std::string& what
   if (!index) return fail(std::move(index.error()).in(what));
   pack.index_ = std::move(*index);
   return pack;
+}
+
+Result<std::vector<ChunkId>> OpenPack::references() const {
+  std::vector<ChunkId> ids;
+  ZstdDecompressor decompressor;
+  for (const format::Frame& frame : index_.frames) {
+    if (frame.coder != format::Coder::patch) continue;
+    auto coded = read_coded(frame);
+    if (!coded) return fail(std::move(coded.error()));
+    auto patch = format::Patch::parse(frame, *coded, decompressor);
+    if (!patch) return fail(std::move(patch.error()).in(what_));
+    for (const format::ChunkRef& reference : patch->references()) ids.push_back(reference.id);
+  }
+  std::ranges::sort(ids);
+  const auto repeated = std::ranges::unique(ids);
+  ids.erase(repeated.begin(), repeated.end());
+  return ids;
 }
 
 Result<Buffer> OpenPack::read_coded(const format::Frame& frame) const {

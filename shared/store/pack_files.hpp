@@ -23,6 +23,10 @@ class OpenPack {
 
   const format::PackIndex& index() const { return index_; }
   std::uint64_t size() const { return size_; }
+  // Whether it is a pack of patches: only its receiver can read it.
+  bool has_patches() const { return index_.frames.front().coder == format::Coder::patch; }
+  // What its patches build upon, each chunk once; nothing when it has none.
+  Result<std::vector<ChunkId>> references() const;
   // Coded bytes of a frame.
   Result<Buffer> read_coded(const format::Frame& frame) const;
   // Those of frames that follow each other in the index, at least one: one read.

@@ -119,7 +119,9 @@ Status PackWriter::write_oldest() {
 
 Status PackWriter::append(format::Coder coder, ByteView coded,
                           std::vector<format::ChunkRef> chunks) {
-  if (pack_ && pack_->builder.size() + coded.size() > options_.pack_bytes)
+  const bool is_patch = coder == format::Coder::patch;
+  if (pack_ && (pack_->builder.size() + coded.size() > options_.pack_bytes ||
+                pack_->builder.has_patches() != is_patch))
     if (auto done = end_pack(); !done) return done;
   if (!pack_) {
     auto path = files_.new_temporary();

@@ -73,7 +73,8 @@ class Delivery {
     for (std::size_t i = from; i < to; ++i) {
       const auto& chunk = batch.chunks[i];
       ids_.push_back(chunk.id);
-      if (auto done = content_({chunk.id, chunk.length}, batch.bytes_of(chunk), chunk.content);
+      if (auto done = content_(
+              {{chunk.id, chunk.length}, batch.bytes_of(chunk), chunk.content, chunk.same});
           !done)
         return done;
     }

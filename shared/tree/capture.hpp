@@ -8,7 +8,10 @@
 // sinks and `progress` by the caller's. Memory as in README.
 #pragma once
 
+#include <span>
+
 #include "shared/format/manifest.hpp"
+#include "shared/format/patch.hpp"
 #include "shared/store/content_class.hpp"
 #include "shared/tree/walker.hpp"
 
@@ -20,6 +23,10 @@ struct CaptureOptions {
   std::string scan_state;
   // Where this scan's state is written; "" = nowhere. May be the same path.
   std::string new_scan_state;
+  // The page signatures of the last scan that counts, and where this scan's are written; "" = none,
+  // nowhere. Not the same path.
+  std::string signatures;
+  std::string new_signatures;
   // Whether a chunk that is not read again is still where it is needed. Asked for reused files
   // only.
   std::function<bool(const ChunkId&)> is_known = [](const ChunkId&) { return true; };
@@ -48,8 +55,17 @@ struct CaptureResult {
 };
 constexpr std::size_t kNotesMax = 10'000;
 
-// Receives the chunks of file content; the same chunk may come more than once.
-using ContentSink = std::function<Status(const format::ChunkRef&, ByteView plain, ContentClass)>;
+// A chunk of a file's content.
+struct ContentChunk {
+  format::ChunkRef ref;
+  ByteView plain;
+  ContentClass content = ContentClass::data;
+  // With the signatures of the last scan: what of it is where that scan saw it, in its chunks.
+  std::span<const format::Same> same;
+};
+// Receives the chunks of all files; the same chunk may come more than once. The views are valid
+// during the call.
+using ContentSink = std::function<Status(const ContentChunk&)>;
 
 // Errors of the sinks stop the capture and are passed on; the scan state is then as it was.
 Result<CaptureResult> capture_tree(const os::Root& root, const CaptureOptions& options,

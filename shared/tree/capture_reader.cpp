@@ -67,9 +67,15 @@ CaptureReader::CaptureReader(const os::Root& root, const CaptureOptions& options
           [this](const std::string& path, const FileFacts& facts) {
             const ScannedFile* known = unchanged(path, facts);
             return known == nullptr ? nullptr : &known->entry.attributes;
-          }) {}
+          }),
+      signatures_(options.signatures) {}
 
 Status CaptureReader::run() {
+  if (!options_.new_signatures.empty()) {
+    auto created = PageSignatureWriter::create(options_.new_signatures);
+    if (!created) return fail(std::move(created.error()));
+    signed_.emplace(std::move(*created));
+  }
   for (;;) {
     auto found = walker_.next();
     if (!found) return fail(std::move(found.error()));
@@ -79,6 +85,7 @@ Status CaptureReader::run() {
     if (entry.kind == format::EntryKind::file) {
       const Taken taken = take_file(step);
       if (taken == Taken::given_up) return Done{};
+      if (!signing_) return std::move(signing_);
       if (taken == Taken::no) {
         walker_.leave_out(*step.found);
         continue;
@@ -95,7 +102,7 @@ Status CaptureReader::run() {
     if (!add(std::move(step))) return Done{};
   }
   flush();
-  return Done{};
+  return signed_ ? signed_->finish() : Status(Done{});
 }
 
 bool CaptureReader::add(CaptureBatch::Step step) {
@@ -149,6 +156,8 @@ CaptureReader::Taken CaptureReader::take_file(CaptureBatch::Step& step) {
   bytes_seen_ += found.entry.size;
   if (reuse(found)) {
     if (!is_due(found.entry.path)) {
+      if (is_signed(found.entry.size))
+        keep_signatures(found, signatures_.all(found.entry.path, found.facts.ctime_ns));
       ++counts_.files_reused;
       return Taken::yes;
     }
@@ -191,11 +200,21 @@ CaptureReader::Taken CaptureReader::take_file(CaptureBatch::Step& step) {
     }
     drop_chunks();
   }
+  if (pages_) keep_signatures(found, pages_->signatures());
+  pages_.reset();
   step.is_read = true;
   ++counts_.files_read;
   if (step.before) ++counts_.files_reread;
   counts_.bytes_read += found.entry.stored_bytes();
   return Taken::yes;
+}
+
+bool CaptureReader::is_signed(std::uint64_t size) const {
+  return signed_ && size >= kSignedFileMin && size <= kSignedFileMax;
+}
+
+void CaptureReader::keep_signatures(const Found& found, const std::vector<PageSignature>& pages) {
+  if (!pages.empty()) signing_ = signed_->add(found.entry.path, found.facts.ctime_ns, pages);
 }
 
 // The chunks of the file since the last entry count for nothing.
@@ -224,6 +243,9 @@ CaptureReader::Taken CaptureReader::read_content(Found& found, int fd, const str
     runs = std::move(*extents);
   }
   uncut_ = batch_.bytes.size();
+  stored_ = 0;
+  pages_.reset();
+  if (is_signed(entry.size)) pages_.emplace(known_.find(entry.path), signatures_);
   for (const format::Extent& run : runs) {
     std::uint64_t done = 0;
     while (done < run.length) {
@@ -239,6 +261,9 @@ CaptureReader::Taken CaptureReader::read_content(Found& found, int fd, const str
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return refused(os::last_error("reading"));
       if (n == 0) break;  // Shorter than it was: taken as it is now, and found to have changed.
+      if (pages_)
+        pages_->take(run.offset + done, stored_ + (before - uncut_),
+                     ByteView(batch_.bytes).subspan(before), entry.size);
       done += static_cast<std::uint64_t>(n);
       if (!cut(entry, false)) return Taken::given_up;
     }
@@ -264,6 +289,8 @@ bool CaptureReader::cut(format::Entry& entry, bool at_end) {
     entry.chunks.push_back({ChunkId(), length});
     batch_.chunks.push_back(
         {.offset = uncut_, .length = length, .content = content_, .id = ChunkId()});
+    if (pages_) batch_.chunks.back().same = pages_->within(stored_, length);
+    stored_ += size;
     uncut_ += size;
     rest = rest.subspan(size);
   }

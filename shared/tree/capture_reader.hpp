@@ -6,6 +6,7 @@
 #pragma once
 
 #include "shared/tree/capture.hpp"
+#include "shared/tree/changed_pages.hpp"
 #include "shared/tree/scan_state.hpp"
 
 namespace lamina {
@@ -16,6 +17,7 @@ struct CaptureBatch {
     std::uint32_t length = 0;
     ContentClass content = ContentClass::data;
     ChunkId id;  // Not filled in by the reader.
+    std::vector<format::Same> same = {};
   };
   // What follows the first `after` chunks of the batch.
   struct Step {
@@ -50,7 +52,8 @@ class CaptureReader {
   // What the references name outlives the reader.
   CaptureReader(const os::Root& root, const CaptureOptions& options, Emit emit);
 
-  // Goes through the whole tree. An error means that the walk cannot go on.
+  // Goes through the whole tree. An error means that the walk cannot go on, or that signatures
+  // cannot be written.
   Status run();
 
   // Of what was emitted; the notes are in the batches.
@@ -69,6 +72,8 @@ class CaptureReader {
   Taken read_content(Found& found, int fd, const struct stat& facts);
   bool cut(format::Entry& entry, bool at_end);
   void drop_chunks();
+  bool is_signed(std::uint64_t size) const;
+  void keep_signatures(const Found& found, const std::vector<PageSignature>& pages);
 
   const CaptureOptions& options_;
   Emit emit_;
@@ -78,6 +83,11 @@ class CaptureReader {
   CaptureBatch batch_;
   std::size_t uncut_ = 0;  // From here on batch_.bytes is not in chunks yet.
   ContentClass content_ = ContentClass::data;
+  std::uint64_t stored_ = 0;                   // Bytes of the file that is read before uncut_.
+  std::optional<ChangedPages> pages_;          // Of that file, when it is signed.
+  PageSignatureReader signatures_;             // Of the last scan.
+  std::optional<PageSignatureWriter> signed_;  // Of this one.
+  Status signing_ = Done{};
   std::uint64_t entries_seen_ = 0;
   std::uint64_t bytes_seen_ = 0;
 };

@@ -335,7 +335,7 @@ def rescan(bench):
 
 
 def day(bench):
-    """home0 becomes home1: the next snapshot, or backup."""
+    """home0 becomes home1: the next snapshot, or backup. MB: of ours and rsync what is sent, of others what is stored."""
     what = "day"
     image, mountpoint, lamina, device, ready = bench.home()
     tree = os.path.join(device.volume, USER)
@@ -354,7 +354,12 @@ def day(bench):
                 lamina.stop()
 
     def peer(one):
-        return lambda _run: one.save_again(tree, "home1").then(flush(mountpoint))
+        def save(_run):
+            before = one.bytes_stored()
+            sample = one.save_again(tree, "home1").then(flush(mountpoint))
+            sample.stored = one.bytes_stored() - before
+            return sample
+        return save
 
     def snapshot(run):
         sample = lamina.snapshot(device).then(flush(mountpoint))
@@ -477,7 +482,7 @@ COMPARISONS = [
     Comparison("apply-fresh", apply_fresh, ("A2",), "apply", figures("apply-fresh", "wall", "cpu", "rss")),
     Comparison("apply-update", apply_update, ("A1", "A2"), "apply", figures("apply-update", "wall", "cpu", "rss")),
     Comparison("rescan", rescan, ("many",), "snapshot", figures("rescan", "wall", "cpu", "rss")),
-    Comparison("day", day, ("home0", "home1"), "snapshot", figures("day", "bytes", "wall", "cpu", "rss")),
+    Comparison("day", day, ("home0", "home1"), "snapshot", figures("day", "bytes", "stored", "wall", "cpu", "rss")),
     Comparison("restore-file", restore_file, ("many",), "restore",
                figures("restore-file", "wall", "cpu", "rss", wall="restore-file-latency")),
     Comparison("restore", restore, ("home0",), "restore", figures("restore", "wall", "cpu", "rss")),
@@ -486,8 +491,8 @@ COMPARISONS = [
     Comparison("publish-release", publish_release, ("A1", "A3"), "capture",
                figures("publish-release", "bytes", "wall", "cpu", "rss"), asked_for=True),
 ]
-UNITS = {"wall": "s", "cpu": "s", "rss": "bytes", "bytes": "bytes"}
-HEADS = {"wall": "wall s", "cpu": "cpu s", "rss": "peak MB", "bytes": "stored MB"}
+UNITS = {"wall": "s", "cpu": "s", "rss": "bytes", "bytes": "bytes", "stored": "bytes"}
+HEADS = {"wall": "wall s", "cpu": "cpu s", "rss": "peak MB", "bytes": "MB", "stored": "stored MB"}
 
 
 def results_of(comparison, samples):
@@ -506,7 +511,7 @@ def results_of(comparison, samples):
 def print_table(comparison, samples, census, runs):
     print(f"\n{comparison.name}: {' '.join((comparison.run.__doc__ or '').split())}")
     print(f"  {census}; median of {runs}")
-    fields = [field for field in ("bytes", "wall", "cpu", "rss") if field in comparison.figures]
+    fields = [field for field in ("bytes", "stored", "wall", "cpu", "rss") if field in comparison.figures]
     print("  " + f"{'':<10}" + "".join(f"{HEADS[field]:>12}{'ratio':>8}" for field in fields))
     for tool, sample in samples.items():
         cells = ""

@@ -24,6 +24,7 @@ class Sample:
     cpu: float = None        # Seconds, user and system, of all its processes.
     rss: int = None          # Most resident bytes of its largest process.
     bytes: int = None        # What it stored or sent.
+    stored: int = None       # What a repository grew by, where less than that was sent.
     out: str = ""            # What the tool said, for whoever takes figures from it.
 
     def then(self, other):
@@ -105,6 +106,12 @@ class Daemons:
     def with_client(self, client):
         """The cost of a program together with that of the daemons it spoke to."""
         return replace(client, cpu=client.cpu + self.cpu(), rss=max(client.rss, self.rss()))
+
+
+def sent_on_loopback():
+    """Bytes of all packets on the loopback of this network namespace until now, headers and answers with them."""
+    with open("/sys/class/net/lo/statistics/tx_bytes", encoding="ascii") as file:
+        return int(file.read())
 
 
 def flush(path):

@@ -5,7 +5,7 @@ import time
 
 from fleet import Fleet
 from lab import Lab, Loopback, wait_until
-from measure import Daemons, Sample, execute, flush, size_of
+from measure import Daemons, Sample, execute, flush, sent_on_loopback, size_of
 
 LAYER = "system"
 NOTICE_EVERY = 0.02  # How often a device's log is looked at; its own time stamps are what counts.
@@ -102,11 +102,11 @@ class Lamina:
     # Snapshots.
 
     def snapshot(self, device):
-        before, daemons = self.bytes_stored(), self.daemons(device)
+        before, sent, daemons = self.bytes_stored(), sent_on_loopback(), self.daemons(device)
         sample = execute([self.fleet.program("node/lamina-node"), "sync", "--protected", "--json", "--state",
                           device.state])
         sample = daemons.with_client(sample)
-        sample.bytes = self.bytes_stored() - before
+        sample.bytes, sample.stored = sent_on_loopback() - sent, self.bytes_stored() - before
         return sample
 
     def restore(self, device, path, target):

@@ -81,6 +81,11 @@ struct Bench {
       --broken_calls;
       return responder.reply(net::error_response(Error(ErrorKind::unavailable, "not now")));
     }
+    if (calls.back() == "pack" && refused_packs > 0) {
+      --refused_packs;
+      return responder.reply(
+          net::error_response(Error(ErrorKind::corrupt, "a patch cannot be built")));
+    }
     if (calls.back() == "lacks")
       return responder.reply(net::binary_response(has_chunks ? "" : asked.body));
     if (calls.back() == "snapshots" && incomplete_snapshots > 0) {
@@ -116,6 +121,7 @@ struct Bench {
   bool has_chunks = false;
   int broken_calls = 0;
   int incomplete_snapshots = 0;
+  int refused_packs = 0;
 };
 
 using Calls = std::vector<std::string>;
@@ -162,6 +168,25 @@ TEST_CASE("synchronization: when the origin lacks something, everything is scann
     REQUIRE_FALSE(failed);
     CHECK(failed.error().kind() == ErrorKind::corrupt);
     CHECK(read_last_snapshot(bench.state).sequence == 0);
+  }
+}
+
+TEST_CASE("synchronization: when the origin cannot build a patch, everything is scanned once",
+          "[node]") {
+  Bench bench;
+  ScriptedWorker worker(bench.state, bench.pack, bench.snapshot);
+  bench.refused_packs = 1;
+  SECTION("and whole chunks are taken") {
+    REQUIRE(bench.sync());
+    CHECK(bench.calls == Calls{"lacks", "pack", "lacks", "pack", "snapshots"});
+    CHECK(worker.heard[1].kind == Kind::abandon);
+    CHECK(worker.heard[2].full);
+  }
+  SECTION("and it takes none of these either") {
+    bench.refused_packs = 2;
+    const auto failed = bench.sync();
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().kind() == ErrorKind::corrupt);
   }
 }
 

@@ -1,4 +1,5 @@
 // The calls that carry content, in process: who may put, commit and read what.
+#include "shared/store/patch_writer.hpp"
 #include "tests/origin/api/content_bench.hpp"
 
 using namespace lamina;
@@ -58,6 +59,84 @@ TEST_CASE("content api: a device's pack, snapshot and restore", "[origin]") {
   const auto log = bench.catalog.audit_log(100).value();
   for (const auto& entry : log.entries) reads += entry.action == "cvd.read" ? 1 : 0;
   CHECK(reads == 2);
+}
+
+namespace {
+
+// A pack of one patch: `changed` is said to be `ref`, and to begin with `same` bytes of `from`.
+std::pair<PackId, std::string> patch_of(const std::string& directory, const format::ChunkRef& ref,
+                                        const Buffer& changed, const format::ChunkRef& from,
+                                        std::uint32_t same) {
+  const auto files = PackFiles::open(directory, PackFiles::Access::write).value();
+  PackId id;
+  PatchWriter writer(files, 3, [&](const format::PackSummary& pack) -> Status {
+    id = pack.id;
+    return Done{};
+  });
+  REQUIRE(writer.add(ref, changed, std::vector<format::Same>{{0, same, from, 0}}).value());
+  REQUIRE(writer.finish());
+  return {id, std::string(as_text(os::read_file(files.path_of(id), 1 << 26).value()))};
+}
+
+}  // namespace
+
+TEST_CASE("content api: a patch builds upon what its device has, and nothing else", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
+  const auto [id, bytes] = bench.pack();
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  const auto large = std::ranges::max_element(
+      bench.captured.chunks, {}, [](const auto& chunk) { return chunk.second.size(); });
+  const Buffer& plain = large->second;
+  REQUIRE(plain.size() > 10'000);
+  const auto same = static_cast<std::uint32_t>(plain.size() - 100);
+  Buffer changed = plain;
+  changed.back() ^= std::byte{1};
+  const auto lacks = [&](const DeviceId& device, const ChunkId& chunk) {
+    return !bench.device(device, "POST", "/v1/node/cvd/lacks", std::string(as_text(chunk.bytes())))
+                .body.empty();
+  };
+  const auto put = [&](const DeviceId& device, const std::pair<PackId, std::string>& pack) {
+    return bench.device(device, "PUT", "/v1/node/cvd/packs/" + pack.first.hex(), pack.second);
+  };
+
+  const auto patch =
+      patch_of(bench.scratch / "patches", ref_of(changed), changed, ref_of(plain), same);
+  CHECK(patch.second.size() < 1000);
+  // Bob does not have it: whether its bytes are what he guesses is not told.
+  const auto refused = put(bob, patch);
+  CHECK(refused.status == 422);
+  CHECK(refused.body.find("builds upon chunk") != std::string::npos);
+  CHECK(lacks(bob, ref_of(changed).id));
+  CHECK(put(ann, patch).status == 201);
+  CHECK_FALSE(lacks(ann, ref_of(changed).id));
+  CHECK(bench.content->cvds().read(ref_of(changed)).value() == changed);
+
+  // A patch that builds something else than it says gives no right to that.
+  const Buffer own = noise(20'000, 5);
+  Buffer guess = own;
+  guess.back() ^= std::byte{1};
+  const auto own_pack = patch_of(bench.scratch / "own", ref_of(own), own, ref_of(plain), 0 + 1);
+  CHECK(put(bob, own_pack).status == 422);
+  const auto files = PackFiles::open(bench.scratch / "whole", PackFiles::Access::write).value();
+  PackId whole;
+  PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
+    whole = pack.id;
+    return Done{};
+  });
+  REQUIRE(writer.add(ref_of(own), own, ContentClass::data));
+  REQUIRE(writer.finish());
+  REQUIRE(
+      put(bob, {whole, std::string(as_text(os::read_file(files.path_of(whole), 1 << 20).value()))})
+          .status == 201);
+  const auto lie =
+      patch_of(bench.scratch / "lies", {ref_of(plain).id, 20'000}, guess, ref_of(own), 19'000);
+  CHECK(put(bob, lie).status == 422);
+  CHECK(lacks(bob, ref_of(plain).id));
+
+  // Layers have no patches.
+  CHECK(bench.admin("PUT", "/v1/layers/packs/" + patch.first.hex(), patch.second).status >= 400);
 }
 
 TEST_CASE("content api: another device's chunks are nobody else's", "[origin]") {

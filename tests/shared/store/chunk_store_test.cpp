@@ -80,7 +80,7 @@ TEST_CASE("chunk store: known content is not stored twice", "[store]") {
   std::vector<Buffer> first;
   for (std::uint64_t i = 0; i < 10; ++i) first.push_back(noise(3000, i));
   auto arrived = pack_of(scratch, first, *store);
-  REQUIRE(store->take_in_new(arrived.path, arrived.id));
+  REQUIRE(store->take_in_new(arrived.path, arrived.id, store->source()));
   const auto stored = [&] {
     std::uint64_t total = 0;
     const std::vector<PackId> ids = store->files().list().value();
@@ -92,11 +92,11 @@ TEST_CASE("chunk store: known content is not stored twice", "[store]") {
   std::vector<Buffer> second = first;
   second[4] = noise(3000, 100);
   arrived = pack_of(scratch, second, *store);
-  CHECK(store->take_in_new(arrived.path, arrived.id).value().size() == 10);
+  CHECK(store->take_in_new(arrived.path, arrived.id, store->source()).value().size() == 10);
   CHECK(stored() - before < 3000 + 500);
   for (const Buffer& chunk : second) CHECK(store->read(ref_of(chunk)).value() == chunk);
 
   arrived = pack_of(scratch, first, *store);
-  REQUIRE(store->take_in_new(arrived.path, arrived.id));
+  REQUIRE(store->take_in_new(arrived.path, arrived.id, store->source()));
   CHECK(stored() - before < 3000 + 500);
 }

@@ -207,7 +207,7 @@ TEST_CASE("capture: a file that changes under the reading is consistent or noted
   const auto run = [&](const std::function<void()>& change) {
     return capture_tree(
         *root, {},
-        [&](const format::ChunkRef&, ByteView, ContentClass) -> Status {
+        [&](const ContentChunk&) -> Status {
           change();
           return Done{};
         },
@@ -239,9 +239,7 @@ TEST_CASE("capture: an error of a sink stops it and is passed on", "[tree]") {
   REQUIRE(root);
   const auto result = capture_tree(
       *root, {},
-      [](const format::ChunkRef&, ByteView, ContentClass) -> Status {
-        return fail(ErrorKind::out_of_space, "disk full");
-      },
+      [](const ContentChunk&) -> Status { return fail(ErrorKind::out_of_space, "disk full"); },
       [](const ChunkId&, ByteView) -> Status { return Done{}; });
   REQUIRE_FALSE(result);
   CHECK(result.error().kind() == ErrorKind::out_of_space);

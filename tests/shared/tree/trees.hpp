@@ -85,8 +85,8 @@ inline Captured capture(const std::string& path, const CaptureOptions& options =
   REQUIRE(root);
   auto result = capture_tree(
       *root, options,
-      [&](const format::ChunkRef& ref, ByteView plain, ContentClass) -> Status {
-        captured.chunks[ref.id] = to_buffer(plain);
+      [&](const ContentChunk& chunk) -> Status {
+        captured.chunks[chunk.ref.id] = to_buffer(chunk.plain);
         return Done{};
       },
       [&](const ChunkId& id, ByteView plain) -> Status {
