@@ -19,7 +19,11 @@ Result<bool> PatchWriter::add(const format::ChunkRef& ref, ByteView plain,
 
 Status PatchWriter::end_frame() {
   const auto coded = patch_.finish(compressor_);
-  return packs_.add_frame(coded.frame, coded.bytes);
+  if (auto done = packs_.add_frame(coded.frame, coded.bytes); !done) return done;
+  plain_in_pack_ += coded.frame.plain_size;
+  if (plain_in_pack_ < kPackPlain) return Done{};
+  plain_in_pack_ = 0;
+  return packs_.end_pack();
 }
 
 Status PatchWriter::finish() {

@@ -1,7 +1,8 @@
 // PatchWriter: chunks that are much like former ones in, durable packs of patches out.
 //
-// Chunks are gathered into frames of at most 2 MiB (format/patch.hpp). Memory: one frame. One
-// thread at a time.
+// Chunks are gathered into frames of at most 2 MiB (format/patch.hpp), and these into packs of 64
+// MiB of plain bytes: whoever takes one in has to build all of it while the sender waits. Memory:
+// one frame. One thread at a time.
 #pragma once
 
 #include <span>
@@ -30,11 +31,13 @@ class PatchWriter {
   bool was_given(const ChunkId& id) const { return given_.contains(id); }
 
  private:
+  static constexpr std::uint64_t kPackPlain = std::uint64_t{64} << 20;
   Status end_frame();
 
   PackWriter packs_;
   ZstdCompressor compressor_;
   format::PatchBuilder patch_;
+  std::uint64_t plain_in_pack_ = 0;
   std::unordered_set<ChunkId, IdHash> given_;
 };
 
