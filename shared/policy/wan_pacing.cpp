@@ -102,6 +102,7 @@ void WanPacing::note_losses(std::int64_t lost, Duration queue, Instant now) {
   lost_ = lost;
   // Long without one: the line is another.
   if (lost_at_ && now - *lost_at_ > limits_.base_window) is_lossy_ = false;
+  if (more > 0 && std::max(queue, queue_) >= 2 * limits_.target) overflowed_at_ = now;
   if (more <= 0 || std::max(queue, queue_) > limits_.target) return;
   if (!lost_at_ || now - *lost_at_ > limits_.lossy_window) lost_without_queue_ = 0;
   lost_at_ = now;
@@ -127,19 +128,21 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   if (seen.is_among_ours || !is_settled) return crowd_.reset(), false;
   if (squeezed_ >= kSqueezed) return true;
   if (!is_crowded() || is_doubtful_) return crowd_.reset(), false;
-  if (!crowd_) crowd_ = Crowd{now, seen.acked, seen.lost, *rate_};
+  if (!crowd_) crowd_ = Crowd{now, seen.acked, *rate_};
   const Duration lasted = now - crowd_->since;
+  if (lasted >= limits_.overflow_lasts && overflowed(now) && *overflowed_at_ >= crowd_->since)
+    return true;
   if (lasted < limits_.others_last || is_held_up) return false;
   // Acknowledgements that scatter are late with so much of it.
   const double late = seconds(std::min(kJitter * jitter_, lasted)) * *rate_;
   const double came =
       (static_cast<double>((seen.acked - crowd_->acked).count) * 8 + late) / seconds(lasted);
-  return came < kShareLost * std::min(crowd_->rate, best_) || overflowed(seen);
+  return came < kShareLost * std::min(crowd_->rate, best_);
 }
 
-// Whether the line dropped packets because of the queue that there is.
-bool WanPacing::overflowed(const Seen& seen) const {
-  return crowd_ && !is_lossy_ && seen.lost > crowd_->lost;
+// Whether the line dropped packets lately because of a long queue.
+bool WanPacing::overflowed(Instant now) const {
+  return !is_lossy_ && overflowed_at_ && now - *overflowed_at_ <= limits_.overflow_counts;
 }
 
 // After note_squeeze(). Nothing is known of a line that was never full: there it may grow fast. On
@@ -162,7 +165,8 @@ void WanPacing::note_squeeze(double lately, Instant now) {
   best_at_ = now;
   const bool has_queue = static_cast<double>(standing_queue_.count()) >
                          kSqueezeQueue * static_cast<double>(limits_.target.count());
-  squeezed_ = has_queue && lately < limits_.share_left * best_ ? squeezed_ + 1 : 0;
+  const double left = overflowed(now) ? kShareLost : limits_.share_left;
+  squeezed_ = has_queue && lately < left * best_ ? squeezed_ + 1 : 0;
 }
 
 // Whether that is over.
@@ -226,7 +230,7 @@ WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
       usual_ = std::max({usual_.value_or(0), *rate_, best_});
       rate_ =
           std::max(limits_.trickle * *usual_, static_cast<double>(limits_.floor.bits_per_second));
-      back_until_ = now + (overflowed(seen) ? limits_.after_overflow : limits_.stand_back);
+      back_until_ = now + (overflowed(now) ? limits_.after_overflow : limits_.stand_back);
       probed_at_ = now;
       crowd_.reset();
       squeezed_ = 0;

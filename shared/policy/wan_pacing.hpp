@@ -41,6 +41,12 @@ class WanPacing {
     // For so long a queue of others must last, and for so long afterwards nothing may be seen of
     // it. What is shorter is a machine that was busy for a moment, or a radio link.
     Duration others_last = std::chrono::milliseconds{150};
+    // It is enough that packets are lost in it: others fill the line's buffer at once (m: 60 ms of
+    // it in 100 ms), and what waits for more evidence takes part in the losses for a second or
+    // more.
+    Duration overflow_lasts = std::chrono::milliseconds{100};
+    // So long after a loss in such a queue a share that becomes smaller is another's gain, too.
+    Duration overflow_counts = std::chrono::milliseconds{2000};
     Duration stand_back = std::chrono::milliseconds{2000};
     // For so long at least when the queue overflowed: the other one lost packets as well, fills the
     // line again only after a while, and leaves no queue before. Cubic takes the third root of
@@ -109,7 +115,7 @@ class WanPacing {
   void note_queue(Duration queue);
   void note_losses(std::int64_t lost, Duration queue, Instant now);
   bool sees_others(const Seen& seen, Instant now);
-  bool overflowed(const Seen& seen) const;
+  bool overflowed(Instant now) const;
   void note_squeeze(double lately, Instant now);
   void note_capacity();
   bool stand_back(const Seen& seen, Instant now);
@@ -143,15 +149,15 @@ class WanPacing {
   Instant rated_{};             // When there was one first, or the line was found to be lossy.
   struct Crowd {                // A queue of twice the target.
     Instant since;
-    Bytes acked;  // Then.
-    std::int64_t lost = 0;
+    Bytes acked;      // Then.
     double rate = 0;  // That was allowed then.
   };
   std::optional<Crowd> crowd_;
-  double sustained_ = 0;            // What was delivered over the last decisions.
-  int full_ = 0;                    // Decisions in a row with half the target's queue...
-  int empty_ = 0;                   // ...and with less.
-  std::optional<double> capacity_;  // What the line gave while it was full.
+  std::optional<Instant> overflowed_at_;  // When packets were lost in such a queue.
+  double sustained_ = 0;                  // What was delivered over the last decisions.
+  int full_ = 0;                          // Decisions in a row with half the target's queue...
+  int empty_ = 0;                         // ...and with less.
+  std::optional<double> capacity_;        // What the line gave while it was full.
   double best_ = 0;    // What was delivered, half of it forgotten every half a minute...
   Instant best_at_{};  // ...as of then.
   int squeezed_ = 0;   // Decisions in a row with much less than that, and a queue.
