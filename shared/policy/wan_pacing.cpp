@@ -130,8 +130,15 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   if (!is_crowded() || is_doubtful_) return crowd_.reset(), false;
   if (!crowd_) crowd_ = Crowd{now, seen.acked, *rate_};
   const Duration lasted = now - crowd_->since;
-  if (lasted >= limits_.overflow_lasts && overflowed(now) && *overflowed_at_ >= crowd_->since)
-    return true;
+  if (overflowed(now) && *overflowed_at_ >= crowd_->since) {
+    if (lasted >= limits_.overflow_lasts) return true;
+    // Once: a line that has become slower is filled as well by whoever comes back to it.
+    const bool is_just_back = back_ended_ && now - *back_ended_ <= limits_.overflow_counts;
+    if (is_just_back && (!at_once_ || now - *at_once_ > limits_.base_window)) {
+      at_once_ = now;
+      return true;
+    }
+  }
   if (lasted < limits_.others_last || is_held_up) return false;
   // Acknowledgements that scatter are late with so much of it.
   const double late = seconds(std::min(kJitter * jitter_, lasted)) * *rate_;
@@ -176,6 +183,7 @@ bool WanPacing::stand_back(const Seen& seen, Instant now) {
   if (probe(seen, now)) back_until_ = now;
   if (now < *back_until_) return false;
   back_until_.reset();
+  back_ended_ = now;
   probe_.reset();
   decided_ = now;
   acked_ = seen.acked;

@@ -45,7 +45,9 @@ class WanPacing {
     // it in 100 ms), and what waits for more evidence takes part in the losses for a second or
     // more.
     Duration overflow_lasts = std::chrono::milliseconds{100};
-    // So long after a loss in such a queue a share that becomes smaller is another's gain, too.
+    // So long after a loss in such a queue a share that becomes smaller is another's gain, too. And
+    // so long after standing back such a loss says at once that they are there still; once in a
+    // `base_window`, as a line that has become slower looks alike.
     Duration overflow_counts = std::chrono::milliseconds{2000};
     Duration stand_back = std::chrono::milliseconds{2000};
     // For so long at least when the queue overflowed: the other one lost packets as well, fills the
@@ -162,6 +164,8 @@ class WanPacing {
   Instant best_at_{};  // ...as of then.
   int squeezed_ = 0;   // Decisions in a row with much less than that, and a queue.
   std::optional<Instant> back_until_;  // While it stands back.
+  std::optional<Instant> back_ended_;  // When it did so last.
+  std::optional<Instant> at_once_;     // When it did so at the first loss after coming back.
   std::optional<double> usual_;        // The rate before that, while it is not reached again.
   struct Probe {
     Instant since;
