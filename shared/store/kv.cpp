@@ -113,6 +113,8 @@ Result<std::optional<std::string>> Kv::View::last_key(std::string_view prefix) c
   return std::string(to_view(cursor.key));
 }
 
+std::uint64_t Kv::View::transaction() const { return mdb_txn_id(state_.transaction); }
+
 Status Kv::Edit::put(std::string_view key, std::string_view value) {
   if (auto ok = check_key(key); !ok) return ok;
   MDB_val at = to_val(key), what = to_val(value);
@@ -133,14 +135,16 @@ Status Kv::Edit::erase(std::string_view key) {
 Kv::Kv(std::unique_ptr<Environment> environment) : environment_(std::move(environment)) {}
 Kv::~Kv() = default;
 
-Result<std::unique_ptr<Kv>> Kv::open(const std::filesystem::path& directory, Bytes map_max) {
+Result<std::unique_ptr<Kv>> Kv::open(const std::filesystem::path& directory, Bytes map_max,
+                                     Durable durable) {
   auto environment = std::make_unique<Environment>();
   environment->name = "database " + printable(directory.string());
   int code = mdb_env_create(&environment->handle);
   if (code == 0)
     code = mdb_env_set_mapsize(environment->handle, static_cast<std::size_t>(map_max.count));
   // Transactions are tied to their object, not to the thread, so a pool may read.
-  if (code == 0) code = mdb_env_open(environment->handle, directory.c_str(), MDB_NOTLS, 0600);
+  const unsigned flags = MDB_NOTLS | (durable == Durable::all ? 0 : MDB_NOMETASYNC);
+  if (code == 0) code = mdb_env_open(environment->handle, directory.c_str(), flags, 0600);
   int dead = 0;
   if (code == 0) code = mdb_reader_check(environment->handle, &dead);
   MDB_txn* transaction = nullptr;
@@ -170,6 +174,12 @@ Status Kv::write(const std::function<Status(Edit&)>& change) {
   if (auto done = change(edit); !done) return done;
   code = mdb_txn_commit(guard.release());
   if (code != 0) return fail(lmdb_error(code, "changing " + environment_->name));
+  return Done{};
+}
+
+Status Kv::sync() const {
+  const int code = mdb_env_sync(environment_->handle, 1);
+  if (code != 0) return fail(lmdb_error(code, "syncing " + environment_->name));
   return Done{};
 }
 

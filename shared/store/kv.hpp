@@ -33,6 +33,9 @@ class Kv {
         const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
     // The greatest key that starts with `prefix`.
     Result<std::optional<std::string>> last_key(std::string_view prefix) const;
+    // Of the newest transaction that this sees, or, inside write(), of this one. They only grow
+    // while the database's files are the same.
+    std::uint64_t transaction() const;
 
    protected:
     friend class Kv;
@@ -53,8 +56,11 @@ class Kv {
   // Makes the directory's files (mode 0600) when they are not there; the directory must exist.
   // `map_max` bounds the database; address space is reserved, not disk. Slots of readers that died
   // are freed. `unavailable` names the directory and the reason, `corrupt` a damaged file.
+  // `Durable::but_the_last`: a power failure may undo the last transaction, and nothing else, until
+  // sync() or the next one; one wait for the disk less a transaction, for callers who can redo it.
+  enum class Durable { all, but_the_last };
   static Result<std::unique_ptr<Kv>> open(const std::filesystem::path& directory,
-                                          Bytes map_max = 64_GiB);
+                                          Bytes map_max = 64_GiB, Durable durable = Durable::all);
   ~Kv();
   Kv(const Kv&) = delete;
   Kv& operator=(const Kv&) = delete;
@@ -63,6 +69,8 @@ class Kv {
   // Durable when it returns success; without a trace when `change` or the commit fails.
   // `out_of_space` when the disk or the map is full.
   Status write(const std::function<Status(Edit&)>& change);
+  // Makes the last transaction durable too.
+  Status sync() const;
 
  private:
   struct Environment;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 
 #include "shared/format/patch.hpp"
 #include "shared/os/errno.hpp"
@@ -79,7 +80,10 @@ Result<OpenPack::CodedFrames> OpenPack::read_coded(std::span<const format::Frame
   return coded;
 }
 
-Result<FileIdentity> identify(const std::string& path) {
+namespace {
+
+Result<FileIdentity> identify_to(const std::string& path,
+                                 const std::function<Status(ByteView)>& take) {
   auto file = os::open_read(path);
   if (!file) return fail(std::move(file.error()));
   FileIdentity identity;
@@ -91,11 +95,23 @@ Result<FileIdentity> identify(const std::string& path) {
     if (*n == 0) break;
     hasher.update(ByteView(piece).first(*n));
     identity.size += *n;
+    if (!take) continue;
+    if (auto done = take(ByteView(piece).first(*n)); !done) return fail(std::move(done.error()));
   }
   if (identity.size == 0) return fail(ErrorKind::corrupt, printable(path) + " is empty");
   identity.block_hashes = hasher.finish();
   identity.id = PackId(merkle_root(identity.block_hashes));
   return identity;
+}
+
+}  // namespace
+
+Result<FileIdentity> identify(const std::string& path) { return identify_to(path, {}); }
+
+Result<FileIdentity> copy_and_identify(const std::string& path, const std::string& copy) {
+  auto to = os::open_write(copy);
+  if (!to) return fail(std::move(to.error()));
+  return identify_to(path, [&](ByteView piece) { return os::write_all(to->get(), piece, copy); });
 }
 
 Result<PackFiles> PackFiles::open(const std::string& directory, Access access) {

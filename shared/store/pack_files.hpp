@@ -52,6 +52,9 @@ struct FileIdentity {
   std::vector<Sha256Digest> block_hashes;
 };
 Result<FileIdentity> identify(const std::string& path);
+// Likewise, and writes what it read to the new file `copy`, which is not synced. It is there after
+// a failure too.
+Result<FileIdentity> copy_and_identify(const std::string& path, const std::string& copy);
 
 class PackFiles {
  public:

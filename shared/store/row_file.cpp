@@ -1,8 +1,14 @@
 #include "shared/store/row_file.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "shared/base/assert.hpp"
 #include "shared/codec/reader.hpp"
 #include "shared/hash/xxh3.hpp"
+#include "shared/os/errno.hpp"
 
 namespace lamina {
 namespace {
@@ -21,6 +27,18 @@ Result<RowFileWriter> RowFileWriter::create(const std::string& path, std::string
   if (!file) return fail(std::move(file.error()));
   RowFileWriter writer(path, std::move(*file));
   writer.pending_.raw(as_view(magic));
+  writer.size_ = magic.size();
+  return writer;
+}
+
+Result<RowFileWriter> RowFileWriter::append(const std::string& path, std::uint64_t size) {
+  os::Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file.is_open()) return fail(os::last_error("opening " + printable(path)));
+  const auto end = static_cast<off_t>(size);
+  if (ftruncate(file.get(), end) != 0 || lseek(file.get(), end, SEEK_SET) != end)
+    return fail(os::last_error("shortening " + printable(path)));
+  RowFileWriter writer(path, std::move(file));
+  writer.size_ = size;
   return writer;
 }
 
@@ -28,6 +46,7 @@ Status RowFileWriter::add(ByteView row) {
   pending_.u32(static_cast<std::uint32_t>(row.size()));
   pending_.u64(xxh3(row));
   pending_.raw(row);
+  size_ += kRowHead + row.size();
   return pending_.size() < kPiece ? Status(Done{}) : flush();
 }
 
@@ -51,6 +70,7 @@ Result<RowFileReader> RowFileReader::open(const std::string& path, std::string_v
   if (!*there || as_text(ByteView(reader.buffer_).first(kMagicSize)) != magic)
     return fail(ErrorKind::corrupt, printable(path) + " is not what its name says");
   reader.used_ = kMagicSize;
+  reader.offset_ = kMagicSize;
   return reader;
 }
 
@@ -90,7 +110,25 @@ Result<std::optional<ByteView>> RowFileReader::next() {
   const ByteView row = ByteView(buffer_).subspan(used_ + kRowHead, size);
   used_ += kRowHead + size;
   if (xxh3(row) != checksum) return damaged();
+  offset_ += kRowHead + size;
   return std::optional<ByteView>(row);
+}
+
+Result<bool> RowFileReader::is_torn() const {
+  auto size = os::file_size(file_.get(), path_);
+  if (!size) return fail(std::move(size.error()));
+  const std::uint64_t rest = *size - offset_;
+  if (rest < kRowHead) return true;
+  auto head = os::read_at(file_.get(), offset_, kRowHead, path_);
+  if (!head) return fail(std::move(head.error()));
+  if (Reader(*head).u32() + kRowHead >= rest) return true;
+  for (std::uint64_t at = offset_; at < *size; at += kPiece) {
+    auto piece = os::read_at(file_.get(), at, std::min<std::uint64_t>(kPiece, *size - at), path_);
+    if (!piece) return fail(std::move(piece.error()));
+    if (std::ranges::any_of(*piece, [](std::byte byte) { return byte != std::byte{0}; }))
+      return false;
+  }
+  return true;
 }
 
 }  // namespace lamina

@@ -61,10 +61,13 @@ struct StoreRepair {
   std::uint64_t added = 0;        // Chunks that the index did not know.
   std::uint64_t removed = 0;      // That it knew and no sound pack has.
 };
+// `trusted`: somebody has just proven every pack by its bytes; they are not read again.
+enum class PackProof { read, trusted };
 // Makes a new index from the packs, reading every one whole, and puts it in the old one's place;
 // makes block hashes anew where they do not lead to their pack. Takes the store's lock:
 // `unavailable` while another process has it. Killed at any time, it can be begun again.
 Result<StoreRepair> repair_store(const std::string& directory,
-                                 const std::function<void(Bytes done, Bytes total)>& progress);
+                                 const std::function<void(Bytes done, Bytes total)>& progress,
+                                 PackProof proof = PackProof::read);
 
 }  // namespace lamina
