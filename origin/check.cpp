@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "origin/catalog/catalog.hpp"
+#include "origin/catalog/journal.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "origin/lost_chunks.hpp"
 #include "shared/format/record.hpp"
@@ -67,6 +68,7 @@ class Check {
  private:
   Status look_at_space(const std::string& name, const std::string& directory,
                        const StoreCheckOptions& options);
+  Status look_at_journal(const Kv& kv);
   Status look_at_needs(const Catalog& catalog);
   Status look_at_objects(const Catalog& catalog);
   Status name_touched(const Catalog& catalog);
@@ -96,7 +98,9 @@ Status Check::look(const StoreCheckOptions& options) {
     if (auto done = look_at_space(name, directory, options); !done) return done;
   if (!os::exists(data_.catalog() + "/data.mdb")) {
     object("catalogue-lost", "there is no catalogue in " + printable(data_.catalog()), "", "",
-           "restore it from a backup");
+           os::exists(data_.journal())
+               ? "`lamina-origin rebuild` makes it from its journal; without that, restore a backup"
+               : "restore a backup");
     return Done{};
   }
   auto kv = Kv::open(data_.catalog());
@@ -113,6 +117,7 @@ Status Check::look(const StoreCheckOptions& options) {
         device.host_name.empty() ? device.id.hex() : device.host_name + ' ' + device.id.hex();
     for (const std::string& layer : device.target) assigned_[layer].insert(name);
   }
+  if (auto done = look_at_journal(**kv); !done) return done;
   if (auto done = look_at_needs(catalog); !done) return done;
   if (auto done = look_at_objects(catalog); !done) return done;
   return name_touched(catalog);
@@ -134,6 +139,37 @@ Status Check::look_at_space(const std::string& name, const std::string& director
                          {}});
   check->findings.clear();
   spaces_[name] = std::move(*check);
+  return Done{};
+}
+
+// Whether the journal has all that the catalogue has. `serve` may write both meanwhile: what the
+// catalogue had before the journal was read must be in it.
+Status Check::look_at_journal(const Kv& kv) {
+  JournalNumber known;
+  bool is_foreign = false;
+  auto looked = kv.read([&](const Kv::View& view) -> Status {
+    auto row = view.get(kJournalRow);
+    if (!row) return fail(std::move(row.error()));
+    auto number = *row ? parse_journal_row(**row) : Result<JournalNumber>(JournalNumber{});
+    if (!number) return fail(std::move(number.error()));
+    known = *number;
+    is_foreign = known.transaction != view.transaction();
+    return Done{};
+  });
+  if (!looked) return looked;
+  Result<std::uint64_t> newest = newest_of_journal(data_.journal());
+  // Files go when newer rows are written.
+  for (int tries = 0; tries < 3 && !newest && newest.error().kind() == ErrorKind::not_found;
+       ++tries)
+    newest = newest_of_journal(data_.journal());
+  std::string text;
+  if (!newest)
+    text = newest.error().text();
+  else if (is_foreign || *newest < known.number)
+    text = "the catalogue has changes that its journal does not have";
+  if (!text.empty())
+    object("journal-differs", text, "", "",
+           "stop and start `lamina-origin serve`: the journal begins anew with all rows");
   return Done{};
 }
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "origin/catalog/catalog.hpp"
-#include "origin/catalog/kv_table.hpp"
+#include "origin/catalog/journaled_table.hpp"
 #include "shared/os/file.hpp"
 #include "shared/policy/subnet.hpp"
 
@@ -65,10 +65,9 @@ Result<BoxPrivateKey> read_relay_key(const DataDirectory& data) {
 }
 
 Status first_administrator(const DataDirectory& data, WallTime now) {
-  auto kv = Kv::open(data.catalog());
-  if (!kv) return fail(std::move(kv.error()));
-  KvTable table(**kv);
-  Catalog catalog(table);
+  auto table = JournaledTable::open(data.catalog(), data.journal());
+  if (!table) return fail(std::move(table.error()));
+  Catalog catalog(**table);
   auto token = catalog.create_token(
       {"origin", now}, {.name = "first-administrator", .kind = "admin", .ttl_ms = kFirstTokenMs});
   if (!token) return fail(std::move(token.error()));
@@ -158,6 +157,7 @@ Result<Initialized> initialize(const DataDirectory& data, const OriginConfig& co
   // The top is open, so that a seeder of another user reaches its parts; secrets are below keys/.
   for (const auto& [name, mode] : {std::pair<const char*, mode_t>{"keys", 0700},
                                    {"catalog", 0700},
+                                   {"journal", 0700},
                                    {"seed", 0755},
                                    {"layers", 0755},
                                    {"torrents", 0755},

@@ -2,7 +2,7 @@
 //
 //   origin.json        names and ports                    keys/    private, mode 0700
 //   catalog/           the registry                       layers/ cvd/    packs, trees, index,
-//                                                                         unsound (set aside)
+//   journal/           what it is made from anew                          unsound (set aside)
 //   objects/           signed records as they are         torrents/       what seeders serve
 //   seed/              the seeder's own identity: it needs nothing else of this directory but
 //                      layers/ and torrents/
@@ -26,6 +26,7 @@ class DataDirectory {
   std::string config() const { return root_ + "/origin.json"; }
   std::string key(const std::string& name) const { return root_ + "/keys/" + name; }
   std::string catalog() const { return root_ + "/catalog"; }
+  std::string journal() const { return root_ + "/journal"; }
   std::string layers() const { return root_ + "/layers"; }
   std::string cvds() const { return root_ + "/cvd"; }
   // `kind`: "layers", "distributions", "torrents", "snapshots".

@@ -4,10 +4,11 @@
 #include <csignal>
 
 #include "origin/api/listener.hpp"
-#include "origin/catalog/kv_table.hpp"
+#include "origin/catalog/journaled_table.hpp"
 #include "origin/check.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
+#include "origin/rebuild.hpp"
 #include "origin/repair.hpp"
 #include "origin/replay.hpp"
 #include "origin/seeding/seeding.hpp"
@@ -111,10 +112,9 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   auto content =
       Content::open(data.root(), {keys->publishers, keys->target, keys->swarm_ca.certificate_pem});
   if (!content) return fail(std::move(content.error()));
-  auto kv = Kv::open(data.catalog());
-  if (!kv) return fail(std::move(kv.error()));
-  KvTable table(**kv);
-  Catalog catalog(table);
+  auto table = JournaledTable::open(data.catalog(), data.journal());
+  if (!table) return fail(std::move(table.error()));
+  Catalog catalog(**table);
   Record recorded;
   if (auto done = recorded.open(record); !done) return done;
   Seeders seeders;
@@ -268,7 +268,12 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   auto* repair = app.add_subcommand(
       "repair", "make index and block hashes anew from the packs; `serve` must be stopped");
   repair->footer("Reads every pack.\nExample: lamina-origin repair --data /srv/lamina");
-  for (CLI::App* command : {check, repair})
+  auto* rebuild = app.add_subcommand(
+      "rebuild", "make catalogue and indexes anew where they are gone; `serve` must be stopped");
+  rebuild->footer(
+      "The catalogue from its journal, the indexes from the packs. What is there is left alone.\n"
+      "Example: lamina-origin rebuild --data /srv/lamina");
+  for (CLI::App* command : {check, repair, rebuild})
     command->add_flag("--json", as_json, "print what was found as JSON");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
@@ -277,7 +282,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   for (CLI::App* command : {serve, seed})
     command->add_option("--record-max", record.most, "end the record at this size")
         ->capture_default_str();
-  for (CLI::App* command : {init, serve, seed, support, check, repair})
+  for (CLI::App* command :
+       {init, serve, seed, support, check, repair, rebuild})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
@@ -327,8 +333,9 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       replay->parsed()   ? run_replay(recorded, as_json, out)
       : check->parsed()  ? run_check(directory, checked, out, progress)
       : repair->parsed() ? run_repair(directory, as_json, os::system_clock().wall(), out, progress)
-      : init->parsed()   ? run_init(directory, config, out)
-      : serve->parsed()  ? run_serve(directory, listen, *stale, record)
+      : rebuild->parsed() ? run_rebuild(directory, as_json, out, progress)
+      : init->parsed()  ? run_init(directory, config, out)
+      : serve->parsed() ? run_serve(directory, listen, *stale, record)
       : support->parsed()
           ? write_support_bundle(directory, to, os::system_clock().wall())
           : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));

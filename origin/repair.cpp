@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "origin/catalog/catalog.hpp"
-#include "origin/catalog/kv_table.hpp"
+#include "origin/catalog/journaled_table.hpp"
 #include "origin/lost_chunks.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/user.hpp"
@@ -17,10 +17,9 @@ namespace {
 using Lost = std::map<DeviceId, std::vector<ChunkId>>;
 
 Result<Lost> forget_lost(const DataDirectory& data, WallTime now) {
-  auto kv = Kv::open(data.catalog());
-  if (!kv) return fail(std::move(kv.error()));
-  KvTable table(**kv);
-  Catalog catalog(table);
+  auto table = JournaledTable::open(data.catalog(), data.journal());
+  if (!table) return fail(std::move(table.error()));
+  Catalog catalog(**table);
   Lost lost;
   auto looked = for_each_lost(data, catalog, [&](const Catalog::ChunkNeed& need) {
     if (need.device) lost[*need.device].push_back(need.chunk);

@@ -97,7 +97,8 @@ Status write_support_bundle(const DataDirectory& data, const std::string& path, 
                                             {"seeder", data.seed("seed.pem")}});
       !done)
     return done;
-  if (auto done = bundle->add_sizes(data.root(), {"keys", "catalog", "seed", "tmp"}); !done)
+  if (auto done = bundle->add_sizes(data.root(), {"keys", "catalog", "journal", "seed", "tmp"});
+      !done)
     return done;
   if (auto done = add_catalogue(data, *bundle, now); !done) return done;
   return bundle->finish();

@@ -39,10 +39,12 @@ Status KvTable::read(const std::function<Status(const Rows&)>& look) const {
 }
 
 Status KvTable::write(const std::function<Status(Rows&)>& change) {
-  return kv_.write([&](Kv::Edit& edit) {
-    KvRows rows(edit, &edit);
-    return change(rows);
-  });
+  return kv_.write([&](Kv::Edit& edit) { return change_rows(edit, change); });
+}
+
+Status change_rows(Kv::Edit& edit, const std::function<Status(Rows&)>& change) {
+  KvRows rows(edit, &edit);
+  return change(rows);
 }
 
 }  // namespace lamina::origin

@@ -18,4 +18,7 @@ class KvTable : public Table {
   Kv& kv_;
 };
 
+// Runs `change` on the rows of a transaction that is under way.
+Status change_rows(Kv::Edit& edit, const std::function<Status(Rows&)>& change);
+
 }  // namespace lamina::origin

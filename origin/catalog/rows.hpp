@@ -15,6 +15,7 @@
 //   seeder/<hex>            SeederInfo           seeder-key/<hex>        fingerprint
 //   seeder-name/<name>      id, hex
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
+//   journal                 of journal.hpp
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.

@@ -1,74 +1,10 @@
 #include "origin/check.hpp"
 
-#include <nlohmann/json.hpp>
-
-#include "origin/catalog/catalog.hpp"
-#include "origin/catalog/kv_table.hpp"
-#include "origin/content/content.hpp"
 #include "shared/store/chunk_index.hpp"
-#include "tests/origin/run.hpp"
-#include "tests/shared/tree/trees.hpp"
-#include "tests/support/send.hpp"
-#include "tests/support/signed_layer.hpp"
+#include "tests/origin/kept.hpp"
 
 using namespace lamina;
-using namespace lamina::origin;
 using namespace lamina::tests;
-
-namespace {
-
-// An origin with a layer, and a device that sent one chunk of its own.
-struct Kept {
-  Scratch scratch;
-  std::string path = scratch / "origin";
-  DataDirectory data{path};
-  DeviceId device{[] {
-    std::array<std::byte, 16> bytes;
-    bytes.fill(std::byte{7});
-    return bytes;
-  }()};
-  Buffer own = noise(5000, 77);
-  LayerId layer;
-
-  Kept() {
-    REQUIRE(run({"init", "--data", path.c_str(), "--name", "192.0.2.7"}) == 0);
-    const auto keys = read_keys(data).value();
-    const auto content =
-        Content::open(path, {keys.publishers, keys.target, keys.swarm_ca.certificate_pem}).value();
-    make_nasty_tree(scratch / "tree");
-    const Captured captured = capture(scratch / "tree");
-    send(content->layers(), captured.chunks, scratch / "client");
-    send(content->cvds(), {{ref_of(own).id, own}}, scratch / "client");
-    const auto signer = PrivateKey::from_pem(os::read_text(data.key("publisher.key")).value());
-    REQUIRE(signer);
-    const Buffer record =
-        signed_layer(layer_record("debian", "1.0", captured.result.manifest), *signer);
-    const auto publication = content->examine(record, {7});
-    if (!publication) FAIL(publication.error().text());
-    REQUIRE(content->keep(*publication));
-    layer = publication->info.id;
-    auto kv = Kv::open(data.catalog()).value();
-    KvTable table(*kv);
-    Catalog catalog(table);
-    REQUIRE(catalog.add_layer({"test", {7}}, publication->info, publication->chunks));
-    REQUIRE(catalog.link_chunks(device, {ref_of(own).id}));
-  }
-
-  std::string out;
-  std::string err;
-  int run(std::vector<const char*> args) { return origin::run(std::move(args), out, err); }
-  nlohmann::json check(int expected) {
-    CHECK(run({"check", "--data", path.c_str(), "--read-data", "--json"}) == expected);
-    return nlohmann::json::parse(out).at("check");
-  }
-  std::string only_pack(const std::string& space) const {
-    const auto names = os::list_directory(path + '/' + space + "/packs").value();
-    REQUIRE(names.size() == 1);
-    return path + '/' + space + "/packs/" + names.front();
-  }
-};
-
-}  // namespace
 
 TEST_CASE("check: a sound origin", "[origin]") {
   Kept kept;

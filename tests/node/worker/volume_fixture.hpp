@@ -1,14 +1,10 @@
-// A volume, two versions of a layer for it, and processes that are killed at a named step.
+// A volume, and two versions of a layer for it.
 #pragma once
-
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
 
 #include "node/worker/transaction.hpp"
 #include "shared/image/list_stream.hpp"
 #include "tests/shared/tree/trees.hpp"
+#include "tests/support/killed_at.hpp"
 
 namespace lamina::tests {
 
@@ -90,23 +86,6 @@ inline void check(const Result<node::ApplyCounts>& done) {
 }
 inline void check(const Status& done) {
   if (!done) FAIL(done.error().text());
-}
-
-// Runs `work` in a child that kills itself at step number `kill_at`; whether it was killed.
-template <class Work>
-bool killed_at(int kill_at, Work work) {
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    int steps = 0;
-    work([&](std::string_view) {
-      if (++steps == kill_at) raise(SIGKILL);
-    });
-    _exit(0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
 }  // namespace lamina::tests
