@@ -138,10 +138,10 @@ void print_status(const json& status, std::ostream& out) {
   }
   if (status.contains("clock_trouble")) row("clock", status.value("clock_trouble", ""));
   row("target",
-      std::to_string(status.value("target_sequence", 0)) +
+      std::to_string(status.value("target_sequence", std::uint64_t{0})) +
           (status.contains("target_age_seconds") ? ", " + age(status, "target_age_seconds") + " old"
                                                  : ""));
-  row("applied", std::to_string(status.value("applied_sequence", 0)));
+  row("applied", std::to_string(status.value("applied_sequence", std::uint64_t{0})));
   row("peers", std::to_string(status.value("peers", 0)) +
                    (status.value("holds_lease", false) ? ", fetches " + part_text(status) : ""));
   if (status.contains("bytes"))

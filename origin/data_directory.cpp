@@ -102,6 +102,10 @@ std::vector<std::string> OriginConfig::seeders() const {
 }
 
 Result<OriginConfig> read_config(const DataDirectory& data) {
+  if (os::exists(data.root() + "/restoring.json"))
+    return fail(ErrorKind::refused, printable(data.root()) +
+                                        " was not restored to its end: run the same `lamina-origin "
+                                        "restore` or `move` again");
   auto text = os::read_text(data.config(), kFileMax);
   if (!text)
     return fail(std::move(text.error())

@@ -4,6 +4,8 @@
 #include <csignal>
 
 #include "origin/api/listener.hpp"
+#include "origin/backup/backup.hpp"
+#include "origin/backup/restore.hpp"
 #include "origin/catalog/journaled_table.hpp"
 #include "origin/check.hpp"
 #include "origin/cli/session.hpp"
@@ -268,12 +270,36 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   auto* repair = app.add_subcommand(
       "repair", "make index and block hashes anew from the packs; `serve` must be stopped");
   repair->footer("Reads every pack.\nExample: lamina-origin repair --data /srv/lamina");
+  std::string from;
+  BackupRequest backed_up;
+  auto* backup =
+      app.add_subcommand("backup", "copy everything into a directory, while `serve` runs");
+  backup
+      ->add_option("--to", backed_up.to, "the backup's directory: a new one, or of a former backup")
+      ->required();
+  backup->add_flag("--read-data", backed_up.read_data,
+                   "read what the backup has already, and replace what is damaged");
+  backup->footer(
+      "Only what is new is copied. The backup holds private keys: keep it as safe as the origin.\n"
+      "Exit code 6: it is made, but for damaged things that are named.\n"
+      "Example: lamina-origin backup --data /srv/lamina --to /mnt/backup/lamina");
+  auto* restore = app.add_subcommand("restore", "make a data directory from a backup");
+  restore->add_option("--from", from, "the backup's directory")->required();
+  restore->footer(
+      "Into an empty or new directory. Killed, it may be run again. See docs/operator.md for what\n"
+      "a backup does not know of.\n"
+      "Example: lamina-origin restore --from /mnt/backup/lamina --data /srv/lamina");
   auto* rebuild = app.add_subcommand(
       "rebuild", "make catalogue and indexes anew where they are gone; `serve` must be stopped");
   rebuild->footer(
       "The catalogue from its journal, the indexes from the packs. What is there is left alone.\n"
       "Example: lamina-origin rebuild --data /srv/lamina");
-  for (CLI::App* command : {check, repair, rebuild})
+  auto* move = app.add_subcommand("move", "to another directory; `serve` must be stopped");
+  move->add_option("--to", to, "the new data directory, empty or missing")->required();
+  move->footer(
+      "Copies and verifies; the old directory stays, but is served no more.\n"
+      "Example: lamina-origin move --data /srv/lamina --to /mnt/large/lamina");
+  for (CLI::App* command : {check, repair, backup, restore, rebuild, move})
     command->add_flag("--json", as_json, "print what was found as JSON");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
@@ -283,7 +309,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     command->add_option("--record-max", record.most, "end the record at this size")
         ->capture_default_str();
   for (CLI::App* command :
-       {init, serve, seed, support, check, repair, rebuild})
+       {init, serve, seed, support, check, repair, backup, restore, rebuild, move})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
@@ -329,11 +355,17 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   const DataDirectory directory(data);
   lamina::cli::Progress progress(err, lamina::cli::stderr_is_terminal());
   checked.as_json = as_json;
+  backed_up.as_json = as_json;
   const Status done =
       replay->parsed()   ? run_replay(recorded, as_json, out)
       : check->parsed()  ? run_check(directory, checked, out, progress)
       : repair->parsed() ? run_repair(directory, as_json, os::system_clock().wall(), out, progress)
+      : backup->parsed()
+          ? run_backup(directory, backed_up, os::system_clock().wall(), out, progress)
+      : restore->parsed()
+          ? run_restore(directory, {from, as_json}, os::system_clock().wall(), out, progress)
       : rebuild->parsed() ? run_rebuild(directory, as_json, out, progress)
+      : move->parsed()    ? run_move(directory, {to, as_json}, out, progress)
       : init->parsed()  ? run_init(directory, config, out)
       : serve->parsed() ? run_serve(directory, listen, *stale, record)
       : support->parsed()

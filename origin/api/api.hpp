@@ -114,6 +114,8 @@ class Api {
 
   // What a target that was signed here says; `corrupt` or `invalid` when it was not.
   Result<format::DeviceTarget> open_target(ByteView envelope) const;
+  // Once the origin was restored: the target under a sequence above `seen`, which the device has.
+  Status renew_target(const DeviceId& id, std::uint64_t seen, WallTime now);
   // The device's target; signed anew, with the same sequence, when it would not last long.
   Result<Buffer> lasting_target(const DeviceId& device, WallTime now) const;
 

@@ -246,6 +246,20 @@ Result<Buffer> Api::lasting_target(const DeviceId& id, WallTime now) const {
   return format::sign_record(format::RecordType::target, format::encode(*target), keys_.target);
 }
 
+Status Api::renew_target(const DeviceId& id, std::uint64_t seen, WallTime now) {
+  return catalog_.renew_target(
+      {"origin", now}, id, seen,
+      [&](const Buffer& envelope, std::uint64_t sequence) -> Result<Buffer> {
+        auto target = open_target(envelope);
+        if (!target) return fail(std::move(target.error()));
+        target->sequence = sequence;
+        target->issued = now;
+        target->expires = WallTime{now.ns + kTargetLifetime.count()};
+        return format::sign_record(format::RecordType::target, format::encode(*target),
+                                   keys_.target);
+      });
+}
+
 Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire::PollRequest& poll,
                                                  DeviceStatus known, bool now_or_never,
                                                  Moment moment) {
@@ -276,6 +290,13 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
     }
     reply.site = std::move(view.site);
     reply.lease = std::move(view.lease);
+    const std::uint64_t seen = std::max(poll.target_sequence, poll.applied_sequence);
+    if (seen > device->target_sequence) {
+      if (auto done = renew_target(id, seen, moment.wall); !done)
+        return fail(std::move(done.error()));
+      device = catalog_.device(id);
+      if (!device) return fail(std::move(device.error()));
+    }
     if (device->target_sequence > poll.target_sequence) {
       auto target = lasting_target(id, moment.wall);
       if (!target) return fail(std::move(target.error()));

@@ -213,6 +213,18 @@ class Catalog {
   Status end_alert(const Act& act, const std::string& kind, const std::string& object);
   Result<std::vector<wire::AlertInfo>> alerts() const;  // The active ones, by kind and object.
 
+  // --- after a restore ---
+  // The catalogue is that of a backup, and what was given out since is not known. From now on new
+  // target sequences, lease epochs, and versions and commands of reflectors begin at `act.now` in
+  // milliseconds: above all that were given out one by one before, also after an earlier restore.
+  Status note_restored(const Act& act, std::int64_t made_ms);
+  // For a device that knows of target sequence `seen`, which is newer than the catalogue's, as
+  // after a restore: its target as the catalogue has it, under a new sequence. Nothing is changed
+  // when it is not newer, in a catalogue that was never restored, and for a device without a
+  // target.
+  using SignAnew = std::function<Result<Buffer>(const Buffer& envelope, std::uint64_t sequence)>;
+  Status renew_target(const Act& act, const DeviceId& id, std::uint64_t seen, const SignAnew& sign);
+
   // --- audit ---
   // For reads that must leave a trace; changes audit themselves.
   Status audit(const Act& act, const std::string& action, const std::string& object,

@@ -49,11 +49,13 @@ Result<std::uint64_t> load_epoch(const Rows& rows, const std::string& site) {
   const std::string key = "epoch/" + site;
   auto value = rows.get(key);
   if (!value) return fail(std::move(value.error()));
+  auto floor = load_floor(rows);
+  if (!floor) return floor;
   std::uint64_t epoch = 0;
-  if (!*value) return epoch;
+  if (!*value) return *floor;
   const char* end = (*value)->data() + (*value)->size();
   if (std::from_chars((*value)->data(), end, epoch).ptr != end) return fail(corrupt_row(key));
-  return epoch;
+  return std::max(epoch, *floor);
 }
 
 std::string transaction_prefix(const DeviceId& id) { return "transaction/" + id.hex() + '/'; }

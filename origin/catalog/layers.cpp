@@ -56,7 +56,9 @@ std::vector<LayerId> ids_of(const std::vector<LayerInfo>& layers) {
 Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
                   const std::vector<LayerId>& stack, const std::vector<LayerId>& stage,
                   const Catalog::SignTarget& sign) {
-  ++device.target_sequence;
+  auto floor = load_floor(rows);
+  if (!floor) return fail(std::move(floor.error()));
+  device.target_sequence = std::max(device.target_sequence + 1, *floor);
   auto target = sign(device.id, device.target_sequence, stack, stage);
   if (!target)
     return fail(std::move(target.error()).in("signing the target of " + device.id.hex()));

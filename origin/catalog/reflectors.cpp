@@ -21,12 +21,15 @@ Status switch_mode(ReflectorSettings& settings, ReflectorMode from, ReflectorMod
   return Done{};
 }
 
-Status add_command(ReflectorSettings& settings, const std::string& what) {
+Status add_command(const Rows& rows, ReflectorSettings& settings, const std::string& what) {
   if (settings.commands.size() >= wire::kReflectorCommandsMax)
     return fail(ErrorKind::refused,
                 std::to_string(settings.commands.size()) +
                     " commands wait for the device already; it has not polled since");
-  settings.commands.push_back({++settings.last_command, what});
+  auto floor = load_floor(rows);
+  if (!floor) return fail(std::move(floor.error()));
+  settings.last_command = std::max(settings.last_command + 1, *floor);
+  settings.commands.push_back({settings.last_command, what});
   return Done{};
 }
 
@@ -87,7 +90,7 @@ Status take(const Rows& rows, const wire::DeviceInfo& device, ReflectorSettings&
   }
   if (action == "enable")
     return switch_mode(settings, ReflectorMode::disabled, ReflectorMode::active);
-  if (action == "sync" || action == "rebuild") return add_command(settings, action);
+  if (action == "sync" || action == "rebuild") return add_command(rows, settings, action);
   if (action == "accept" || action == "reject") return choose_peer(rows, device, settings, request);
   if (action == "configure") return configure(settings, request);
   return fail(ErrorKind::invalid,
@@ -121,7 +124,9 @@ Result<ReflectorSettings> Catalog::set_reflector(const Act& act, const DeviceId&
     if (auto done = take(rows, *device, settings, request); !done)
       return fail(std::move(done.error()).in("device " + id.hex()));
     if (device->reflector.value_or(ReflectorSettings{}) == settings) return settings;
-    ++settings.version;
+    auto floor = load_floor(rows);
+    if (!floor) return fail(std::move(floor.error()));
+    settings.version = std::max(settings.version + 1, *floor);
     device->reflector = settings;
     if (auto put = store_device(rows, *device); !put) return fail(std::move(put.error()));
     if (auto noted = append_audit(rows, act, "reflector." + request.action, "device:" + id.hex(),

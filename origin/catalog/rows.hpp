@@ -15,7 +15,7 @@
 //   seeder/<hex>            SeederInfo           seeder-key/<hex>        fingerprint
 //   seeder-name/<name>      id, hex
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
-//   journal                 of journal.hpp
+//   journal                 of journal.hpp       restored                decimal number
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.
@@ -95,6 +95,10 @@ inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& nam
 inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }
+// Where numbers that devices compare with older ones begin since the catalogue came from a backup;
+// 0: it never did.
+Result<std::uint64_t> load_floor(const Rows& rows);
+
 // "name:version"; `not_found` names it.
 Result<wire::LayerInfo> load_layer_named(const Rows& rows, const std::string& name);
 Result<std::vector<wire::LayerInfo>> load_layers(const Rows& rows,

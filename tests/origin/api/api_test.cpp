@@ -569,6 +569,35 @@ TEST_CASE("api: a target that is about to end is signed anew for who asks", "[or
   CHECK(renewed.expires.ns == Bench::at(late).wall.ns + kTargetLifetime.count());
 }
 
+TEST_CASE("api: after a restore a device that saw a newer target gets its own under a newer number",
+          "[origin]") {
+  Bench bench;
+  REQUIRE(bench.catalog.add_site({"test", Bench::at(0).wall}, {.name = "shop"}));
+  const auto id = bench.enrol("shop");
+  bench.publish_base();
+  const wire::AssignmentRequest assignment{.site = "shop", .layers = {"os:1.0"}};
+  REQUIRE(bench.admin("POST", "/v1/assignments", wire::to_json(assignment)).status == 200);
+  const auto polled = [&](std::uint64_t target) {
+    const auto reply = bench.ask(9, bench.as(id, "/v1/node/poll", bench.poll(0, 0, target)));
+    REQUIRE(reply.status == 200);
+    return wire::parse_poll_reply(reply.body).value().target;
+  };
+  REQUIRE(polled(0));
+  // An origin that was never restored believes nobody who claims such a thing.
+  CHECK_FALSE(polled(7));
+  REQUIRE(bench.catalog.note_restored({"origin", Bench::at(8).wall}, 1));
+  CHECK_FALSE(polled(1));
+  const auto target = polled(7);
+  REQUIRE(target);
+  const PublicKey key = bench.key.public_key();
+  const auto opened = format::open_record(format::RecordType::target, *target, std::span(&key, 1));
+  REQUIRE(opened);
+  const auto parsed = format::parse_target(opened->record).value();
+  CHECK(parsed.sequence == 8000);  // The restore's time in milliseconds.
+  CHECK(parsed.stack.size() == 1);
+  CHECK_FALSE(polled(8000));
+}
+
 TEST_CASE("api: the metrics are for an administrator's token or one of their own", "[origin]") {
   Bench bench;
   const auto get = [&](const std::string& token, int t = 1) {
