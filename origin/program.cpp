@@ -6,6 +6,7 @@
 #include "origin/api/listener.hpp"
 #include "origin/backup/backup.hpp"
 #include "origin/backup/restore.hpp"
+#include "origin/capacity.hpp"
 #include "origin/catalog/journaled_table.hpp"
 #include "origin/check.hpp"
 #include "origin/cli/session.hpp"
@@ -299,7 +300,11 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   move->footer(
       "Copies and verifies; the old directory stays, but is served no more.\n"
       "Example: lamina-origin move --data /srv/lamina --to /mnt/large/lamina");
-  for (CLI::App* command : {check, repair, backup, restore, rebuild, move})
+  auto* capacity =
+      app.add_subcommand("capacity", "what takes how much space, and when the disk is full");
+  capacity->footer(
+      "Reads only; `serve` may run.\nExample: lamina-origin capacity --data /srv/lamina");
+  for (CLI::App* command : {check, repair, backup, restore, rebuild, move, capacity})
     command->add_flag("--json", as_json, "print what was found as JSON");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
@@ -309,7 +314,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     command->add_option("--record-max", record.most, "end the record at this size")
         ->capture_default_str();
   for (CLI::App* command :
-       {init, serve, seed, support, check, repair, backup, restore, rebuild, move})
+       {init, serve, seed, support, check, repair, backup, restore, rebuild, move, capacity})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
@@ -366,6 +371,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
           ? run_restore(directory, {from, as_json}, os::system_clock().wall(), out, progress)
       : rebuild->parsed() ? run_rebuild(directory, as_json, out, progress)
       : move->parsed()    ? run_move(directory, {to, as_json}, out, progress)
+      : capacity->parsed()
+          ? run_capacity(directory, as_json, os::system_clock().wall(), out, progress)
       : init->parsed()  ? run_init(directory, config, out)
       : serve->parsed() ? run_serve(directory, listen, *stale, record)
       : support->parsed()

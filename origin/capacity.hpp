@@ -1,0 +1,31 @@
+// `lamina-origin capacity`: what takes the space of a data directory, how fast it grows, and when
+// the disk is full.
+#pragma once
+
+#include <optional>
+#include <ostream>
+#include <vector>
+
+#include "origin/data_directory.hpp"
+#include "shared/cli/progress.hpp"
+
+namespace lamina::origin {
+
+// What came when.
+struct Arrival {
+  WallTime at;
+  Bytes size;
+};
+// Bytes a day: the slope of the line of least squares through the sums at the end of each day, from
+// the day of the first arrival on, at most the last kGrowthDays up to `now`. None with less than
+// kGrowthDaysMin days.
+inline constexpr int kGrowthDays = 30;
+inline constexpr int kGrowthDaysMin = 3;
+std::optional<double> growth_a_day(const std::vector<Arrival>& arrivals, WallTime now);
+
+// Prints the report. Reads only; `serve` may run. Memory: 48 bytes a chunk. `progress`: of the
+// packs whose indexes were read. `not_found` when `data` is no origin's directory.
+Status run_capacity(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
+                    lamina::cli::Progress& progress);
+
+}  // namespace lamina::origin
