@@ -158,10 +158,8 @@ Status Check::look_at_journal(const Kv& kv) {
   });
   if (!looked) return looked;
   Result<std::uint64_t> newest = newest_of_journal(data_.journal());
-  // Files go when newer rows are written.
-  for (int tries = 0; tries < 3 && !newest && newest.error().kind() == ErrorKind::not_found;
-       ++tries)
-    newest = newest_of_journal(data_.journal());
+  // Files go when newer rows are written, and a transaction may be seen while half of it is there.
+  for (int tries = 0; tries < 3 && !newest; ++tries) newest = newest_of_journal(data_.journal());
   std::string text;
   if (!newest)
     text = newest.error().text();

@@ -8,6 +8,7 @@
 #include "origin/rebuild.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/lock.hpp"
+#include "shared/os/user.hpp"
 #include "shared/store/store_check.hpp"
 
 namespace lamina::origin {
@@ -169,9 +170,11 @@ Status run_restore(const DataDirectory& data, const RestoreRequest& request, Wal
                 printable(request.from) + (*marker ? " holds a backup that was never finished"
                                                    : " holds no backup (no backup.json)"));
   if (auto apart = check_apart(request.from, data.root()); !apart) return apart;
-  // Not while a backup into it runs: rows and packs are of one moment.
+  // Not while a backup into it runs: rows and packs are of one moment. Where nothing can be written
+  // none does.
   auto reading = os::FileLock::take(request.from + "/lock");
-  if (!reading) return fail(std::move(reading.error()).in("a backup into it runs"));
+  if (!reading && reading.error().kind() == ErrorKind::unavailable)
+    return fail(std::move(reading.error()).in("a backup into it runs"));
   if (auto done = begin(data, **marker); !done) return done;
   auto lock = os::FileLock::take(lock_path(data));
   if (!lock) return fail(std::move(lock.error()));
@@ -200,6 +203,8 @@ Status run_move(const DataDirectory& data, const MoveRequest& request, std::ostr
     return finish(to);
   auto marker = identity_of(data);
   if (!marker) return fail(std::move(marker.error()));
+  // What another user makes, `serve` could not open.
+  if (auto own = os::check_owner(data.root()); !own) return own;
   if (auto apart = check_apart(data.root(), to.root()); !apart) return apart;
   const std::string rows = to.root() + "/catalogue.rows";
   {

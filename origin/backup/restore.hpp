@@ -31,7 +31,8 @@ struct MoveRequest {
 };
 // Copies the origin in `data` to `request.to` as a restore does, and takes origin.json out of
 // `data` (it is origin.json.moved then), so that the two are never both served. `unavailable` while
-// `serve` runs. Nothing else of the old directory is changed; removing it is for the caller.
+// `serve` runs, `refused` for another user than the directory's. Nothing else of the old directory
+// is changed; removing it is for the caller.
 Status run_move(const DataDirectory& data, const MoveRequest& request, std::ostream& out,
                 lamina::cli::Progress& progress, const Copier::OnStep& on_step = {});
 
