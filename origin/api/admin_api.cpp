@@ -70,6 +70,12 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return net::json_response(wire::to_json(wire::RuleSet{std::move(*csv)}));
     }
     if (noun == "rules" && request.method == "PUT") return set_rules(act, request);
+    if (noun == "retention" && get) return as_json(catalog_.retention());
+    if (noun == "retention" && request.method == "PUT") {
+      auto message = wire::parse_retention_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.set_retention(act, message->device, message->rule));
+    }
     if (noun == "savings" && get) return as_list<wire::SavingsList>(catalog_.savings(moment.wall));
     if (noun == "layers" && get) return as_list<wire::LayerList>(catalog_.layers());
     if (noun == "tokens" && get) return as_list<wire::TokenList>(catalog_.tokens());
@@ -130,6 +136,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (!id) return fail(std::move(id.error()));
     return as_json(catalog_.layer(*id));
   }
+  if (noun == "layers" && parts.size() == 3 && request.method == "DELETE")
+    return remove_layer(act, parts[2]);
   if ((noun == "devices" || noun == "cvds") && parts.size() >= 3) {
     auto id = DeviceId::parse(parts[2]);
     if (!id) return fail(std::move(id.error()));
@@ -159,6 +167,15 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       if (auto noted = catalog_.audit(act, "cvd.snapshots", "device:" + id->hex(), ""); !noted)
         return fail(std::move(noted.error()));
       return as_json(snapshots(*id, moment));
+    }
+    if (noun == "cvds" && verb == "forget" && post) {
+      auto message = wire::parse_forget_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      // Looking is noted as any look into a CVD is; what goes is noted snapshot by snapshot.
+      if (message->dry_run)
+        if (auto noted = catalog_.audit(act, "cvd.snapshots", "device:" + id->hex(), ""); !noted)
+          return fail(std::move(noted.error()));
+      return as_json(catalog_.forget_snapshots(act, *id, *message));
     }
   }
   return fail(ErrorKind::not_found, "there is no " + request.method + " " +
@@ -197,6 +214,16 @@ Api::Answer Api::set_rules(const Act& act, const net::Request& request) {
     return fail(std::move(kept.error()));
   sites_.set_bandwidth_rules(std::move(*rules));
   return net::json_response("{}");
+}
+
+Api::Answer Api::remove_layer(const Act& act, const std::string& text) {
+  auto id = LayerId::parse(text);
+  if (!id) return fail(std::move(id.error()));
+  auto removed = catalog_.remove_layer(act, *id);
+  if (!removed) return fail(std::move(removed.error()));
+  listing_.reset();
+  layer_packs_.erase(*id);
+  return net::json_response(wire::to_json(*removed));
 }
 
 Result<wire::SnapshotList> Api::snapshots(const DeviceId& id, Moment moment) const {

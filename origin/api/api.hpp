@@ -122,6 +122,7 @@ class Api {
   // origin/api/admin_api.cpp
   Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);
   Answer assign(const Act& act, const net::Request& request);
+  Answer remove_layer(const Act& act, const std::string& id);
   // Signs targets issued now. `invalid` when the budget is none.
   Result<Catalog::SignTarget> signer(WallTime now,
                                      const std::optional<std::string>& wan_budget) const;

@@ -247,7 +247,7 @@ bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
     auto noted = catalog_.audit(act, "cvd.read", object, std::to_string(ids.size()) + " chunks");
     if (!noted) return reply(net::error_response(noted.error())), true;
     // Whoever may read this device's CVD may not read another's by asking for its chunks here.
-    auto foreign = catalog_.lacks(*device, ids);
+    auto foreign = catalog_.unreadable(*device, ids);
     if (!foreign) return reply(net::error_response(foreign.error())), true;
     if (!foreign->empty())
       return reply(net::error_response(

@@ -20,6 +20,7 @@
 #include "shared/base/units.hpp"
 #include "shared/wire/admin.hpp"
 #include "shared/wire/enrol.hpp"
+#include "shared/wire/retention.hpp"
 #include "shared/wire/rollout.hpp"
 #include "shared/wire/seeder.hpp"
 
@@ -148,6 +149,10 @@ class Catalog {
   Result<std::vector<wire::LayerInfo>> layers() const;
   Result<wire::LayerInfo> layer(const LayerId& id) const;
   Result<wire::LayerInfo> layer(const std::string& name_and_version) const;
+  // Takes a layer out of the catalogue; its version is never given again. `refused` names who needs
+  // it: a device that has it in its target or staged, a rollout that is not over. What snapshots
+  // rest on of it stays readable until they are gone too.
+  Result<wire::LayerInfo> remove_layer(const Act& act, const LayerId& id);
 
   // --- assignments ---
   // Signs the target of one device; called inside the transaction.
@@ -183,9 +188,14 @@ class Catalog {
                      std::vector<wire::RolloutDevice>& devices, const SignTarget& sign);
 
   // --- CVDs ---
-  // Which of `ids` neither the device's own CVD nor its own layers hold. What other devices
-  // hold does not matter: an answer about them would betray their files.
+  // Which of `ids` neither the device's own CVD nor its own layers hold: what it has to send before
+  // it commits a snapshot. What other devices hold does not matter: an answer about them would
+  // betray their files. Nothing new rests on a layer that was removed.
   Result<std::vector<ChunkId>> lacks(const DeviceId& id, const std::vector<ChunkId>& ids) const;
+  // Which of `ids` whoever may read the device's CVD may not read: as lacks(), but what is there of
+  // layers that were removed is readable.
+  Result<std::vector<ChunkId>> unreadable(const DeviceId& id,
+                                          const std::vector<ChunkId>& ids) const;
   Status link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids);
   // They are lost: the device is asked for them again.
   Status unlink_chunks(const Act& act, const DeviceId& id, const std::vector<ChunkId>& ids);
@@ -197,6 +207,17 @@ class Catalog {
   Result<bool> has_snapshot(const DeviceId& id, const SnapshotId& snapshot) const;
   Result<std::optional<wire::SnapshotInfo>> newest_snapshot(const DeviceId& id) const;
   Result<std::vector<wire::CvdInfo>> cvds() const;
+  // --- retention: which snapshots are kept ---
+  // Of `device`, or of all devices that have no rule of their own; none: that rule is taken away.
+  // `invalid` for a rule that says nothing or is out of range.
+  Status set_retention(const Act& act, const std::optional<DeviceId>& device,
+                       const std::optional<wire::RetentionRule>& rule);
+  Result<wire::RetentionSettings> retention() const;
+  // What the device's rule says of its snapshots, and unless `dry_run` those that it does not keep
+  // are removed from the catalogue. With `snapshot` that one is, whatever the rule says. `refused`
+  // without a rule, and for the newest snapshot: it is never removed.
+  Result<wire::ForgetReply> forget_snapshots(const Act& act, const DeviceId& id,
+                                             const wire::ForgetRequest& request);
   // Every chunk that a layer, or what a device sent of its own, needs. A chunk of several comes as
   // often.
   struct ChunkNeed {

@@ -16,34 +16,62 @@ Result<bool> has(const Rows& rows, const std::string& key) {
   return value->has_value();
 }
 
+// What begins the keys of chunks that the device may have: its own, and those of layers that the
+// origin assigned to it. What a device says it has applied must not open a layer. Also those it was
+// assigned before: its snapshots, and what it has applied still, rest on them. `removed`: those
+// that were taken out of the catalogue, too.
+Result<std::vector<std::string>> places_of(const Rows& rows, const DeviceId& id, bool removed) {
+  if (auto device = load_device(rows, id); !device) return fail(std::move(device.error()));
+  std::vector<std::string> layers;
+  const std::string assigned = device_layer_prefix(id);
+  auto scanned = rows.scan(assigned, [&](std::string_view key, std::string_view) {
+    layers.emplace_back(key.substr(assigned.size()));
+    return true;
+  });
+  if (!scanned) return fail(std::move(scanned.error()));
+  std::vector<std::string> places{"cvd-chunk/" + id.hex()};
+  for (const std::string& layer : layers) {
+    auto listed = removed ? Result<bool>(true) : has(rows, "layer/" + layer);
+    if (!listed) return fail(std::move(listed.error()));
+    if (*listed) places.push_back("layer-chunk/" + layer);
+  }
+  return places;
+}
+
+Result<std::vector<ChunkId>> not_in(const Rows& rows, const std::vector<std::string>& places,
+                                    const std::vector<ChunkId>& ids) {
+  std::vector<ChunkId> lacking;
+  for (const ChunkId& chunk : ids) {
+    bool found = false;
+    for (const std::string& place : places) {
+      auto held = has(rows, place + raw(chunk));
+      if (!held) return fail(std::move(held.error()));
+      if ((found = *held)) break;
+    }
+    if (!found) lacking.push_back(chunk);
+  }
+  return lacking;
+}
+
 }  // namespace
 
 Result<std::vector<ChunkId>> Catalog::lacks(const DeviceId& id,
                                             const std::vector<ChunkId>& ids) const {
   using Ids = std::vector<ChunkId>;
   return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
-    auto device = load_device(rows, id);
-    if (!device) return fail(std::move(device.error()));
-    // Only what the origin assigned: what a device says it has applied must not open a layer. Also
-    // what it was assigned before: its snapshots, and what it has applied still, rest on it.
-    std::vector<std::string> places{"cvd-chunk/" + id.hex()};
-    const std::string assigned = device_layer_prefix(id);
-    auto scanned = rows.scan(assigned, [&](std::string_view key, std::string_view) {
-      places.push_back("layer-chunk/" + std::string(key.substr(assigned.size())));
-      return true;
-    });
-    if (!scanned) return fail(std::move(scanned.error()));
-    Ids lacking;
-    for (const ChunkId& chunk : ids) {
-      bool found = false;
-      for (const std::string& place : places) {
-        auto held = has(rows, place + raw(chunk));
-        if (!held) return fail(std::move(held.error()));
-        if ((found = *held)) break;
-      }
-      if (!found) lacking.push_back(chunk);
-    }
-    return lacking;
+    auto places = places_of(rows, id, false);
+    if (!places) return fail(std::move(places.error()));
+    return not_in(rows, *places, ids);
+  });
+}
+
+Result<std::vector<ChunkId>> Catalog::unreadable(const DeviceId& id,
+                                                 const std::vector<ChunkId>& ids) const {
+  using Ids = std::vector<ChunkId>;
+  return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
+    auto places = places_of(rows, id, true);
+    if (!places) return fail(std::move(places.error()));
+    return not_in(rows, *places, ids);
   });
 }
 

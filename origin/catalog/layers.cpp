@@ -8,12 +8,14 @@ using wire::LayerInfo;
 
 Status check_newer(const Rows& rows, const std::string& name, const std::string& version) {
   std::string newest;
-  auto scanned = rows.scan("layer-name/" + name + ":", [&](std::string_view key, std::string_view) {
-    const std::string other(key.substr(key.rfind(':') + 1));
-    if (newest.empty() || compare_versions(other, newest) > 0) newest = other;
-    return true;
-  });
-  if (!scanned) return scanned;
+  for (const char* names : {"layer-name/", "layer-removed/"}) {
+    auto scanned = rows.scan(names + name + ":", [&](std::string_view key, std::string_view) {
+      const std::string other(key.substr(key.rfind(':') + 1));
+      if (newest.empty() || compare_versions(other, newest) > 0) newest = other;
+      return true;
+    });
+    if (!scanned) return scanned;
+  }
   if (newest.empty() || compare_versions(version, newest) > 0) return Done{};
   return fail(ErrorKind::refused, "version " + version + " of layer " + name +
                                       " is not newer than " + newest +
@@ -74,6 +76,31 @@ Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
 
 bool holds(const std::vector<std::string>& stack, const std::string& name) {
   return std::find(stack.begin(), stack.end(), name) != stack.end();
+}
+
+// `refused` names the first of those that need the layer `name`, and how many there are.
+Status check_unused(const Rows& rows, const std::string& name) {
+  std::vector<std::string> users;
+  auto devices = load_all(rows, "device/", wire::parse_device_info);
+  if (!devices) return fail(std::move(devices.error()));
+  for (const wire::DeviceInfo& device : *devices) {
+    const std::string who =
+        device.id.hex() + (device.host_name.empty() ? "" : " (" + device.host_name + ")");
+    if (holds(device.target, name))
+      users.push_back("it is assigned to device " + who);
+    else if (device.staged && holds(*device.staged, name))
+      users.push_back("it is staged on device " + who);
+  }
+  auto rollouts = load_all(rows, "rollout/", wire::parse_rollout_info);
+  if (!rollouts) return fail(std::move(rollouts.error()));
+  for (const wire::RolloutInfo& rollout : *rollouts)
+    if (rollout.phase != "done" && rollout.phase != "stopped" && holds(rollout.plan.layers, name))
+      users.push_back("rollout " + rollout.plan.name + " is " + rollout.phase + " with it");
+  if (users.empty()) return Done{};
+  const std::string others =
+      users.size() == 1 ? "" : ", and " + std::to_string(users.size() - 1) + " more need it";
+  return fail(ErrorKind::refused, "layer " + name + " is not removed: " + users.front() + others +
+                                      "; assign other layers, or stop the rollout, first");
 }
 
 }  // namespace
@@ -141,6 +168,23 @@ Result<LayerInfo> Catalog::layer(const LayerId& id) const {
 Result<LayerInfo> Catalog::layer(const std::string& name_and_version) const {
   return reading<LayerInfo>(
       table_, [&](const Rows& rows) { return load_layer_named(rows, name_and_version); });
+}
+
+Result<LayerInfo> Catalog::remove_layer(const Act& act, const LayerId& id) {
+  return writing<LayerInfo>(table_, [&](Rows& rows) -> Result<LayerInfo> {
+    auto layer = load(rows, "layer/" + id.hex(), wire::parse_layer_info,
+                      "there is no layer " + id.hex() + "; `lamina layer ls` lists the layers");
+    if (!layer) return layer;
+    const std::string name = full_name(*layer);
+    if (auto unused = check_unused(rows, name); !unused) return fail(std::move(unused.error()));
+    for (const std::string& key : {"layer/" + id.hex(), "layer-name/" + name})
+      if (auto erased = rows.erase(key); !erased) return fail(std::move(erased.error()));
+    if (auto put = rows.put("layer-removed/" + name, id.hex()); !put)
+      return fail(std::move(put.error()));
+    if (auto noted = append_audit(rows, act, "layer.remove", name, "id=" + id.hex()); !noted)
+      return fail(std::move(noted.error()));
+    return layer;
+  });
 }
 
 Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,

@@ -16,6 +16,8 @@
 //   seeder-name/<name>      id, hex
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
 //   journal                 of journal.hpp       restored                decimal number
+//   retention               RetentionRule        retention/<hex>         RetentionRule
+//   layer-removed/<name>:<v>  layer id, hex: the version is not given again
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.

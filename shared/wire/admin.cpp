@@ -3,6 +3,7 @@
 #include "shared/wire/json_fields.hpp"
 #include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
+#include "shared/wire/snapshot_fields.hpp"
 
 namespace lamina::wire {
 
@@ -194,15 +195,6 @@ void fields(A& a, CvdInfo& m) {
 template <class A>
 void fields(A& a, CvdList& m) {
   a("cvds", m.cvds);
-}
-template <class A>
-void fields(A& a, SnapshotInfo& m) {
-  a("id", m.id);
-  a("number", m.number);
-  a("created_ms", m.created_ms);
-  a("reason", m.reason, 64);
-  a("files", m.files);
-  a("plain_bytes", m.plain_bytes);
 }
 template <class A>
 void fields(A& a, SnapshotAtSite& m) {

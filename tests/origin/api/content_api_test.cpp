@@ -238,6 +238,66 @@ TEST_CASE("content api: of a version that is not newer nothing is kept", "[origi
   CHECK_FALSE(bench.content->torrent(second));
 }
 
+TEST_CASE("content api: a layer is removed when nobody needs it", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const auto [id, bytes] = bench.pack();
+  const LayerId layer = bench.publish_and_assign(id, bytes, {ann});
+  const std::string path = "/v1/layers/" + layer.hex();
+  const auto refused = bench.admin("DELETE", path);
+  CHECK(refused.status == 403);
+  CHECK(refused.body.find(ann.hex()) != std::string::npos);
+  CHECK(bench.device(ann, "DELETE", path).status == 401);
+  REQUIRE(bench
+              .admin("POST", "/v1/assignments",
+                     wire::to_json(wire::AssignmentRequest{
+                         .site = "", .devices = {ann}, .layers = {}, .wan_budget = {}}))
+              .status == 200);
+  CHECK(bench.admin("DELETE", path).status == 200);
+  CHECK(bench.admin("GET", path).status == 404);
+  CHECK(bench.admin("DELETE", path).status == 404);
+  CHECK(bench.post_layer("1.0").first == 403);
+}
+
+TEST_CASE("content api: snapshots go by the rule that is set, or by name", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const auto [id, bytes] = bench.pack();
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  for (const std::uint64_t sequence : {1, 2, 3})
+    REQUIRE(
+        bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann, sequence)).status ==
+        201);
+  const std::string path = "/v1/cvds/" + ann.hex() + "/forget";
+  CHECK(bench.admin("POST", path, R"({"dry_run":true})").status == 403);  // No rule.
+  REQUIRE(bench
+              .admin("PUT", "/v1/retention",
+                     R"({"rule":{"newest":2,"hourly":0,"daily":0,"weekly":0,"monthly":0}})")
+              .status == 200);
+  CHECK(bench.admin("PUT", "/v1/retention", "{").status == 400);
+  CHECK(wire::parse_retention_settings(bench.admin("GET", "/v1/retention").body)->rule->newest ==
+        2);
+  const auto count = [&] { return bench.catalog.snapshots(ann)->size(); };
+  const auto shown =
+      wire::parse_forget_reply(bench.admin("POST", path, R"({"dry_run":true})").body);
+  REQUIRE(shown);
+  CHECK(shown->snapshots.back().kept_as.empty());
+  CHECK(count() == 3);
+  REQUIRE(bench.admin("POST", path, R"({"dry_run":false})").status == 200);
+  CHECK(count() == 2);
+  const auto list = bench.catalog.snapshots(ann).value();
+  const auto named = [&](const wire::SnapshotInfo& snapshot) {
+    return bench
+        .admin("POST", path,
+               wire::to_json(wire::ForgetRequest{.snapshot = snapshot.id, .dry_run = false}))
+        .status;
+  };
+  CHECK(named(list.back()) == 403);
+  CHECK(named(list.front()) == 200);
+  CHECK(count() == 1);
+  CHECK(bench.device(ann, "POST", path, R"({"dry_run":false})").status == 401);
+}
+
 TEST_CASE("content api: only known callers may send large bodies", "[origin]") {
   Bench bench;
   const DeviceId ann = bench.enrol("ann");

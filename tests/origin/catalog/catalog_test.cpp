@@ -285,6 +285,119 @@ TEST_CASE("cvd: snapshots are numbered, and sending one twice adds one", "[origi
   CHECK_FALSE(bench.catalog.snapshots(kBob));
 }
 
+TEST_CASE("layers: one that is needed is not removed, and who needs it is named", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1, "shop"), kAnn));
+  const auto shared = id_of<ChunkId>(7), old = id_of<ChunkId>(8);
+  REQUIRE(bench.publish("os", "1.0", "base", 1, {shared, old}));
+  REQUIRE(bench.publish("os", "1.1", "base", 2, {shared}));
+  const auto refused = [&](const std::string& word) {
+    const auto removed = bench.catalog.remove_layer(Bench::at(9), id_of<LayerId>(1));
+    REQUIRE_FALSE(removed);
+    CHECK(removed.error().kind() == ErrorKind::refused);
+    CHECK_THAT(removed.error().text(), Catch::Contains(word));
+    CHECK(bench.catalog.layer("os:1.0"));
+  };
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+  refused("assigned to device " + kAnn.hex());
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.1"}}));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}, .stage = true}));
+  refused("staged on device " + kAnn.hex());
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {}, .stage = true}));
+  wire::RolloutInfo rollout{.plan = {.name = "spring", .layers = {"os:1.0"}}, .phase = "paused"};
+  REQUIRE(bench.catalog.add_rollout(Bench::at(6), rollout));
+  refused("rollout spring is paused");
+  rollout.phase = "stopped";
+  REQUIRE(bench.catalog.note_rollout(Bench::at(7), rollout, "", ""));
+
+  // Ann's snapshots rest on it.
+  CHECK(bench.catalog.lacks(kAnn, {shared, old})->empty());
+  REQUIRE(bench.catalog.remove_layer(Bench::at(9), id_of<LayerId>(1)));
+  CHECK_FALSE(bench.catalog.layer("os:1.0"));
+  CHECK(bench.catalog.layers()->size() == 1);
+  CHECK_FALSE(bench.catalog.may_read_layer(kAnn, id_of<LayerId>(1)).value());
+  // What she has can be read; what she commits from now on rests on it no more.
+  CHECK(bench.catalog.unreadable(kAnn, {shared, old})->empty());
+  CHECK(bench.catalog.lacks(kAnn, {shared, old}).value() == std::vector<ChunkId>{old});
+  CHECK(bench.catalog.audit_log(1)->entries[0].action == "layer.remove");
+  // No other bytes ever come under that name.
+  CHECK_FALSE(bench.publish("os", "1.0", "base", 3));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {}}));
+  REQUIRE(bench.catalog.remove_layer(Bench::at(9), id_of<LayerId>(2)));
+  CHECK_FALSE(bench.publish("os", "1.1", "base", 3));
+  CHECK(bench.publish("os", "1.2", "base", 3));
+  CHECK(bench.catalog.remove_layer(Bench::at(9), id_of<LayerId>(2)).error().kind() ==
+        ErrorKind::not_found);
+}
+
+TEST_CASE("retention: a rule for all, and one of a device's own", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 2), kAnn));
+  CHECK_FALSE(bench.catalog.retention()->rule);
+  const auto bad = [&](wire::RetentionRule rule) {
+    const auto set = bench.catalog.set_retention(Bench::at(1), {}, rule);
+    REQUIRE_FALSE(set);
+    CHECK(set.error().kind() == ErrorKind::invalid);
+  };
+  bad({});
+  bad({.hourly = -1});
+  bad({.daily = wire::kRetentionMax + 1});
+  REQUIRE(bench.catalog.set_retention(Bench::at(1), {}, wire::RetentionRule{.daily = 7}));
+  CHECK_FALSE(bench.catalog.set_retention(Bench::at(1), kBob, wire::RetentionRule{.daily = 9}));
+  REQUIRE(bench.catalog.set_retention(Bench::at(2), kAnn, wire::RetentionRule{.monthly = 2}));
+  const auto settings = bench.catalog.retention().value();
+  CHECK(settings.rule->daily == 7);
+  REQUIRE(settings.devices.size() == 1);
+  CHECK(settings.devices[0].device == kAnn);
+  CHECK(settings.devices[0].rule.monthly == 2);
+  CHECK_THAT(bench.catalog.audit_log(1)->entries[0].detail, Catch::Contains("monthly=2"));
+  REQUIRE(bench.catalog.set_retention(Bench::at(3), kAnn, {}));
+  CHECK(bench.catalog.retention()->devices.empty());
+}
+
+TEST_CASE("retention: what the rule does not keep goes, each noted, never the newest", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
+  constexpr std::int64_t kDayMs = 86'400'000;
+  for (const int n : {1, 2, 3, 4})
+    REQUIRE(bench.catalog.add_snapshot(
+        Bench::at(n), kAnn, {.id = id_of<SnapshotId>(n), .created_ms = (n / 2) * kDayMs + n}));
+  const auto forget = [&](wire::ForgetRequest request) {
+    return bench.catalog.forget_snapshots(Bench::at(9), kAnn, request);
+  };
+  const auto kept = [&] {
+    std::string numbers;
+    const auto list = bench.catalog.snapshots(kAnn).value();
+    for (const auto& one : list) numbers += std::to_string(one.number) + ' ';
+    return numbers;
+  };
+  CHECK(forget({}).error().kind() == ErrorKind::refused);  // No rule: nothing goes by itself.
+  REQUIRE(bench.catalog.set_retention(Bench::at(5), {}, wire::RetentionRule{.daily = 2}));
+  const auto shown = forget({.snapshot = {}, .dry_run = true}).value();
+  REQUIRE(shown.snapshots.size() == 4);
+  CHECK(shown.snapshots[0].kept_as == std::vector<std::string>{"newest", "daily"});
+  CHECK(shown.snapshots[1].kept_as == std::vector<std::string>{"daily"});
+  CHECK(kept() == "1 2 3 4 ");
+  REQUIRE(forget({}));
+  CHECK(kept() == "3 4 ");
+  const auto log = bench.catalog.audit_log(2).value();
+  CHECK(log.entries[0].action == "cvd.forget");
+  CHECK_THAT(log.entries[0].detail, Catch::Contains(id_of<SnapshotId>(2).hex()));
+  CHECK_THAT(log.entries[1].detail, Catch::Contains("number=1 by the rule"));
+
+  CHECK(forget({.snapshot = id_of<SnapshotId>(4), .dry_run = false}).error().kind() ==
+        ErrorKind::refused);
+  CHECK(forget({.snapshot = id_of<SnapshotId>(2), .dry_run = false}).error().kind() ==
+        ErrorKind::not_found);
+  REQUIRE(forget({.snapshot = id_of<SnapshotId>(3), .dry_run = false}));
+  CHECK(kept() == "4 ");
+  CHECK_FALSE(bench.catalog.has_snapshot(kAnn, id_of<SnapshotId>(3)).value());
+  // Numbers go on where they were.
+  REQUIRE(bench.catalog.add_snapshot(Bench::at(9), kAnn, {.id = id_of<SnapshotId>(5)}));
+  CHECK(kept() == "4 5 ");
+}
+
 TEST_CASE("leases: epochs outlive the process", "[origin]") {
   Bench bench;
   CHECK(bench.catalog.lease_epoch("shop").value() == 0);

@@ -27,17 +27,31 @@ TEST_CASE("lamina: every noun has help with an example", "[cli]") {
 
 TEST_CASE("lamina: help of every command that transfers shows how to call it", "[cli]") {
   std::string out, err;
-  for (const auto& args : std::vector<std::vector<const char*>>{
-           {"layer", "capture", "--help"},       {"layer", "show", "--help"},
-           {"layer", "verify", "--help"},        {"cvd", "restore", "--help"},
-           {"device", "log", "--help"},          {"site", "savings", "--help"},
-           {"site", "show", "--help"},           {"site", "edit", "--help"},
-           {"site", "reflectors", "--help"},     {"reflector", "ls", "--help"},
-           {"reflector", "show", "--help"},      {"reflector", "reject", "--help"},
-           {"reflector", "configure", "--help"}, {"rollout", "create", "--help"},
-           {"rollout", "start", "--help"},       {"rollout", "pause", "--help"},
-           {"rollout", "resume", "--help"},      {"rollout", "stop", "--help"},
-           {"rollout", "ls", "--help"},          {"rollout", "show", "--help"}}) {
+  for (const auto& args :
+       std::vector<std::vector<const char*>>{{"layer", "capture", "--help"},
+                                             {"layer", "show", "--help"},
+                                             {"layer", "verify", "--help"},
+                                             {"cvd", "restore", "--help"},
+                                             {"layer", "rm", "--help"},
+                                             {"cvd", "forget", "--help"},
+                                             {"cvd", "retention", "show", "--help"},
+                                             {"cvd", "retention", "set", "--help"},
+                                             {"device", "log", "--help"},
+                                             {"site", "savings", "--help"},
+                                             {"site", "show", "--help"},
+                                             {"site", "edit", "--help"},
+                                             {"site", "reflectors", "--help"},
+                                             {"reflector", "ls", "--help"},
+                                             {"reflector", "show", "--help"},
+                                             {"reflector", "reject", "--help"},
+                                             {"reflector", "configure", "--help"},
+                                             {"rollout", "create", "--help"},
+                                             {"rollout", "start", "--help"},
+                                             {"rollout", "pause", "--help"},
+                                             {"rollout", "resume", "--help"},
+                                             {"rollout", "stop", "--help"},
+                                             {"rollout", "ls", "--help"},
+                                             {"rollout", "show", "--help"}}) {
     CHECK(run(args, out, err) == ok);
     CHECK(out.find("Example: lamina") != std::string::npos);
   }
@@ -59,6 +73,9 @@ TEST_CASE("lamina: wrong usage is one line and exit code 2", "[cli]") {
                                              {"rollout", "create"},
                                              {"rollout", "start"},
                                              {"layer", "verify"},
+                                             {"layer", "rm"},
+                                             {"cvd", "forget"},
+                                             {"cvd", "retention"},
                                              {"layer", "verify", "x:1", "--bogus"}}) {
     CHECK(run(args, out, err) == usage);
     CHECK(err.starts_with("lamina: "));
