@@ -70,7 +70,9 @@ TEST_CASE("capacity: layers and devices have what is theirs", "[origin]") {
     REQUIRE(catalog.enrol({2}, request, other, std::string(64, 'b')));
     REQUIRE(catalog.link_chunks(other, {ref_of(kept.own).id}));
   }
-  for (const auto& device : report().at("devices")) {
+  const auto after = report();
+  CHECK(after.at("devices").size() == 2);
+  for (const auto& device : after.at("devices")) {
     CHECK(device.at("unique_bytes") == 0);
     CHECK(device.at("shared_bytes") == own.at("unique_bytes"));
   }
