@@ -34,8 +34,10 @@ class WanPieces {
   using Pieces = std::map<PackId, std::vector<bool>>;  // One bit a piece.
 
   struct Limits {
-    // Longer than the peer time-out (10 s, m), after which a hung peer offers nothing any more.
-    Duration patience = std::chrono::seconds{12};
+    // A hung peer offers nothing any more after the peer time-out, 10 s. One that sends next to
+    // nothing goes on offering all that it says it has: the line rests for so long, and a few
+    // seconds pass before and after it (m: 16 s in all with 12 s).
+    Duration patience = std::chrono::seconds{10};
   };
 
   WanPieces() : WanPieces(Limits()) {}
