@@ -108,7 +108,6 @@ Result<Made> make(const DataDirectory& from, const std::string& rows, const Data
   for (const auto& [path, mode] :
        {std::pair(to.torrents(), mode_t{0755}), std::pair(to.temporary(), mode_t{0700})})
     if (auto done = os::make_directories(path, mode); !done) return fail(std::move(done.error()));
-  progress.clear();
   return made;
 }
 

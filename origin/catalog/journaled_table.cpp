@@ -118,11 +118,12 @@ Status JournaledTable::recover() {
       auto file = RowFileWriter::append(changes_path(journal_, changes_number_), end->offset);
       if (!file) return fail(std::move(file.error()));
       changes_ = std::move(*file);
-      auto size = os::open_read(rows_path(journal_, files->rows.back()));
+      const std::string path = rows_path(journal_, files->rows.back());
+      auto rows = os::open_read(path);
+      if (!rows) return fail(std::move(rows.error()));
+      auto size = os::file_size(rows->get(), path);
       if (!size) return fail(std::move(size.error()));
-      auto bytes = os::file_size(size->get(), journal_);
-      if (!bytes) return fail(std::move(bytes.error()));
-      rows_size_ = Bytes{static_cast<std::int64_t>(*bytes)};
+      rows_size_ = Bytes{static_cast<std::int64_t>(*size)};
       return Done{};
     }
   }
