@@ -145,6 +145,8 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
     }
   }
   if (sending.empty()) return;
+  seen.is_idle =
+      std::ranges::none_of(sending, [&](std::uint64_t id) { return line.flows.at(id).is_waiting; });
   seen.acked = line.acked;
   seen.lost = line.lost;
   seen.is_among_ours = crowded_ > (line.pacing.is_crowded() ? 1 : 0);

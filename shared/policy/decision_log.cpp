@@ -73,7 +73,8 @@ std::string to_words(const WanPacing::Seen& seen) {
                text(std::int64_t{seen.rtt_min.count()}), text(seen.acked.count), text(seen.lost)) +
          (seen.jitter > Duration{} ? words("jitter", text(std::int64_t{seen.jitter.count()}))
                                    : "") +
-         (seen.is_among_ours ? words("ours") : "") + (seen.is_held ? words("held") : "");
+         (seen.is_among_ours ? words("ours") : "") + (seen.is_held ? words("held") : "") +
+         (seen.is_idle ? words("idle") : "");
 }
 std::string to_words(const WanPacing::Decision& decision) {
   return (decision.rate ? words("rate", text(decision.rate->bits_per_second)) : "") +
@@ -136,8 +137,8 @@ void DecisionLog::begin_lease_holder(const std::string& name) {
 
 void DecisionLog::begin_wan_pieces(const std::string& name, const WanPieces::Limits& limits) {
   pieces_[name] = {};
-  sink_(std::string(kWanPieces) +
-        words(name, "begin", text(std::int64_t{limits.patience.count()})));
+  sink_(std::string(kWanPieces) + words(name, "begin", text(std::int64_t{limits.patience.count()}),
+                                        text(std::int64_t{limits.silence.count()})));
 }
 
 void DecisionLog::begin_wan_transport(const std::string& name, const WanTransport::Limits& limits) {

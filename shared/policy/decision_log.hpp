@@ -6,7 +6,7 @@
 //   site-lease north at 1200 reported 0a..0f 4096 : granted 0a..0f 17 5000001200
 //   lease-holder wan begin
 //   lease-holder wan at 1300 led 17 5000001200 : open 17
-//   wan-pieces wan begin 12000000000
+//   wan-pieces wan begin 10000000000 5000000000
 //   wan-pieces wan at 1400 missing <pack>=f0/4 offered <pack>=10/4 : <pack>=e0/4
 //   wan-pieces wan at 1500 contact known open 200000000 : may-not
 //   wan-transport wan begin 1500000000

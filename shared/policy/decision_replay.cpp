@@ -215,7 +215,8 @@ bool DecisionReplay::begin(std::string_view kind, const std::string& name, LineR
     return made(LeaseHolder());
   }
   if (kind == kWanPieces) {
-    const WanPieces::Limits limits{.patience = in.duration()};
+    WanPieces::Limits limits{.patience = in.duration()};
+    limits.silence = in.duration();
     if (!in.finished()) return false;
     log_.begin_wan_pieces(name, limits);
     return made(Pieces{.machine = WanPieces(limits)});
@@ -345,6 +346,7 @@ bool DecisionReplay::feed(Pacing& pacing, const std::string& name, LineReader& i
   if (in.takes("jitter")) seen.jitter = in.duration();
   seen.is_among_ours = in.takes("ours");
   seen.is_held = in.takes("held");
+  seen.is_idle = in.takes("idle");
   if (!in.at_colon() || seen.acked < pacing.last.acked || seen.lost < pacing.last.lost)
     return false;
   pacing.last = seen;

@@ -37,6 +37,8 @@ constexpr double kSqueezeQueue = 0.6;
 constexpr int kSqueezed = 3;
 constexpr double kForgetBest = 30;  // Seconds.
 constexpr int kLately = 4;          // Decisions.
+// A sender that was not looked at for so many intervals had nothing to send.
+constexpr int kAway = 4;
 // A queue that is empty for a moment suggests at most so much more than the line is known to give,
 // and what is measured once counts up to that: acknowledgements that were held up come together,
 // and a receiver that is busy leaves the queue empty. Before, our own rate filled the queue then,
@@ -125,7 +127,7 @@ bool WanPacing::sees_others(const Seen& seen, Instant now) {
   // Of acknowledgements that are held up, the rest comes at once.
   const bool is_held_up = std::exchange(acked_last_, seen.acked) == seen.acked;
   const bool is_settled = rate_ && now >= rated_ + limits_.settle;
-  if (seen.is_among_ours || !is_settled) return crowd_.reset(), false;
+  if (seen.is_among_ours || seen.is_idle || !is_settled) return crowd_.reset(), false;
   if (squeezed_ >= kSqueezed) return true;
   if (!is_crowded() || is_doubtful_) return crowd_.reset(), false;
   if (!crowd_) crowd_ = Crowd{now, seen.acked, *rate_};
@@ -256,10 +258,13 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   acked_ = seen.acked;
   const auto before = std::exchange(decided_, now);
   if (!before) return;
+  const Duration interval = std::max(limits_.interval, seen.rtt);
+  const bool was_away = now - *before > kAway * interval;
   // Let go, the connection fills the queue as at its start.
   if (std::exchange(was_held_, seen.is_held) && !seen.is_held) rated_ = now;
-  // What arrives, and when, is the receiver's doing, or a machine's that stands still.
-  if ((seen.is_held || is_doubtful_) && rate_) {
+  // What arrives, and when, is the receiver's doing, or a machine's that stands still; or nothing
+  // was asked for.
+  if ((seen.is_held || is_doubtful_ || seen.is_idle || was_away) && rate_) {
     squeezed_ = 0;
     best_at_ = now;
     return;
@@ -276,8 +281,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
   const auto floor = static_cast<double>(limits_.floor.bits_per_second);
   const double rtt = seconds(seen.rtt);
   const double smoothed = kSmoothed / std::max(lately, floor);
-  const double calm =
-      std::min(1.0, kShown / (std::max(seconds(limits_.interval), rtt) + rtt + smoothed));
+  const double calm = std::min(1.0, kShown / (seconds(interval) + rtt + smoothed));
   const double over = seconds(queue_) / target - 1;  // -1: no queue, 0: as long as it should be.
   if (over >= 0) {
     const double next = over <= 1 ? lately * (1 - calm * kGain * over)
@@ -288,7 +292,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
     usual_.reset();  // The queue says what the line gives now.
   } else if (rate_) {
     // A packet or two are no measure: then anything that came counts as busy.
-    const double packets = *rate_ * seconds(std::max(limits_.interval, seen.rtt)) / (8 * 1500);
+    const double packets = *rate_ * seconds(interval) / (8 * 1500);
     const bool is_busy = packets < 8 ? came.count > 0 : delivered > kBusy * *rate_;
     if (!is_busy) return;
     if (usual_ && *rate_ >= kReturned * *usual_) usual_.reset();
@@ -298,7 +302,7 @@ void WanPacing::decide(const Seen& seen, Instant now) {
       if (capacity_ && empty_ >= kEmpty) *capacity_ *= 1 + calm * kDoubt;
       rate_ = std::max(*rate_, std::min(kBeyondKnown * known, *rate_ * (1 + calm * kGrowth)));
     } else
-      rate_ = std::max(over < -0.5 ? *rate_ : 0, lately * (1 - calm * kGain * over));
+      rate_ = std::max(over < -0.5 ? *rate_ : floor, lately * (1 - calm * kGain * over));
   }
 }
 

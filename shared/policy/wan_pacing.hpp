@@ -88,6 +88,9 @@ class WanPacing {
     // The receiver takes less than the line gives, as under a bandwidth rule: what arrives, and
     // when it is acknowledged, says nothing about the line. A long queue is still others'.
     bool is_held = false;
+    // It has nothing to send at the moment: what arrives is what was asked for, and round trips are
+    // old, or of single packets, whose acknowledgements are delayed.
+    bool is_idle = false;
   };
   struct Decision {
     std::optional<BitRate> rate;  // For all together; nothing: as fast as TCP likes.

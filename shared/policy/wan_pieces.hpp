@@ -1,15 +1,18 @@
 // WanPieces decides which of a lease holder's missing pieces go over the WAN.
 //
-// A piece that some peer of the site offers comes over the LAN and costs the line nothing. But a
-// peer may hang, or claim what it does not have: a piece that is still missing `patience` after it
-// was first offered is fetched from the origin all the same. Feed it what is missing and offered
-// about once a second; it keeps nothing but the time at which each missing piece was first offered.
+// A piece that some peer of the site offers is left to the site: it comes over the LAN and costs
+// the line nothing. But a peer may hang, or claim what it does not have. So a piece that is still
+// missing `patience` after it was first offered is fetched from the origin all the same, and so is
+// everything that was offered when nothing of what was left to the site has come for `silence`.
+// Feed it what is missing and offered about once a second; it keeps the time at which each missing
+// piece was first offered, and when one of those left to the site came last.
 //
 // Deterministic; no clock, no I/O. Not thread-safe; all calls come from one event loop.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -34,10 +37,13 @@ class WanPieces {
   using Pieces = std::map<PackId, std::vector<bool>>;  // One bit a piece.
 
   struct Limits {
-    // A hung peer offers nothing any more after the peer time-out, 10 s. One that sends next to
-    // nothing goes on offering all that it says it has: the line rests for so long, and a few
-    // seconds pass before and after it (m: 16 s in all with 12 s).
+    // A hung peer offers nothing any more after the peer time-out, 10 s. One of many peers that
+    // sends next to nothing goes on offering all that it says it has.
     Duration patience = std::chrono::seconds{10};
+    // The line rests for so long when all offers are of such a peer, and a few seconds pass before
+    // and after it (m: 15 s in all when 10 s had to pass). Longer than connecting, being unchoked
+    // and a piece over a slow LAN take.
+    Duration silence = std::chrono::seconds{5};
   };
 
   WanPieces() : WanPieces(Limits()) {}
@@ -50,9 +56,15 @@ class WanPieces {
 
  private:
   using Piece = std::pair<PackId, std::uint32_t>;
+  struct Offer {
+    Instant since{};
+    bool is_left = false;  // To the site, by the last call.
+  };
+  static bool has(const Pieces& pieces, const Piece& piece);
 
   Limits limits_;
-  std::map<Piece, Instant> offered_since_;  // Of missing pieces only.
+  std::map<Piece, Offer> offers_;  // Of missing pieces only.
+  std::optional<Instant> came_;    // When one that was left to the site was not missing any more.
 };
 
 }  // namespace lamina::policy

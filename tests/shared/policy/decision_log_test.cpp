@@ -149,6 +149,7 @@ struct Run {
       seen.is_among_ours = below(30) == 0;
       seen.jitter = std::chrono::milliseconds{below(4)};
       seen.is_held = below(20) == 0;
+      seen.is_idle = below(20) == 0;
       log.decided("192.0.2.7", seen, now, machine.on(seen, now));
     }
   }
@@ -346,7 +347,7 @@ TEST_CASE("decision log: what is no record is said so", "[policy]") {
     DecisionReplay replay;
     for (const char* first :
          {"lamina-decisions 1", "site-lease north begin 5 1", "lease-holder wan begin",
-          "wan-pieces wan begin 1", "wan-transport wan begin 1", "shut-out lan begin 1 1",
+          "wan-pieces wan begin 1 1", "wan-transport wan begin 1", "shut-out lan begin 1 1",
           "wan-pacing 10.0.0.1 begin", "eligibility device begin may-serve 80 1 1"})
       REQUIRE(replay.take(first));
     const auto done = replay.take(line);

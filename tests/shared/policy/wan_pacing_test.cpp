@@ -275,6 +275,29 @@ TEST_CASE("wan pacing: a sender that waits for something else keeps its rate", "
     line.allowed =
         line.pacing.on({.rtt = 40ms, .rtt_min = 40ms, .acked = {acked += 100}}, now += 100ms).rate;
   CHECK(line.allowed == before);
+  // Or a few packets, one at a time, whose acknowledgements are delayed; or it is not looked at.
+  for (const Duration apart : {Duration{100ms}, Duration{3s}})
+    for (int i = 0; i < 50; ++i)
+      line.allowed =
+          line.pacing
+              .on({.rtt = 70ms, .rtt_min = 40ms, .acked = {acked += 1448}, .is_idle = apart < 1s},
+                  now += apart)
+              .rate;
+  CHECK(line.allowed == before);
+}
+
+TEST_CASE("wan pacing: who has little to send is nobody's victim", "[wan_pacing]") {
+  // Stale round trips of a queue that somebody left, and next to nothing acknowledged.
+  Line line{};
+  line.run(5);
+  Instant now{Duration{static_cast<std::int64_t>(line.now * 1e9)}};
+  std::int64_t acked = static_cast<std::int64_t>(line.acked);
+  for (const bool is_idle : {true, false}) {
+    for (int i = 0; i < 20; ++i)
+      line.pacing.on({.rtt = 100ms, .rtt_min = 40ms, .acked = {acked += 1448}, .is_idle = is_idle},
+                     now += 50ms);
+    CHECK(line.pacing.stands_back() == !is_idle);
+  }
 }
 
 TEST_CASE("wan pacing: a longer route is learned within two windows", "[wan_pacing]") {

@@ -28,7 +28,7 @@ TEST_CASE("wan pieces: what the site offers is left to the site", "[policy]") {
 }
 
 TEST_CASE("wan pieces: an offer that is not kept is worth nothing after a while", "[policy]") {
-  WanPieces choice({.patience = 10s});
+  WanPieces choice({.patience = 10s, .silence = 1min});
   const WanPieces::Pieces missing{{pack(1), Bits{1, 1}}};
   const WanPieces::Pieces offered{{pack(1), Bits{1, 0}}};
   CHECK(choice.choose(missing, offered, at(5s)) == WanPieces::Pieces{{pack(1), Bits{0, 1}}});
@@ -37,6 +37,38 @@ TEST_CASE("wan pieces: an offer that is not kept is worth nothing after a while"
   // Gone and offered anew: the time starts again.
   CHECK(choice.choose(missing, {}, at(16s)) == missing);
   CHECK(choice.choose(missing, offered, at(17s)) == WanPieces::Pieces{{pack(1), Bits{0, 1}}});
+}
+
+TEST_CASE("wan pieces: a site of which nothing comes is not waited for", "[policy]") {
+  WanPieces choice({.patience = 10s, .silence = 5s});
+  const WanPieces::Pieces all{{pack(1), Bits{1, 1, 1, 1}}};
+  const WanPieces::Pieces offered{{pack(1), Bits{1, 1, 1, 0}}};
+  const WanPieces::Pieces not_offered{{pack(1), Bits{0, 0, 0, 1}}};
+  CHECK(choice.choose(all, offered, at(0s)) == not_offered);
+  CHECK(choice.choose(all, offered, at(4s)) == not_offered);
+
+  SECTION("one piece came: the rest is waited for") {
+    const WanPieces::Pieces fewer{{pack(1), Bits{0, 1, 1, 1}}};
+    CHECK(choice.choose(fewer, offered, at(4s)) == not_offered);
+    CHECK(choice.choose(fewer, offered, at(8s)) == not_offered);
+    CHECK(choice.choose(fewer, offered, at(9s)) == fewer);
+  }
+  SECTION("what came over the line says nothing of the site") {
+    const WanPieces::Pieces fewer{{pack(1), Bits{1, 1, 1, 0}}};
+    CHECK(choice.choose(fewer, offered, at(4s)).empty());
+    CHECK(choice.choose(fewer, offered, at(5s)) == fewer);
+    // So it is with what was offered but is fetched over the line by now.
+    const WanPieces::Pieces two{{pack(1), Bits{0, 1, 1, 0}}};
+    CHECK(choice.choose(two, offered, at(6s)) == two);
+  }
+  SECTION("what is offered later has its own time, and is the proof for all") {
+    CHECK(choice.choose(all, offered, at(5s)) == all);
+    const WanPieces::Pieces more{{pack(1), Bits{1, 1, 1, 1}}};
+    CHECK(choice.choose(all, more, at(6s)) == WanPieces::Pieces{{pack(1), Bits{1, 1, 1, 0}}});
+    const WanPieces::Pieces fewer{{pack(1), Bits{1, 1, 1, 0}}};
+    CHECK(choice.choose(fewer, more, at(7s)).empty());
+    CHECK(choice.choose(fewer, more, at(10s)) == fewer);
+  }
 }
 
 TEST_CASE("wan pieces: nothing missing, nothing chosen", "[policy]") {
