@@ -117,6 +117,7 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
   const double since =
       line.measured ? static_cast<double>((now - *line.measured).count()) / 1e9 : 0;
   line.measured = now;
+  bool is_new = false;  // The round trip in `seen` is of what was acknowledged since.
   for (auto& [id, flow] : line.flows) {
     const auto measure = flows_.measure(id);
     if (!measure || measure->rtt_min <= Duration{}) continue;
@@ -127,7 +128,8 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
     flow.is_waiting = measure->waiting > Bytes{};
     if (measure->held > flow.held) flow.held_at = now;
     flow.held = measure->held;
-    if (measure->acked > flow.acked) {
+    const bool has_moved = measure->acked > flow.acked;
+    if (has_moved) {
       line.acked += measure->acked - flow.acked;
       flow.acked = measure->acked;
       flow.moved = now;
@@ -139,7 +141,10 @@ void LinePacing::decide(const std::string& peer, Line& line, Instant now) {
     if (now - flow.moved > kSending) continue;
     sending.push_back(id);
     seen.is_held = seen.is_held || (flow.held_at && now - *flow.held_at < kHeld);
-    if (seen.rtt == Duration{} || measure->rtt < seen.rtt) {
+    // The kernel still tells the last one of a connection that is idle by now.
+    if (seen.rtt == Duration{} || (has_moved && !is_new) ||
+        (has_moved == is_new && measure->rtt < seen.rtt)) {
+      is_new = has_moved;
       seen.rtt = measure->rtt;
       seen.jitter = measure->jitter;
     }

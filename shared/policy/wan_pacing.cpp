@@ -255,6 +255,11 @@ WanPacing::Decision WanPacing::on(const Seen& seen, Instant now) {
 
 void WanPacing::decide(const Seen& seen, Instant now) {
   const Bytes came = seen.acked - acked_;
+  // A machine that stands still, or went away: the line gives what it gave.
+  if (came == Bytes{} && rate_) {
+    squeezed_ = 0;
+    return;
+  }
   acked_ = seen.acked;
   const auto before = std::exchange(decided_, now);
   if (!before) return;

@@ -77,7 +77,7 @@ class WanPacing {
   };
   // All connections over the line together.
   struct Seen {
-    Duration rtt{};         // Of those that send; the smallest.
+    Duration rtt{};         // Of those that send and were acknowledged lately; the smallest.
     Duration rtt_min{};     // The smallest ever of any.
     Duration jitter{};      // How far round trips were from `rtt` lately, on average.
     Bytes acked;            // Since the line was first seen; never less than before.

@@ -286,6 +286,25 @@ TEST_CASE("wan pacing: a sender that waits for something else keeps its rate", "
   CHECK(line.allowed == before);
 }
 
+TEST_CASE("wan pacing: a peer that went away says nothing of the line", "[wan_pacing]") {
+  // Its connection goes on sending again what nobody acknowledges; then another peer comes.
+  Line line{};
+  line.run(5);
+  const auto before = line.allowed;
+  REQUIRE(before);
+  Instant now{Duration{static_cast<std::int64_t>(line.now * 1e9)}};
+  const auto acked = static_cast<std::int64_t>(line.acked);
+  for (const Duration queue : {Duration{22ms}, Duration{60ms}})
+    for (int i = 0; i < 20; ++i)
+      line.allowed =
+          line.pacing
+              .on({.rtt = 40ms + queue, .rtt_min = 40ms, .acked = {acked}, .lost = 1}, now += 50ms)
+              .rate;
+  CHECK_FALSE(line.pacing.stands_back());
+  REQUIRE(line.allowed);
+  CHECK(line.allowed->bits_per_second > 0.9 * before->bits_per_second);
+}
+
 TEST_CASE("wan pacing: who has little to send is nobody's victim", "[wan_pacing]") {
   // Stale round trips of a queue that somebody left, and next to nothing acknowledged.
   Line line{};
