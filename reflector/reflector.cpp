@@ -124,7 +124,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   bool wan_stale = false;                // What is missing changed: choose anew.
   Instant wan_opened{};
   bool may_fetch = false;     // Over the WAN, since it was opened.
-  bool is_connected = false;  // With a peer of the site, as of the last look before that.
+  std::size_t connected = 0;  // Peers of the site, as of the last look before that.
 
   policy::WanTransport transport;
   std::shared_ptr<RangeFetch> ranges;  // None without a source.
@@ -311,19 +311,18 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   // Nothing more is fetched before the site was met, as if the session were opened just now.
   void meet_again() {
-    may_fetch = is_connected = false;
+    may_fetch = false;
+    connected = 0;
     wan_opened = loop.now();
   }
 
   bool has_met_site() {
-    const bool was_connected =
-        std::exchange(is_connected, std::ranges::any_of(torrents, [this](const auto& torrent) {
-                        return lan->is_connected(torrent.first);
-                      }));
+    std::size_t most = 0;
+    for (const auto& [torrent, bytes] : torrents) most = std::max(most, lan->connected(torrent));
     const Instant now = loop.now();
     // Twice in a row: a peer may cut a connection off at once.
-    const policy::SiteContact contact{.knows_peers = !peers.empty(),
-                                      .is_connected = is_connected && was_connected,
+    const policy::SiteContact contact{.known = peers.size(),
+                                      .connected = std::min(most, std::exchange(connected, most)),
                                       .open = now - wan_opened};
     const bool may = policy::may_fetch(contact);
     if (config.record != nullptr) config.record->decided(kPiecesName, contact, now, may);

@@ -197,10 +197,9 @@ void DecisionLog::decided(const std::string& name, const WanPieces::Pieces& miss
 void DecisionLog::decided(const std::string& name, const SiteContact& contact, Instant now,
                           bool may_fetch) {
   sink_(std::string(kWanPieces) + words(name, "at", text(now), "contact") +
-        (contact.knows_peers ? words("known") : "") +
-        (contact.is_connected ? words("connected") : "") +
-        words("open", text(std::int64_t{contact.open.count()})) + std::string(kArrow) +
-        words(may_fetch ? "may" : "may-not"));
+        words("known", text(contact.known), "connected", text(contact.connected), "open",
+              text(std::int64_t{contact.open.count()})) +
+        std::string(kArrow) + words(may_fetch ? "may" : "may-not"));
 }
 
 void DecisionLog::began(const std::string& name, Instant now) {

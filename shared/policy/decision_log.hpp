@@ -8,7 +8,7 @@
 //   lease-holder wan at 1300 led 17 5000001200 : open 17
 //   wan-pieces wan begin 10000000000 5000000000
 //   wan-pieces wan at 1400 missing <pack>=f0/4 offered <pack>=10/4 : <pack>=e0/4
-//   wan-pieces wan at 1500 contact known open 200000000 : may-not
+//   wan-pieces wan at 1500 contact known 7 connected 0 open 200000000 : may-not
 //   wan-transport wan begin 1500000000
 //   wan-transport wan at 1400 began :
 //   wan-transport wan at 1400 rule auto :

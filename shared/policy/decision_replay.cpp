@@ -287,8 +287,10 @@ bool DecisionReplay::feed(LeaseHolder& holder, const std::string& name, LineRead
 bool DecisionReplay::feed(Pieces& pieces, const std::string& name, LineReader& in, Instant now) {
   if (in.takes("contact")) {
     SiteContact contact;
-    contact.knows_peers = in.takes("known");
-    contact.is_connected = in.takes("connected");
+    if (!in.takes("known")) return false;
+    contact.known = in.number();
+    if (!in.takes("connected")) return false;
+    contact.connected = in.number();
     if (!in.takes("open")) return false;
     contact.open = in.duration();
     if (!in.at_colon()) return false;

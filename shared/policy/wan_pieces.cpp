@@ -4,8 +4,10 @@
 
 namespace lamina::policy {
 
-bool may_fetch(const SiteContact& contact, Duration patience) {
-  return !contact.knows_peers || contact.is_connected || contact.open >= patience;
+bool may_fetch(const SiteContact& contact, const MeetingLimits& limits) {
+  const std::uint64_t enough = std::min(limits.enough, (contact.known + 1) / 2);
+  return contact.connected >= enough || contact.open >= limits.patience ||
+         (contact.connected > 0 && contact.open >= limits.meeting);
 }
 
 bool WanPieces::has(const Pieces& pieces, const Piece& piece) {

@@ -23,14 +23,21 @@ namespace lamina::policy {
 
 // How a device that just opened its WAN session stands with its site.
 struct SiteContact {
-  bool knows_peers = false;   // It was told of devices to meet...
-  bool is_connected = false;  // ...and is connected with one of them: what that has is known.
-  Duration open{};            // Since the WAN session was opened.
+  std::uint64_t known = 0;      // Devices that it was told of...
+  std::uint64_t connected = 0;  // ...and with how many it is connected: what those have is known.
+  Duration open{};              // Since the WAN session was opened.
 };
 // Whether it may fetch over the WAN already. One that was asleep or away lost its connections, and
-// would fetch what its site has until it meets somebody again; `patience` is for a site where
-// nobody answers (m: 7 s, 14 MB, by a device that had been stopped for a minute).
-bool may_fetch(const SiteContact& contact, Duration patience = std::chrono::seconds{10});
+// would fetch what its site has until it meets it again (m: 7 s, 14 MB, by a device that had been
+// stopped for a minute). It has met it with `enough` devices, or half of them; after `meeting` one
+// will do, as others may be away, but not at once: the first one may be as new as itself (m: 1.1 s,
+// 2.7 MB, by one of two that came back together). `patience` is for a site where nobody answers.
+struct MeetingLimits {
+  std::uint64_t enough = 3;
+  Duration meeting = std::chrono::seconds{1};
+  Duration patience = std::chrono::seconds{10};
+};
+bool may_fetch(const SiteContact& contact, const MeetingLimits& limits = {});
 
 class WanPieces {
  public:

@@ -577,14 +577,14 @@ std::vector<PeerTraffic> Session::peers(const TorrentId& id) const {
   return list;
 }
 
-bool Session::is_connected(const TorrentId& id) const {
+std::size_t Session::connected(const TorrentId& id) const {
   const State::Torrent* torrent = state_->find(id);
-  if (torrent == nullptr) return false;
+  if (torrent == nullptr) return 0;
   std::vector<lt::peer_info> peers;
   torrent->handle.get_peer_info(peers);
-  return std::ranges::any_of(peers, [](const lt::peer_info& peer) {
+  return static_cast<std::size_t>(std::ranges::count_if(peers, [](const lt::peer_info& peer) {
     return !(peer.flags & (lt::peer_info::connecting | lt::peer_info::handshake));
-  });
+  }));
 }
 
 std::optional<std::string> Session::site_at(const std::string& address) const {

@@ -126,8 +126,8 @@ class Session {
   std::vector<Event> take_events();
   Traffic traffic(const TorrentId& torrent) const;
   std::vector<PeerTraffic> peers(const TorrentId& torrent) const;
-  // Whether the handshake with some peer is over.
-  bool is_connected(const TorrentId& torrent) const;
+  // With how many peers the handshake is over.
+  std::size_t connected(const TorrentId& torrent) const;
   // Another receive_max, from now on and for connections that there are too.
   void limit_receive(BitRate most);
   // seeder: the site of the newest valid lease that was shown from this address.

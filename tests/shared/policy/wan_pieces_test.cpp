@@ -79,9 +79,15 @@ TEST_CASE("wan pieces: nothing missing, nothing chosen", "[policy]") {
 
 TEST_CASE("wan pieces: who has lost its site meets it first", "[wan_pieces]") {
   using policy::may_fetch;
-  CHECK(may_fetch({.knows_peers = false, .is_connected = false, .open = 0s}));
-  CHECK_FALSE(may_fetch({.knows_peers = true, .is_connected = false, .open = 0s}));
-  CHECK_FALSE(may_fetch({.knows_peers = true, .is_connected = false, .open = 9s}));
-  CHECK(may_fetch({.knows_peers = true, .is_connected = true, .open = 0s}));
-  CHECK(may_fetch({.knows_peers = true, .is_connected = false, .open = 10s}));
+  CHECK(may_fetch({.known = 0, .connected = 0, .open = 0s}));
+  CHECK_FALSE(may_fetch({.known = 7, .connected = 0, .open = 0s}));
+  CHECK_FALSE(may_fetch({.known = 7, .connected = 0, .open = 9s}));
+  CHECK(may_fetch({.known = 7, .connected = 0, .open = 10s}));
+  // Three or half of them at once, one after a while.
+  CHECK_FALSE(may_fetch({.known = 30, .connected = 2, .open = 999ms}));
+  CHECK(may_fetch({.known = 30, .connected = 3, .open = 0s}));
+  CHECK_FALSE(may_fetch({.known = 3, .connected = 1, .open = 0s}));
+  CHECK(may_fetch({.known = 3, .connected = 2, .open = 0s}));
+  CHECK(may_fetch({.known = 7, .connected = 1, .open = 1s}));
+  CHECK(may_fetch({.known = 1, .connected = 1, .open = 0s}));
 }
