@@ -24,7 +24,7 @@ constexpr std::size_t kOwnersShown = 10;
 constexpr std::int64_t kDayNs = std::int64_t{24} * 3600 * 1'000'000'000;
 
 // Of all files beneath, as the disk counts them. What goes away meanwhile counts nothing.
-Bytes size_beneath(const std::string& directory) {
+Result<Bytes> size_beneath(const std::string& directory) {
   Bytes total;
   std::error_code error;
   auto at = std::filesystem::recursive_directory_iterator(directory, error);
@@ -33,6 +33,8 @@ Bytes size_beneath(const std::string& directory) {
     if (lstat(at->path().c_str(), &facts) == 0)
       total += Bytes{static_cast<std::int64_t>(facts.st_blocks) * 512};
   }
+  if (error && error != std::errc::no_such_file_or_directory)
+    return fail(ErrorKind::unavailable, printable(directory) + ": " + error.message());
   return total;
 }
 
@@ -96,6 +98,7 @@ Status Capacity::look_at_packs(const std::string& directory, lamina::cli::Progre
         {WallTime{facts.st_mtim.tv_sec * std::int64_t{1'000'000'000} + facts.st_mtim.tv_nsec},
          Bytes{static_cast<std::int64_t>(facts.st_size)}});
     auto pack = files->read(id);
+    if (!pack && !files->has(id)) continue;
     if (!pack)
       return fail(std::move(pack.error()).in("`lamina-origin check` says what it touches"));
     for (const format::Frame& frame : pack->index().frames)
@@ -174,16 +177,24 @@ Status Capacity::look(lamina::cli::Progress& progress) {
   if (!kv) return fail(std::move(kv.error()));
   KvTable table(**kv);
   if (auto done = look_at_needs(Catalog(table)); !done) return done;
-  const auto beneath = [&](const std::string& name) { return size_beneath(data_.root() + name); };
-  spaces_ = {{"layers", beneath("/layers/packs")},
-             {"cvd", beneath("/cvd/packs")},
-             {"block_hashes", beneath("/layers/trees") + beneath("/cvd/trees")},
-             {"index", beneath("/layers/index") + beneath("/cvd/index")},
-             {"records", beneath("/objects") + beneath("/torrents")},
-             {"catalogue", beneath("/catalog")},
-             {"journal", beneath("/journal")},
-             {"unsound", beneath("/layers/unsound") + beneath("/cvd/unsound")},
-             {"temporary", beneath("/tmp")}};
+  const std::pair<const char*, std::vector<const char*>> spaces[] = {
+      {"layers", {"/layers/packs"}},
+      {"cvd", {"/cvd/packs"}},
+      {"block_hashes", {"/layers/trees", "/cvd/trees"}},
+      {"index", {"/layers/index", "/cvd/index"}},
+      {"records", {"/objects", "/torrents"}},
+      {"catalogue", {"/catalog"}},
+      {"journal", {"/journal"}},
+      {"unsound", {"/layers/unsound", "/cvd/unsound"}},
+      {"temporary", {"/tmp"}}};
+  for (const auto& [name, directories] : spaces) {
+    spaces_.push_back({name, {}});
+    for (const char* directory : directories) {
+      auto size = size_beneath(data_.root() + directory);
+      if (!size) return fail(std::move(size.error()));
+      spaces_.back().second += *size;
+    }
+  }
   auto disk = os::space_of(data_.root());
   if (!disk) return fail(std::move(disk.error()));
   disk_ = *disk;
