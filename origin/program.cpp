@@ -28,23 +28,12 @@ namespace {
 constexpr std::uint64_t kConnectionsMax = 25'000;
 constexpr std::uint64_t kFilesBeside = 50;
 
-struct Address {
-  std::string host;
-  std::uint16_t port = 0;
-};
-
-// "ADDRESS:PORT", or "" for all addresses and `port`.
-Result<Address> parse_listen(const std::string& text, std::uint16_t port) {
-  if (text.empty()) return Address{"0.0.0.0", port};
-  const std::size_t colon = text.rfind(':');
-  const std::string digits = colon == std::string::npos ? "" : text.substr(colon + 1);
-  const bool good = !digits.empty() && digits.size() <= 5 &&
-                    digits.find_first_not_of("0123456789") == std::string::npos &&
-                    std::stoul(digits) <= 65535;
-  if (!good)
-    return fail(ErrorKind::invalid,
-                "--listen takes ADDRESS:PORT, not '" + printable(text, 80) + "'");
-  return Address{text.substr(0, colon), static_cast<std::uint16_t>(std::stoul(digits))};
+// "ADDRESS:PORT", "[IPV6]:PORT", or "" for all addresses and `port`.
+Result<net::HostPort> parse_listen(const std::string& text, std::uint16_t port) {
+  if (text.empty()) return net::HostPort{"0.0.0.0", port};
+  auto place = net::parse_listen_address(text);
+  if (!place) return fail(std::move(place.error()).in("--listen"));
+  return place;
 }
 
 Status run_init(const DataDirectory& data, const OriginConfig& config, std::ostream& out) {
@@ -182,9 +171,9 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
 }
 
 // On a machine of its own: joins first, if it is told to and has not yet.
-Result<Address> prepare_mirror(const DataDirectory& data, const std::string& listen,
-                               const JoinOptions& how, const std::string& most,
-                               SeedingOptions& options) {
+Result<net::HostPort> prepare_mirror(const DataDirectory& data, const std::string& listen,
+                                     const JoinOptions& how, const std::string& most,
+                                     SeedingOptions& options) {
   MirrorOptions mirror;
   if (!most.empty()) {
     auto rate = parse_bit_rate(most);
@@ -199,7 +188,7 @@ Result<Address> prepare_mirror(const DataDirectory& data, const std::string& lis
   return parse_listen(config->listen, OriginConfig().swarm_port);
 }
 
-Result<Address> prepare_own(const DataDirectory& data, const std::string& listen) {
+Result<net::HostPort> prepare_own(const DataDirectory& data, const std::string& listen) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   return parse_listen(listen, config->swarm_port);

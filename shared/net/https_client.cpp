@@ -469,31 +469,55 @@ Result<Reply> check(Result<Reply> reply) {
   return fail(wire::parse_error(reply->status, reply->body));
 }
 
-Result<HostPort> parse_host_port(std::string_view text, std::uint16_t default_port) {
+namespace {
+
+// The port is -1 where none is said.
+Result<std::pair<std::string, int>> split_host_port(std::string_view text) {
   const auto wrong = [&] {
     return fail(ErrorKind::invalid,
                 "'" + printable(text, 80) + "' is not of the form HOST:PORT or [IPV6]:PORT");
   };
-  HostPort place{{}, default_port};
+  std::pair<std::string, int> place{{}, -1};
   std::string_view port;
   if (text.starts_with('[')) {
     const auto end = text.find(']');
     if (end == text.npos) return wrong();
-    place.host = text.substr(1, end - 1);
+    place.first = text.substr(1, end - 1);
     const auto rest = text.substr(end + 1);
     if (!rest.empty() && rest[0] != ':') return wrong();
     if (!rest.empty()) port = rest.substr(1);
   } else {
     const auto colon = text.find(':');
-    place.host = text.substr(0, colon);
+    place.first = text.substr(0, colon);
     if (colon != text.npos) port = text.substr(colon + 1);
   }
   if (!port.empty()) {
-    const auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), place.port);
+    std::uint16_t number = 0;
+    const auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), number);
     if (ec != std::errc{} || end != port.data() + port.size()) return wrong();
+    place.second = number;
   }
-  if (place.host.empty() || place.port == 0) return wrong();
+  if (place.first.empty()) return wrong();
   return place;
+}
+
+}  // namespace
+
+Result<HostPort> parse_host_port(std::string_view text, std::uint16_t default_port) {
+  auto place = split_host_port(text);
+  if (!place) return fail(std::move(place.error()));
+  const int port = place->second < 0 ? default_port : place->second;
+  if (port == 0)
+    return fail(ErrorKind::invalid, "'" + printable(text, 80) + "' says no port: HOST:PORT");
+  return HostPort{std::move(place->first), static_cast<std::uint16_t>(port)};
+}
+
+Result<HostPort> parse_listen_address(std::string_view text) {
+  auto place = split_host_port(text);
+  if (!place) return fail(std::move(place.error()));
+  if (place->second < 0)
+    return fail(ErrorKind::invalid, "'" + printable(text, 80) + "' says no port: ADDRESS:PORT");
+  return HostPort{std::move(place->first), static_cast<std::uint16_t>(place->second)};
 }
 
 Result<std::unique_ptr<BlockingClient>> BlockingClient::create(ClientOptions options) {

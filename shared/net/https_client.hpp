@@ -69,6 +69,8 @@ struct HostPort {
   std::uint16_t port = 0;
 };
 Result<HostPort> parse_host_port(std::string_view text, std::uint16_t default_port = 0);
+// Likewise, where to listen: the port has to be said, and 0 is any that is free.
+Result<HostPort> parse_listen_address(std::string_view text);
 
 class HttpsClient {
  public:
