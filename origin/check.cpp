@@ -36,7 +36,6 @@ std::string next_step(StoreFinding::Kind kind, const std::string& space, const P
   using Kind = StoreFinding::Kind;
   switch (kind) {
     case Kind::index_lost:
-    case Kind::chunks_unknown:
     case Kind::rows_wrong:
       return "stop `lamina-origin serve`, then `lamina-origin repair` makes the index anew from "
              "the "
@@ -192,8 +191,10 @@ Status Check::look_at_needs(const Catalog& catalog) {
     finding.space = is_layer ? "layers" : "cvd";
     finding.text = std::to_string(finding.unreadable.size()) + " chunks that " + owner +
                    " needs are in no pack";
-    finding.next = is_layer ? "restore the packs from a backup, or publish the layer's next version"
-                            : "restore the packs from a backup";
+    finding.next =
+        "stop `lamina-origin serve`; `lamina-origin repair` finds them where packs have them that "
+        "the index does not know; else restore the packs from a backup" +
+        std::string(is_layer ? ", or publish the layer's next version" : "");
     findings_.push_back(std::move(finding));
   }
   return Done{};
@@ -289,8 +290,8 @@ void Check::print(std::ostream& out) const {
   if (request_.as_json) return print_json(out);
   for (const auto& [name, space] : spaces_)
     out << name << std::string(10 - name.size(), ' ') << space.packs << " packs, " << space.chunks
-        << " chunks, " << (request_.read_data ? to_text(space.read) + " read" : "content not read")
-        << '\n';
+        << " chunks (" << space.unknown << " of them not in use), "
+        << (request_.read_data ? to_text(space.read) + " read" : "content not read") << '\n';
   out << "objects   " << layers_.size() << " layers, " << devices_.size() << " devices, "
       << snapshots_ << " snapshots\n";
   for (const Finding& finding : findings_) {
@@ -307,8 +308,10 @@ void Check::print(std::ostream& out) const {
 void Check::print_json(std::ostream& out) const {
   nlohmann::json spaces = nlohmann::json::object();
   for (const auto& [name, space] : spaces_)
-    spaces[name] = {
-        {"packs", space.packs}, {"chunks", space.chunks}, {"read_bytes", space.read.count}};
+    spaces[name] = {{"packs", space.packs},
+                    {"chunks", space.chunks},
+                    {"unknown_chunks", space.unknown},
+                    {"read_bytes", space.read.count}};
   nlohmann::json findings = nlohmann::json::array();
   for (const Finding& finding : findings_)
     findings.push_back({{"kind", finding.kind},

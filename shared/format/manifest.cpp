@@ -356,17 +356,35 @@ void ManifestReader::on_list_chunk(std::function<void(const ChunkRef&)> seen) {
   state_->list_chunk_seen = std::move(seen);
 }
 
+void ManifestReader::go_to_chunk(std::size_t index) {
+  State& s = *state_;
+  s.next_fence = std::min(index, s.fences.size());
+  s.entries_left = 0;
+  s.in.reset();
+  s.any = false;
+}
+
+bool ManifestReader::is_between_chunks() const { return state_->entries_left == 0; }
+
 Status for_each_chunk(const ManifestRef& ref, const ChunkSource& source,
-                      const std::function<Status(const ChunkRef&, bool)>& visit) {
+                      const std::function<Status(const ChunkRef&, bool)>& visit,
+                      const std::function<bool(const ChunkRef&)>& enter) {
   auto reader = ManifestReader::open(ref, source);
   if (!reader) return fail(std::move(reader.error()));
   for (const ChunkRef& chunk : ref.fence)
     if (auto done = visit(chunk, true); !done) return done;
-  for (const ChunkRef& chunk : (*reader)->entry_chunks())
+  const std::vector<ChunkRef> parts = (*reader)->entry_chunks();
+  for (const ChunkRef& chunk : parts)
     if (auto done = visit(chunk, true); !done) return done;
   std::vector<ChunkRef> lists;
   (*reader)->on_list_chunk([&](const ChunkRef& chunk) { lists.push_back(chunk); });
-  for (;;) {
+  for (std::size_t part = 0;;) {
+    if (enter && (*reader)->is_between_chunks()) {
+      const std::size_t before = part;
+      while (part < parts.size() && !enter(parts[part])) ++part;
+      if (part != before) (*reader)->go_to_chunk(part);
+      ++part;
+    }
     auto entry = (*reader)->next();
     if (!entry) return fail(std::move(entry.error()));
     if (!*entry) return Done{};

@@ -69,6 +69,10 @@ class ManifestReader : public EntryStream {
 
   // Every chunk that holds entries, in order (the fence's own chunks are in the ManifestRef).
   std::vector<ChunkRef> entry_chunks() const;
+  // The next entry is the first of entry_chunks()[index].
+  void go_to_chunk(std::size_t index);
+  // All entries of the chunk that was read last were returned.
+  bool is_between_chunks() const;
   // `seen` is called for each chunk of a long chunk list as next() reads it.
   void on_list_chunk(std::function<void(const ChunkRef&)> seen);
 
@@ -79,8 +83,11 @@ class ManifestReader : public EntryStream {
 };
 
 // Calls `visit` for every chunk that `ref` needs: fence, entries, long lists and contents; a chunk
-// used twice is visited twice. Errors of `visit` and of the reader are passed on.
+// used twice is visited twice. Errors of `visit` and of the reader are passed on. With `enter` only
+// those chunks of entries are read for which it says so: one that was read for another manifest
+// needs no second look.
 Status for_each_chunk(const ManifestRef& ref, const ChunkSource& source,
-                      const std::function<Status(const ChunkRef& chunk, bool is_metadata)>& visit);
+                      const std::function<Status(const ChunkRef& chunk, bool is_metadata)>& visit,
+                      const std::function<bool(const ChunkRef& entries)>& enter = {});
 
 }  // namespace lamina::format

@@ -1,10 +1,12 @@
-// How the index of a ChunkStore lies in its rows: "c" and the chunk's 32 bytes -> its place, in the
-// database <directory>/index. For the .cpp files of this folder.
+// How the index of a ChunkStore lies in its rows: "c" and the chunk's 32 bytes -> its place, and
+// where a sweep found that nothing needs the chunk (chunk_sweep.hpp) since when: nanoseconds since
+// 1970. In the database <directory>/index. For the .cpp files of this folder.
 #pragma once
 
 #include <optional>
 #include <string>
 
+#include "shared/base/units.hpp"
 #include "shared/codec/reader.hpp"
 #include "shared/codec/writer.hpp"
 #include "shared/format/pack.hpp"
@@ -34,12 +36,15 @@ inline std::optional<ChunkId> parse_key(std::string_view key) {
   return key.starts_with(kPrefix) && in.finished() ? std::optional(id) : std::nullopt;
 }
 
-inline std::string row_of(const Place& place) {
+inline constexpr std::size_t kPlaceSize = PackId::kSize + 12;
+
+inline std::string row_of(const Place& place, std::optional<WallTime> unneeded_since = {}) {
   Writer out;
   out.raw(place.pack.bytes());
   out.u32(place.frame);
   out.u32(place.offset);
   out.u32(place.length);
+  if (unneeded_since) out.u64(static_cast<std::uint64_t>(unneeded_since->ns));
   return std::string(as_text(out.view()));
 }
 
@@ -51,7 +56,15 @@ inline std::optional<Place> parse_row(std::string_view row) {
   place.frame = in.u32();
   place.offset = in.u32();
   place.length = in.u32();
+  if (row.size() > kPlaceSize) in.u64();
   return in.finished() ? std::optional(place) : std::nullopt;
+}
+
+// Of a row that parses.
+inline std::optional<WallTime> unneeded_since(std::string_view row) {
+  if (row.size() <= kPlaceSize) return std::nullopt;
+  Reader in(as_view(row.substr(kPlaceSize)));
+  return WallTime{static_cast<std::int64_t>(in.u64())};
 }
 
 // Every chunk of the pack `id` with its place, until `visit` fails.

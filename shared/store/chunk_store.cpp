@@ -165,6 +165,41 @@ Result<std::vector<ChunkId>> ChunkStore::lacking(const std::vector<ChunkId>& ids
   return missing;
 }
 
+Result<std::vector<ChunkId>> ChunkStore::claim(const std::vector<ChunkId>& ids) {
+  std::vector<ChunkId> missing;
+  std::vector<ChunkId> unneeded;
+  const auto look = [&](const Kv::View& view) -> Status {
+    missing.clear();
+    unneeded.clear();
+    for (const ChunkId& id : ids) {
+      auto row = view.get(key_of(id));
+      if (!row) return fail(std::move(row.error()));
+      if (!row->has_value())
+        missing.push_back(id);
+      else if (chunk_rows::unneeded_since(**row))
+        unneeded.push_back(id);
+    }
+    return Done{};
+  };
+  auto done = index_->read(look);
+  if (done && !unneeded.empty())
+    done = index_->write([&](Kv::Edit& edit) -> Status {
+      // A sweep may have been faster.
+      if (auto looked = look(edit); !looked) return looked;
+      for (const ChunkId& id : unneeded) {
+        auto row = edit.get(key_of(id));
+        const auto place = row && *row ? chunk_rows::parse_row(**row) : std::nullopt;
+        if (!place)
+          return fail(ErrorKind::corrupt,
+                      "the index row of chunk " + id.short_hex() + " is broken");
+        if (auto put = edit.put(key_of(id), chunk_rows::row_of(*place)); !put) return put;
+      }
+      return Done{};
+    });
+  if (!done) return fail(std::move(done.error()));
+  return missing;
+}
+
 Result<ChunkStore::Place> ChunkStore::place_of(const ChunkId& id) const {
   std::optional<std::string> found;
   auto done = index_->read([&](const Kv::View& view) -> Status {
@@ -223,11 +258,29 @@ Result<Buffer> ChunkStore::read_coded(const PackId& id, const format::Frame& fra
   return (*pack)->read_coded(frame);
 }
 
+void ChunkStore::forget_pack(const PackId& id) const {
+  const std::lock_guard lock(frames_->mutex);
+  frames_->kept.remove_if([&](const Frames::Decoded& one) { return one.pack == id; });
+  frames_->packs.remove_if([&](const Frames::Opened& one) { return one.id == id; });
+}
+
 Result<Buffer> ChunkStore::read(const format::ChunkRef& ref) const {
-  const std::string doing = "reading chunk " + ref.id.short_hex();
   auto place = place_of(ref.id);
   if (!place) return fail(std::move(place.error()));
+  for (;;) {
+    auto bytes = read_at(*place, ref);
+    if (bytes || bytes.error().kind() != ErrorKind::not_found) return bytes;
+    // A sweep may have moved it to another pack.
+    auto moved = place_of(ref.id);
+    if (!moved) return fail(std::move(moved.error()));
+    if (*moved == *place) return bytes;
+    place = std::move(moved);
+  }
+}
 
+Result<Buffer> ChunkStore::read_at(const Place& at, const format::ChunkRef& ref) const {
+  const std::string doing = "reading chunk " + ref.id.short_hex();
+  const Place* const place = &at;
   std::shared_ptr<const format::PlainFrame> plain;
   {
     const std::lock_guard lock(frames_->mutex);
@@ -285,6 +338,7 @@ Result<std::vector<ChunkId>> ChunkStore::take_in(const std::string& path, const 
       *pack, what,
       [](const format::Frame&, ByteView, const format::PlainFrame&) -> Status { return Done{}; });
   if (!good) return fail(std::move(good.error()));
+  const std::shared_lock taking(intake_);
   if (auto done = files_.publish(path, expected, identity->block_hashes); !done)
     return fail(std::move(done.error()));
   if (auto done = index_pack(expected, pack->index()); !done) return fail(std::move(done.error()));
@@ -304,6 +358,7 @@ Result<std::vector<ChunkId>> ChunkStore::take_in_new(const std::string& path,
   auto pack = OpenPack::open(path, what);
   if (!pack) return fail(std::move(pack.error()));
 
+  const std::shared_lock taking(intake_);
   const bool has_patches = pack->has_patches();
   PackWriter writer(
       files_, {.level = has_patches ? kPatchedLevel : PackWriter::Options().level},
@@ -312,7 +367,7 @@ Result<std::vector<ChunkId>> ChunkStore::take_in_new(const std::string& path,
                                const format::PlainFrame& plain) -> Status {
     std::vector<ChunkId> ids;
     for (const format::ChunkRef& chunk : frame.chunks) ids.push_back(chunk.id);
-    auto missing = lacking(ids);
+    auto missing = claim(ids);
     if (!missing) return fail(std::move(missing.error()));
     if (!has_patches && missing->size() == ids.size()) return writer.add_frame(frame, coded);
     std::size_t next = 0;

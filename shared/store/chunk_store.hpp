@@ -3,11 +3,13 @@
 //
 // Write order: pack durable, then index. What a kill leaves between the two is a pack that the
 // index does not know; taking it in again repairs that. The index can be rebuilt from the packs
-// alone. Thread-safe; one process at a time (a lock file says whose).
+// alone. Chunks that nothing needs go by sweep() (chunk_sweep.hpp). Thread-safe; one process at a
+// time (a lock file says whose).
 #pragma once
 
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 
 #include "shared/os/lock.hpp"
 #include "shared/store/kv.hpp"
@@ -15,6 +17,9 @@
 #include "shared/store/pack_writer.hpp"
 
 namespace lamina {
+
+struct SweepOptions;  // chunk_sweep.hpp
+struct Swept;
 
 class ChunkStore {
  public:
@@ -27,6 +32,9 @@ class ChunkStore {
   Result<bool> has(const ChunkId& id) const;
   // Those of `ids` that are not here, in order.
   Result<std::vector<ChunkId>> lacking(const std::vector<ChunkId>& ids) const;
+  // Likewise, for who will refer to the others without sending them: a sweep leaves those alone for
+  // its whole grace from now on.
+  Result<std::vector<ChunkId>> claim(const std::vector<ChunkId>& ids);
   // The pack that holds a chunk. `not_found` names the chunk.
   Result<PackId> pack_of(const ChunkId& id) const;
   // The frame that holds a chunk: which one it is. `not_found` names the chunk.
@@ -54,6 +62,10 @@ class ChunkStore {
   Result<std::vector<ChunkId>> take_in_new(const std::string& path, const PackId& expected,
                                            const format::ChunkSource& references);
 
+  // Takes out what nothing needs. One at a time; chunks may be taken in and read meanwhile. After
+  // an error what was done is done, and another sweep goes on.
+  Result<Swept> sweep(const SweepOptions& options);
+
  private:
   ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index);
 
@@ -61,10 +73,15 @@ class ChunkStore {
   struct Place;
   Result<Place> place_of(const ChunkId& id) const;
   Result<std::shared_ptr<const OpenPack>> open_pack(const PackId& id) const;
+  Result<Buffer> read_at(const Place& place, const format::ChunkRef& ref) const;
+  void forget_pack(const PackId& id) const;  // It is gone from the disk.
+  class Sweep;
 
   PackFiles files_;
   os::FileLock lock_;
   std::unique_ptr<Kv> index_;
+  // Shared by those who take in packs: a pack may be there whose rows are not yet.
+  std::shared_mutex intake_;
   struct Frames;
   std::unique_ptr<Frames> frames_;  // Decoded frames, under a lock of its own.
 };

@@ -1,10 +1,10 @@
 // check_store(): whether a pack space (packs, their block hashes, the index) is what it says.
 // repair_store(): makes index and block hashes anew from the packs.
 //
-// The check reads only and takes no lock: the store may be in use meanwhile. Without `read_data`
-// what says where the bytes lie is checked (headers, footers, pack indexes, block hashes, every row
-// of the index); with it every byte of every pack. Memory: one pack, a count a pack, and what was
-// found. One thread a call.
+// The check reads only and takes no lock: the store may be in use meanwhile, and swept. Without
+// `read_data` what says where the bytes lie is checked (headers, footers, pack indexes, block
+// hashes, every row of the index); with it every byte of every pack. Memory: one pack, a count a
+// pack, and what was found. One thread a call.
 #pragma once
 
 #include <functional>
@@ -27,12 +27,11 @@ struct StoreCheckOptions {
 
 struct StoreFinding {
   enum class Kind {
-    index_lost,      // There is none, or it cannot be read.
-    pack_lost,       // The index has chunks in a pack that is not there.
-    pack_broken,     // It is no sound pack, or its bytes are not those of its name.
-    hashes_broken,   // Its block hashes do not lead to it: it cannot be seeded.
-    chunks_unknown,  // It has chunks that the index does not know.
-    rows_wrong,      // The index has chunks at places of it where they are not.
+    index_lost,     // There is none, or it cannot be read.
+    pack_lost,      // The index has chunks in a pack that is not there.
+    pack_broken,    // It is no sound pack, or its bytes are not those of its name.
+    hashes_broken,  // Its block hashes do not lead to it: it cannot be seeded.
+    rows_wrong,     // The index has chunks at places of it where they are not.
   };
   Kind kind;
   PackId pack;  // None: of the index.
@@ -45,7 +44,10 @@ std::string_view name_of(StoreFinding::Kind kind);
 struct StoreCheck {
   std::uint64_t packs = 0;   // That were looked at...
   std::uint64_t chunks = 0;  // ...and their chunks.
-  Bytes read;                // Of their content.
+  // Of those, that the index does not know: nothing needed them, or a process was killed before it
+  // wrote the rows. Whether something needs them now, who keeps what is needed can tell.
+  std::uint64_t unknown = 0;
+  Bytes read;  // Of their content.
   std::vector<StoreFinding> findings;
 };
 

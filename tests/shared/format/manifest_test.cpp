@@ -1,6 +1,8 @@
 #include "shared/format/manifest.hpp"
 
 #include <catch2/catch.hpp>
+#include <set>
+#include <utility>
 
 #include "tests/shared/format/samples.hpp"
 
@@ -94,6 +96,42 @@ TEST_CASE("manifest: a long chunk list is kept apart and a change in it costs li
     return Done{};
   }));
   CHECK(visited == 20'000);
+}
+
+TEST_CASE("manifest: what another manifest has too is read once, and no chunk is missed",
+          "[format]") {
+  Chunks chunks;
+  auto entries = many(20'000);
+  std::vector<ManifestRef> refs{write(entries, chunks)};
+  for (const std::size_t at : {std::size_t{0}, std::size_t{7'000}, std::size_t{19'999}}) {
+    entries[at].chunks[0].id = digest<ChunkId>(as_view("changed " + std::to_string(at)));
+    refs.push_back(write(entries, chunks));
+  }
+  std::size_t reads = 0;
+  const auto source = [&](const ChunkRef& chunk) {
+    ++reads;
+    return chunks.source()(chunk);
+  };
+  std::set<ChunkId> all;
+  for (const ManifestRef& ref : refs)
+    REQUIRE(for_each_chunk(ref, source, [&](const ChunkRef& chunk, bool) -> Status {
+      all.insert(chunk.id);
+      return Done{};
+    }));
+  const std::size_t reads_of_all = std::exchange(reads, 0);
+  std::set<ChunkId> entered;
+  std::set<ChunkId> found;
+  for (const ManifestRef& ref : refs)
+    REQUIRE(for_each_chunk(
+        ref, source,
+        [&](const ChunkRef& chunk, bool) -> Status {
+          found.insert(chunk.id);
+          return Done{};
+        },
+        [&](const ChunkRef& part) { return entered.insert(part.id).second; }));
+  CHECK(found == all);
+  CHECK(all.size() > 50);
+  CHECK(reads < reads_of_all / 2);
 }
 
 TEST_CASE("manifest: seek finds a directory without reading the whole", "[format]") {
