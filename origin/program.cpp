@@ -11,6 +11,7 @@
 #include "origin/check.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
+#include "origin/garbage.hpp"
 #include "origin/rebuild.hpp"
 #include "origin/repair.hpp"
 #include "origin/replay.hpp"
@@ -94,7 +95,7 @@ struct Record {
 };
 
 Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after,
-                 const RecordOptions& record) {
+                 std::optional<Duration> gc_every, const RecordOptions& record) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   auto address = parse_listen(listen, config->api_port);
@@ -129,8 +130,16 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
     return wire::DiskSpace{space->free.count, space->total.count};
   };
   const Moment start{os::system_clock().now(), os::system_clock().wall()};
-  Monitor monitor(catalog, sites,
-                  {.certificates = *certificates, .disk = disk, .seeders = &seeders}, start.wall);
+  std::optional<GarbageCollector> collector;
+  Monitor::Options monitored{.certificates = *certificates, .disk = disk, .seeders = &seeders};
+  if (gc_every) {
+    collector.emplace(**content, **table, *gc_every);
+    monitored.garbage = [&collector]() -> Monitor::Options::Garbage {
+      const auto standing = collector->standing();
+      return {standing.collections, standing.failures, standing.freed, standing.last};
+    };
+  }
+  Monitor monitor(catalog, sites, std::move(monitored), start.wall);
   api.serve_metrics(monitor);
   policy::Alerts::Limits limits;
   limits.stale_after = stale_after;
@@ -228,6 +237,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string listen;
   std::string names;
   std::string stale_after = "7d";
+  std::string gc_every = "24h";
   OriginConfig config;
   SeedingOptions seeding;
   JoinOptions join;
@@ -293,7 +303,24 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       app.add_subcommand("capacity", "what takes how much space, and when the disk is full");
   capacity->footer(
       "Reads only; `serve` may run.\nExample: lamina-origin capacity --data /srv/lamina");
-  for (CLI::App* command : {check, repair, backup, restore, rebuild, move, capacity})
+  GarbageRequest garbage;
+  auto* gc = app.add_subcommand(
+      "gc",
+      "remove what neither a layer nor a snapshot needs; `serve` must be stopped, and does "
+      "it by itself");
+  gc->add_flag("--dry-run", garbage.dry_run, "change nothing, say what would go");
+  gc->add_option("--grace", garbage.grace,
+                 "how long a device's chunk stays that no snapshot needs; 14 d unless given");
+  gc->add_option("--store-grace", garbage.store_grace,
+                 "how long a chunk stays that no device and no layer has; 24 h unless given");
+  gc->footer(
+      "What is found unneeded is noted first, and goes with a collection that comes a grace "
+      "later.\n"
+      "Retention rules (`lamina cvd retention`) are applied before. May be stopped and begun "
+      "again.\n"
+      "Exit code 6: something that is needed is lost, and nothing of its kind was removed.\n"
+      "Example: lamina-origin gc --data /srv/lamina --dry-run");
+  for (CLI::App* command : {check, repair, gc, backup, restore, rebuild, move, capacity})
     command->add_flag("--json", as_json, "print what was found as JSON");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
@@ -303,7 +330,7 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     command->add_option("--record-max", record.most, "end the record at this size")
         ->capture_default_str();
   for (CLI::App* command :
-       {init, serve, seed, support, check, repair, backup, restore, rebuild, move, capacity})
+       {init, serve, seed, support, check, repair, gc, backup, restore, rebuild, move, capacity})
     command->add_option("--data", data, "the origin's data directory")->required();
   for (CLI::App* command : {serve, seed})
     command->add_option("--listen", listen,
@@ -328,6 +355,10 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "    --token SECRET --advertise 192.0.2.20:8444");
   serve->add_option("--stale-after", stale_after,
                     "a device that has not polled for so long is an alert; 7d unless given");
+  serve
+      ->add_option("--gc-every", gc_every,
+                   "how often what nothing needs is removed (see gc --help), or 'off'")
+      ->capture_default_str();
   init->add_option("--name", names, "host name and addresses of the origin, with commas")
       ->required();
   init->add_option("--api-port", config.api_port, "TCP port of the API")->capture_default_str();
@@ -346,14 +377,21 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     err << "lamina-origin: --stale-after takes at least 5 minutes, as in '12 h' or '7 d'\n";
     return cli::usage;
   }
+  const auto every = gc_every == "off" ? Result<Duration>(Duration{}) : parse_duration(gc_every);
+  if (!every || (gc_every != "off" && *every < std::chrono::hours{1})) {
+    err << "lamina-origin: --gc-every takes 'off' or at least an hour, as in '12 h' or '1 d'\n";
+    return cli::usage;
+  }
   const DataDirectory directory(data);
   lamina::cli::Progress progress(err, lamina::cli::stderr_is_terminal());
   checked.as_json = as_json;
   backed_up.as_json = as_json;
+  garbage.as_json = as_json;
   const Status done =
       replay->parsed()   ? run_replay(recorded, as_json, out)
       : check->parsed()  ? run_check(directory, checked, out, progress)
       : repair->parsed() ? run_repair(directory, as_json, os::system_clock().wall(), out, progress)
+      : gc->parsed()     ? run_gc(directory, garbage, os::system_clock().wall(), out)
       : backup->parsed()
           ? run_backup(directory, backed_up, os::system_clock().wall(), out, progress)
       : restore->parsed()
@@ -362,8 +400,10 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       : move->parsed()    ? run_move(directory, {to, as_json}, out, progress)
       : capacity->parsed()
           ? run_capacity(directory, as_json, os::system_clock().wall(), out, progress)
-      : init->parsed()  ? run_init(directory, config, out)
-      : serve->parsed() ? run_serve(directory, listen, *stale, record)
+      : init->parsed() ? run_init(directory, config, out)
+      : serve->parsed()
+          ? run_serve(directory, listen, *stale,
+                      gc_every == "off" ? std::nullopt : std::optional(*every), record)
       : support->parsed()
           ? write_support_bundle(directory, to, os::system_clock().wall())
           : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));

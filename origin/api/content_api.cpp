@@ -109,7 +109,7 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
   }
   if (parts.size() == 3 && parts[2] == "lacks" && post) {
     auto ids = ids_of(request);
-    reply(answer(ids ? content_->layers().lacking(*ids) : std::move(ids)));
+    reply(answer(ids ? content_->layers().claim(*ids) : std::move(ids)));
     return true;
   }
   if (parts.size() == 4 && parts[2] == "packs") {

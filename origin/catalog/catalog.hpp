@@ -190,8 +190,9 @@ class Catalog {
   // --- CVDs ---
   // Which of `ids` neither the device's own CVD nor its own layers hold: what it has to send before
   // it commits a snapshot. What other devices hold does not matter: an answer about them would
-  // betray their files. Nothing new rests on a layer that was removed.
-  Result<std::vector<ChunkId>> lacks(const DeviceId& id, const std::vector<ChunkId>& ids) const;
+  // betray their files. Nothing new rests on a layer that was removed. What it does not have to
+  // send stays for the grace of a collection from now on (sweep_links).
+  Result<std::vector<ChunkId>> lacks(const DeviceId& id, const std::vector<ChunkId>& ids);
   // Which of `ids` whoever may read the device's CVD may not read: as lacks(), but what is there of
   // layers that were removed is readable.
   Result<std::vector<ChunkId>> unreadable(const DeviceId& id,
@@ -226,6 +227,34 @@ class Catalog {
     std::optional<DeviceId> device;
   };
   Status for_each_need(const std::function<void(const ChunkNeed&)>& visit) const;
+
+  // --- garbage ---
+  // Of chunks that a device sent: rows looked at, found unneeded and kept for the grace, removed.
+  struct SweptLinks {
+    std::uint64_t links = 0;
+    std::uint64_t unneeded = 0;
+    std::uint64_t removed = 0;
+  };
+  // Of the device's own chunks those that `is_needed` does not say are noted as unneeded, and
+  // removed when they were `grace` ago. Many small transactions: each leaves what was linked or
+  // told of since it was looked at. `dry_run`: only counts. Not audited: it changes nothing that
+  // anybody can see.
+  Result<SweptLinks> sweep_links(const DeviceId& id,
+                                 const std::function<bool(const ChunkId&)>& is_needed, WallTime now,
+                                 Duration grace, bool dry_run);
+  // How many removed layers the device's snapshots, which need what `is_needed` says, rest on no
+  // more: it gives up its part in them.
+  Result<std::uint64_t> release_removed_layers(const DeviceId& id,
+                                               const std::function<bool(const ChunkId&)>& is_needed,
+                                               bool dry_run);
+  // Forgets the chunks of removed layers in which no device has a part; says how many.
+  Result<std::uint64_t> sweep_removed_layers(bool dry_run);
+  // Every chunk of layers, or sent by devices, whose id begins with this byte; ascending, once.
+  Result<std::vector<ChunkId>> needed_by_layers(std::uint8_t first) const;
+  Result<std::vector<ChunkId>> needed_by_devices(std::uint8_t first) const;
+  // When a collection came to its end last; none: not yet.
+  Result<std::optional<WallTime>> last_collection() const;
+  Status note_collection(WallTime now);
 
   // --- alerts ---
   // Begin and end are audited. An alert that is active already is replaced; to end one that is not

@@ -38,41 +38,60 @@ Result<std::vector<std::string>> places_of(const Rows& rows, const DeviceId& id,
   return places;
 }
 
-Result<std::vector<ChunkId>> not_in(const Rows& rows, const std::vector<std::string>& places,
-                                    const std::vector<ChunkId>& ids) {
+struct Found {
   std::vector<ChunkId> lacking;
+  std::vector<std::string> unneeded;  // Rows that say so of chunks that are here.
+};
+
+Result<Found> find(const Rows& rows, const std::vector<std::string>& places,
+                   const std::vector<ChunkId>& ids) {
+  Found found;
   for (const ChunkId& chunk : ids) {
-    bool found = false;
+    bool is_here = false;
     for (const std::string& place : places) {
-      auto held = has(rows, place + raw(chunk));
-      if (!held) return fail(std::move(held.error()));
-      if ((found = *held)) break;
+      const std::string key = place + raw(chunk);
+      auto value = rows.get(key);
+      if (!value) return fail(std::move(value.error()));
+      if (!(is_here = value->has_value())) continue;
+      if (!(*value)->empty()) found.unneeded.push_back(key);
+      break;
     }
-    if (!found) lacking.push_back(chunk);
+    if (!is_here) found.lacking.push_back(chunk);
   }
-  return lacking;
+  return found;
 }
 
 }  // namespace
 
-Result<std::vector<ChunkId>> Catalog::lacks(const DeviceId& id,
-                                            const std::vector<ChunkId>& ids) const {
-  using Ids = std::vector<ChunkId>;
-  return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
+Result<std::vector<ChunkId>> Catalog::lacks(const DeviceId& id, const std::vector<ChunkId>& ids) {
+  const auto look = [&](const Rows& rows) -> Result<Found> {
     auto places = places_of(rows, id, false);
     if (!places) return fail(std::move(places.error()));
-    return not_in(rows, *places, ids);
-  });
+    return find(rows, *places, ids);
+  };
+  auto found = reading<Found>(table_, look);
+  // Rare: most of what a device asks for is needed by its last snapshot, and nothing is written.
+  if (found && !found->unneeded.empty())
+    found = writing<Found>(table_, [&](Rows& rows) -> Result<Found> {
+      auto again = look(rows);  // A collection may have been faster.
+      if (!again) return again;
+      for (const std::string& key : again->unneeded)
+        if (auto put = rows.put(key, ""); !put) return fail(std::move(put.error()));
+      return again;
+    });
+  if (!found) return fail(std::move(found.error()));
+  return std::move(found->lacking);
 }
 
 Result<std::vector<ChunkId>> Catalog::unreadable(const DeviceId& id,
                                                  const std::vector<ChunkId>& ids) const {
-  using Ids = std::vector<ChunkId>;
-  return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
+  auto found = reading<Found>(table_, [&](const Rows& rows) -> Result<Found> {
     auto places = places_of(rows, id, true);
     if (!places) return fail(std::move(places.error()));
-    return not_in(rows, *places, ids);
+    return find(rows, *places, ids);
   });
+  if (!found) return fail(std::move(found.error()));
+  return std::move(found->lacking);
 }
 
 Status Catalog::link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids) {

@@ -170,6 +170,7 @@ Status JournaledTable::read(const std::function<Status(const Rows&)>& look) cons
 }
 
 Status JournaledTable::write(const std::function<Status(Rows&)>& change) {
+  const std::lock_guard writing(writing_);
   if (!changes_)
     return fail(ErrorKind::unavailable,
                 "the catalogue's journal failed before: start `lamina-origin serve` anew");
@@ -221,7 +222,7 @@ void JournaledTable::write_rows_when_due() {
   }
   changes_ = std::move(*file);
   changes_number_ = number_;
-  wait_for_rows();  // The thread is at its end already.
+  join_writer();  // The thread is at its end already.
   {
     const std::lock_guard lock(mutex_);
     is_writing_ = true;
@@ -265,6 +266,11 @@ Status JournaledTable::write_rows() {
 }
 
 void JournaledTable::wait_for_rows() {
+  const std::lock_guard writing(writing_);
+  join_writer();
+}
+
+void JournaledTable::join_writer() {
   if (writer_.joinable()) writer_.join();
 }
 

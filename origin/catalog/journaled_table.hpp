@@ -7,7 +7,7 @@
 // When the changes since the last `rows-` file outgrow it, the next one is written by a thread of
 // its own, while the table is used; the files before it go.
 //
-// `write` on one thread at a time, `read` on any.
+// Any thread: a write waits for the one that is at it.
 #pragma once
 
 #include <memory>
@@ -61,12 +61,14 @@ class JournaledTable : public Table {
   void take_back(std::uint64_t size);
   void write_rows_when_due();
   Status write_rows();
+  void join_writer();
 
   std::string journal_;
   os::FileLock lock_;
   std::unique_ptr<Kv> kv_;
   KvTable table_;
   Options options_;
+  std::mutex writing_;                    // Over the next three and writer_; taken first.
   std::optional<RowFileWriter> changes_;  // None: unusable after a failure.
   std::uint64_t changes_number_ = 0;      // In its name.
   std::uint64_t number_ = 0;              // Of the newest transaction.

@@ -10,7 +10,8 @@
 //   site-bytes/<site>       ByteCounts           site-day/<site>/<day>   ByteCounts
 //   transaction/<hex>/<number>  Report
 //   alert/<kind>/<object>   AlertInfo
-//   cvd-chunk/<hex><raw>    (empty)              snapshot/<hex>/<number> SnapshotInfo
+//   cvd-chunk/<hex><raw>    (empty), or since when nothing needs it: garbage.cpp
+//                                                snapshot/<hex>/<number> SnapshotInfo
 //   snapshot-id/<hex><hex>  number               audit/<number>          AuditEntry
 //   seeder/<hex>            SeederInfo           seeder-key/<hex>        fingerprint
 //   seeder-name/<name>      id, hex
@@ -18,6 +19,7 @@
 //   journal                 of journal.hpp       restored                decimal number
 //   retention               RetentionRule        retention/<hex>         RetentionRule
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
+//   collected               when garbage was collected last, milliseconds since 1970
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "shared/format/signed_layer.hpp"
 #include "shared/swarm/torrent_file.hpp"
 
 namespace lamina::origin {
@@ -39,10 +40,17 @@ Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
   std::set<ChunkId> seen;
   std::set<PackId> metadata_packs;
   std::set<PackId> packs;
+  // What was here for long and nothing needed stays until the catalogue has the layer.
+  const auto claim = [&](const ChunkId& id) -> Status {
+    auto missing = layers_->claim({id});
+    if (!missing) return fail(std::move(missing.error()));
+    return Done{};
+  };
   auto visited =
       format::for_each_chunk(record->manifest, layers_->source(),
                              [&](const format::ChunkRef& chunk, bool is_metadata) -> Status {
                                if (!seen.insert(chunk.id).second) return Done{};
+                               if (auto done = claim(chunk.id); !done) return done;
                                auto pack = layers_->pack_of(chunk.id);
                                if (!pack) return fail(std::move(pack.error()));
                                (is_metadata ? metadata_packs : packs).insert(*pack);
@@ -113,6 +121,11 @@ Result<Buffer> Content::layer_record(const LayerId& id) const {
 Result<Buffer> Content::distribution(const LayerId& id) const {
   return os::read_file(object_path(data_, "distributions", id.hex()), format::kRecordMax);
 }
+Result<format::DistributionRecord> Content::distribution_record(const LayerId& id) const {
+  auto envelope = distribution(id);
+  if (!envelope) return fail(std::move(envelope.error()));
+  return format::open_distribution(id, *envelope, keys_.target.public_key());
+}
 Result<Buffer> Content::torrent(const LayerId& id) const {
   return os::read_file(object_path(data_, "torrents", id.hex()), kTorrentMax);
 }
@@ -129,6 +142,10 @@ Result<Buffer> Content::read_any(const format::ChunkRef& ref) const {
   auto bytes = cvds_->read(ref);
   if (bytes || bytes.error().kind() != ErrorKind::not_found) return bytes;
   return layers_->read(ref);
+}
+
+format::ChunkSource Content::source() const {
+  return [this](const format::ChunkRef& ref) { return read_any(ref); };
 }
 
 Result<SnapshotContent> Content::examine_snapshot(ByteView bytes, const DeviceId& device) const {
@@ -181,6 +198,12 @@ Result<std::vector<ChunkId>> Content::take_in_cvd(const std::string& path,
 }
 
 Result<std::string> Content::gather(const std::vector<format::ChunkRef>& chunks) const {
+  auto path = gather_once(chunks);
+  if (path || path.error().kind() != ErrorKind::not_found) return path;
+  return gather_once(chunks);  // A sweep may have moved some to another pack.
+}
+
+Result<std::string> Content::gather_once(const std::vector<format::ChunkRef>& chunks) const {
   auto directory = os::TemporaryDirectory::make(data_ + "/tmp", "gather-");
   if (!directory) return fail(std::move(directory.error()));
   auto files = PackFiles::open(directory->path(), PackFiles::Access::spool);

@@ -57,6 +57,7 @@ class Content {
   Status keep(const Publication& publication) const;
   Result<Buffer> layer_record(const LayerId& id) const;
   Result<Buffer> distribution(const LayerId& id) const;
+  Result<format::DistributionRecord> distribution_record(const LayerId& id) const;
   Result<Buffer> torrent(const LayerId& id) const;
 
   // (slow) What the patches of the pack at `path` build upon: the device that sent it must have all
@@ -70,6 +71,8 @@ class Content {
   Result<SnapshotContent> examine_snapshot(ByteView record, const DeviceId& device) const;
   Status keep_snapshot(const SnapshotContent& snapshot, ByteView record) const;
   Result<Buffer> snapshot_record(const SnapshotId& id) const;
+  // Chunks of CVDs or layers. This must outlive it.
+  format::ChunkSource source() const;
 
   // (slow) Puts these chunks, of CVDs or layers, into one pack file and gives its path, which the
   // caller removes. At most kGatherMax bytes of plain content: `invalid` above. A frame of which
@@ -93,6 +96,7 @@ class Content {
   };
   Result<StoredIn> find_any(const ChunkId& id) const;
   Result<Buffer> read_any(const format::ChunkRef& ref) const;
+  Result<std::string> gather_once(const std::vector<format::ChunkRef>& chunks) const;
 
   std::string data_;
   Keys keys_;

@@ -130,6 +130,16 @@ void Monitor::add_own(metrics::Exposition& out, WallTime now, std::size_t waitin
             {{{}, started_.ns / kSecond}});
   out.gauge("lamina_polls_waiting", "Polls that wait for news.",
             {{{}, static_cast<std::int64_t>(waiting)}});
+  if (options_.garbage) {
+    const Options::Garbage garbage = options_.garbage();
+    out.counter(
+        "lamina_gc_total", "Collections of garbage since the start, by result.",
+        {{{{"result", "done"}}, garbage.collections}, {{{"result", "failed"}}, garbage.failures}});
+    out.counter("lamina_gc_freed_bytes_total", "What they freed of packs.",
+                {{{}, garbage.freed.count}});
+    out.gauge("lamina_gc_last_time_seconds", "When one came to its end last, since 1970; 0: never.",
+              {{{}, garbage.last.ns / kSecond}});
+  }
   Samples requests, certificates;
   for (const auto& [labels, counter] : requests_) requests[labels] = counter.value();
   out.counter("lamina_requests_total", "Requests by class and status since the start.",

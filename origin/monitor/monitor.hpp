@@ -20,6 +20,14 @@ class Monitor {
     std::map<std::string, WallTime> certificates;   // The origin's own: when each ends.
     std::function<Result<wire::DiskSpace>()> disk;  // Of the data directory.
     const Seeders* seeders = nullptr;               // Those elsewhere. Outlives this.
+    // Collections of garbage since the start; none: nobody collects here.
+    struct Garbage {
+      std::int64_t collections = 0;
+      std::int64_t failures = 0;
+      Bytes freed;
+      WallTime last;  // 0: none yet.
+    };
+    std::function<Garbage()> garbage = {};
   };
 
   // `catalog` and `sites` outlive this.

@@ -398,6 +398,74 @@ TEST_CASE("retention: what the rule does not keep goes, each noted, never the ne
   CHECK(kept() == "4 5 ");
 }
 
+TEST_CASE("garbage: a device's chunk goes a grace after nothing needed it, or it was told of",
+          "[origin]") {
+  Bench bench;
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1), kAnn));
+  const auto needed = id_of<ChunkId>(1), told = id_of<ChunkId>(2), left = id_of<ChunkId>(3);
+  REQUIRE(bench.catalog.link_chunks(kAnn, {needed, told, left}));
+  const auto sweep = [&](std::int64_t seconds, bool dry_run = false) {
+    return bench.catalog
+        .sweep_links(
+            kAnn, [&](const ChunkId& id) { return id == needed; }, WallTime{seconds * kSecond},
+            std::chrono::seconds{100}, dry_run)
+        .value();
+  };
+  CHECK(sweep(1000, true).unneeded == 2);
+  CHECK(sweep(1000).unneeded == 2);
+  CHECK(sweep(1099).removed == 0);
+  // A question is a promise; one about others is none of theirs.
+  CHECK(bench.catalog.lacks(kAnn, {needed, told})->empty());
+  CHECK(sweep(1100, true).removed == 1);
+  CHECK(sweep(1100).removed == 1);
+  CHECK(bench.catalog.lacks(kAnn, {needed, told, left}).value() == std::vector<ChunkId>{left});
+  // Sent again it counts from anew, and so does what was told of once more.
+  REQUIRE(bench.catalog.link_chunks(kAnn, {left}));
+  CHECK(sweep(1150).removed == 0);
+  CHECK(sweep(1249).removed == 0);
+  CHECK(sweep(1250).removed == 2);
+  CHECK(bench.catalog.needed_by_devices(0).value() == std::vector<ChunkId>{needed});
+  // What is needed again is as if nothing had been.
+  CHECK(bench.catalog
+            .sweep_links(
+                kAnn, [](const ChunkId&) { return false; }, WallTime{1300 * kSecond},
+                std::chrono::seconds{100}, false)
+            ->unneeded == 1);
+  CHECK(sweep(1399).unneeded == 0);
+  CHECK(sweep(5000).removed == 0);
+}
+
+TEST_CASE("garbage: a removed layer's chunks stay while a device's snapshots rest on them",
+          "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1, "shop"), kAnn));
+  const auto shared = id_of<ChunkId>(1), old = id_of<ChunkId>(2), own = id_of<ChunkId>(3);
+  REQUIRE(bench.publish("os", "1.0", "base", 1, {shared, old, own}));
+  REQUIRE(bench.publish("os", "1.1", "base", 2, {shared}));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.1"}}));
+  REQUIRE(bench.catalog.link_chunks(kAnn, {own}));
+  REQUIRE(bench.catalog.remove_layer(Bench::at(9), id_of<LayerId>(1)));
+  std::set<ChunkId> needed{shared, old, own};
+  const auto release = [&](bool dry_run = false) {
+    return bench.catalog
+        .release_removed_layers(
+            kAnn, [&](const ChunkId& id) { return needed.contains(id); }, dry_run)
+        .value();
+  };
+  CHECK(release() == 0);
+  CHECK(bench.catalog.sweep_removed_layers(false).value() == 0);
+  needed = {shared, own};  // In the layer that stays, and the device's own.
+  CHECK(release(true) == 1);
+  CHECK(bench.catalog.needed_by_layers(0)->size() == 3);
+  CHECK(release() == 1);
+  CHECK(bench.catalog.sweep_removed_layers(true).value() == 3);
+  CHECK(bench.catalog.sweep_removed_layers(false).value() == 3);
+  CHECK(bench.catalog.needed_by_layers(0).value() == std::vector<ChunkId>{shared});
+  CHECK(bench.catalog.unreadable(kAnn, {shared, own})->empty());
+}
+
 TEST_CASE("leases: epochs outlive the process", "[origin]") {
   Bench bench;
   CHECK(bench.catalog.lease_epoch("shop").value() == 0);

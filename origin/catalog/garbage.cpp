@@ -1,0 +1,287 @@
+// What the catalogue knows of garbage. A device's own chunk that no snapshot of it needs any more
+// keeps its row for a grace: the row's value says since when (milliseconds since 1970); an empty
+// one, that somebody needs it or that nobody looked yet. Catalog::lacks wipes the value away when
+// it answers that the origin has the chunk, and link_chunks does.
+#include "origin/catalog/rows.hpp"
+#include "shared/codec/reader.hpp"
+
+namespace lamina::origin {
+namespace {
+
+constexpr std::size_t kRowsTogether = 4096;  // In one transaction: the API waits for it.
+
+std::optional<std::int64_t> since_of(std::string_view value) {
+  std::int64_t since = 0;
+  const char* const end = value.data() + value.size();
+  const auto read = std::from_chars(value.data(), end, since);
+  if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  return since;
+}
+
+// The chunk that a key ends with.
+std::optional<ChunkId> chunk_in(std::string_view key, std::size_t prefix) {
+  Reader in(as_view(key.substr(std::min(key.size(), prefix))));
+  const auto id = in.id<ChunkId>();
+  return in.finished() ? std::optional(id) : std::nullopt;
+}
+
+// Every chunk in the rows that begin with `place`, until `visit` says no.
+Status scan_chunks(const Rows& rows, const std::string& place, std::size_t id_at,
+                   const std::function<bool(const ChunkId&)>& visit) {
+  Status parsed = Done{};
+  auto scanned = rows.scan(place, [&](std::string_view key, std::string_view) {
+    const auto id = chunk_in(key, id_at);
+    if (!id) return parsed = fail(corrupt_row(key)), false;
+    return visit(*id);
+  });
+  return scanned ? parsed : scanned;
+}
+
+struct Change {
+  std::string key;
+  std::string seen;                  // Its value; another one is left alone.
+  std::optional<std::string> value;  // None: the row goes.
+};
+
+Result<std::vector<std::string>> removed_layers_in(const Rows& rows) {
+  std::vector<std::string> layers;
+  auto scanned = rows.scan("layer-removed/", [&](std::string_view, std::string_view id) {
+    layers.emplace_back(id);
+    return true;
+  });
+  if (!scanned) return fail(std::move(scanned.error()));
+  return layers;
+}
+
+// The chunks of these, whose ids begin with `first`; ascending, each once.
+Result<std::vector<ChunkId>> in_order(const Rows& rows, const std::string& kind,
+                                      const std::vector<std::string>& owners, std::uint8_t first) {
+  std::vector<ChunkId> ids;
+  std::size_t sorted = 0;
+  const auto sort = [&] {
+    std::ranges::sort(ids);
+    const auto twice = std::ranges::unique(ids);
+    ids.erase(twice.begin(), twice.end());
+    sorted = ids.size();
+  };
+  for (const std::string& owner : owners) {
+    const std::string place = kind + owner;
+    auto scanned =
+        scan_chunks(rows, place + static_cast<char>(first), place.size(), [&](const ChunkId& id) {
+          ids.push_back(id);
+          return true;
+        });
+    if (!scanned) return fail(std::move(scanned.error()));
+    // What many devices have in common is not held for each of them.
+    if (ids.size() > 2 * sorted + 65'536) sort();
+  }
+  sort();
+  return ids;
+}
+
+}  // namespace
+
+Result<Catalog::SweptLinks> Catalog::sweep_links(
+    const DeviceId& id, const std::function<bool(const ChunkId&)>& is_needed, WallTime now,
+    Duration grace, bool dry_run) {
+  SweptLinks swept;
+  const std::string place = "cvd-chunk/" + id.hex();
+  const std::int64_t now_ms = ms(now);
+  const std::int64_t grace_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(grace).count();
+  for (int first = 0; first < 256; ++first) {
+    std::vector<Change> changes;
+    Status parsed = Done{};
+    const auto look = [&](std::string_view key, std::string_view value) {
+      const auto chunk = chunk_in(key, place.size());
+      const auto since = since_of(value);
+      if (!chunk || (!value.empty() && !since)) return parsed = fail(corrupt_row(key)), false;
+      ++swept.links;
+      if (is_needed(*chunk)) {
+        if (since) changes.push_back({std::string(key), std::string(value), ""});
+      } else if (since.value_or(now_ms) + grace_ms <= now_ms) {
+        changes.push_back({std::string(key), std::string(value), std::nullopt});
+      } else {
+        ++swept.unneeded;
+        if (!since) changes.push_back({std::string(key), "", std::to_string(now_ms)});
+      }
+      return true;
+    };
+    auto looked = table_.read(
+        [&](const Rows& rows) { return rows.scan(place + static_cast<char>(first), look); });
+    if (!looked) return fail(std::move(looked.error()));
+    if (!parsed) return fail(std::move(parsed.error()));
+    for (std::size_t from = 0; from < changes.size(); from += kRowsTogether) {
+      std::uint64_t gone = 0;
+      const auto change = [&](Rows& rows) -> Status {
+        for (std::size_t i = from; i < std::min(from + kRowsTogether, changes.size()); ++i) {
+          const Change& one = changes[i];
+          auto value = rows.get(one.key);
+          if (!value) return fail(std::move(value.error()));
+          // Told of, or sent again, since it was looked at.
+          if (!*value || **value != one.seen) continue;
+          gone += one.value ? 0 : 1;
+          if (auto done = one.value ? rows.put(one.key, *one.value) : rows.erase(one.key); !done)
+            return done;
+        }
+        return Done{};
+      };
+      if (dry_run)
+        for (const Change& one : changes) gone += one.value ? 0 : 1;
+      else if (auto done = table_.write(change); !done)
+        return fail(std::move(done.error()));
+      swept.removed += gone;
+      if (dry_run) break;
+    }
+  }
+  return swept;
+}
+
+Result<std::uint64_t> Catalog::release_removed_layers(
+    const DeviceId& id, const std::function<bool(const ChunkId&)>& is_needed, bool dry_run) {
+  // Rests on it: a chunk that a snapshot needs is there, and is neither the device's own nor in a
+  // layer that stays.
+  const auto rests_on = [&](const Rows& rows, const std::string& layer,
+                            const std::vector<std::string>& others) -> Result<bool> {
+    bool rests = false;
+    Status looked = Done{};
+    const std::string place = "layer-chunk/" + layer;
+    auto scanned = scan_chunks(rows, place, place.size(), [&](const ChunkId& chunk) {
+      if (!is_needed(chunk)) return true;
+      bool elsewhere = false;
+      for (const std::string& other : others) {
+        auto held = rows.get(other + raw(chunk));
+        if (!held) return looked = fail(std::move(held.error())), false;
+        if ((elsewhere = held->has_value())) break;
+      }
+      rests = !elsewhere;
+      return elsewhere;
+    });
+    if (!scanned) return fail(std::move(scanned.error()));
+    if (!looked) return fail(std::move(looked.error()));
+    return rests;
+  };
+  std::vector<std::string> free;
+  auto looked = table_.read([&](const Rows& rows) -> Status {
+    auto removed = removed_layers_in(rows);
+    if (!removed) return fail(std::move(removed.error()));
+    std::vector<std::string> had, others{"cvd-chunk/" + id.hex()};
+    const std::string assigned = device_layer_prefix(id);
+    auto scanned = rows.scan(assigned, [&](std::string_view key, std::string_view) {
+      std::string layer(key.substr(assigned.size()));
+      if (std::ranges::find(*removed, layer) == removed->end())
+        others.push_back("layer-chunk/" + layer);
+      else
+        had.push_back(std::move(layer));
+      return true;
+    });
+    if (!scanned) return scanned;
+    for (const std::string& layer : had) {
+      auto rests = rests_on(rows, layer, others);
+      if (!rests) return fail(std::move(rests.error()));
+      if (*rests)
+        others.push_back("layer-chunk/" + layer);  // It stays: others need not be kept for that.
+      else
+        free.push_back(layer);
+    }
+    return Done{};
+  });
+  if (!looked) return fail(std::move(looked.error()));
+  if (dry_run || free.empty()) return free.size();
+  // Since then nothing new came to rest on them: see lacks().
+  auto done = table_.write([&](Rows& rows) -> Status {
+    for (const std::string& layer : free)
+      if (auto erased = rows.erase(device_layer_prefix(id) + layer); !erased) return erased;
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  return free.size();
+}
+
+Result<std::uint64_t> Catalog::sweep_removed_layers(bool dry_run) {
+  // Those that no device's snapshots rest on, and some of their rows at a time.
+  std::set<std::string> rested;
+  std::vector<std::string> removed;
+  auto looked = table_.read([&](const Rows& rows) -> Status {
+    auto all = removed_layers_in(rows);
+    if (!all) return fail(std::move(all.error()));
+    removed = std::move(*all);
+    return rows.scan("device-layer/", [&](std::string_view key, std::string_view) {
+      rested.emplace(key.substr(key.rfind('/') + 1));
+      return true;
+    });
+  });
+  if (!looked) return fail(std::move(looked.error()));
+  std::uint64_t gone = 0;
+  for (const std::string& layer : removed) {
+    if (rested.contains(layer)) continue;
+    const std::string place = "layer-chunk/" + layer;
+    for (bool is_done = false; !is_done;) {
+      std::vector<std::string> keys;
+      auto scanned = table_.read([&](const Rows& rows) {
+        return rows.scan(place, [&](std::string_view key, std::string_view) {
+          keys.emplace_back(key);
+          return dry_run || keys.size() < kRowsTogether;
+        });
+      });
+      if (!scanned) return fail(std::move(scanned.error()));
+      is_done = dry_run || keys.size() < kRowsTogether;
+      gone += keys.size();
+      if (dry_run || keys.empty()) continue;
+      auto erased = table_.write([&](Rows& rows) -> Status {
+        for (const std::string& key : keys)
+          if (auto done = rows.erase(key); !done) return done;
+        return Done{};
+      });
+      if (!erased) return fail(std::move(erased.error()));
+    }
+  }
+  return gone;
+}
+
+Result<std::vector<ChunkId>> Catalog::needed_by_layers(std::uint8_t first) const {
+  using Ids = std::vector<ChunkId>;
+  return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
+    std::vector<std::string> layers;
+    auto listed = rows.scan("layer/", [&](std::string_view key, std::string_view) {
+      layers.emplace_back(key.substr(key.find('/') + 1));
+      return true;
+    });
+    if (!listed) return fail(std::move(listed.error()));
+    auto removed = removed_layers_in(rows);
+    if (!removed) return fail(std::move(removed.error()));
+    layers.insert(layers.end(), removed->begin(), removed->end());
+    return in_order(rows, "layer-chunk/", layers, first);
+  });
+}
+
+Result<std::vector<ChunkId>> Catalog::needed_by_devices(std::uint8_t first) const {
+  using Ids = std::vector<ChunkId>;
+  return reading<Ids>(table_, [&](const Rows& rows) -> Result<Ids> {
+    std::vector<std::string> devices;
+    auto listed = rows.scan("device/", [&](std::string_view key, std::string_view) {
+      devices.emplace_back(key.substr(key.find('/') + 1));
+      return true;
+    });
+    if (!listed) return fail(std::move(listed.error()));
+    return in_order(rows, "cvd-chunk/", devices, first);
+  });
+}
+
+Result<std::optional<WallTime>> Catalog::last_collection() const {
+  using Last = std::optional<WallTime>;
+  return reading<Last>(table_, [](const Rows& rows) -> Result<Last> {
+    auto value = rows.get("collected");
+    if (!value) return fail(std::move(value.error()));
+    if (!*value) return Last{};
+    const auto time = since_of(**value);
+    if (!time) return fail(corrupt_row("collected"));
+    return Last{WallTime{*time * 1'000'000}};
+  });
+}
+
+Status Catalog::note_collection(WallTime now) {
+  return table_.write([&](Rows& rows) { return rows.put("collected", std::to_string(ms(now))); });
+}
+
+}  // namespace lamina::origin

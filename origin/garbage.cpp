@@ -1,0 +1,488 @@
+#include "origin/garbage.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "origin/catalog/journaled_table.hpp"
+#include "shared/base/log.hpp"
+#include "shared/os/clock.hpp"
+#include "shared/os/user.hpp"
+
+namespace lamina::origin {
+namespace {
+
+// Between writing an object and the row that names it, at most.
+constexpr Duration kObjectAge = std::chrono::hours{1};
+constexpr std::size_t kNamesShown = 5;
+// How often the thread looks whether it is time: it goes by calendar time, which may jump.
+constexpr std::chrono::minutes kLookEvery{1};
+// After a failure, so that a full disk is not tried once a minute.
+constexpr Duration kTryAgain = std::chrono::hours{1};
+
+using ChunkSet = std::unordered_set<ChunkId, IdHash>;
+
+class Collection {
+ public:
+  Collection(Content& content, Catalog& catalog, const GarbageOptions& options, WallTime now)
+      : content_(content), catalog_(catalog), options_(options), now_(now) {}
+
+  Result<GarbageReport> run();
+
+ private:
+  Status read_layers();
+  Result<std::set<PackId>> named_packs();
+  Status withdraw_torrents();
+  Status look_at_device(const wire::DeviceInfo& device);
+  Result<std::vector<wire::SnapshotInfo>> apply_retention(const DeviceId& device);
+  Status mark(const DeviceId& device, const wire::SnapshotInfo& snapshot, ChunkSet& needed,
+              ChunkSet& entered) const;
+  Status sweep_cvds();
+  Status sweep_layers();
+  SweepOptions sweep_options() const;
+  Status remove_objects();
+  bool is_new(const std::string& path) const;
+  Status remove_old_files(const std::string& directory,
+                          const std::function<bool(const std::string& name)>& is_needed);
+  void step(std::string_view name) const {
+    if (options_.on_step) options_.on_step(name);
+  }
+
+  Content& content_;
+  Catalog& catalog_;
+  const GarbageOptions& options_;
+  WallTime now_;
+  std::set<LayerId> layers_;
+  std::set<TorrentId> torrents_;  // Of those.
+  std::set<SnapshotId> snapshots_;
+  std::map<std::uint8_t, std::vector<ChunkId>> borrowed_;  // Of devices, in packs of layers alone.
+  GarbageReport report_;
+};
+
+Result<GarbageReport> Collection::run() {
+  if (auto done = read_layers(); !done) return fail(std::move(done.error()));
+  if (auto done = withdraw_torrents(); !done) return fail(std::move(done.error()));
+  auto devices = catalog_.devices();
+  if (!devices) return fail(std::move(devices.error()));
+  for (const wire::DeviceInfo& device : *devices) {
+    if (options_.is_stopping())
+      return fail(ErrorKind::unavailable, "the collection was told to stop");
+    if (auto done = look_at_device(device); !done) return fail(std::move(done.error()));
+  }
+  auto rows = catalog_.sweep_removed_layers(options_.dry_run);
+  if (!rows) return fail(std::move(rows.error()));
+  report_.layer_rows_removed = *rows;
+  step("catalogue");
+  for (const auto sweep : {&Collection::sweep_cvds, &Collection::sweep_layers}) {
+    if (auto done = (this->*sweep)(); !done) return fail(std::move(done.error()));
+  }
+  if (auto done = remove_objects(); !done) return fail(std::move(done.error()));
+  if (!options_.dry_run)
+    if (auto noted = catalog_.note_collection(now_); !noted) return fail(std::move(noted.error()));
+  return std::move(report_);
+}
+
+Status Collection::read_layers() {
+  auto layers = catalog_.layers();
+  if (!layers) return fail(std::move(layers.error()));
+  for (const wire::LayerInfo& layer : *layers) {
+    auto distribution = content_.distribution_record(layer.id);
+    if (!distribution)
+      return fail(std::move(distribution.error())
+                      .in("layer " + layer.name + ':' + layer.version +
+                          ": how to get it cannot be read (`lamina-origin check` says more)"));
+    layers_.insert(layer.id);
+    torrents_.insert(distribution->torrent);
+  }
+  return Done{};
+}
+
+// By distribution records: also of layers that were published since this began, or are just now.
+Result<std::set<PackId>> Collection::named_packs() {
+  if (auto done = read_layers(); !done) return fail(std::move(done.error()));
+  std::set<LayerId> layers = layers_;
+  const std::string directory = content_.data() + "/objects/distributions";
+  auto names = os::list_directory(directory);
+  if (!names) return fail(std::move(names.error()));
+  for (const std::string& name : *names) {
+    const auto id = LayerId::parse(name);
+    if (id && is_new(directory + '/' + name)) layers.insert(*id);
+  }
+  std::set<PackId> named;
+  for (const LayerId& id : layers) {
+    auto distribution = content_.distribution_record(id);
+    if (!distribution) return fail(std::move(distribution.error()));
+    for (const format::DistributedPack& pack : distribution->packs) named.insert(pack.id);
+  }
+  return named;
+}
+
+// It may be about to get the row that names it. Files have their times from the system's clock.
+bool Collection::is_new(const std::string& path) const {
+  const Duration age = std::min(kObjectAge, options_.store_grace);
+  struct stat status {};
+  if (age.count() == 0 || ::stat(path.c_str(), &status) != 0) return false;
+  const std::int64_t changed =
+      status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
+  return changed + age.count() > os::system_clock().wall().ns;
+}
+
+// A torrent leaves before its packs do.
+Status Collection::withdraw_torrents() {
+  return remove_old_files(content_.data() + "/torrents", [&](const std::string& name) {
+    const auto id = TorrentId::parse(std::string_view(name).substr(0, name.rfind('.')));
+    return !id || torrents_.contains(*id);
+  });
+}
+
+Result<std::vector<wire::SnapshotInfo>> Collection::apply_retention(const DeviceId& device) {
+  auto snapshots = catalog_.snapshots(device);
+  if (!snapshots || snapshots->empty()) return snapshots;
+  auto judged = catalog_.forget_snapshots({"origin", now_}, device,
+                                          {.snapshot = {}, .dry_run = options_.dry_run});
+  if (!judged) {
+    if (judged.error().kind() == ErrorKind::refused) return snapshots;  // There is no rule.
+    return fail(std::move(judged.error()));
+  }
+  const std::size_t before = snapshots->size();
+  std::erase_if(*snapshots, [&](const wire::SnapshotInfo& snapshot) {
+    return std::ranges::any_of(judged->snapshots, [&](const wire::JudgedSnapshot& one) {
+      return one.snapshot.id == snapshot.id && one.kept_as.empty();
+    });
+  });
+  report_.snapshots_removed += before - snapshots->size();
+  return snapshots;
+}
+
+Status Collection::look_at_device(const wire::DeviceInfo& device) {
+  ++report_.devices;
+  auto snapshots = apply_retention(device.id);
+  if (!snapshots) return fail(std::move(snapshots.error()));
+  step("forgotten");
+  report_.snapshots += snapshots->size();
+  for (const wire::SnapshotInfo& snapshot : *snapshots) snapshots_.insert(snapshot.id);
+  ChunkSet needed;
+  ChunkSet entered;
+  for (auto snapshot = snapshots->rbegin(); snapshot != snapshots->rend(); ++snapshot) {
+    auto marked = mark(device.id, *snapshot, needed, entered);
+    if (marked) continue;
+    if (marked.error().kind() != ErrorKind::corrupt &&
+        marked.error().kind() != ErrorKind::invalid &&
+        marked.error().kind() != ErrorKind::not_found)
+      return marked;
+    // What it needs is not known: nothing of this device goes.
+    report_.unreadable.push_back({device.id, marked.error().text()});
+    return Done{};
+  }
+  const auto is_needed = [&](const ChunkId& id) { return needed.contains(id); };
+  auto links = catalog_.sweep_links(device.id, is_needed, now_, options_.grace, options_.dry_run);
+  if (!links) return fail(std::move(links.error()));
+  report_.links.links += links->links;
+  report_.links.unneeded += links->unneeded;
+  report_.links.removed += links->removed;
+  auto released = catalog_.release_removed_layers(device.id, is_needed, options_.dry_run);
+  if (!released) return fail(std::move(released.error()));
+  report_.layers_released += *released;
+  step("links");
+  return Done{};
+}
+
+Status Collection::mark(const DeviceId& device, const wire::SnapshotInfo& snapshot,
+                        ChunkSet& needed, ChunkSet& entered) const {
+  const std::string what =
+      "snapshot " + std::to_string(snapshot.number) + " of device " + device.hex();
+  auto bytes = content_.snapshot_record(snapshot.id);
+  if (!bytes) return fail(std::move(bytes.error()).in(what));
+  auto record = format::parse_snapshot(*bytes);
+  if (!record) return fail(std::move(record.error()).in(what));
+  for (const format::ChunkRef& chunk : record->report) needed.insert(chunk.id);
+  auto visited = format::for_each_chunk(
+      record->manifest, content_.source(),
+      [&](const format::ChunkRef& chunk, bool) -> Status {
+        needed.insert(chunk.id);
+        return Done{};
+      },
+      [&](const format::ChunkRef& part) { return entered.insert(part.id).second; });
+  if (!visited) return fail(std::move(visited.error()).in(what));
+  return Done{};
+}
+
+SweepOptions Collection::sweep_options() const {
+  return {.now = now_,
+          .grace = options_.store_grace,
+          .dry_run = options_.dry_run,
+          .is_stopping = options_.is_stopping,
+          .on_step = options_.on_step};
+}
+
+Status Collection::sweep_cvds() {
+  SweepOptions options = sweep_options();
+  options.needed = [&](std::uint8_t first) { return catalog_.needed_by_devices(first); };
+  options.lacking = [&](std::span<const ChunkId> ids) -> Status {
+    const std::vector<ChunkId> all(ids.begin(), ids.end());
+    auto missing = content_.layers().lacking(all);
+    if (!missing) return fail(std::move(missing.error()));
+    if (!missing->empty())
+      return fail(ErrorKind::corrupt,
+                  std::to_string(missing->size()) + " chunks that devices need, chunk " +
+                      missing->front().hex() +
+                      " among them, are in no index: nothing is removed before `lamina-origin "
+                      "check` says why");
+    borrowed_[std::to_integer<std::uint8_t>(all.front().bytes()[0])] = all;
+    return Done{};
+  };
+  auto swept = content_.cvds().sweep(options);
+  if (!swept) return fail(std::move(swept.error()).in("the packs of devices"));
+  report_.cvds = std::move(*swept);
+  return Done{};
+}
+
+Status Collection::sweep_layers() {
+  SweepOptions options = sweep_options();
+  options.named = [&] { return named_packs(); };
+  if (options_.is_serving) options.rewrite_most = {};
+  options.needed = [&](std::uint8_t first) -> Result<std::vector<ChunkId>> {
+    auto needed = catalog_.needed_by_layers(first);
+    const auto borrowed = borrowed_.find(first);
+    if (!needed || borrowed == borrowed_.end()) return needed;
+    std::vector<ChunkId> all;
+    std::ranges::set_union(*needed, borrowed->second, std::back_inserter(all));
+    return all;
+  };
+  options.lacking = [](std::span<const ChunkId> ids) -> Status {
+    return fail(ErrorKind::corrupt,
+                std::to_string(ids.size()) + " chunks that layers need, chunk " +
+                    ids.front().hex() +
+                    " among them, are not in the index: nothing is removed before `lamina-origin "
+                    "check` says why");
+  };
+  auto swept = content_.layers().sweep(options);
+  if (!swept) return fail(std::move(swept.error()).in("the packs of layers"));
+  report_.layers = std::move(*swept);
+  return Done{};
+}
+
+// The catalogue is asked again: hours may have passed since the lists were made.
+Status Collection::remove_objects() {
+  const std::string objects = content_.data() + "/objects/";
+  const auto is_layer = [&](const std::string& name) {
+    const auto id = LayerId::parse(name);
+    if (!id || layers_.contains(*id)) return true;
+    const auto layer = catalog_.layer(*id);
+    return layer || layer.error().kind() != ErrorKind::not_found;
+  };
+  for (const char* kind : {"layers", "distributions", "torrents"})
+    if (auto done = remove_old_files(objects + kind, is_layer); !done) return done;
+  return remove_old_files(objects + "snapshots", [&](const std::string& name) {
+    const auto id = SnapshotId::parse(name);
+    if (!id || snapshots_.contains(*id)) return true;
+    const auto bytes = content_.snapshot_record(*id);
+    const auto record = bytes ? format::parse_snapshot(*bytes)
+                              : Result<format::SnapshotRecord>(fail(bytes.error()));
+    if (!record) return true;  // Whose it is cannot be told.
+    const auto known = catalog_.has_snapshot(record->device, *id);
+    return !known || *known;
+  });
+}
+
+Status Collection::remove_old_files(const std::string& directory,
+                                    const std::function<bool(const std::string& name)>& is_needed) {
+  auto names = os::list_directory(directory);
+  if (!names) return fail(std::move(names.error()));
+  for (const std::string& name : *names) {
+    const std::string path = directory + '/' + name;
+    if (is_needed(name) || is_new(path)) continue;
+    ++report_.objects_removed;
+    if (options_.dry_run) continue;
+    auto done = os::remove_file(path);
+    if (!done && done.error().kind() != ErrorKind::not_found) return done;
+    step("object");
+  }
+  return Done{};
+}
+
+nlohmann::json to_json(const Swept& swept) {
+  nlohmann::json unsound = nlohmann::json::array();
+  for (const PackId& id : swept.unsound) unsound.push_back(id.hex());
+  return {{"chunks", swept.chunks},
+          {"chunks_unneeded", swept.unneeded},
+          {"chunks_removed", swept.removed},
+          {"packs", swept.packs},
+          {"packs_removed", swept.packs_removed},
+          {"packs_rewritten", swept.packs_rewritten},
+          {"packs_worn", swept.worn_named.size()},
+          {"freed_bytes", swept.freed.count},
+          {"written_bytes", swept.written.count},
+          {"unsound_packs", unsound}};
+}
+
+nlohmann::json to_json(const GarbageReport& report, bool dry_run) {
+  nlohmann::json unreadable = nlohmann::json::array();
+  for (const GarbageReport::Unreadable& one : report.unreadable)
+    unreadable.push_back({{"device", one.device.hex()}, {"text", one.text}});
+  return {{"gc",
+           {{"dry_run", dry_run},
+            {"devices", report.devices},
+            {"snapshots", report.snapshots},
+            {"snapshots_removed", report.snapshots_removed},
+            {"links", report.links.links},
+            {"links_unneeded", report.links.unneeded},
+            {"links_removed", report.links.removed},
+            {"layers_released", report.layers_released},
+            {"layer_rows_removed", report.layer_rows_removed},
+            {"objects_removed", report.objects_removed},
+            {"layers", to_json(report.layers)},
+            {"cvd", to_json(report.cvds)},
+            {"freed_bytes", report.freed().count},
+            {"unreadable", unreadable}}}};
+}
+
+void print(std::ostream& out, const std::string& name, const Swept& swept) {
+  out << name << std::string(10 - name.size(), ' ') << swept.packs_removed << " of " << swept.packs
+      << " packs removed";
+  if (swept.packs_rewritten > 0) out << ", " << swept.packs_rewritten << " of them written anew";
+  out << "; " << swept.removed << " of " << swept.chunks << " chunks removed, " << swept.unneeded
+      << " wait for their grace\n";
+  if (!swept.worn_named.empty())
+    out << "  " << swept.worn_named.size()
+        << " packs with much dead content stay: layers name them\n";
+  for (const PackId& id : swept.unsound)
+    out << "  pack " << id.hex() << " has other bytes than it should: `lamina-origin check`\n";
+}
+
+void print(std::ostream& out, const GarbageReport& report, bool dry_run) {
+  if (dry_run) out << "nothing was changed; one collection now would do this:\n";
+  out << "devices   " << report.snapshots_removed << " snapshots removed by retention, "
+      << report.snapshots << " stay; " << report.links.removed << " of " << report.links.links
+      << " chunks of " << report.devices << " devices let go, " << report.links.unneeded
+      << " wait for their grace\n";
+  print(out, "cvd", report.cvds);
+  print(out, "layers", report.layers);
+  if (report.objects_removed > 0)
+    out << "objects   " << report.objects_removed << " files removed\n";
+  for (std::size_t i = 0; i < std::min(kNamesShown, report.unreadable.size()); ++i)
+    out << "kept all of device " << report.unreadable[i].device.hex() << ": "
+        << printable(report.unreadable[i].text) << '\n';
+  if (report.unreadable.size() > kNamesShown)
+    out << "and of " << report.unreadable.size() - kNamesShown << " more devices\n";
+  out << "freed     " << to_text(report.freed()) << '\n';
+}
+
+Result<Duration> grace_of(const std::string& text, Duration otherwise, const char* option) {
+  if (text.empty()) return otherwise;
+  auto grace = parse_duration(text);
+  if (!grace) return fail(std::move(grace.error()).in(option));
+  return grace;
+}
+
+}  // namespace
+
+Result<GarbageReport> collect_garbage(Content& content, Catalog& catalog,
+                                      const GarbageOptions& options, WallTime now) {
+  return Collection(content, catalog, options, now).run();
+}
+
+GarbageCollector::GarbageCollector(Content& content, Table& table, Duration every)
+    : content_(content), table_(table), every_(every) {
+  if (const auto last = Catalog(table_).last_collection(); last && *last) standing_.last = **last;
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+GarbageCollector::~GarbageCollector() = default;
+
+GarbageCollector::Standing GarbageCollector::standing() const {
+  const std::lock_guard lock(mutex_);
+  return standing_;
+}
+
+void GarbageCollector::run(const std::stop_token& stop) {
+  WallTime before = standing().last;
+  if (before.ns == 0) {
+    // A new origin has nothing to collect: it waits from its first start on, however often it is
+    // started again.
+    before = os::system_clock().wall();
+    if (auto noted = Catalog(table_).note_collection(before); !noted)
+      log::error("gc_failed", {{"error", noted.error().text()}});
+  }
+  while (!stop.stop_requested()) {
+    const WallTime now = os::system_clock().wall();
+    if (now.ns - before.ns >= every_.count()) {
+      const auto failures = standing().failures;
+      collect(stop);
+      before = standing().failures > failures
+                   ? WallTime{now.ns - every_.count() + std::min(every_, kTryAgain).count()}
+                   : now;
+    }
+    std::unique_lock lock(mutex_);
+    wakes_.wait_for(lock, stop, kLookEvery, [] { return false; });
+  }
+}
+
+void GarbageCollector::collect(const std::stop_token& stop) {
+  Catalog catalog(table_);
+  GarbageOptions options;
+  options.is_serving = true;
+  options.is_stopping = [&] { return stop.stop_requested(); };
+  const Instant begun = os::system_clock().now();
+  const WallTime now = os::system_clock().wall();
+  auto report = collect_garbage(content_, catalog, options, now);
+  if (stop.stop_requested() && !report) return;
+  const std::lock_guard lock(mutex_);
+  if (!report) {
+    ++standing_.failures;
+    log::error("gc_failed", {{"error", report.error().text()}});
+    return;
+  }
+  ++standing_.collections;
+  standing_.freed += report->freed();
+  standing_.last = now;
+  log::info("gc_done",
+            {{"freed", report->freed()},
+             {"snapshots_removed", report->snapshots_removed},
+             {"packs_removed", report->cvds.packs_removed + report->layers.packs_removed},
+             {"devices_unreadable", report->unreadable.size()},
+             {"took", os::system_clock().now() - begun}});
+  for (const GarbageReport::Unreadable& one : report->unreadable)
+    log::warning("gc_unreadable", {{"device", one.device}, {"error", one.text}});
+}
+
+Status run_gc(const DataDirectory& data, const GarbageRequest& request, WallTime now,
+              std::ostream& out) {
+  if (!os::exists(data.config()))
+    return fail(ErrorKind::not_found,
+                printable(data.root()) + " is no origin's data directory: it has no origin.json");
+  // A new one would need nothing.
+  if (!os::exists(data.catalog() + "/data.mdb"))
+    return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data.catalog()) +
+                                        ": `lamina-origin rebuild` makes it from its journal");
+  // What another user makes, `serve` could not open.
+  if (auto own = os::check_owner(data.root()); !own) return own;
+  GarbageOptions options;
+  auto grace = grace_of(request.grace, options.grace, "--grace");
+  if (!grace) return fail(std::move(grace.error()));
+  auto store_grace = grace_of(request.store_grace, options.store_grace, "--store-grace");
+  if (!store_grace) return fail(std::move(store_grace.error()));
+  options.grace = *grace;
+  options.store_grace = *store_grace;
+  options.dry_run = request.dry_run;
+  auto keys = read_keys(data);
+  if (!keys) return fail(std::move(keys.error()));
+  auto content =
+      Content::open(data.root(), {keys->publishers, keys->target, keys->swarm_ca.certificate_pem});
+  if (!content) return fail(std::move(content.error()));
+  auto table = JournaledTable::open(data.catalog(), data.journal());
+  if (!table) return fail(std::move(table.error()));
+  Catalog catalog(**table);
+  auto report = collect_garbage(**content, catalog, options, now);
+  if (!report) return fail(std::move(report.error()));
+  if (request.as_json)
+    out << to_json(*report, request.dry_run).dump() << '\n';
+  else
+    print(out, *report, request.dry_run);
+  return Done{};
+}
+
+}  // namespace lamina::origin

@@ -1,0 +1,600 @@
+// Collections of garbage at an origin: what goes, what stays, what late comers and kills leave.
+#include "origin/garbage.hpp"
+
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "origin/catalog/journaled_table.hpp"
+#include "tests/origin/run.hpp"
+#include "tests/shared/tree/trees.hpp"
+#include "tests/support/killed_at.hpp"
+#include "tests/support/send.hpp"
+#include "tests/support/signed_layer.hpp"
+
+using namespace lamina;
+using namespace lamina::origin;
+using namespace lamina::tests;
+
+namespace {
+
+constexpr WallTime kStart{std::int64_t{1'800'000'000} * 1'000'000'000};
+const GarbageOptions kAtOnce{.grace = {}, .store_grace = {}};
+
+WallTime later(Duration after) { return {kStart.ns + after.count()}; }
+
+// A snapshot or a layer that was acknowledged: what must read back.
+struct Acknowledged {
+  format::ManifestRef manifest;
+  std::map<ChunkId, Buffer> chunks;
+};
+
+// An origin's directory. Everything opens it anew, as after a restart.
+struct Fixture {
+  Scratch scratch;
+  std::string path = scratch / "origin";
+  DataDirectory data{path};
+  std::string out;
+  std::string err;
+  int run(std::vector<const char*> args) { return origin::run(std::move(args), out, err); }
+  OriginKeys keys = initialized();
+  PrivateKey publisher =
+      PrivateKey::from_pem(os::read_text(data.key("publisher.key")).value()).value();
+  DeviceId ann = enrol(1);
+  std::map<SnapshotId, Acknowledged> snapshots;
+  std::map<LayerId, Acknowledged> layers;
+  std::uint64_t sequence = 0;
+
+  OriginKeys initialized() {
+    REQUIRE(run({"init", "--data", path.c_str(), "--name", "192.0.2.7"}) == 0);
+    return read_keys(data).value();
+  }
+
+  struct Open {
+    std::unique_ptr<Content> content;
+    std::unique_ptr<JournaledTable> table;
+    Catalog catalog;
+    explicit Open(const Fixture& f)
+        : content(Content::open(f.path,
+                                {f.keys.publishers, f.keys.target, f.keys.swarm_ca.certificate_pem})
+                      .value()),
+          table(JournaledTable::open(f.data.catalog(), f.data.journal()).value()),
+          catalog(*table) {}
+  };
+
+  DeviceId enrol(int number) {
+    std::array<std::byte, DeviceId::kSize> bytes{};
+    bytes[0] = static_cast<std::byte>(number);
+    const DeviceId id(bytes);
+    const auto table = JournaledTable::open(data.catalog(), data.journal()).value();
+    Catalog catalog(*table);
+    static_cast<void>(catalog.add_site({"test", kStart}, {.name = "north"}));
+    const auto token = catalog.create_token({"test", kStart}, {.name = "t" + std::to_string(number),
+                                                               .kind = "enrol",
+                                                               .uses = 1,
+                                                               .ttl_ms = 1000,
+                                                               .site = "north"});
+    REQUIRE(catalog.enrol(kStart, {.token = token->secret}, id, "fingerprint"));
+    return id;
+  }
+
+  // A tree of files that are noise; equal seeds are equal files. Its chunks are about 40 KB each.
+  Captured tree(const std::vector<int>& seeds) {
+    const std::string root = scratch / ("tree" + std::to_string(++trees_));
+    REQUIRE(os::make_directories(root));
+    for (const int seed : seeds) {
+      make_file(root + "/file" + std::to_string(seed), noise(60'000, std::uint64_t(seed)));
+      set_mtime(root + "/file" + std::to_string(seed), 1'600'000'000, 0);
+    }
+    set_mtime(root, 1'600'000'000, 0);
+    return capture(root);
+  }
+
+  // The device sends what it is told that the origin lacks.
+  void send_new(Open& origin, const DeviceId& device, const Captured& captured) {
+    std::vector<ChunkId> all;
+    for (const auto& [id, plain] : captured.chunks) all.push_back(id);
+    const auto lacking = origin.catalog.lacks(device, all).value();
+    std::map<ChunkId, Buffer> some;
+    for (const ChunkId& id : lacking) some[id] = captured.chunks.at(id);
+    if (some.empty()) return;
+    const auto files = PackFiles::open(scratch / "client", PackFiles::Access::write).value();
+    PackWriter writer(
+        files, {.level = 1, .frame_bytes = 100'000, .pack_bytes = 300'000},
+        [&](const format::PackSummary& pack) -> Status {
+          const std::string at = origin.content->cvds().files().new_temporary().value();
+          REQUIRE(os::write_file(at, os::read_file(files.path_of(pack.id), 1 << 26).value()));
+          const auto ids = origin.content->take_in_cvd(at, pack.id);
+          REQUIRE(ids);
+          return origin.catalog.link_chunks(device, *ids);
+        });
+    for (const auto& [id, plain] : some)
+      REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
+    REQUIRE(writer.finish());
+  }
+  // As the API commits one: false when the origin lacks chunks.
+  bool commit(Open& origin, const DeviceId& device, const Captured& captured, WallTime created) {
+    const Buffer record =
+        format::encode(format::SnapshotRecord{.device = device,
+                                              .sequence = ++sequence,
+                                              .created = created,
+                                              .reason = "test",
+                                              .manifest = captured.result.manifest});
+    const auto content = origin.content->examine_snapshot(record, device).value();
+    if (!origin.catalog.lacks(device, content.chunks).value().empty()) return false;
+    REQUIRE(content.manifest_complete);
+    REQUIRE(origin.content->keep_snapshot(content, record));
+    REQUIRE(origin.catalog.add_snapshot({"test", kStart}, device,
+                                        {.id = content.id, .created_ms = created.ns / 1'000'000}));
+    snapshots[content.id] = {captured.result.manifest, captured.chunks};
+    return true;
+  }
+  SnapshotId snapshot(const DeviceId& device, const std::vector<int>& seeds,
+                      WallTime created = kStart) {
+    Open origin(*this);
+    const Captured captured = tree(seeds);
+    send_new(origin, device, captured);
+    REQUIRE(commit(origin, device, captured, created));
+    return origin.catalog.newest_snapshot(device).value()->id;
+  }
+  void forget(const DeviceId& device, const SnapshotId& id) {
+    Open origin(*this);
+    REQUIRE(origin.catalog.forget_snapshots({"test", kStart}, device,
+                                            {.snapshot = id, .dry_run = false}));
+    snapshots.erase(id);
+  }
+
+  LayerId layer(const std::string& version, const std::vector<int>& seeds) {
+    Open origin(*this);
+    return layer(origin, version, seeds);
+  }
+  LayerId layer(Open& origin, const std::string& version, const std::vector<int>& seeds) {
+    const Captured captured = tree(seeds);
+    std::vector<ChunkId> all;
+    for (const auto& [id, plain] : captured.chunks) all.push_back(id);
+    std::map<ChunkId, Buffer> some;
+    const auto lacking = origin.content->layers().claim(all).value();
+    for (const ChunkId& id : lacking) some[id] = captured.chunks.at(id);
+    tests::send(origin.content->layers(), some, scratch / ("client" + version));
+    const auto publication = origin.content->examine(
+        signed_layer(layer_record("os", version, captured.result.manifest), publisher), kStart);
+    if (!publication) FAIL(publication.error().text());
+    REQUIRE(origin.content->keep(*publication));
+    REQUIRE(origin.catalog.add_layer({"test", kStart}, publication->info, publication->chunks));
+    layers[publication->info.id] = {captured.result.manifest, captured.chunks};
+    return publication->info.id;
+  }
+  void assign(const DeviceId& device, const std::vector<std::string>& names) {
+    Open origin(*this);
+    REQUIRE(origin.catalog.assign({"test", kStart}, {.devices = {device}, .layers = names},
+                                  [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
+                                     const std::vector<LayerId>&) { return to_buffer("target"); }));
+  }
+  void remove_layer(const LayerId& id) {
+    Open origin(*this);
+    REQUIRE(origin.catalog.remove_layer({"test", kStart}, id));
+    layers.erase(id);
+  }
+
+  GarbageReport collect(WallTime now, GarbageOptions options = {}) {
+    Open origin(*this);
+    auto report = collect_garbage(*origin.content, origin.catalog, options, now);
+    if (!report) FAIL(report.error().text());
+    return std::move(*report);
+  }
+
+  // Everything that was acknowledged reads back whole by digest, through the doors that readers
+  // use, and `check` finds the origin sound.
+  void check_whole() {
+    {
+      Open origin(*this);
+      const auto read = [&](const Acknowledged& kept, const format::ChunkSource& source) {
+        const auto visited =
+            format::for_each_chunk(kept.manifest, source, [&](const format::ChunkRef& ref, bool) {
+              auto bytes = source(ref);
+              if (!bytes) return Status(fail(std::move(bytes.error())));
+              CHECK(*bytes == kept.chunks.at(ref.id));
+              return Status(Done{});
+            });
+        if (!visited) FAIL_CHECK(visited.error().text());
+      };
+      for (const auto& [id, kept] : layers) {
+        read(kept, origin.content->layers().source());
+        const auto distribution = origin.content->distribution_record(id);
+        REQUIRE(distribution);
+        for (const auto& pack : distribution->packs)
+          CHECK(origin.content->layers().files().has(pack.id));
+      }
+      for (const auto& [id, kept] : snapshots) {
+        const auto record = origin.content->snapshot_record(id);
+        REQUIRE(record);
+        CHECK(format::snapshot_id(*record) == id);
+        read(kept, origin.content->source());
+        std::vector<ChunkId> all;
+        for (const auto& [chunk, plain] : kept.chunks) all.push_back(chunk);
+        const auto device = format::parse_snapshot(*record)->device;
+        CHECK(origin.catalog.unreadable(device, all).value().empty());
+      }
+    }
+    if (run({"check", "--data", path.c_str(), "--read-data"}) != 0) FAIL_CHECK(out << err);
+  }
+  Bytes stored(const std::string& space) const {
+    const auto files = PackFiles::open(path + '/' + space, PackFiles::Access::read).value();
+    Bytes all;
+    const auto ids = files.list().value();
+    for (const PackId& id : ids) all += Bytes{static_cast<std::int64_t>(files.size_of(id).value())};
+    return all;
+  }
+
+ private:
+  int trees_ = 0;
+};
+
+std::vector<int> seeds(int first, int last) {
+  std::vector<int> all;
+  for (int i = first; i <= last; ++i) all.push_back(i);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("gc: where all is needed nothing goes", "[origin]") {
+  Fixture f;
+  f.layer("1.0", seeds(1, 5));
+  f.assign(f.ann, {"os:1.0"});
+  f.snapshot(f.ann, seeds(1, 8));
+  const auto report = f.collect(kStart, kAtOnce);
+  CHECK(report.snapshots == 1);
+  CHECK(report.links.removed + report.links.unneeded == 0);
+  CHECK(report.cvds.packs_removed + report.layers.packs_removed + report.objects_removed == 0);
+  f.check_whole();
+}
+
+TEST_CASE("gc: a removed snapshot's content goes, what others share with it stays", "[origin]") {
+  Fixture f;
+  const DeviceId bob = f.enrol(2);
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 20));
+  f.snapshot(f.ann, seeds(15, 22));
+  f.snapshot(bob, seeds(1, 3));
+  const Bytes before = f.stored("cvd");
+  CHECK(f.collect(kStart, kAtOnce).links.removed == 0);
+  f.forget(f.ann, old);
+  CHECK(f.collect(kStart).links.unneeded > 10);
+  CHECK(f.stored("cvd") == before);
+  f.check_whole();
+  // A device may still commit what it was told is there; then its chunks wait in the store.
+  CHECK(f.collect(later(kLateCommit)).links.removed > 10);
+  CHECK(f.stored("cvd") == before);
+  const auto report = f.collect(later(kLateCommit + kLatePublish));
+  CHECK(report.cvds.removed > 10);
+  CHECK(report.cvds.packs_rewritten > 0);
+  CHECK(report.freed().count > 500'000);
+  CHECK(before - f.stored("cvd") == report.freed());
+  f.check_whole();
+  // The record's file is new by the system's clock: a collection that waits for nobody takes it.
+  CHECK(os::exists(f.data.object("snapshots", old.hex())));
+  CHECK(f.collect(kStart, kAtOnce).objects_removed == 1);
+  CHECK_FALSE(os::exists(f.data.object("snapshots", old.hex())));
+  f.check_whole();
+  const auto again = f.collect(later(kLateCommit + 2 * kLatePublish));
+  CHECK(again.freed().count == 0);
+  CHECK(again.cvds.unneeded == 0);
+}
+
+TEST_CASE("gc: retention is applied first", "[origin]") {
+  Fixture f;
+  constexpr Duration kDay = std::chrono::hours{24};
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 3), later(-3 * kDay));
+  f.snapshot(f.ann, seeds(2, 4), later(-kDay));
+  f.snapshot(f.ann, seeds(3, 5), kStart);
+  {
+    Fixture::Open origin(f);
+    REQUIRE(origin.catalog.set_retention({"test", kStart}, {}, wire::RetentionRule{.daily = 2}));
+  }
+  GarbageOptions dry = kAtOnce;
+  dry.dry_run = true;
+  const auto would = f.collect(kStart, dry);
+  CHECK(would.snapshots_removed == 1);
+  CHECK(would.links.removed > 0);
+  CHECK(f.collect(kStart, dry).snapshots_removed == 1);
+  f.check_whole();
+  const auto report = f.collect(kStart, kAtOnce);
+  CHECK(report.snapshots_removed == 1);
+  CHECK(report.links.removed == would.links.removed);
+  f.snapshots.erase(old);
+  f.check_whole();
+}
+
+TEST_CASE("gc: a late commit within the grace finds all that it was promised", "[origin]") {
+  Fixture f;
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 6));
+  f.snapshot(f.ann, seeds(20, 21));
+  f.forget(f.ann, old);
+  f.collect(kStart);
+  // Some way into the grace the device asks, is told that it need not send, and goes offline.
+  const Captured again = f.tree(seeds(1, 6));
+  std::vector<ChunkId> content;
+  for (const int seed : seeds(1, 6)) {
+    const Buffer file = noise(60'000, std::uint64_t(seed));
+    for (const auto& [id, plain] : again.chunks)
+      if (std::ranges::search(file, plain).begin() != file.end()) content.push_back(id);
+  }
+  REQUIRE(content.size() > 6);
+  const auto asked = later(kLateCommit - std::chrono::hours{1});
+  {
+    Fixture::Open origin(f);
+    CHECK(origin.catalog.lacks(f.ann, content)->empty());
+  }
+  f.collect(asked);
+  f.collect(later(kLateCommit + kLatePublish));
+  SECTION("then it commits: nothing is asked for again") {
+    Fixture::Open origin(f);
+    CHECK(origin.catalog.lacks(f.ann, content)->empty());
+    f.send_new(origin, f.ann, again);
+    CHECK(f.commit(origin, f.ann, again, kStart));
+  }
+  SECTION("after the grace it is told what to send, and nothing is promised that is not there") {
+    f.collect(later(2 * kLateCommit + kLatePublish));
+    f.collect(later(2 * kLateCommit + 3 * kLatePublish));
+    Fixture::Open origin(f);
+    CHECK(origin.catalog.lacks(f.ann, content).value() == content);
+    CHECK_FALSE(f.commit(origin, f.ann, again, kStart));
+    f.send_new(origin, f.ann, again);
+    CHECK(f.commit(origin, f.ann, again, kStart));
+  }
+  f.check_whole();
+  f.collect(later(4 * kLateCommit));
+  f.collect(later(5 * kLateCommit));
+  f.check_whole();
+}
+
+TEST_CASE("gc: an upload that was never committed goes, one that is under way stays", "[origin]") {
+  Fixture f;
+  const Captured captured = f.tree(seeds(1, 6));
+  {
+    Fixture::Open origin(f);
+    f.send_new(origin, f.ann, captured);
+  }
+  f.collect(kStart);
+  f.collect(later(kLateCommit / 2));
+  {
+    Fixture::Open origin(f);
+    REQUIRE(f.commit(origin, f.ann, captured, kStart));
+  }
+  f.collect(later(kLateCommit));
+  f.collect(later(2 * kLateCommit));
+  f.check_whole();
+
+  const DeviceId bob = f.enrol(2);
+  const Captured given_up = f.tree(seeds(30, 36));
+  {
+    Fixture::Open origin(f);
+    f.send_new(origin, bob, given_up);
+  }
+  for (const Duration after : {3 * kLateCommit, 4 * kLateCommit, 4 * kLateCommit + kLatePublish})
+    f.collect(later(after));
+  Fixture::Open origin(f);
+  for (const auto& [id, plain] : given_up.chunks)
+    CHECK(origin.content->cvds().has(id).value() == captured.chunks.contains(id));
+}
+
+TEST_CASE("gc: a removed layer's packs go when no snapshot rests on it", "[origin]") {
+  Fixture f;
+  const LayerId one = f.layer("1.0", seeds(1, 12));
+  const LayerId two = f.layer("1.1", seeds(10, 14));
+  f.assign(f.ann, {"os:1.0"});
+  const SnapshotId resting = f.snapshot(f.ann, seeds(1, 12));
+  f.assign(f.ann, {"os:1.1"});
+  f.snapshot(f.ann, seeds(10, 15));
+  f.remove_layer(one);
+  const Bytes before = f.stored("layers");
+  auto report = f.collect(kStart, kAtOnce);
+  CHECK(report.layers_released == 0);
+  CHECK(f.stored("layers") == before);
+  CHECK_FALSE(os::exists(f.data.object("layers", one.hex())));
+  CHECK(os::exists(f.data.object("layers", two.hex())));
+  CHECK(os::list_directory(f.data.torrents())->size() == 1);
+  f.check_whole();
+
+  f.forget(f.ann, resting);
+  report = f.collect(kStart, kAtOnce);
+  CHECK(report.layers_released == 1);
+  CHECK(report.layer_rows_removed > 12);
+  CHECK(report.layers.removed > 8);
+  // Layer 1.1 names the packs that it shares with 1.0: they stay whole.
+  CHECK_FALSE(report.layers.worn_named.empty());
+  f.check_whole();
+
+  // Nobody has 1.1 any more, and the only snapshot that is left rests on neither.
+  f.assign(f.ann, {});
+  f.remove_layer(two);
+  const SnapshotId last = f.snapshots.begin()->first;
+  f.snapshot(f.ann, seeds(40, 41));
+  f.forget(f.ann, last);
+  f.collect(kStart, kAtOnce);
+  CHECK(f.stored("layers").count == 0);
+  CHECK(os::list_directory(f.data.torrents())->empty());
+  f.check_whole();
+}
+
+TEST_CASE("gc: what cannot be read keeps all of its device", "[origin]") {
+  Fixture f;
+  const DeviceId bob = f.enrol(2);
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 6));
+  const SnapshotId broken = f.snapshot(f.ann, seeds(3, 7));
+  f.snapshot(f.ann, seeds(4, 8));
+  const SnapshotId bobs = f.snapshot(bob, seeds(20, 25));
+  f.snapshot(bob, seeds(26, 27));
+  f.forget(f.ann, old);
+  f.forget(bob, bobs);
+  REQUIRE(os::write_file(f.data.object("snapshots", broken.hex()), as_view("nothing")));
+  const auto report = f.collect(kStart, kAtOnce);
+  REQUIRE(report.unreadable.size() == 1);
+  CHECK(report.unreadable[0].device == f.ann);
+  CHECK(report.links.removed > 5);  // Bob's.
+  Fixture::Open origin(f);
+  std::vector<ChunkId> all;
+  for (const auto& [id, plain] : f.snapshots.at(broken).chunks) all.push_back(id);
+  CHECK(origin.catalog.unreadable(f.ann, all)->empty());
+}
+
+TEST_CASE("gc: the command, beside a process that has the stores and without a catalogue",
+          "[origin]") {
+  Fixture f;
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 9));
+  f.snapshot(f.ann, seeds(9, 10));
+  f.forget(f.ann, old);
+  {
+    Fixture::Open serving(f);
+    CHECK(f.run({"gc", "--data", f.path.c_str()}) == 4);
+  }
+  REQUIRE(f.run({"gc", "--data", f.path.c_str(), "--grace", "0 s", "--store-grace", "0 s",
+                 "--dry-run", "--json"}) == 0);
+  auto gc = nlohmann::json::parse(f.out).at("gc");
+  CHECK(gc.at("dry_run") == true);
+  CHECK(gc.at("links_removed") > 5);
+  CHECK(gc.at("freed_bytes") == 0);
+  f.check_whole();
+  REQUIRE(f.run({"gc", "--data", f.path.c_str(), "--grace", "0 s", "--store-grace", "0 s",
+                 "--json"}) == 0);
+  gc = nlohmann::json::parse(f.out).at("gc");
+  CHECK(gc.at("links_removed") > 5);
+  CHECK(gc.at("freed_bytes") > 300'000);
+  CHECK(gc.at("cvd").at("packs_removed") > 0);
+  CHECK(gc.at("objects_removed") == 1);
+  f.check_whole();
+  CHECK(f.run({"gc", "--data", f.path.c_str()}) == 0);
+  CHECK(f.out.find("freed") != std::string::npos);
+  CHECK(f.run({"gc", "--data", f.path.c_str(), "--grace", "soon"}) == 2);
+  CHECK(f.run({"gc", "--data", "/nowhere"}) == 3);
+  REQUIRE(os::remove_file(f.data.catalog() + "/data.mdb"));
+  CHECK(f.run({"gc", "--data", f.path.c_str()}) == 6);
+  CHECK(f.err.find("lamina-origin rebuild") != std::string::npos);
+}
+
+TEST_CASE("gc: where the index lacks what is needed no pack goes", "[origin]") {
+  Fixture f;
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 9));
+  f.snapshot(f.ann, seeds(9, 10));
+  f.forget(f.ann, old);
+  const DeviceId bob = f.enrol(2);
+  {
+    Fixture::Open origin(f);
+    REQUIRE(origin.catalog.link_chunks(bob, {ref_of(noise(9, 9)).id}));
+  }
+  const Bytes before = f.stored("cvd");
+  // Not yet committed, so it may go; but not before anybody knows why it is lost.
+  CHECK(f.run({"gc", "--data", f.path.c_str(), "--store-grace", "0 s"}) == 6);
+  CHECK(f.err.find("lamina-origin check") != std::string::npos);
+  CHECK(f.stored("cvd") == before);
+}
+
+TEST_CASE("gc: devices send and commit and layers come and go meanwhile", "[origin]") {
+  Fixture f;
+  std::vector<SnapshotId> committed;
+  {
+    Fixture::Open origin(f);
+    std::atomic<std::int64_t> now{kStart.ns};
+    std::atomic<bool> is_done = false;
+    std::atomic<int> collections = 0;
+    std::string error;
+    std::jthread collecting([&] {
+      Catalog catalog(*origin.table);  // Of its own, over the same rows, as beside `serve`.
+      GarbageOptions options;
+      options.is_serving = true;
+      while (!is_done) {
+        auto report = collect_garbage(*origin.content, catalog, options, {now.load()});
+        if (report)
+          ++collections;
+        else
+          error = report.error().text();
+        if (!report) return;
+      }
+    });
+    LayerId before;
+    for (int i = 1; i <= 10; ++i) {
+      // Files come, go, and come again.
+      const Captured captured = f.tree(seeds(i % 4 * 3 + 1, i % 4 * 3 + 6));
+      while (!f.commit(origin, f.ann, captured, kStart)) f.send_new(origin, f.ann, captured);
+      committed.push_back(origin.catalog.newest_snapshot(f.ann).value()->id);
+      if (i > 2) {
+        const SnapshotId old = committed[committed.size() - 3];
+        REQUIRE(origin.catalog.forget_snapshots({"test", kStart}, f.ann,
+                                                {.snapshot = old, .dry_run = false}));
+        f.snapshots.erase(old);
+      }
+      if (i % 3 == 0) {
+        const LayerId next = f.layer(origin, "1." + std::to_string(i), seeds(i, i + 3));
+        if (!before.is_none()) {
+          REQUIRE(origin.catalog.remove_layer({"test", kStart}, before));
+          f.layers.erase(before);
+        }
+        before = next;
+      }
+      // A collection at every time, and then it is later.
+      const int seen = collections;
+      while (collections < seen + 2 && error.empty()) std::this_thread::yield();
+      now += (kLateCommit / 3).count();
+    }
+    is_done = true;
+    collecting.join();
+    if (!error.empty()) FAIL(error);
+  }
+  f.check_whole();
+  const Bytes before = f.stored("cvd");
+  f.collect(later(9 * kLateCommit));
+  f.collect(later(10 * kLateCommit));
+  f.collect(later(11 * kLateCommit));
+  CHECK(f.stored("cvd") <= before);
+  f.check_whole();
+}
+
+TEST_CASE("gc: a collector of its own comes when it is due, and stops when told", "[origin]") {
+  constexpr std::int64_t kLongAgo = 1'000'000'000;
+  Fixture f;
+  f.snapshot(f.ann, seeds(1, 3));
+  {
+    Fixture::Open origin(f);
+    REQUIRE(origin.catalog.note_collection({kLongAgo}));
+    GarbageCollector collector(*origin.content, *origin.table, std::chrono::hours{24});
+    while (collector.standing().collections == 0) std::this_thread::yield();
+    CHECK(collector.standing().failures == 0);
+    CHECK(collector.standing().last.ns > kLongAgo);
+    CHECK(origin.catalog.last_collection().value()->ns > kLongAgo);
+  }
+  {
+    Fixture::Open origin(f);
+    const GarbageCollector collector(*origin.content, *origin.table, std::chrono::hours{24});
+    CHECK(collector.standing().last.ns > kLongAgo);  // Not due.
+  }
+  f.check_whole();
+}
+
+TEST_CASE("gc: killed at every step it loses nothing, and the next one finishes", "[origin]") {
+  int kills = 0;
+  for (int at = 1;; ++at) {
+    Fixture f;
+    const LayerId one = f.layer("1.0", seeds(1, 4));
+    f.layer("1.1", seeds(4, 6));
+    const SnapshotId old = f.snapshot(f.ann, seeds(4, 12));
+    f.snapshot(f.ann, seeds(9, 14));
+    f.forget(f.ann, old);
+    f.remove_layer(one);
+    const bool killed = killed_at(at, [&](const std::function<void(std::string_view)>& on_step) {
+      Fixture::Open origin(f);
+      GarbageOptions options = kAtOnce;
+      options.on_step = on_step;
+      static_cast<void>(collect_garbage(*origin.content, origin.catalog, options, kStart));
+    });
+    CAPTURE(at);
+    f.check_whole();
+    f.collect(kStart, kAtOnce);
+    f.check_whole();
+    const auto again = f.collect(kStart, kAtOnce);
+    CHECK(again.links.removed + again.cvds.removed + again.layers.removed == 0);
+    CHECK(again.cvds.packs_removed + again.layers.packs_removed + again.objects_removed == 0);
+    if (!killed) break;
+    ++kills;
+  }
+  CHECK(kills > 20);
+}
