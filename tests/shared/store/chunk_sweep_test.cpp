@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <future>
 #include <map>
 #include <thread>
 
@@ -10,6 +11,7 @@
 #include "shared/store/store_check.hpp"
 #include "tests/support/content.hpp"
 #include "tests/support/killed_at.hpp"
+#include "tests/support/patch_sender.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace lamina;
@@ -56,6 +58,28 @@ struct Fixture {
     for (const Buffer& content : contents)
       REQUIRE(writer.add(ref_of(content), content, ContentClass::data));
     REQUIRE(writer.finish());
+  }
+  // Another version of every `nth` chunk comes as a patch of it, and is needed too.
+  void change(std::size_t nth) {
+    const auto store = ChunkStore::open(directory()).value();
+    PatchSender sender(scratch / "patches");
+    const auto before = chunks;
+    std::size_t i = 0;
+    for (const auto& [id, content] : before) {
+      if (++i % nth != 0) continue;
+      const Buffer after = sender.change(content, 7);
+      chunks[ref_of(after).id] = after;
+      needed.insert(ref_of(after).id);
+    }
+    REQUIRE(sender.writer.finish());
+    for (const std::string& path : sender.packs)
+      REQUIRE(take_in_patches(*store, path, store->source()));
+  }
+  static Result<std::vector<ChunkId>> take_in_patches(ChunkStore& store, const std::string& path,
+                                                      const format::ChunkSource& references) {
+    const std::string handed = store.files().new_temporary().value();
+    REQUIRE(os::write_file(handed, os::read_file(path, 1 << 24).value()));
+    return store.take_in_new(handed, identify(path)->id, references);
   }
   // Every `nth` chunk, in the order of their ids, is needed no more.
   void drop(std::size_t nth) {
@@ -291,12 +315,78 @@ TEST_CASE("sweep: chunks are taken in and read meanwhile", "[store]") {
   f.check_sound();
 }
 
+TEST_CASE("sweep: a patch is built while what it builds upon moves to another pack", "[store]") {
+  Fixture f;
+  f.fill(20, 1 << 20);
+  f.drop(2);
+  REQUIRE(f.packs() == 1);
+  const auto store = ChunkStore::open(f.directory()).value();
+  const Buffer base = f.chunks.at(*f.needed.begin());
+  const PackId old = store->pack_of(ref_of(base).id).value();
+  PatchSender sender(f.scratch / "patches");
+  const Buffer after = sender.change(base, 7);
+  REQUIRE(sender.writer.finish());
+  std::promise<void> moved;
+  auto options = f.options(kStart, Duration{});
+  options.on_step = [&](std::string_view step) {
+    if (step == "moved") moved.set_value();
+  };
+  std::jthread sweeping;
+  Result<Swept> swept = fail(ErrorKind::unavailable, "not yet");
+  const auto taken =
+      Fixture::take_in_patches(*store, sender.packs[0], [&](const format::ChunkRef& ref) {
+        sweeping = std::jthread([&] { swept = store->sweep(options); });
+        moved.get_future().wait();
+        CHECK(store->pack_of(ref.id).value() != old);
+        return store->read(ref);
+      });
+  sweeping.join();
+  REQUIRE(taken);
+  REQUIRE(swept);
+  CHECK(swept->packs_rewritten == 1);
+  CHECK(store->read(ref_of(after)).value() == after);
+}
+
+TEST_CASE("sweep: a patch whose ground goes while it is built is refused, and can be sent whole",
+          "[store]") {
+  Fixture f;
+  f.fill(1);
+  const Buffer base = f.chunks.begin()->second;
+  f.needed.clear();
+  PatchSender sender(f.scratch / "patches");
+  const Buffer after = sender.change(base, 7);
+  REQUIRE(sender.writer.finish());
+  const auto store = ChunkStore::open(f.directory()).value();
+  std::promise<void> erased;
+  auto options = f.options(kStart, Duration{});
+  options.on_step = [&](std::string_view step) {
+    if (step == "rows") erased.set_value();
+  };
+  std::jthread sweeping;
+  Result<Swept> swept = fail(ErrorKind::unavailable, "not yet");
+  const auto taken =
+      Fixture::take_in_patches(*store, sender.packs[0], [&](const format::ChunkRef& ref) {
+        sweeping = std::jthread([&] { swept = store->sweep(options); });
+        erased.get_future().wait();
+        return store->read(ref);
+      });
+  sweeping.join();
+  REQUIRE_FALSE(taken);
+  CHECK(taken.error().kind() == ErrorKind::corrupt);
+  REQUIRE(swept);
+  CHECK(swept->packs_removed == 1);
+  CHECK_FALSE(store->has(ref_of(after).id).value());
+  f.take_in(*store, {after}, 40'000, true);
+  CHECK(store->read(ref_of(after)).value() == after);
+}
+
 TEST_CASE("sweep: killed at every step it leaves a sound store, and the next one finishes",
           "[store]") {
   int kills = 0;
   for (int at = 1;; ++at) {
     Fixture f;
     f.fill(18, 20'000);
+    f.change(4);  // Of some the old version goes, of some the new one, of some both.
     f.drop(2);
     f.drop(3);
     const bool killed = killed_at(at, [&](const std::function<void(std::string_view)>& on_step) {

@@ -2,6 +2,7 @@
 #include "shared/store/patch_writer.hpp"
 
 #include "shared/store/chunk_store.hpp"
+#include "tests/support/patch_sender.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/send.hpp"
 
@@ -12,33 +13,11 @@ namespace {
 
 constexpr std::uint32_t kChunk = 256 * 1024;
 
-// Sends a patch of each chunk: its first byte is another one.
-struct Sender {
-  std::vector<std::string> packs;
-  PackFiles files;
-  PatchWriter writer;
-
-  explicit Sender(const std::string& directory)
-      : files(PackFiles::open(directory, PackFiles::Access::spool).value()),
-        writer(files, 3, [this](const format::PackSummary& pack) -> Status {
-          packs.push_back(files.path_of(pack.id));
-          return Done{};
-        }) {}
-
-  Buffer change(const Buffer& before, unsigned char first) {
-    Buffer after = before;
-    after[0] = std::byte{first};
-    const format::Same same{1, static_cast<std::uint32_t>(after.size() - 1), ref_of(before), 1};
-    CHECK(writer.add(ref_of(after), after, {&same, 1}).value());
-    return after;
-  }
-};
-
 }  // namespace
 
 TEST_CASE("patch writer: what a pack makes its receiver build is bounded", "[store]") {
   const Scratch scratch;
-  Sender sender(scratch / "client");
+  PatchSender sender(scratch / "client");
   const Buffer before = noise(kChunk, 1);
   for (int i = 0; i < 300; ++i) {
     Buffer base = before;
@@ -67,7 +46,7 @@ TEST_CASE("patch writer: a store builds whole chunks from what it has", "[store]
   }
   send(*store, known, scratch / "whole");
 
-  Sender sender(scratch / "client");
+  PatchSender sender(scratch / "client");
   std::vector<Buffer> changed;
   for (const auto& [id, chunk] : known) changed.push_back(sender.change(chunk, 7));
   REQUIRE(sender.writer.finish());
