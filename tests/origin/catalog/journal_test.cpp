@@ -2,9 +2,11 @@
 
 #include <sys/resource.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <map>
+#include <thread>
 
 #include "origin/catalog/journaled_table.hpp"
 #include "tests/support/killed_at.hpp"
@@ -261,6 +263,43 @@ TEST_CASE("journal: rows are written anew when the changes outgrow them", "[orig
     CHECK(files.rows.size() == 1);
     CHECK(files.rows.back() > first);
     CHECK(files.changes.size() <= 2);
+    CHECK(kept.rebuilt() == rows);
+  }
+  CHECK(Kept::all(*kept.open()) == rows);
+  CHECK(kept.rebuilt() == rows);
+}
+
+TEST_CASE("journal: several threads write, and every transaction is in it", "[origin]") {
+  constexpr int kThreads = 4;
+  constexpr int kEach = 40;
+  Kept kept;
+  kept.options.changes_max = 4_KiB;  // Rows are written anew meanwhile.
+  Map rows;
+  for (int thread = 0; thread < kThreads; ++thread)
+    for (int i = 0; i < kEach; ++i)
+      rows[std::to_string(thread) + '/' + std::to_string(i)] = std::string(200, 'x');
+  {
+    const auto table = kept.open();
+    std::atomic<int> failures = 0;
+    {
+      std::vector<std::jthread> threads;
+      for (int thread = 0; thread < kThreads; ++thread)
+        threads.emplace_back([&, thread] {
+          for (int i = 0; i < kEach; ++i) {
+            const auto done = table->write([&](Rows& all) -> Status {
+              auto count = all.get("count");
+              if (!count) return fail(std::move(count.error()));
+              const int before = *count ? std::stoi(**count) : 0;
+              if (auto put = all.put("count", std::to_string(before + 1)); !put) return put;
+              return all.put(std::to_string(thread) + '/' + std::to_string(i),
+                             std::string(200, 'x'));
+            });
+            failures += done ? 0 : 1;
+          }
+        });
+    }
+    CHECK(failures == 0);
+    rows["count"] = std::to_string(kThreads * kEach);
     CHECK(kept.rebuilt() == rows);
   }
   CHECK(Kept::all(*kept.open()) == rows);
