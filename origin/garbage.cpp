@@ -10,6 +10,7 @@
 #include "origin/catalog/journaled_table.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
+#include "shared/os/lock.hpp"
 #include "shared/os/user.hpp"
 
 namespace lamina::origin {
@@ -20,7 +21,7 @@ constexpr Duration kObjectAge = std::chrono::hours{1};
 constexpr std::size_t kNamesShown = 5;
 // How often the thread looks whether it is time: it goes by calendar time, which may jump.
 constexpr std::chrono::minutes kLookEvery{1};
-// After a failure, so that a full disk is not tried once a minute.
+// After a failure, or beside a backup: a full disk is not tried once a minute.
 constexpr Duration kTryAgain = std::chrono::hours{1};
 
 using ChunkSet = std::unordered_set<ChunkId, IdHash>;
@@ -50,6 +51,10 @@ class Collection {
   void step(std::string_view name) const {
     if (options_.on_step) options_.on_step(name);
   }
+  Status go_on() const {
+    if (!options_.is_stopping()) return Done{};
+    return fail(ErrorKind::unavailable, "the collection was told to stop");
+  }
 
   Content& content_;
   Catalog& catalog_;
@@ -63,13 +68,21 @@ class Collection {
 };
 
 Result<GarbageReport> Collection::run() {
+  std::optional<os::FileLock> alone;
+  if (!options_.dry_run) {
+    auto taken = os::FileLock::take_directory(content_.data(), os::FileLock::Mode::alone);
+    if (!taken && taken.error().kind() == ErrorKind::unavailable)
+      return fail(ErrorKind::unavailable, "a backup of " + printable(content_.data()) +
+                                              " is being made: begin again when it is done");
+    if (!taken) return fail(std::move(taken.error()));
+    alone.emplace(std::move(*taken));
+  }
   if (auto done = read_layers(); !done) return fail(std::move(done.error()));
   if (auto done = withdraw_torrents(); !done) return fail(std::move(done.error()));
   auto devices = catalog_.devices();
   if (!devices) return fail(std::move(devices.error()));
   for (const wire::DeviceInfo& device : *devices) {
-    if (options_.is_stopping())
-      return fail(ErrorKind::unavailable, "the collection was told to stop");
+    if (auto going = go_on(); !going) return fail(std::move(going.error()));
     if (auto done = look_at_device(device); !done) return fail(std::move(done.error()));
   }
   auto rows = catalog_.sweep_removed_layers(options_.dry_run);
@@ -202,6 +215,7 @@ Status Collection::mark(const DeviceId& device, const wire::SnapshotInfo& snapsh
   auto visited = format::for_each_chunk(
       record->manifest, content_.source(),
       [&](const format::ChunkRef& chunk, bool) -> Status {
+        if (auto going = go_on(); !going) return going;
         needed.insert(chunk.id);
         return Done{};
       },
@@ -410,18 +424,16 @@ void GarbageCollector::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const WallTime now = os::system_clock().wall();
     if (now.ns - before.ns >= every_.count()) {
-      const auto failures = standing().failures;
-      collect(stop);
-      before = standing().failures > failures
-                   ? WallTime{now.ns - every_.count() + std::min(every_, kTryAgain).count()}
-                   : now;
+      before = collect(stop)
+                   ? now
+                   : WallTime{now.ns - every_.count() + std::min(every_, kTryAgain).count()};
     }
     std::unique_lock lock(mutex_);
     wakes_.wait_for(lock, stop, kLookEvery, [] { return false; });
   }
 }
 
-void GarbageCollector::collect(const std::stop_token& stop) {
+bool GarbageCollector::collect(const std::stop_token& stop) {
   Catalog catalog(table_);
   GarbageOptions options;
   options.is_serving = true;
@@ -429,12 +441,16 @@ void GarbageCollector::collect(const std::stop_token& stop) {
   const Instant begun = os::system_clock().now();
   const WallTime now = os::system_clock().wall();
   auto report = collect_garbage(content_, catalog, options, now);
-  if (stop.stop_requested() && !report) return;
+  if (stop.stop_requested() && !report) return false;
   const std::lock_guard lock(mutex_);
+  if (!report && report.error().kind() == ErrorKind::unavailable) {
+    log::info("gc_put_off", {{"why", report.error().text()}});
+    return false;
+  }
   if (!report) {
     ++standing_.failures;
     log::error("gc_failed", {{"error", report.error().text()}});
-    return;
+    return false;
   }
   ++standing_.collections;
   standing_.freed += report->freed();
@@ -447,6 +463,7 @@ void GarbageCollector::collect(const std::stop_token& stop) {
              {"took", os::system_clock().now() - begun}});
   for (const GarbageReport::Unreadable& one : report->unreadable)
     log::warning("gc_unreadable", {{"device", one.device}, {"error", one.text}});
+  return true;
 }
 
 Status run_gc(const DataDirectory& data, const GarbageRequest& request, WallTime now,

@@ -70,7 +70,8 @@ struct GarbageReport {
 };
 
 // (slow) One at a time. The catalogue may be another object than the one that serves requests, over
-// the same table. After an error what was done is done; `unavailable` when it was told to stop.
+// the same table. After an error what was done is done; `unavailable` when it was told to stop, and
+// while a backup is made: what that read the rows of must not go.
 Result<GarbageReport> collect_garbage(Content& content, Catalog& catalog,
                                       const GarbageOptions& options, WallTime now);
 
@@ -94,7 +95,7 @@ class GarbageCollector {
 
  private:
   void run(const std::stop_token& stop);
-  void collect(const std::stop_token& stop);
+  bool collect(const std::stop_token& stop);  // False: it is to be tried again.
 
   Content& content_;
   Table& table_;
@@ -112,7 +113,8 @@ struct GarbageRequest {
   bool as_json = false;
 };
 // `lamina-origin gc`: collects in a data directory that no `serve` has, and prints what it did.
-// `unavailable` while another process has the stores, `corrupt` when something needed is lost.
+// `unavailable` while another process has the stores or makes a backup, `corrupt` when something
+// needed is lost.
 Status run_gc(const DataDirectory& data, const GarbageRequest& request, WallTime now,
               std::ostream& out);
 

@@ -7,8 +7,8 @@
 //
 // The rows are read first, and everything that they refer to was durable before they were written
 // (data, then index, then the record that refers to it): what is copied after them is a superset of
-// what they need. They get their name last. So a backup that is killed leaves the one before as it
-// was, and what it copied is not copied again.
+// what they need: no garbage is collected meanwhile. They get their name last. So a backup that is
+// killed leaves the one before as it was, and what it copied is not copied again.
 #pragma once
 
 #include <optional>
@@ -54,9 +54,9 @@ struct BackupRequest {
   bool read_data = false;
   bool as_json = false;
 };
-// Prints what the backup holds. `corrupt` when it was made, but for damaged things that it names;
-// `refused` for a directory that holds something else, `unavailable` while another backup into it
-// runs.
+// Prints what the backup holds. Waits while garbage is collected. `corrupt` when it was made, but
+// for damaged things that it names; `refused` for a directory that holds something else,
+// `unavailable` while another backup into it runs.
 Status run_backup(const DataDirectory& data, const BackupRequest& request, WallTime now,
                   std::ostream& out, lamina::cli::Progress& progress,
                   const Copier::OnStep& on_step = {});

@@ -28,4 +28,22 @@ Result<FileLock> FileLock::take(const std::string& path) {
   return FileLock(std::move(file));
 }
 
+Result<FileLock> FileLock::take_directory(const std::string& path, Mode mode) {
+  auto directory = open_read(path);
+  if (!directory) return fail(std::move(directory.error()));
+  if (flock(directory->get(), (mode == Mode::alone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail(last_error("locking " + printable(path)));
+    return fail(ErrorKind::unavailable, printable(path) + " is in use by another process");
+  }
+  return FileLock(std::move(*directory));
+}
+
+Result<FileLock> FileLock::wait_to_share(const std::string& path) {
+  auto directory = open_read(path);
+  if (!directory) return fail(std::move(directory.error()));
+  while (flock(directory->get(), LOCK_SH) != 0)
+    if (errno != EINTR) return fail(last_error("locking " + printable(path)));
+  return FileLock(std::move(*directory));
+}
+
 }  // namespace lamina::os

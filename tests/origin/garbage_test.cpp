@@ -2,13 +2,17 @@
 #include "origin/garbage.hpp"
 
 #include <atomic>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "origin/backup/backup.hpp"
 #include "origin/catalog/journaled_table.hpp"
+#include "shared/os/lock.hpp"
 #include "tests/origin/run.hpp"
 #include "tests/shared/tree/trees.hpp"
 #include "tests/support/killed_at.hpp"
+#include "tests/support/patch_sender.hpp"
 #include "tests/support/send.hpp"
 #include "tests/support/signed_layer.hpp"
 
@@ -176,11 +180,40 @@ struct Fixture {
     layers.erase(id);
   }
 
+  // As the API takes in a pack of patches; `meanwhile` comes when the origin has seen that the
+  // device has what they build upon.
+  Result<std::vector<ChunkId>> send_patches(
+      const DeviceId& device, const std::string& pack,
+      const std::function<void()>& meanwhile = [] {}) {
+    std::string path;
+    {
+      Open origin(*this);
+      path = scratch / "patches.taken";
+      REQUIRE(os::write_file(path, os::read_file(pack, 1 << 26).value()));
+      const auto references = origin.content->references_of(path);
+      REQUIRE(references);
+      const auto foreign = origin.catalog.lacks(device, *references);
+      REQUIRE(foreign);
+      if (!foreign->empty()) return fail(ErrorKind::corrupt, "it builds upon what is not here");
+    }
+    meanwhile();
+    Open origin(*this);
+    auto ids = origin.content->take_in_cvd(path, identify(pack)->id);
+    if (ids) REQUIRE(origin.catalog.link_chunks(device, *ids));
+    return ids;
+  }
+
   GarbageReport collect(WallTime now, GarbageOptions options = {}) {
     Open origin(*this);
     auto report = collect_garbage(*origin.content, origin.catalog, options, now);
     if (!report) FAIL(report.error().text());
     return std::move(*report);
+  }
+
+  // From now on the origin is in another directory.
+  void use(const std::string& directory) {
+    path = directory;
+    data = DataDirectory(path);
   }
 
   // Everything that was acknowledged reads back whole by digest, through the doors that readers
@@ -348,6 +381,52 @@ TEST_CASE("gc: a late commit within the grace finds all that it was promised", "
   f.check_whole();
 }
 
+TEST_CASE("gc: a patch finds what it builds upon, or is refused", "[origin]") {
+  Fixture f;
+  const Buffer base = noise(60'000, 90);
+  const auto send_whole = [&](const Buffer& chunk) {
+    Fixture::Open origin(f);
+    tests::send(origin.content->cvds(), {{ref_of(chunk).id, chunk}}, f.scratch / "whole");
+    REQUIRE(origin.catalog.link_chunks(f.ann, {ref_of(chunk).id}));
+  };
+  const auto is_here = [&](const Buffer& chunk) {
+    return Fixture::Open(f).content->cvds().has(ref_of(chunk).id).value();
+  };
+  // Of a snapshot that is gone: the device may still build upon it.
+  send_whole(base);
+  f.collect(kStart);
+  PatchSender sender(f.scratch / "patches");
+  const Buffer after = sender.change(base, 7);
+  REQUIRE(sender.writer.finish());
+  SECTION("who was seen to have it has a grace from then on") {
+    const auto taken = f.send_patches(f.ann, sender.packs[0], [&] {
+      for (const Duration more : {Duration{}, kLatePublish, 2 * kLatePublish})
+        f.collect(later(kLateCommit + more));
+    });
+    REQUIRE(taken);
+    CHECK(Fixture::Open(f).content->cvds().read(ref_of(after)).value() == after);
+    f.check_whole();
+    return;
+  }
+  SECTION("after it the device hears that it is not here") {
+    f.collect(later(kLateCommit));
+    CHECK(f.send_patches(f.ann, sender.packs[0]).error().kind() == ErrorKind::corrupt);
+  }
+  SECTION("a collection that waits for nobody takes it in between") {
+    const auto refused =
+        f.send_patches(f.ann, sender.packs[0], [&] { f.collect(kStart, kAtOnce); });
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().kind() == ErrorKind::corrupt);
+    CHECK_FALSE(is_here(base));
+  }
+  // Then it sends everything that the origin lacks.
+  CHECK_FALSE(is_here(after));
+  CHECK(Fixture::Open(f).catalog.lacks(f.ann, {ref_of(after).id})->size() == 1);
+  send_whole(after);
+  CHECK(is_here(after));
+  f.check_whole();
+}
+
 TEST_CASE("gc: an upload that was never committed goes, one that is under way stays", "[origin]") {
   Fixture f;
   const Captured captured = f.tree(seeds(1, 6));
@@ -470,6 +549,107 @@ TEST_CASE("gc: the command, beside a process that has the stores and without a c
   REQUIRE(os::remove_file(f.data.catalog() + "/data.mdb"));
   CHECK(f.run({"gc", "--data", f.path.c_str()}) == 6);
   CHECK(f.err.find("lamina-origin rebuild") != std::string::npos);
+}
+
+TEST_CASE("gc: nothing goes under a backup, and a restored one has what its catalogue names",
+          "[origin]") {
+  Fixture f;
+  const LayerId one = f.layer("1.0", seeds(1, 4));
+  f.layer("1.1", seeds(4, 6));
+  const SnapshotId old = f.snapshot(f.ann, seeds(1, 12));
+  f.snapshot(f.ann, seeds(9, 14));
+  const std::string to = f.scratch / "backup";
+  const auto restored = [&](const std::string& at) {
+    REQUIRE(f.run({"restore", "--from", to.c_str(), "--data", at.c_str()}) == 0);
+    f.use(at);
+    f.check_whole();
+  };
+  const auto gc = [&] {
+    return f.run({"gc", "--data", f.path.c_str(), "--grace", "0 s", "--store-grace", "0 s"});
+  };
+  const auto layers = f.layers;
+  const auto snapshots = f.snapshots;
+  std::set<std::string> steps;
+  std::ostringstream out;
+  lamina::cli::Progress progress(out, false);
+  const auto backed_up =
+      run_backup(f.data, {.to = to}, kStart, out, progress, [&](std::string_view step) {
+        // From the moment on at which the rows are read; before, the step is "begun".
+        if (step == "begun" || !steps.emplace(step).second) return;
+        if (step == "rows") {
+          f.forget(f.ann, old);
+          f.remove_layer(one);
+        }
+        CHECK(gc() == 4);
+        CHECK(f.err.find("backup") != std::string::npos);
+      });
+  if (!backed_up) FAIL(backed_up.error().text());
+  CHECK(steps.size() > 4);
+  REQUIRE(gc() == 0);
+  f.check_whole();
+
+  SECTION("that one") {
+    std::tie(f.layers, f.snapshots) = std::tie(layers, snapshots);
+    restored(f.scratch / "restored");
+  }
+  SECTION("the next one into the same directory, with what was collected in it still") {
+    REQUIRE(f.run({"backup", "--data", f.path.c_str(), "--to", to.c_str()}) == 0);
+    const Bytes lean = f.stored("cvd");
+    restored(f.scratch / "restored");
+    CHECK(f.stored("cvd") > lean);
+    REQUIRE(gc() == 0);
+    CHECK(f.stored("cvd") <= lean);
+    f.check_whole();
+  }
+}
+
+TEST_CASE("gc: a backup waits for the collection that is under way", "[origin]") {
+  Fixture f;
+  f.snapshot(f.ann, seeds(1, 3));
+  std::optional<os::FileLock> collecting;
+  collecting.emplace(std::move(*os::FileLock::take_directory(f.path, os::FileLock::Mode::alone)));
+  std::atomic<bool> is_over = false;
+  std::promise<void> waiting;
+  std::vector<std::string> early;
+  {
+    const std::jthread backing_up([&] {
+      std::ostringstream out;
+      lamina::cli::Progress progress(out, false);
+      const auto done = run_backup(f.data, {.to = f.scratch / "backup"}, kStart, out, progress,
+                                   [&](std::string_view step) {
+                                     if (step == "waiting")
+                                       waiting.set_value();
+                                     else if (step != "begun" && !is_over)
+                                       early.emplace_back(step);
+                                   });
+      if (!done) early.push_back(done.error().text());
+    });
+    waiting.get_future().wait();
+    is_over = true;
+    collecting.reset();
+  }
+  CHECK(early.empty());
+}
+
+TEST_CASE("gc: from its journal the catalogue comes back as the collection left it", "[origin]") {
+  Fixture f;
+  const LayerId one = f.layer("1.0", seeds(1, 4));
+  f.layer("1.1", seeds(4, 6));
+  const SnapshotId old = f.snapshot(f.ann, seeds(4, 12));
+  f.snapshot(f.ann, seeds(9, 14));
+  f.forget(f.ann, old);
+  f.remove_layer(one);
+  const bool at_once = GENERATE(false, true);
+  f.collect(kStart, at_once ? kAtOnce : GarbageOptions());
+  REQUIRE(os::remove_tree(f.data.catalog()));
+  REQUIRE(f.run({"rebuild", "--data", f.path.c_str()}) == 0);
+  f.check_whole();
+  // Neither what was let go is there again, nor what was noted forgotten.
+  const auto again = f.collect(later(kLateCommit));
+  CHECK((again.links.removed > 0) == !at_once);
+  CHECK(again.layer_rows_removed == 0);
+  CHECK(f.collect(later(kLateCommit), kAtOnce).objects_removed == (at_once ? 0 : 5));
+  f.check_whole();
 }
 
 TEST_CASE("gc: where the index lacks what is needed no pack goes", "[origin]") {

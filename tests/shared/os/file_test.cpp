@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "shared/os/lock.hpp"
 #include "tests/support/scratch.hpp"
@@ -59,4 +61,33 @@ TEST_CASE("lock: a second taker is told who has it", "[os]") {
     CHECK(second.error().text().find(std::to_string(getpid())) != std::string::npos);
   }
   CHECK(os::FileLock::take(scratch / "lock"));
+}
+
+TEST_CASE("lock: a directory is shared, or one has it alone", "[os]") {
+  using Mode = os::FileLock::Mode;
+  const Scratch scratch;
+  const std::string path = scratch.path();
+  {
+    const auto first = os::FileLock::take_directory(path, Mode::shared);
+    REQUIRE(first);
+    CHECK(os::FileLock::take_directory(path, Mode::shared));
+    CHECK(os::FileLock::wait_to_share(path));
+    CHECK(os::FileLock::take_directory(path, Mode::alone).error().kind() == ErrorKind::unavailable);
+  }
+  std::optional<os::FileLock> alone;
+  alone.emplace(std::move(*os::FileLock::take_directory(path, Mode::alone)));
+  CHECK(os::FileLock::take_directory(path, Mode::shared).error().kind() == ErrorKind::unavailable);
+  CHECK(os::FileLock::take_directory(path, Mode::alone).error().kind() == ErrorKind::unavailable);
+  std::atomic<bool> is_released = false;
+  bool waited = false;
+  {
+    const std::jthread waiting(
+        [&] { waited = os::FileLock::wait_to_share(path) && is_released.load(); });
+    is_released = true;
+    alone.reset();
+  }
+  CHECK(waited);
+  CHECK(os::list_directory(path)->empty());
+  CHECK(os::FileLock::take_directory(path + "/gone", Mode::shared).error().kind() ==
+        ErrorKind::not_found);
 }
