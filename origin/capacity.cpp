@@ -63,6 +63,7 @@ class Capacity {
  private:
   Status look_at_packs(const std::string& directory, lamina::cli::Progress& progress);
   Status look_at_needs(const Catalog& catalog);
+  Status look_at_spaces();
   Status each_need(const Catalog& catalog,
                    const std::function<void(StoredChunk&, std::uint32_t)>& visit);
   std::uint32_t owner(const Catalog::ChunkNeed& need);
@@ -166,17 +167,7 @@ Status Capacity::look_at_needs(const Catalog& catalog) {
   });
 }
 
-Status Capacity::look(lamina::cli::Progress& progress) {
-  for (const std::string& directory : {data_.layers(), data_.cvds()})
-    if (auto done = look_at_packs(directory, progress); !done) return done;
-  progress.clear();
-  if (!os::exists(data_.catalog() + "/data.mdb"))
-    return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data_.catalog()) +
-                                        ": `lamina-origin rebuild` makes it from its journal");
-  auto kv = Kv::open(data_.catalog());
-  if (!kv) return fail(std::move(kv.error()));
-  KvTable table(**kv);
-  if (auto done = look_at_needs(Catalog(table)); !done) return done;
+Status Capacity::look_at_spaces() {
   const std::pair<const char*, std::vector<const char*>> spaces[] = {
       {"layers", {"/layers/packs"}},
       {"cvd", {"/cvd/packs"}},
@@ -195,6 +186,26 @@ Status Capacity::look(lamina::cli::Progress& progress) {
       spaces_.back().second += *size;
     }
   }
+  return Done{};
+}
+
+Status Capacity::look(lamina::cli::Progress& progress) {
+  for (const std::string& directory : {data_.layers(), data_.cvds()})
+    if (auto done = look_at_packs(directory, progress); !done) return done;
+  progress.clear();
+  if (!os::exists(data_.catalog() + "/data.mdb"))
+    return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data_.catalog()) +
+                                        ": `lamina-origin rebuild` makes it from its journal");
+  auto kv = Kv::open(data_.catalog());
+  if (!kv) return fail(std::move(kv.error()));
+  KvTable table(**kv);
+  const Catalog catalog(table);
+  if (auto done = look_at_needs(catalog); !done) return done;
+  auto collections = catalog.collections();
+  if (!collections) return fail(std::move(collections.error()));
+  for (const Catalog::CollectionNote& one : *collections)
+    if (one.removed.count > 0) arrivals_.push_back({one.at, Bytes{-one.removed.count}});
+  if (auto done = look_at_spaces(); !done) return done;
   auto disk = os::space_of(data_.root());
   if (!disk) return fail(std::move(disk.error()));
   disk_ = *disk;
@@ -282,7 +293,9 @@ std::optional<double> growth_a_day(const std::vector<Arrival>& arrivals, WallTim
     const std::int64_t ago = std::max<std::int64_t>((now.ns - arrival.at.ns) / kDayNs, 0);
     // What is older than the first day is in every sum.
     const std::int64_t day = std::max<std::int64_t>(days - 1 - ago, 0);
-    sums[static_cast<std::size_t>(day)] += static_cast<double>(arrival.size.count);
+    const auto size = static_cast<double>(arrival.size.count);
+    sums[static_cast<std::size_t>(day)] += size;
+    if (size < 0) sums[0] -= size;
   }
   for (std::size_t d = 1; d < sums.size(); ++d) sums[d] += sums[d - 1];
   double mean_day = 0, mean_sum = 0;
@@ -304,6 +317,8 @@ Status run_capacity(const DataDirectory& data, bool as_json, WallTime now, std::
   if (!os::exists(data.config()))
     return fail(ErrorKind::not_found,
                 printable(data.root()) + " is no origin's data directory: it has no origin.json");
+  auto still = hold_still(data);
+  if (!still) return fail(std::move(still.error()));
   Capacity capacity(data, now);
   if (auto done = capacity.look(progress); !done) return done;
   if (as_json)

@@ -11,13 +11,13 @@
 
 namespace lamina::origin {
 
-// What came when.
+// What came when, or, with a negative size, went: that was there on all days before.
 struct Arrival {
   WallTime at;
   Bytes size;
 };
 // Bytes a day: the slope of the line of least squares through the sums at the end of each day, from
-// the day of the first arrival on, at most the last kGrowthDays up to `now`. None with less than
+// the day of the first of them on, at most the last kGrowthDays up to `now`. None with less than
 // kGrowthDaysMin days.
 inline constexpr int kGrowthDays = 30;
 inline constexpr int kGrowthDaysMin = 3;

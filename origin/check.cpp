@@ -92,6 +92,8 @@ Status Check::look(const StoreCheckOptions& options) {
   if (!os::exists(data_.config()))
     return fail(ErrorKind::not_found,
                 printable(data_.root()) + " is no origin's data directory: it has no origin.json");
+  auto still = hold_still(data_);
+  if (!still) return fail(std::move(still.error()));
   for (const auto& [name, directory] :
        {std::pair("layers", data_.layers()), std::pair("cvd", data_.cvds())})
     if (auto done = look_at_space(name, directory, options); !done) return done;
@@ -190,7 +192,7 @@ Status Check::look_at_needs(const Catalog& catalog) {
     finding.kind = "chunks-lost";
     finding.space = is_layer ? "layers" : "cvd";
     finding.text = std::to_string(finding.unreadable.size()) + " chunks that " + owner +
-                   " needs are in no pack";
+                   " needs are not in the index";
     finding.next =
         "stop `lamina-origin serve`; `lamina-origin repair` finds them where packs have them that "
         "the index does not know; else restore the packs from a backup" +

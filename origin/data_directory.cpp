@@ -6,6 +6,7 @@
 
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/journaled_table.hpp"
+#include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
 #include "shared/policy/subnet.hpp"
 
@@ -91,6 +92,14 @@ Status seeder_identity(const DataDirectory& data, const net::KeyAndCertificate& 
 }
 
 }  // namespace
+
+Result<os::FileLock> hold_still(const DataDirectory& data, const std::function<void()>& on_wait) {
+  auto lock = os::FileLock::take_directory(data.keys(), os::FileLock::Mode::shared);
+  if (lock || lock.error().kind() != ErrorKind::unavailable) return lock;
+  log::info("waiting", {{"for", "a collection of garbage"}});
+  if (on_wait) on_wait();
+  return os::FileLock::wait_to_share(data.keys());
+}
 
 std::vector<std::string> OriginConfig::seeders() const {
   std::vector<std::string> addresses;

@@ -9,12 +9,14 @@
 // Plain values; any thread.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "shared/hash/ed25519.hpp"
 #include "shared/hash/sealed_box.hpp"
 #include "shared/net/certificates.hpp"
+#include "shared/os/lock.hpp"
 
 namespace lamina::origin {
 
@@ -24,7 +26,8 @@ class DataDirectory {
 
   const std::string& root() const { return root_; }
   std::string config() const { return root_ + "/origin.json"; }
-  std::string key(const std::string& name) const { return root_ + "/keys/" + name; }
+  std::string keys() const { return root_ + "/keys"; }
+  std::string key(const std::string& name) const { return keys() + '/' + name; }
   std::string catalog() const { return root_ + "/catalog"; }
   std::string journal() const { return root_ + "/journal"; }
   std::string layers() const { return root_ + "/layers"; }
@@ -40,6 +43,12 @@ class DataDirectory {
  private:
   std::string root_;
 };
+
+// For who reads all of a data directory beside `serve`, as many as there are: while it is held no
+// garbage is collected, and nothing goes that was there. Waits for the collection that is under
+// way; `on_wait` is called before. The lock is on keys/, which nobody else can open.
+Result<os::FileLock> hold_still(const DataDirectory& data,
+                                const std::function<void()>& on_wait = {});
 
 struct OriginConfig {
   std::vector<std::string> names;  // Host names and addresses, the first the one to print.

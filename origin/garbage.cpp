@@ -21,7 +21,7 @@ constexpr Duration kObjectAge = std::chrono::hours{1};
 constexpr std::size_t kNamesShown = 5;
 // How often the thread looks whether it is time: it goes by calendar time, which may jump.
 constexpr std::chrono::minutes kLookEvery{1};
-// After a failure, or beside a backup: a full disk is not tried once a minute.
+// After a failure, or beside who reads all: a full disk is not tried once a minute.
 constexpr Duration kTryAgain = std::chrono::hours{1};
 
 using ChunkSet = std::unordered_set<ChunkId, IdHash>;
@@ -60,6 +60,7 @@ class Collection {
   Catalog& catalog_;
   const GarbageOptions& options_;
   WallTime now_;
+  std::vector<LayerId> removed_layers_;  // When it began.
   std::set<LayerId> layers_;
   std::set<TorrentId> torrents_;  // Of those.
   std::set<SnapshotId> snapshots_;
@@ -70,15 +71,20 @@ class Collection {
 Result<GarbageReport> Collection::run() {
   std::optional<os::FileLock> alone;
   if (!options_.dry_run) {
-    auto taken = os::FileLock::take_directory(content_.data(), os::FileLock::Mode::alone);
+    auto taken = os::FileLock::take_directory(DataDirectory(content_.data()).keys(),
+                                              os::FileLock::Mode::alone);
     if (!taken && taken.error().kind() == ErrorKind::unavailable)
-      return fail(ErrorKind::unavailable, "a backup of " + printable(content_.data()) +
-                                              " is being made: begin again when it is done");
+      return fail(ErrorKind::unavailable, "`backup`, `check` or `capacity` reads " +
+                                              printable(content_.data()) +
+                                              ": begin again when it is done");
     if (!taken) return fail(std::move(taken.error()));
     alone.emplace(std::move(*taken));
   }
   if (auto done = read_layers(); !done) return fail(std::move(done.error()));
   if (auto done = withdraw_torrents(); !done) return fail(std::move(done.error()));
+  auto removed = catalog_.removed_layers();
+  if (!removed) return fail(std::move(removed.error()));
+  removed_layers_ = std::move(*removed);
   auto devices = catalog_.devices();
   if (!devices) return fail(std::move(devices.error()));
   for (const wire::DeviceInfo& device : *devices) {
@@ -94,7 +100,9 @@ Result<GarbageReport> Collection::run() {
   }
   if (auto done = remove_objects(); !done) return fail(std::move(done.error()));
   if (!options_.dry_run)
-    if (auto noted = catalog_.note_collection(now_); !noted) return fail(std::move(noted.error()));
+    if (auto noted = catalog_.note_collection({now_, report_.layers.freed + report_.cvds.freed});
+        !noted)
+      return fail(std::move(noted.error()));
   return std::move(report_);
 }
 
@@ -196,7 +204,7 @@ Status Collection::look_at_device(const wire::DeviceInfo& device) {
   report_.links.links += links->links;
   report_.links.unneeded += links->unneeded;
   report_.links.removed += links->removed;
-  auto released = catalog_.release_removed_layers(device.id, is_needed, options_.dry_run);
+  auto released = catalog_.release_layers(device.id, removed_layers_, is_needed, options_.dry_run);
   if (!released) return fail(std::move(released.error()));
   report_.layers_released += *released;
   step("links");
@@ -401,7 +409,8 @@ Result<GarbageReport> collect_garbage(Content& content, Catalog& catalog,
 
 GarbageCollector::GarbageCollector(Content& content, Table& table, Duration every)
     : content_(content), table_(table), every_(every) {
-  if (const auto last = Catalog(table_).last_collection(); last && *last) standing_.last = **last;
+  if (const auto known = Catalog(table_).collections(); known && !known->empty())
+    standing_.last = known->back().at;
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -418,11 +427,12 @@ void GarbageCollector::run(const std::stop_token& stop) {
     // A new origin has nothing to collect: it waits from its first start on, however often it is
     // started again.
     before = os::system_clock().wall();
-    if (auto noted = Catalog(table_).note_collection(before); !noted)
+    if (auto noted = Catalog(table_).note_collection({before, {}}); !noted)
       log::error("gc_failed", {{"error", noted.error().text()}});
   }
   while (!stop.stop_requested()) {
     const WallTime now = os::system_clock().wall();
+    before.ns = std::min(before.ns, now.ns);  // A clock that was wrong does not put it off.
     if (now.ns - before.ns >= every_.count()) {
       before = collect(stop)
                    ? now

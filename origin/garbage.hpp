@@ -71,7 +71,7 @@ struct GarbageReport {
 
 // (slow) One at a time. The catalogue may be another object than the one that serves requests, over
 // the same table. After an error what was done is done; `unavailable` when it was told to stop, and
-// while a backup is made: what that read the rows of must not go.
+// while somebody reads all of the directory (hold_still).
 Result<GarbageReport> collect_garbage(Content& content, Catalog& catalog,
                                       const GarbageOptions& options, WallTime now);
 
@@ -113,7 +113,7 @@ struct GarbageRequest {
   bool as_json = false;
 };
 // `lamina-origin gc`: collects in a data directory that no `serve` has, and prints what it did.
-// `unavailable` while another process has the stores or makes a backup, `corrupt` when something
+// `unavailable` while another process has the stores or reads all of them, `corrupt` when something
 // needed is lost.
 Status run_gc(const DataDirectory& data, const GarbageRequest& request, WallTime now,
               std::ostream& out);

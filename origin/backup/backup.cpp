@@ -5,7 +5,6 @@
 
 #include "origin/catalog/kv_table.hpp"
 #include "origin/catalog/row_dump.hpp"
-#include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/lock.hpp"
 
@@ -37,16 +36,6 @@ Status check_target(const std::string& directory, const BackupMarker& own) {
   return fail(ErrorKind::refused, printable(directory) + " holds the backup of another origin, " +
                                       printable((*marker)->name) +
                                       ": choose another directory, one for each origin");
-}
-
-// While it is held no collection of garbage takes anything away: what the rows name, which are read
-// under it, is there until it is copied.
-Result<os::FileLock> keep_all(const DataDirectory& data, const Copier& copier) {
-  auto lock = os::FileLock::take_directory(data.root(), os::FileLock::Mode::shared);
-  if (lock || lock.error().kind() != ErrorKind::unavailable) return lock;
-  log::info("backup_waits", {{"for", "a collection of garbage"}});
-  copier.step("waiting");
-  return os::FileLock::wait_to_share(data.root());
 }
 
 struct Made {
@@ -219,8 +208,9 @@ Status run_backup(const DataDirectory& data, const BackupRequest& request, WallT
   auto copier = Copier::open(request.to, on_step);
   if (!copier) return fail(std::move(copier.error()));
   copier->step("begun");
-  auto staying = keep_all(data, *copier);
-  if (!staying) return fail(std::move(staying.error()));
+  // What the rows name, which are read under it, is there until it is copied.
+  auto still = hold_still(data, [&] { copier->step("waiting"); });
+  if (!still) return fail(std::move(still.error()));
   Made made;
   const CopyOptions options{.into = CopyOptions::Into::backup,
                             .read_data = request.read_data,

@@ -242,19 +242,28 @@ class Catalog {
   Result<SweptLinks> sweep_links(const DeviceId& id,
                                  const std::function<bool(const ChunkId&)>& is_needed, WallTime now,
                                  Duration grace, bool dry_run);
-  // How many removed layers the device's snapshots, which need what `is_needed` says, rest on no
-  // more: it gives up its part in them.
-  Result<std::uint64_t> release_removed_layers(const DeviceId& id,
-                                               const std::function<bool(const ChunkId&)>& is_needed,
-                                               bool dry_run);
+  // Of layers that were removed those that still have chunks, or had.
+  Result<std::vector<LayerId>> removed_layers() const;
+  // How many of these the device's snapshots, which need what `is_needed` says, rest on no more: it
+  // gives up its part in them. `removed` is from before the snapshots were listed: one that was
+  // committed since rests on none of these, but may on a layer that was removed after it.
+  Result<std::uint64_t> release_layers(const DeviceId& id, const std::vector<LayerId>& removed,
+                                       const std::function<bool(const ChunkId&)>& is_needed,
+                                       bool dry_run);
   // Forgets the chunks of removed layers in which no device has a part; says how many.
   Result<std::uint64_t> sweep_removed_layers(bool dry_run);
   // Every chunk of layers, or sent by devices, whose id begins with this byte; ascending, once.
   Result<std::vector<ChunkId>> needed_by_layers(std::uint8_t first) const;
   Result<std::vector<ChunkId>> needed_by_devices(std::uint8_t first) const;
-  // When a collection came to its end last; none: not yet.
-  Result<std::optional<WallTime>> last_collection() const;
-  Status note_collection(WallTime now);
+  // A collection that came to its end, and of how many bytes of packs it freed the disk. Kept for
+  // kCollectionsKept, the newest of all for ever.
+  struct CollectionNote {
+    WallTime at;
+    Bytes removed;
+  };
+  static constexpr Duration kCollectionsKept = std::chrono::hours{60 * 24};
+  Status note_collection(const CollectionNote& note);
+  Result<std::vector<CollectionNote>> collections() const;  // Oldest first.
 
   // --- alerts ---
   // Begin and end are audited. An alert that is active already is replaced; to end one that is not

@@ -10,12 +10,12 @@ namespace {
 
 constexpr std::size_t kRowsTogether = 4096;  // In one transaction: the API waits for it.
 
-std::optional<std::int64_t> since_of(std::string_view value) {
-  std::int64_t since = 0;
+std::optional<std::int64_t> number_of(std::string_view value, int base = 10) {
+  std::int64_t number = 0;
   const char* const end = value.data() + value.size();
-  const auto read = std::from_chars(value.data(), end, since);
+  const auto read = std::from_chars(value.data(), end, number, base);
   if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
-  return since;
+  return number;
 }
 
 // The chunk that a key ends with.
@@ -79,6 +79,27 @@ Result<std::vector<ChunkId>> in_order(const Rows& rows, const std::string& kind,
   return ids;
 }
 
+constexpr std::string_view kCollected = "collected/";
+
+Result<std::vector<Catalog::CollectionNote>> load_collections(const Rows& rows) {
+  std::vector<Catalog::CollectionNote> all;
+  Status parsed = Done{};
+  auto scanned = rows.scan(kCollected, [&](std::string_view key, std::string_view value) {
+    const auto at = number_of(key.substr(kCollected.size()), 16);
+    const auto removed = number_of(value);
+    if (!at || !removed) return parsed = fail(corrupt_row(key)), false;
+    all.push_back({WallTime{*at * 1'000'000}, Bytes{*removed}});
+    return true;
+  });
+  if (!scanned) return fail(std::move(scanned.error()));
+  if (!parsed) return fail(std::move(parsed.error()));
+  return all;
+}
+
+std::string collected_key(WallTime at) {
+  return std::string(kCollected) + digits(static_cast<std::uint64_t>(ms(at)));
+}
+
 }  // namespace
 
 Result<Catalog::SweptLinks> Catalog::sweep_links(
@@ -94,7 +115,7 @@ Result<Catalog::SweptLinks> Catalog::sweep_links(
     Status parsed = Done{};
     const auto look = [&](std::string_view key, std::string_view value) {
       const auto chunk = chunk_in(key, place.size());
-      const auto since = since_of(value);
+      const auto since = number_of(value);
       if (!chunk || (!value.empty() && !since)) return parsed = fail(corrupt_row(key)), false;
       ++swept.links;
       if (is_needed(*chunk)) {
@@ -137,8 +158,25 @@ Result<Catalog::SweptLinks> Catalog::sweep_links(
   return swept;
 }
 
-Result<std::uint64_t> Catalog::release_removed_layers(
-    const DeviceId& id, const std::function<bool(const ChunkId&)>& is_needed, bool dry_run) {
+Result<std::vector<LayerId>> Catalog::removed_layers() const {
+  using Ids = std::vector<LayerId>;
+  return reading<Ids>(table_, [](const Rows& rows) -> Result<Ids> {
+    auto removed = removed_layers_in(rows);
+    if (!removed) return fail(std::move(removed.error()));
+    Ids ids;
+    for (const std::string& hex : *removed) {
+      auto id = LayerId::parse(hex);
+      if (!id) return fail(std::move(id.error()).in("a removed layer of the catalogue"));
+      ids.push_back(*id);
+    }
+    return ids;
+  });
+}
+
+Result<std::uint64_t> Catalog::release_layers(const DeviceId& id,
+                                              const std::vector<LayerId>& removed,
+                                              const std::function<bool(const ChunkId&)>& is_needed,
+                                              bool dry_run) {
   // Rests on it: a chunk that a snapshot needs is there, and is neither the device's own nor in a
   // layer that stays.
   const auto rests_on = [&](const Rows& rows, const std::string& layer,
@@ -162,17 +200,17 @@ Result<std::uint64_t> Catalog::release_removed_layers(
     return rests;
   };
   std::vector<std::string> free;
+  std::set<std::string> removed_hex;
+  for (const LayerId& layer : removed) removed_hex.insert(layer.hex());
   auto looked = table_.read([&](const Rows& rows) -> Status {
-    auto removed = removed_layers_in(rows);
-    if (!removed) return fail(std::move(removed.error()));
     std::vector<std::string> had, others{"cvd-chunk/" + id.hex()};
     const std::string assigned = device_layer_prefix(id);
     auto scanned = rows.scan(assigned, [&](std::string_view key, std::string_view) {
       std::string layer(key.substr(assigned.size()));
-      if (std::ranges::find(*removed, layer) == removed->end())
-        others.push_back("layer-chunk/" + layer);
-      else
+      if (removed_hex.contains(layer))
         had.push_back(std::move(layer));
+      else
+        others.push_back("layer-chunk/" + layer);
       return true;
     });
     if (!scanned) return scanned;
@@ -188,7 +226,7 @@ Result<std::uint64_t> Catalog::release_removed_layers(
   });
   if (!looked) return fail(std::move(looked.error()));
   if (dry_run || free.empty()) return free.size();
-  // Since then nothing new came to rest on them: see lacks().
+  // Since then nothing new came to rest on them: lacks() leaves them out.
   auto done = table_.write([&](Rows& rows) -> Status {
     for (const std::string& layer : free)
       if (auto erased = rows.erase(device_layer_prefix(id) + layer); !erased) return erased;
@@ -268,20 +306,22 @@ Result<std::vector<ChunkId>> Catalog::needed_by_devices(std::uint8_t first) cons
   });
 }
 
-Result<std::optional<WallTime>> Catalog::last_collection() const {
-  using Last = std::optional<WallTime>;
-  return reading<Last>(table_, [](const Rows& rows) -> Result<Last> {
-    auto value = rows.get("collected");
-    if (!value) return fail(std::move(value.error()));
-    if (!*value) return Last{};
-    const auto time = since_of(**value);
-    if (!time) return fail(corrupt_row("collected"));
-    return Last{WallTime{*time * 1'000'000}};
+Status Catalog::note_collection(const CollectionNote& note) {
+  return table_.write([&](Rows& rows) -> Status {
+    auto all = load_collections(rows);
+    if (!all) return fail(std::move(all.error()));
+    Bytes removed = note.removed;
+    for (const CollectionNote& one : *all) {
+      if (ms(one.at) == ms(note.at)) removed += one.removed;
+      if (one.at.ns + kCollectionsKept.count() >= note.at.ns) continue;
+      if (auto gone = rows.erase(collected_key(one.at)); !gone) return gone;
+    }
+    return rows.put(collected_key(note.at), std::to_string(removed.count));
   });
 }
 
-Status Catalog::note_collection(WallTime now) {
-  return table_.write([&](Rows& rows) { return rows.put("collected", std::to_string(ms(now))); });
+Result<std::vector<Catalog::CollectionNote>> Catalog::collections() const {
+  return reading<std::vector<CollectionNote>>(table_, load_collections);
 }
 
 }  // namespace lamina::origin

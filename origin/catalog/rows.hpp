@@ -19,7 +19,7 @@
 //   journal                 of journal.hpp       restored                decimal number
 //   retention               RetentionRule        retention/<hex>         RetentionRule
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
-//   collected               when garbage was collected last, milliseconds since 1970
+//   collected/<milliseconds>  bytes of packs that a collection of garbage removed then
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.

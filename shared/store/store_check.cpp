@@ -30,7 +30,6 @@ class Checking {
   Status look_at_pack(const PackId& id);
   Status look_at_index(const PackId& id, const format::PackIndex& index);
   std::set<ChunkId> broken_chunks(const OpenPack& pack);
-  Status count_again(const std::set<PackId>& packs);
   Status name_unreadable();
   void found(Kind kind, const PackId& pack, std::string text) {
     check_.findings.push_back({kind, pack, std::move(text), {}});
@@ -97,7 +96,6 @@ Status Checking::look_at_pack(const PackId& id) {
   ++check_.packs;
   auto pack = OpenPack::open(files_.path_of(id), what);
   if (!pack) {
-    if (!files_.has(id)) return Done{};  // It went since it was listed.
     found(Kind::pack_broken, id, pack.error().text());
     unusable_.insert(id);
     return Done{};
@@ -138,32 +136,14 @@ Status Checking::look_at_index(const PackId& id, const format::PackIndex& index)
   });
   if (!done) return done;
   check_.unknown += unknown;
-  const auto stray_of = [&] {
-    const auto rows = rows_.find(id);
-    return rows == rows_.end() ? 0 : rows->second - std::min(rows->second, here);
-  };
-  if (stray_of() > 0)
-    if (auto counted = count_again({id}); !counted) return counted;
-  const std::uint64_t stray = stray_of();
+  const auto rows = rows_.find(id);
+  const std::uint64_t stray = rows == rows_.end() ? 0 : rows->second - std::min(rows->second, here);
   if (stray + misplaced.size() == 0) return Done{};
   found(Kind::rows_wrong, id,
         "the index has " + std::to_string(stray + misplaced.size()) + " chunks in pack " +
             id.hex() + " where they are not");
   check_.findings.back().unreadable = std::move(misplaced);
   return Done{};
-}
-
-// The rows that name these now: a sweep moves them to other packs, and removes them.
-Status Checking::count_again(const std::set<PackId>& packs) {
-  for (const PackId& id : packs) rows_.erase(id);
-  if (!index_) return Done{};
-  return index_->read([&](const Kv::View& view) {
-    return view.scan(chunk_rows::kPrefix, [&](std::string_view, std::string_view row) {
-      const auto place = chunk_rows::parse_row(row);
-      if (place && packs.contains(place->pack)) ++rows_[place->pack];
-      return true;
-    });
-  });
 }
 
 // Of packs that cannot be read at all, the index alone says what they had.
@@ -203,16 +183,10 @@ Result<StoreCheck> Checking::run() {
     if (auto done = look_at_pack(id); !done) return fail(std::move(done.error()));
     done_bytes = done_bytes + Bytes{static_cast<std::int64_t>(size)};
   }
-  std::set<PackId> gone;
-  for (const auto& [id, count] : rows_)
-    if (is_in_part(id, options_) && !files_.has(id)) gone.insert(id);
-  if (!gone.empty())
-    if (auto counted = count_again(gone); !counted) return fail(std::move(counted.error()));
-  for (const PackId& id : gone) {
-    const auto rows = rows_.find(id);
-    if (rows == rows_.end()) continue;
+  for (const auto& [id, count] : rows_) {
+    if (present.contains(id) || !is_in_part(id, options_)) continue;
     found(Kind::pack_lost, id,
-          "pack " + id.hex() + " is not there; the index has " + std::to_string(rows->second) +
+          "pack " + id.hex() + " is not there; the index has " + std::to_string(count) +
               " chunks in it");
     unusable_.insert(id);
   }

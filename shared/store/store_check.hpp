@@ -1,7 +1,7 @@
 // check_store(): whether a pack space (packs, their block hashes, the index) is what it says.
 // repair_store(): makes index and block hashes anew from the packs.
 //
-// The check reads only and takes no lock: the store may be in use meanwhile, and swept. Without
+// The check reads only and takes no lock: the store may be in use meanwhile, but not swept. Without
 // `read_data` what says where the bytes lie is checked (headers, footers, pack indexes, block
 // hashes, every row of the index); with it every byte of every pack. Memory: one pack, a count a
 // pack, and what was found. One thread a call.

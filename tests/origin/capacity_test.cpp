@@ -28,6 +28,15 @@ TEST_CASE("capacity: growth is the slope of the daily sums", "[origin]") {
   CHECK(growth_a_day(old, now).value() == Approx(0).margin(1e-6));
   // Sums 10, 10, 40: the line of least squares rises by 15 a day.
   CHECK(growth_a_day({ago(2, 10), ago(0, 30)}, now).value() == Approx(15));
+  // What went was there before: a pack that is written anew is no growth.
+  std::vector<Arrival> collected{ago(40, 100)};
+  CHECK(growth_a_day(collected, now).value() == Approx(0).margin(1e-6));
+  collected.push_back(ago(3, 20));
+  CHECK(growth_a_day(collected, now).value() > 0);
+  collected.push_back(ago(3, -20));
+  CHECK(growth_a_day(collected, now).value() == Approx(0).margin(1e-6));
+  collected.push_back(ago(1, -40));
+  CHECK(growth_a_day(collected, now).value() < 0);
   // A clock that was wrong.
   CHECK_FALSE(growth_a_day({ago(-5, 10)}, now));
 }

@@ -303,6 +303,8 @@ TEST_CASE("gc: a removed snapshot's content goes, what others share with it stay
   CHECK(report.cvds.packs_rewritten > 0);
   CHECK(report.freed().count > 500'000);
   CHECK(before - f.stored("cvd") == report.freed());
+  CHECK(Fixture::Open(f).catalog.collections()->back().removed ==
+        report.freed() + report.cvds.written);
   f.check_whole();
   // The record's file is new by the system's clock: a collection that waits for nobody takes it.
   CHECK(os::exists(f.data.object("snapshots", old.hex())));
@@ -581,7 +583,7 @@ TEST_CASE("gc: nothing goes under a backup, and a restored one has what its cata
           f.remove_layer(one);
         }
         CHECK(gc() == 4);
-        CHECK(f.err.find("backup") != std::string::npos);
+        CHECK(f.err.find("`backup`") != std::string::npos);
       });
   if (!backed_up) FAIL(backed_up.error().text());
   CHECK(steps.size() > 4);
@@ -607,7 +609,8 @@ TEST_CASE("gc: a backup waits for the collection that is under way", "[origin]")
   Fixture f;
   f.snapshot(f.ann, seeds(1, 3));
   std::optional<os::FileLock> collecting;
-  collecting.emplace(std::move(*os::FileLock::take_directory(f.path, os::FileLock::Mode::alone)));
+  collecting.emplace(
+      std::move(*os::FileLock::take_directory(f.data.keys(), os::FileLock::Mode::alone)));
   std::atomic<bool> is_over = false;
   std::promise<void> waiting;
   std::vector<std::string> early;
@@ -735,12 +738,12 @@ TEST_CASE("gc: a collector of its own comes when it is due, and stops when told"
   f.snapshot(f.ann, seeds(1, 3));
   {
     Fixture::Open origin(f);
-    REQUIRE(origin.catalog.note_collection({kLongAgo}));
+    REQUIRE(origin.catalog.note_collection({{kLongAgo}, {}}));
     GarbageCollector collector(*origin.content, *origin.table, std::chrono::hours{24});
     while (collector.standing().collections == 0) std::this_thread::yield();
     CHECK(collector.standing().failures == 0);
     CHECK(collector.standing().last.ns > kLongAgo);
-    CHECK(origin.catalog.last_collection().value()->ns > kLongAgo);
+    CHECK(origin.catalog.collections()->back().at.ns > kLongAgo);
   }
   {
     Fixture::Open origin(f);

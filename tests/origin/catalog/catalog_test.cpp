@@ -448,15 +448,21 @@ TEST_CASE("garbage: a removed layer's chunks stay while a device's snapshots res
   REQUIRE(bench.catalog.link_chunks(kAnn, {own}));
   REQUIRE(bench.catalog.remove_layer(Bench::at(9), id_of<LayerId>(1)));
   std::set<ChunkId> needed{shared, old, own};
+  auto removed = bench.catalog.removed_layers().value();
+  CHECK(removed == std::vector<LayerId>{id_of<LayerId>(1)});
+  std::vector<LayerId> none;
   const auto release = [&](bool dry_run = false) {
     return bench.catalog
-        .release_removed_layers(
-            kAnn, [&](const ChunkId& id) { return needed.contains(id); }, dry_run)
+        .release_layers(
+            kAnn, removed, [&](const ChunkId& id) { return needed.contains(id); }, dry_run)
         .value();
   };
   CHECK(release() == 0);
   CHECK(bench.catalog.sweep_removed_layers(false).value() == 0);
-  needed = {shared, own};  // In the layer that stays, and the device's own.
+  needed = {shared, own};    // In the layer that stays, and the device's own.
+  std::swap(removed, none);  // As if it had been removed since the snapshots were listed.
+  CHECK(release() == 0);
+  std::swap(removed, none);
   CHECK(release(true) == 1);
   CHECK(bench.catalog.needed_by_layers(0)->size() == 3);
   CHECK(release() == 1);
@@ -464,6 +470,23 @@ TEST_CASE("garbage: a removed layer's chunks stay while a device's snapshots res
   CHECK(bench.catalog.sweep_removed_layers(false).value() == 3);
   CHECK(bench.catalog.needed_by_layers(0).value() == std::vector<ChunkId>{shared});
   CHECK(bench.catalog.unreadable(kAnn, {shared, own})->empty());
+}
+
+TEST_CASE("garbage: collections are remembered for a while, the newest always", "[origin]") {
+  Bench bench;
+  const auto at = [](int day) { return WallTime{(day * 24 + 1) * 3600 * kSecond}; };
+  CHECK(bench.catalog.collections()->empty());
+  REQUIRE(bench.catalog.note_collection({at(1), Bytes{5}}));
+  REQUIRE(bench.catalog.note_collection({at(1), Bytes{6}}));
+  REQUIRE(bench.catalog.note_collection({at(61), Bytes{}}));
+  const auto both = bench.catalog.collections().value();
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].at.ns == at(1).ns);
+  CHECK(both[0].removed.count == 11);
+  REQUIRE(bench.catalog.note_collection({at(122), Bytes{7}}));
+  const auto last = bench.catalog.collections().value();
+  REQUIRE(last.size() == 1);
+  CHECK(last[0].removed.count == 7);
 }
 
 TEST_CASE("leases: epochs outlive the process", "[origin]") {
