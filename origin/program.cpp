@@ -318,6 +318,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "later.\n"
       "Retention rules (`lamina cvd retention`) are applied before. May be stopped and begun "
       "again.\n"
+      "Exit code 4: `serve`, or a `backup`, `check` or `capacity` that reads all, has the "
+      "directory.\n"
       "Exit code 6: something that is needed is lost, and nothing of its kind was removed.\n"
       "Example: lamina-origin gc --data /srv/lamina --dry-run");
   for (CLI::App* command : {check, repair, gc, backup, restore, rebuild, move, capacity})
