@@ -38,13 +38,8 @@ Status check_target(const std::string& directory, const BackupMarker& own) {
                                       ": choose another directory, one for each origin");
 }
 
-struct Made {
-  CopyCounts counts;
-  RowsSummary summary;
-};
-
 Status make(const DataDirectory& data, const DataDirectory& to, const CopyOptions& options,
-            Copier& copier, Made& made) {
+            Copier& copier, CopyReport& made) {
   const std::string rows = backup_rows(to.root()) + ".new";
   for (int pass = 1;; ++pass) {
     if (auto done = dump_catalogue(data, rows); !done) return done;
@@ -68,35 +63,6 @@ Status make(const DataDirectory& data, const DataDirectory& to, const CopyOption
   if (auto done = os::sync_directory(to.root()); !done) return done;
   copier.step("renamed");
   return Done{};
-}
-
-void print(std::ostream& out, const std::string& to, const Made& made, bool as_json) {
-  const auto& [counts, summary] = made;
-  if (as_json) {
-    out << nlohmann::json{{"backup",
-                           {{"directory", to},
-                            {"rows", summary.rows},
-                            {"layers", summary.layers},
-                            {"devices", summary.devices},
-                            {"snapshots", summary.snapshots},
-                            {"objects", counts.objects},
-                            {"objects_new", counts.objects_new},
-                            {"packs", counts.packs},
-                            {"packs_new", counts.packs_new},
-                            {"bytes", counts.bytes.count},
-                            {"bytes_new", counts.bytes_new.count},
-                            {"problems", counts.problems}}}}
-               .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-        << '\n';
-    return;
-  }
-  out << "catalogue  " << summary.layers << " layers, " << summary.devices << " devices, "
-      << summary.snapshots << " snapshots\n"
-      << "records    " << counts.objects << ", " << counts.objects_new << " of them new\n"
-      << "packs      " << counts.packs << " (" << to_text(counts.bytes) << "), " << counts.packs_new
-      << " of them new (" << to_text(counts.bytes_new) << ")\n";
-  for (std::size_t i = 0; i < counts.problems.size() && i < kProblemsShown; ++i)
-    out << "  not good  " << printable(counts.problems[i]) << '\n';
 }
 
 }  // namespace
@@ -190,6 +156,36 @@ Result<RowsSummary> look_at_rows(const std::string& rows, const DataDirectory& h
   return summary;
 }
 
+void print_report(std::ostream& out, const std::string& command, const std::string& directory,
+                  const CopyReport& report, bool as_json) {
+  const auto& [counts, summary] = report;
+  if (as_json) {
+    out << nlohmann::json{{command,
+                           {{"directory", directory},
+                            {"rows", summary.rows},
+                            {"layers", summary.layers},
+                            {"devices", summary.devices},
+                            {"snapshots", summary.snapshots},
+                            {"objects", counts.objects},
+                            {"objects_new", counts.objects_new},
+                            {"packs", counts.packs},
+                            {"packs_new", counts.packs_new},
+                            {"bytes", counts.bytes.count},
+                            {"bytes_new", counts.bytes_new.count},
+                            {"problems", counts.problems}}}}
+               .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+        << '\n';
+    return;
+  }
+  out << "catalogue  " << summary.layers << " layers, " << summary.devices << " devices, "
+      << summary.snapshots << " snapshots\n"
+      << "records    " << counts.objects << ", " << counts.objects_new << " of them new\n"
+      << "packs      " << counts.packs << " (" << to_text(counts.bytes) << "), " << counts.packs_new
+      << " of them new (" << to_text(counts.bytes_new) << ")\n";
+  for (std::size_t i = 0; i < counts.problems.size() && i < kProblemsShown; ++i)
+    out << "  not good  " << printable(counts.problems[i]) << '\n';
+}
+
 Status run_backup(const DataDirectory& data, const BackupRequest& request, WallTime now,
                   std::ostream& out, lamina::cli::Progress& progress,
                   const Copier::OnStep& on_step) {
@@ -211,7 +207,7 @@ Status run_backup(const DataDirectory& data, const BackupRequest& request, WallT
   // What the rows name, which are read under it, is there until it is copied.
   auto still = hold_still(data, [&] { copier->step("waiting"); });
   if (!still) return fail(std::move(still.error()));
-  Made made;
+  CopyReport made;
   const CopyOptions options{.into = CopyOptions::Into::backup,
                             .read_data = request.read_data,
                             .progress = [&](Bytes copied, Bytes total) {
@@ -222,7 +218,7 @@ Status run_backup(const DataDirectory& data, const BackupRequest& request, WallT
   if (!done) return fail(std::move(done.error()).in("backing up into " + printable(request.to)));
   marker->made_ms = now.ns / 1'000'000;
   if (auto written = write_marker(request.to, *marker); !written) return written;
-  print(out, request.to, made, request.as_json);
+  print_report(out, "backup", request.to, made, request.as_json);
   if (made.counts.problems.empty()) return Done{};
   return fail(ErrorKind::corrupt,
               "the backup is made, but without " + std::to_string(made.counts.problems.size()) +

@@ -49,6 +49,15 @@ struct RowsSummary {
 Result<RowsSummary> look_at_rows(const std::string& rows, const DataDirectory& holder,
                                  std::vector<std::string>& problems);
 
+// What a backup, a restore or a move made in `directory`.
+struct CopyReport {
+  CopyCounts counts;
+  RowsSummary summary;
+};
+// Prints it; as JSON, below the name of the command.
+void print_report(std::ostream& out, const std::string& command, const std::string& directory,
+                  const CopyReport& report, bool as_json);
+
 struct BackupRequest {
   std::string to;
   bool read_data = false;

@@ -15,7 +15,6 @@ namespace lamina::origin {
 namespace {
 
 constexpr std::size_t kConfigMax = 1 << 16;
-constexpr std::size_t kProblemsShown = 20;
 
 std::string begun_path(const DataDirectory& data) { return data.root() + "/restoring.json"; }
 
@@ -76,21 +75,16 @@ Result<Rebuilt> make_catalogue(const DataDirectory& data, const std::string& row
   return rebuild_catalogue(data);
 }
 
-struct Made {
-  CopyCounts counts;
-  RowsSummary summary;
-};
-
 // Everything but origin.json.
-Result<Made> make(const DataDirectory& from, const std::string& rows, const DataDirectory& to,
-                  const Copier::OnStep& on_step, lamina::cli::Progress& progress) {
+Result<CopyReport> make(const DataDirectory& from, const std::string& rows, const DataDirectory& to,
+                        const Copier::OnStep& on_step, lamina::cli::Progress& progress) {
   const auto show = [&](Bytes done, Bytes total) {
     progress.show(done, total, os::system_clock().now());
   };
   auto copier = Copier::open(to.root(), on_step);
   if (!copier) return fail(std::move(copier.error()));
   copier->step("begun");
-  Made made;
+  CopyReport made;
   const CopyOptions options{.into = CopyOptions::Into::origin, .progress = show};
   if (auto done = copy_content(from, to, options, *copier, made.counts); !done)
     return fail(std::move(done.error()));
@@ -123,37 +117,6 @@ Status copy_config(const DataDirectory& from, const DataDirectory& to) {
   auto config = os::read_file(from.config(), kConfigMax);
   if (!config) return fail(std::move(config.error()));
   return os::write_file(to.config(), *config);
-}
-
-Status print(std::ostream& out, const std::string& command, const std::string& directory,
-             const Made& made, bool as_json) {
-  const auto& [counts, summary] = made;
-  if (as_json) {
-    out << nlohmann::json{{command,
-                           {{"directory", directory},
-                            {"rows", summary.rows},
-                            {"layers", summary.layers},
-                            {"devices", summary.devices},
-                            {"snapshots", summary.snapshots},
-                            {"objects", counts.objects},
-                            {"packs", counts.packs},
-                            {"bytes", counts.bytes.count},
-                            {"problems", counts.problems}}}}
-               .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-        << '\n';
-  } else {
-    out << "catalogue  " << summary.layers << " layers, " << summary.devices << " devices, "
-        << summary.snapshots << " snapshots\n"
-        << "records    " << counts.objects << '\n'
-        << "packs      " << counts.packs << " (" << to_text(counts.bytes) << ")\n";
-    for (std::size_t i = 0; i < counts.problems.size() && i < kProblemsShown; ++i)
-      out << "  not good  " << printable(counts.problems[i]) << '\n';
-  }
-  if (counts.problems.empty()) return Done{};
-  return fail(ErrorKind::corrupt,
-              printable(directory) + " is made, but without " +
-                  std::to_string(counts.problems.size()) +
-                  " damaged or missing things; `lamina-origin check` says what they touch");
 }
 
 }  // namespace
@@ -189,7 +152,12 @@ Status run_restore(const DataDirectory& data, const RestoreRequest& request, Wal
   if (auto done = copy_config(DataDirectory(request.from), data); !done) return done;
   if (on_step) on_step("config");
   if (auto done = finish(data); !done) return done;
-  return print(out, "restore", data.root(), *made, request.as_json);
+  print_report(out, "restore", data.root(), *made, request.as_json);
+  if (made->counts.problems.empty()) return Done{};
+  return fail(ErrorKind::corrupt,
+              printable(data.root()) + " is made, but without " +
+                  std::to_string(made->counts.problems.size()) +
+                  " damaged or missing things; `lamina-origin check` says what they touch");
 }
 
 Status run_move(const DataDirectory& data, const MoveRequest& request, std::ostream& out,
@@ -219,8 +187,7 @@ Status run_move(const DataDirectory& data, const MoveRequest& request, std::ostr
     if (!made) return fail(std::move(made.error()).in("moving to " + printable(to.root())));
     if (auto done = os::remove_file(rows); !done) return done;
     if (!made->counts.problems.empty()) {
-      // Print says what; the old one stays in use.
-      auto said = print(out, "move", to.root(), *made, request.as_json);
+      print_report(out, "move", to.root(), *made, request.as_json);
       return fail(ErrorKind::corrupt, printable(data.root()) +
                                           " is still the origin's: it has damaged things, see "
                                           "`lamina-origin check --read-data`; `repair`, then move "
@@ -232,7 +199,7 @@ Status run_move(const DataDirectory& data, const MoveRequest& request, std::ostr
     if (auto done = os::sync_directory(data.root()); !done) return done;
     if (on_step) on_step("moved");
     if (auto done = finish(to); !done) return done;
-    if (auto said = print(out, "move", to.root(), *made, request.as_json); !said) return said;
+    print_report(out, "move", to.root(), *made, request.as_json);
   }
   if (!request.as_json)
     out << printable(data.root()) << " is not used any more: start `lamina-origin serve --data "

@@ -542,6 +542,8 @@ TEST_CASE("http: query values and bearer tokens", "[net]") {
 TEST_CASE("http: addresses", "[net]") {
   CHECK(parse_host_port("origin:8443")->port == 8443);
   CHECK(parse_host_port("[::1]:8443")->host == "::1");
+  CHECK(parse_listen_address("[::]:8443")->host == "::");
+  CHECK(parse_listen_address("10.0.0.1:0")->port == 0);
   CHECK(parse_host_port("origin", 8443)->port == 8443);
   for (const char* text : {"", "origin", ":8443", "origin:x", "origin:99999", "[::1"})
     CHECK_FALSE(parse_host_port(text));
