@@ -30,6 +30,7 @@ std::string_view name_of(Reason reason) {
     case Reason::enforced: return "enforced";
     case Reason::already_so: return "already so";
     case Reason::unchanged: return "unchanged";
+    case Reason::derived: return "derived";
     case Reason::left_the_stack: return "left the stack";
   }
   return "";
@@ -100,6 +101,11 @@ Result<Action> PlanStream::make_equal(Entry entry, Reason reason) {
   const bool relink =
       entry.kind == EntryKind::hard_link && remade_.contains(xxh3(as_view(entry.target)));
   Action action{ActionKind::keep, reason, std::move(entry)};
+  if (reason == Reason::enforced && found->is != Likeness::Is::absent && !found->is_directory &&
+      derived_rule(action.entry.path)) {
+    action.reason = found->is == Likeness::Is::same ? Reason::already_so : Reason::derived;
+    return action;
+  }
   switch (found->is) {
     case Likeness::Is::absent: action.kind = ActionKind::create; break;
     case Likeness::Is::differs: action.kind = ActionKind::replace; break;

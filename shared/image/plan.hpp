@@ -6,7 +6,8 @@
 //   the path is ...                                                    then
 //   covered by a factory rule                                          keep
 //   in the target, new or changed against the stack applied before     make equal
-//   in the target, unchanged                                           keep; enforce: make equal
+//   in the target, unchanged                                           keep; enforce: make equal,
+//                                                                      unless it is derived
 //   only in the stack applied before                                   remove
 //   in neither                                                         (not visited) keep
 // Streaming, one thread at a time.
@@ -50,6 +51,7 @@ enum class Reason {
   enforced,        // Unchanged in the layers; the device differed.
   already_so,      // keep: the device has it as the target says.
   unchanged,       // keep: the layers did not change it, whatever the device made of it.
+  derived,         // keep: the device made it from other files.
   left_the_stack,  // remove: it came with the stack applied before.
 };
 std::string_view name_of(Reason reason);

@@ -78,6 +78,66 @@ constexpr Rule kRules[] = {
     {"downloaded-packages", Area::leftover, "var/cache/apt/archives/*.deb"},
 };
 
+using Patterns = std::string_view[];
+
+// Debian's, with the commands of the packages' own triggers (deb-triggers(5)).
+constexpr Patterns kLinkerCache = {"etc/ld.so.cache", "var/cache/ldconfig/aux-cache"};
+constexpr Patterns kLibraries = {"etc/ld.so.conf",  "etc/ld.so.conf.d/*.conf", "lib/*.so*",
+                                 "lib/*/*.so*",     "usr/lib/*.so*",           "usr/lib/*/*.so*",
+                                 "usr/lib64/*.so*", "usr/local/lib/*.so*"};
+// depmod(8). The other modules.* come with the kernel.
+constexpr Patterns kModuleMaps = {
+    "lib/modules/*/modules.alias*",      "lib/modules/*/modules.builtin*.bin",
+    "lib/modules/*/modules.dep*",        "lib/modules/*/modules.devname",
+    "lib/modules/*/modules.softdep",     "lib/modules/*/modules.symbols*",
+    "usr/lib/modules/*/modules.alias*",  "usr/lib/modules/*/modules.builtin*.bin",
+    "usr/lib/modules/*/modules.dep*",    "usr/lib/modules/*/modules.devname",
+    "usr/lib/modules/*/modules.softdep", "usr/lib/modules/*/modules.symbols*"};
+constexpr Patterns kModules = {"lib/modules/*", "usr/lib/modules/*"};
+constexpr Patterns kInitramfs = {"boot/initrd.img-*"};
+constexpr Patterns kEarlyBoot = {"lib/modules/*",         "usr/lib/modules/*",
+                                 "etc/initramfs-tools/*", "usr/share/initramfs-tools/*",
+                                 "etc/modprobe.d/*",      "etc/modules-load.d/*",
+                                 "usr/lib/firmware/*",    "lib/firmware/*"};
+constexpr Patterns kHardwareBase = {"etc/udev/hwdb.bin", "usr/lib/udev/hwdb.bin",
+                                    "lib/udev/hwdb.bin"};
+constexpr Patterns kHardwareFacts = {"etc/udev/hwdb.d/*", "usr/lib/udev/hwdb.d/*",
+                                     "lib/udev/hwdb.d/*"};
+constexpr Patterns kJournalCatalog = {"var/lib/systemd/catalog/database"};
+constexpr Patterns kJournalTexts = {"usr/lib/systemd/catalog/*"};
+constexpr Patterns kSchemaCache = {"usr/share/glib-2.0/schemas/gschemas.compiled"};
+constexpr Patterns kSchemas = {"usr/share/glib-2.0/schemas/*"};
+constexpr Patterns kMimeCache = {
+    "usr/share/mime/XMLnamespaces", "usr/share/mime/aliases",    "usr/share/mime/generic-icons",
+    "usr/share/mime/globs",         "usr/share/mime/globs2",     "usr/share/mime/icons",
+    "usr/share/mime/magic",         "usr/share/mime/mime.cache", "usr/share/mime/subclasses",
+    "usr/share/mime/treemagic",     "usr/share/mime/types",      "usr/share/mime/version"};
+constexpr Patterns kMimeTypes = {"usr/share/mime/packages/*"};
+constexpr Patterns kDesktopCache = {"usr/share/applications/mimeinfo.cache"};
+constexpr Patterns kDesktopFiles = {"usr/share/applications/*.desktop"};
+constexpr Patterns kIconCaches = {"usr/share/icons/*/icon-theme.cache"};
+constexpr Patterns kIcons = {"usr/share/icons/*/*"};
+constexpr Patterns kFontCache = {"var/cache/fontconfig/*"};
+constexpr Patterns kFonts = {"etc/fonts/*", "usr/share/fonts/*", "usr/local/share/fonts/*"};
+constexpr Patterns kManualIndex = {"var/cache/man/*"};
+constexpr Patterns kManuals = {"usr/share/man/*"};
+constexpr Patterns kPackageCaches = {"var/cache/apt/pkgcache.bin", "var/cache/apt/srcpkgcache.bin"};
+
+constexpr DerivedRule kDerived[] = {
+    {"ld-so-cache", kLinkerCache, kLibraries, "ldconfig"},
+    {"module-maps", kModuleMaps, kModules, "depmod {}"},
+    {"hardware-database", kHardwareBase, kHardwareFacts, "systemd-hwdb update"},
+    {"initramfs", kInitramfs, kEarlyBoot, "update-initramfs -u -k all"},
+    {"journal-catalog", kJournalCatalog, kJournalTexts, "journalctl --update-catalog"},
+    {"glib-schemas", kSchemaCache, kSchemas, "glib-compile-schemas /usr/share/glib-2.0/schemas"},
+    {"mime-database", kMimeCache, kMimeTypes, "update-mime-database /usr/share/mime"},
+    {"desktop-database", kDesktopCache, kDesktopFiles, "update-desktop-database -q"},
+    {"icon-cache", kIconCaches, kIcons, "gtk-update-icon-cache -q -f /usr/share/icons/{}"},
+    {"font-cache", kFontCache, kFonts, "fc-cache -s"},
+    {"manual-index", kManualIndex, kManuals, "mandb -q"},
+    {"package-cache", kPackageCaches, {}, ""},
+};
+
 // One component. '*' takes the shortest run first and grows it when the rest does not fit.
 bool component_matches(std::string_view pattern, std::string_view name) {
   std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
@@ -170,6 +230,49 @@ const Rule* factory_rule_beneath(std::string_view path) {
     if (path.empty()) return &rule;
   }
   return nullptr;
+}
+
+std::span<const DerivedRule> derived_rules() { return kDerived; }
+
+const DerivedRule* derived_rule(std::string_view path) {
+  for (const DerivedRule& rule : kDerived)
+    for (const std::string_view pattern : rule.files)
+      if (matches(pattern, path)) return &rule;
+  return nullptr;
+}
+
+void Regeneration::add(std::string_view changed_path) {
+  if (derived_rule(changed_path)) return;
+  for (std::size_t i = 0; i < std::size(kDerived); ++i)
+    for (std::string_view pattern : kDerived[i].made_from) {
+      if (!matches(pattern, changed_path)) continue;
+      std::string_view path = changed_path, name;
+      while (!pattern.empty() && name.empty()) {
+        const std::string_view component = take_component(path);
+        if (take_component(pattern).find('*') != std::string_view::npos) name = component;
+      }
+      const bool is_one = kDerived[i].command.find("{}") != std::string_view::npos;
+      due_.emplace(i, is_one ? name : std::string_view());
+    }
+}
+
+std::vector<std::vector<std::string>> Regeneration::commands() const {
+  std::vector<std::vector<std::string>> commands;
+  for (const auto& [rule, name] : due_) {
+    // No tool's file; the command would take it for an option.
+    if (name.starts_with('-')) continue;
+    std::vector<std::string> words;
+    for (std::string_view rest = kDerived[rule].command; !rest.empty();) {
+      const std::size_t end = std::min(rest.find(' '), rest.size());
+      std::string word(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      if (const std::size_t at = word.find("{}"); at != std::string::npos)
+        word.replace(at, 2, name);
+      words.push_back(std::move(word));
+    }
+    commands.push_back(std::move(words));
+  }
+  return commands;
 }
 
 }  // namespace lamina::image

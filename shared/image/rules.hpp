@@ -5,8 +5,11 @@
 // "proc/*" covers the contents of proc and not the directory. Pure; any thread.
 #pragma once
 
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace lamina::image {
 
@@ -50,5 +53,35 @@ const Rule* factory_rule_beneath(std::string_view path);
 
 // Whether `path` or a directory above it matches `pattern`.
 bool matches(std::string_view pattern, std::string_view path);
+
+// Derived files are made from others of the same tree. Layers hold them, so that an applied base is
+// complete; but what an apply leaves there counts only until they are made again, no plan compares
+// them with what a layer has, and they conflict with nothing.
+struct DerivedRule {
+  std::string_view name;  // "module-maps"
+  std::span<const std::string_view> files;
+  std::span<const std::string_view> made_from;
+  // Run in the tree as root, after the commands of the rules before it; words with a blank between
+  // them. "{}" stands for the name in the path that the first '*' of `made_from` stands for. ""
+  // where the next who needs the file makes it.
+  std::string_view command;
+};
+
+std::span<const DerivedRule> derived_rules();
+
+// The rule of a derived file, or none.
+const DerivedRule* derived_rule(std::string_view path);
+
+// Collects what an apply changes, and says what has to be made again then.
+class Regeneration {
+ public:
+  void add(std::string_view changed_path);
+  // Program and arguments of each command, in the order in which they have to run, each once. A
+  // command about a directory that is gone from the tree has nothing to do.
+  std::vector<std::vector<std::string>> commands() const;
+
+ private:
+  std::set<std::pair<std::size_t, std::string>> due_;  // A rule's index, and the name.
+};
 
 }  // namespace lamina::image

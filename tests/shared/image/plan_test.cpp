@@ -166,3 +166,42 @@ TEST_CASE("plan: a link to a file made anew is made anew", "[image]") {
   CHECK((*steps == std::vector{Step{"a", Kind::replace, Reason::changed},
                                Step{"b", Kind::replace, Reason::changed}}));
 }
+
+TEST_CASE("plan: a derived file is compared by nobody", "[image]") {
+  struct Row {
+    Tree previous;
+    char target;
+    Likeness device;
+    Mode mode;
+    Step step;
+  };
+  const auto etc = [&](Tree files) {
+    files.insert(files.begin(), dir("etc"));
+    return files;
+  };
+  const auto cache = [](char content) { return file("etc/ld.so.cache", content); };
+  const auto step = [](Kind kind, Reason reason) { return Step{"etc/ld.so.cache", kind, reason}; };
+  const Row rows[] = {
+      {{cache('x')}, 'x', {Is::differs}, Mode::apply, step(Kind::keep, Reason::unchanged)},
+      {{cache('x')}, 'x', {Is::differs}, Mode::enforce, step(Kind::keep, Reason::derived)},
+      {{cache('x')}, 'x', {Is::metadata_differs}, Mode::enforce, step(Kind::keep, Reason::derived)},
+      {{cache('x')}, 'x', {Is::same}, Mode::enforce, step(Kind::keep, Reason::already_so)},
+      {{cache('x')}, 'x', {}, Mode::enforce, step(Kind::create, Reason::enforced)},
+      {{cache('x')},
+       'x',
+       {Is::differs, true},
+       Mode::enforce,
+       step(Kind::replace, Reason::enforced)},
+      // Until it is made again, what the layers have fits best.
+      {{cache('x')}, 'y', {Is::differs}, Mode::apply, step(Kind::replace, Reason::changed)},
+      {{}, 'y', {Is::differs}, Mode::apply, step(Kind::replace, Reason::new_in_target)},
+  };
+  for (const Row& row : rows) {
+    FakeDevice device;
+    device.answers["etc"] = {Is::same, true};
+    device.answers["etc/ld.so.cache"] = row.device;
+    const auto steps = plan(device, etc(row.previous), etc({cache(row.target)}), row.mode);
+    REQUIRE(steps);
+    CHECK((steps->back() == row.step));
+  }
+}

@@ -95,6 +95,58 @@ TEST_CASE("rules: what may lie beneath a directory", "[image]") {
     CHECK(factory_rule_beneath(path) == nullptr);
 }
 
+TEST_CASE("rules: derived files are known by name", "[image]") {
+  for (const auto& [path, name] : std::vector<std::pair<const char*, const char*>>{
+           {"etc/ld.so.cache", "ld-so-cache"},
+           {"usr/lib/modules/6.1.0-1-amd64/modules.dep.bin", "module-maps"},
+           {"lib/modules/6.1.0-1-amd64/modules.builtin.alias.bin", "module-maps"},
+           {"boot/initrd.img-6.1.0-1-amd64", "initramfs"},
+           {"usr/share/icons/hicolor/icon-theme.cache", "icon-cache"},
+           {"var/cache/fontconfig/CACHEDIR.TAG", "font-cache"}}) {
+    CAPTURE(path);
+    REQUIRE(derived_rule(path) != nullptr);
+    CHECK(derived_rule(path)->name == name);
+    // Captured, so that an applied base is complete.
+    CHECK(in_capture(path, false));
+  }
+  // What the kernel's package itself brings, and what is merged by record.
+  for (const char* path : {"", "usr/lib/modules/6.1.0-1-amd64/modules.order", "etc/ld.so.conf",
+                           "usr/lib/modules/6.1.0-1-amd64/modules.builtin", "boot/vmlinuz-6.1.0-1",
+                           "lib/modules/6.1.0-1-amd64/modules.builtin.modinfo", "etc/passwd",
+                           "usr/share/icons/hicolor/index.theme"}) {
+    CAPTURE(path);
+    CHECK(derived_rule(path) == nullptr);
+  }
+}
+
+TEST_CASE("rules: what an apply changed says what has to be made again", "[image]") {
+  using Commands = std::vector<std::vector<std::string>>;
+  struct Row {
+    std::vector<const char*> changed;
+    Commands commands;
+  };
+  const Row rows[] = {
+      {{}, {}},
+      {{"usr/bin/sh", "etc/passwd", "usr/share/doc/x"}, {}},
+      {{"usr/lib/x86_64-linux-gnu/libssl.so.3", "usr/lib/libx.so"}, {{"ldconfig"}}},
+      {{"usr/lib/modules/6.1/kernel/a.ko", "usr/lib/modules/5.10/kernel/a.ko",
+        "usr/lib/modules/6.1/kernel/b.ko"},
+       {{"depmod", "5.10"}, {"depmod", "6.1"}, {"update-initramfs", "-u", "-k", "all"}}},
+      {{"usr/share/icons/hicolor/48x48/apps/x.png"},
+       {{"gtk-update-icon-cache", "-q", "-f", "/usr/share/icons/hicolor"}}},
+      // A derived file alone means no work, nor does a name that is an option.
+      {{"etc/ld.so.cache", "usr/share/icons/hicolor/icon-theme.cache"}, {}},
+      {{"usr/lib/modules/-a/kernel"}, {{"update-initramfs", "-u", "-k", "all"}}},
+      {{"usr/share/icons/x y; z/a.png"},
+       {{"gtk-update-icon-cache", "-q", "-f", "/usr/share/icons/x y; z"}}},
+  };
+  for (const Row& row : rows) {
+    Regeneration regeneration;
+    for (const char* path : row.changed) regeneration.add(path);
+    CHECK((regeneration.commands() == row.commands));
+  }
+}
+
 TEST_CASE("classify: base, app, machine and user", "[image]") {
   CHECK(classify("usr/bin/sh", false, 0) == Attribution{Origin::base});
   CHECK(classify("opt/app", false, 2) == Attribution{Origin::app, 2});
