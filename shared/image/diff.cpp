@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "shared/base/bytes.hpp"
 #include "shared/format/path.hpp"
+#include "shared/hash/xxh3.hpp"
 
 namespace lamina::image {
 
@@ -39,6 +41,13 @@ Result<std::optional<Difference>> DiffStream::next() {
                       : order > 0                               ? Change::added
                       : *difference.before == *difference.after ? Change::same
                                                                 : Change::changed;
+  if (difference.after && difference.change == Change::same &&
+      difference.after->kind == format::EntryKind::hard_link &&
+      changed_.contains(xxh3(as_view(difference.after->target))))
+    difference.change = Change::changed;
+  else if (difference.change == Change::changed &&
+           difference.after->kind != format::EntryKind::directory)
+    changed_.insert(xxh3(as_view(difference.after->path)));
   return difference;
 }
 

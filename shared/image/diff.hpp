@@ -1,7 +1,9 @@
 // DiffStream: two trees side by side, path by path. Streaming; one thread at a time.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <unordered_set>
 
 #include "shared/format/entry.hpp"
 
@@ -9,7 +11,8 @@ namespace lamina::image {
 
 enum class Change { added, removed, changed, same };
 
-// One path of either tree. `before` is empty for an added path, `after` for a removed one.
+// One path of either tree. `before` is empty for an added path, `after` for a removed one. A hard
+// link to a file that changed is changed itself, although its entry is the same.
 struct Difference {
   Change change = Change::same;
   std::optional<format::Entry> before;
@@ -31,6 +34,8 @@ class DiffStream {
   std::unique_ptr<format::EntryStream> before_, after_;
   std::optional<format::Entry> old_, new_;
   bool need_old_ = true, need_new_ = true;
+  // XXH3 of every changed non-directory. A collision shows a link as changed that is not.
+  std::unordered_set<std::uint64_t> changed_;
 };
 
 }  // namespace lamina::image

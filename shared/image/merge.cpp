@@ -29,29 +29,43 @@ Status MergeStream::advance(std::size_t layer) {
   return Done{};
 }
 
-// Directories and links cannot be the first name of a group.
-void MergeStream::drop(std::size_t layer) {
+// Directories cannot be linked to.
+void MergeStream::drop(std::size_t layer, std::size_t winner) {
   Entry& entry = *heads_[layer];
-  if (entry.kind == EntryKind::directory || entry.kind == EntryKind::hard_link ||
-      entry.kind == EntryKind::whiteout)
-    return;
+  if (entry.kind == EntryKind::directory || entry.kind == EntryKind::whiteout) return;
   Name name{layer, entry.path};
-  dropped_.insert_or_assign(std::move(name), std::move(entry));
+  dropped_.insert_or_assign(std::move(name), Dropped{std::move(entry), winner});
 }
 
+// Finds what a hard link of `layer` names: the highest version up to there. Where that was put out,
+// or is not known at all, the link stays as it is.
 void MergeStream::relink(Entry& entry, std::size_t layer) {
-  const Name name{layer, entry.target};
-  if (const auto first = first_names_.find(name); first != first_names_.end()) {
-    entry.target = first->second;
+  for (std::size_t below = layer + 1; below-- > 0;) {
+    const Name name{below, entry.target};
+    if (const auto first = first_names_.find(name); first != first_names_.end()) {
+      if (first->second.winner <= layer) break;
+      entry.target = first->second.path;
+      return;
+    }
+    const auto lost = dropped_.find(name);
+    if (lost == dropped_.end()) continue;
+    if (lost->second.winner <= layer) break;
+    if (lost->second.entry.kind == EntryKind::hard_link) {
+      // Comes earlier in path order: this ends.
+      entry.target = lost->second.entry.target;
+      layer = below++;
+      continue;
+    }
+    std::string path = std::move(entry.path);
+    entry = std::move(lost->second.entry);
+    entry.path = path;
+    first_names_.emplace(name, FirstName{std::move(path), lost->second.winner});
+    dropped_.erase(lost);
     return;
   }
-  const auto lost = dropped_.find(name);
-  if (lost == dropped_.end()) return;
-  std::string path = std::move(entry.path);
-  entry = std::move(lost->second);
-  entry.path = path;
-  dropped_.erase(lost);
-  first_names_.emplace(name, std::move(path));
+  // A name that was the first where the layer was captured need not be here.
+  if (const auto other = links_.find(entry.target); other != links_.end())
+    entry.target = other->second;
 }
 
 Status MergeStream::check_parent(const Entry& entry) {
@@ -93,13 +107,14 @@ Result<std::optional<Entry>> MergeStream::next() {
       if (i == winner)
         entry = std::move(*heads_[i]);
       else
-        drop(i);
+        drop(i, std::max(level, winner == layers_.size() ? 0 : winner));
       if (auto read = advance(i); !read) return fail(std::move(read.error()));
     }
     if (hides > level) hidden_.push_back({path, hides});
     if (!entry || entry->kind == EntryKind::whiteout) continue;
 
     if (entry->kind == EntryKind::hard_link) relink(*entry, winner);
+    if (entry->kind == EntryKind::hard_link) links_.emplace(entry->path, entry->target);
     if (auto parent = check_parent(*entry); !parent) return fail(std::move(parent.error()));
     source_ = winner;
     return entry;

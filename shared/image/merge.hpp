@@ -1,11 +1,14 @@
 // MergeStream: a stack of layers as the one tree that they add up to.
 //
 // The last layer that has a path wins it. A whiteout hides its path and all beneath it in the
-// layers below; so does a non-directory. A hard link whose first name another layer replaced
-// becomes a file of its own, and further names of its group link to that one.
-// Streaming: one entry per layer is held, and the entries that were hidden. One thread at a time.
+// layers below; so does a non-directory. A hard link means the file that its own layer has, or sees
+// in those below: when a layer above replaced the first name, the link becomes that file, and
+// further names of its group link to this one.
+// Streaming: one entry per layer is held, the entries that were hidden, and the names of hard
+// links. One thread at a time.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,20 +37,29 @@ class MergeStream : public format::EntryStream {
     std::size_t level;
   };
   using Name = std::pair<std::size_t, std::string>;  // A path in a layer.
+  struct Dropped {
+    format::Entry entry;
+    std::size_t winner;  // The layer that replaced it or hid it.
+  };
+  struct FirstName {
+    std::string path;
+    std::size_t winner;  // Over the name that was the first.
+  };
 
   Status fill();
   Status advance(std::size_t layer);
-  void drop(std::size_t layer);
+  void drop(std::size_t layer, std::size_t winner);
   void relink(format::Entry& entry, std::size_t layer);
   Status check_parent(const format::Entry& entry);
 
   std::vector<std::unique_ptr<format::EntryStream>> layers_;
   std::vector<std::optional<format::Entry>> heads_;
   bool filled_ = false;
-  std::vector<Hidden> hidden_;               // Nested scopes, outermost first.
-  std::vector<std::string> directories_;     // Put out, from the outermost to the current.
-  std::map<Name, format::Entry> dropped_;    // Hidden entries that a hard link may name.
-  std::map<Name, std::string> first_names_;  // Of groups whose first name was hidden.
+  std::vector<Hidden> hidden_;             // Nested scopes, outermost first.
+  std::vector<std::string> directories_;   // Put out, from the outermost to the current.
+  std::map<Name, Dropped> dropped_;        // Hidden entries that a hard link may name.
+  std::map<Name, FirstName> first_names_;  // Of groups whose first name was hidden.
+  std::map<std::string, std::string, std::less<>> links_;  // Put out, to their first names.
   std::size_t source_ = 0;
 };
 

@@ -69,6 +69,7 @@ Result<std::optional<Action>> PlanStream::decide(Difference difference) {
     return Action{ActionKind::keep, Reason::rule, std::move(entry), rule};
 
   if (!wanted) {
+    if (!is_directory) left_.insert(xxh3(as_view(entry.path)));
     if (covered_ && format::is_within(entry.path, *covered_)) return std::nullopt;
     if (is_directory) {
       leaving_.push_back(std::move(entry));
@@ -78,18 +79,43 @@ Result<std::optional<Action>> PlanStream::decide(Difference difference) {
   }
 
   if (!is_directory) covered_ = entry.path;
-  const bool first_name_remade =
-      entry.kind == EntryKind::hard_link && remade_.contains(xxh3(as_view(entry.target)));
   Reason reason = Reason::changed;
-  if (difference.change == Change::added)
+  if (difference.change == Change::added) {
     reason = Reason::new_in_target;
-  else if (difference.change == Change::same && !first_name_remade) {
+  } else if (difference.change == Change::same) {
     if (mode_ == Mode::apply) return Action{ActionKind::keep, Reason::unchanged, std::move(entry)};
     reason = Reason::enforced;
   }
   auto action = make_equal(std::move(entry), reason);
   if (!action) return fail(std::move(action.error()));
+  if (difference.before && difference.before->kind == EntryKind::hard_link)
+    if (auto done = part_from(difference.before->target, *action); !done)
+      return fail(std::move(done.error()));
   return std::optional(std::move(*action));
+}
+
+// A name that was a hard link and is a file of its own now must not share its inode with another
+// name, whatever its content: what happens to the one would happen to the other.
+Status PlanStream::part_from(const std::string& old_first, Action& action) {
+  const Entry& entry = action.entry;
+  if (entry.kind == EntryKind::hard_link || entry.kind == EntryKind::directory) return Done{};
+  if (action.kind == ActionKind::create || action.kind == ActionKind::replace) return Done{};
+  const std::uint64_t first = xxh3(as_view(old_first));
+  std::string holder = old_first;
+  if (left_.contains(first) || remade_.contains(first)) {
+    const auto [heir, is_new] = heirs_.emplace(first, entry.path);
+    if (is_new) return Done{};
+    holder = heir->second;
+  }
+  auto found = device_.compare(
+      {.path = entry.path, .kind = EntryKind::hard_link, .target = std::move(holder)});
+  if (!found)
+    return fail(std::move(found.error()).in("planning '" + printable(entry.path, 200) + "'"));
+  if (found->is != Likeness::Is::same) return Done{};
+  if (action.reason == Reason::already_so) action.reason = Reason::changed;
+  action.kind = ActionKind::replace;
+  remade_.insert(xxh3(as_view(entry.path)));
+  return Done{};
 }
 
 Result<Action> PlanStream::make_equal(Entry entry, Reason reason) {

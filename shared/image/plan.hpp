@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -81,6 +82,7 @@ class PlanStream {
  private:
   Result<std::optional<Action>> decide(Difference difference);
   Result<Action> make_equal(format::Entry entry, Reason reason);
+  Status part_from(const std::string& old_first, Action& action);
 
   DiffStream difference_;
   Device& device_;
@@ -91,6 +93,10 @@ class PlanStream {
   std::optional<std::string> covered_;  // A non-directory of the target: beneath it all is gone.
   // XXH3 of every non-directory made anew, for hard links to them. A collision costs one relink.
   std::unordered_set<std::uint64_t> remade_;
+  // XXH3 of every non-directory that leaves, and of such old first names, or of those made anew,
+  // the name that keeps the inode when its group comes apart.
+  std::unordered_set<std::uint64_t> left_;
+  std::unordered_map<std::uint64_t, std::string> heirs_;
 };
 
 }  // namespace lamina::image

@@ -83,6 +83,21 @@ TEST_CASE("merge: layers add up to one tree", "[image]") {
        {{dir("a"), file("a/f", 'x'), hard_link("b", "a/f"), hard_link("c", "a/f")},
         {whiteout("a")}},
        {file("b", 'x'), hard_link("c", "b")}},
+      {"a link to a file of a layer below",
+       {{file("a", 'x')}, {hard_link("b", "a")}},
+       {file("a", 'x'), hard_link("b", "a")}},
+      {"means that file, also when a layer above has another one",
+       {{file("a", 'x'), hard_link("a2", "a")}, {hard_link("b", "a")}, {file("a", 'y')}},
+       {file("a", 'y'), file("a2", 'x'), hard_link("b", "a2")}},
+      {"and the version that its layer sees",
+       {{file("a", 'x')}, {file("a", 'y'), hard_link("b", "a")}, {file("a", 'z')}},
+       {file("a", 'z'), file("b", 'y')}},
+      {"by whichever of its names",
+       {{file("a", 'x'), hard_link("b", "a")}, {hard_link("c", "b")}, {file("b", 'y')}},
+       {file("a", 'x'), file("b", 'y'), hard_link("c", "a")}},
+      {"which need not be the first",
+       {{file("a", 'x'), hard_link("b", "a")}, {hard_link("c", "b")}},
+       {file("a", 'x'), hard_link("b", "a"), hard_link("c", "a")}},
       {"a replaced second name leaves the others linked",
        {{file("a", 'x'), hard_link("b", "a"), hard_link("c", "a")}, {file("b", 'y')}},
        {file("a", 'x'), file("b", 'y'), hard_link("c", "a")}},
@@ -122,4 +137,17 @@ TEST_CASE("diff: two trees side by side", "[image]") {
                                                              {"b", Change::added},
                                                              {"c", Change::removed},
                                                              {"d", Change::same}}));
+}
+
+TEST_CASE("diff: a link to a file that changed has changed", "[image]") {
+  DiffStream diff(
+      stream({file("a", 'x'), hard_link("b", "a"), file("c", 'x'), hard_link("d", "c")}),
+      stream({file("a", 'y'), hard_link("b", "a"), file("c", 'x'), hard_link("d", "c")}));
+  std::vector<Change> seen;
+  while (auto difference = diff.next()) {
+    if (!*difference) break;
+    seen.push_back((*difference)->change);
+  }
+  CHECK(
+      (seen == std::vector<Change>{Change::changed, Change::changed, Change::same, Change::same}));
 }

@@ -95,7 +95,29 @@ TEST_CASE("plan: every cell of the table", "[image]") {
        Is::differs,
        Mode::apply,
        step(Kind::remove, Reason::left_the_stack)},
-      {"in neither", {}, {}, Is::differs, Mode::enforce, {}},
+      {"left, metadata",
+       'x',
+       {},
+       Is::metadata_differs,
+       Mode::apply,
+       step(Kind::remove, Reason::left_the_stack)},
+      // Whoever carries it out finds nothing there.
+      {"left, absent",
+       'x',
+       {},
+       Is::absent,
+       Mode::apply,
+       step(Kind::remove, Reason::left_the_stack)},
+      {"left, enforce",
+       'x',
+       {},
+       Is::differs,
+       Mode::enforce,
+       step(Kind::remove, Reason::left_the_stack)},
+      {"unchanged, metadata", 'x', 'x', Is::metadata_differs, Mode::apply,
+       step(Kind::keep, Reason::unchanged)},
+      {"in neither, apply", {}, {}, Is::differs, Mode::apply, {}},
+      {"in neither, enforce", {}, {}, Is::differs, Mode::enforce, {}},
   };
   for (const Row& row : rows) {
     CAPTURE(row.what);
@@ -165,6 +187,41 @@ TEST_CASE("plan: a link to a file made anew is made anew", "[image]") {
   REQUIRE(steps);
   CHECK((*steps == std::vector{Step{"a", Kind::replace, Reason::changed},
                                Step{"b", Kind::replace, Reason::changed}}));
+}
+
+TEST_CASE("plan: names that part get an inode each", "[image]") {
+  // The device has all names on one inode, with the content that the target wants.
+  const Tree linked{file("a", 'x'), hard_link("b", "a"), hard_link("c", "a")};
+  struct Row {
+    const char* what;
+    Tree target;
+    std::vector<Step> steps;
+  };
+  const Row rows[] = {
+      {"the first name keeps it",
+       {file("a", 'x'), file("b", 'x'), hard_link("c", "b")},
+       {{"a", Kind::keep, Reason::unchanged},
+        {"b", Kind::replace, Reason::changed},
+        {"c", Kind::replace, Reason::changed}}},
+      {"the next one, when the first leaves",
+       {file("b", 'x'), file("c", 'x')},
+       {{"a", Kind::remove, Reason::left_the_stack},
+        {"b", Kind::keep, Reason::already_so},
+        {"c", Kind::replace, Reason::changed}}},
+      {"the last one, when no other is left",
+       {file("c", 'x')},
+       {{"a", Kind::remove, Reason::left_the_stack},
+        {"b", Kind::remove, Reason::left_the_stack},
+        {"c", Kind::keep, Reason::already_so}}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    FakeDevice device;
+    for (const char* path : {"a", "b", "c"}) device.answers[path] = {Is::same};
+    const auto steps = plan(device, linked, row.target);
+    REQUIRE(steps);
+    CHECK((*steps == row.steps));
+  }
 }
 
 TEST_CASE("plan: a derived file is compared by nobody", "[image]") {
