@@ -5,8 +5,8 @@
 // them. A million devices in ten thousand sites take a few megabytes here.
 //
 // What the loader gives keeps every range that is named below, and every index points at an element
-// that is there; validate() says the same of one that was made or changed by hand. Rates, sizes and
-// durations are never negative.
+// that is there; who makes one by hand keeps them too. Rates, sizes and durations are never
+// negative, and no number is infinite or none.
 //
 // Time: an `Instant` of the simulation counts from the start of the run, which is `run.start` on
 // the calendar. "Minute of the day" and weekdays are local to a site. A site's distance from UTC
@@ -92,9 +92,9 @@ struct Load {
 // When devices of a kind are up and connected to their site.
 struct Presence {
   struct Window {
-    std::uint8_t days = 0x7f;  // Of the start; bit 0 is Monday, at least one.
-    int start = 0;             // Minute of the day, 0 to 1439.
-    int end = 24 * 60;         // Minute of the day, 1 to 1440; not after the start: the next day.
+    policy::Weekdays days = policy::kEveryDay;  // Of the start; at least one.
+    int start = 0;                              // Minute of the day, 0 to 1439.
+    int end = 24 * 60;  // Minute of the day, 1 to 1440; not after the start: the next day.
     bool operator==(const Window&) const = default;
   };
   std::string name;
@@ -150,7 +150,7 @@ struct Content {
 };
 
 struct Site {
-  std::string name;  // Not empty, unique.
+  std::string name;  // policy::is_site_name(), unique.
   std::optional<Index> region;
   Duration utc_offset{};     // Whole minutes, -14 h to 14 h.
   std::int64_t devices = 0;  // At least 1.
