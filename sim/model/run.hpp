@@ -1,0 +1,20 @@
+// From a scenario to what comes of it.
+#pragma once
+
+#include "sim/report/run_result.hpp"
+#include "sim/scenario/scenario.hpp"
+
+namespace lamina::sim {
+
+struct RunOptions {
+  int threads = 1;            // At least 1. The result does not depend on it, in no bit.
+  bool with_direct = true;    // Also compute RunResult::direct.
+  bool with_replicas = true;  // Also the replicas beyond the first.
+};
+
+// `scenario` keeps its ranges (scenario.hpp). Takes seconds for a million devices; memory grows
+// with the sites' results, and where the lines above the sites may be full or admission bounds the
+// sites, with the devices. Any thread.
+RunResult run(const Scenario& scenario, const RunOptions& options);
+
+}  // namespace lamina::sim
