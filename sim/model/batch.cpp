@@ -81,8 +81,8 @@ void Batch::settle() {
 void Batch::tell_admission(std::uint32_t place) {
   const std::string& name = plan_.scenario.sites[sites_[place]].name;
   const Bytes bytes = runs_[place]->lacks();
-  reports_.set(place, bytes.count > 0 ? now_ + plan_.scenario.rollout.admission->patience / 2
-                                      : kNever);
+  reports_.set(place,
+               bytes.count > 0 ? now_ + plan_.scenario.rollout.admission->patience / 2 : kNever);
   if (bytes.count > 0)
     carry_out(admission_->on(policy::Admission::Lacks{.site = name, .bytes_left = bytes}, now_));
   else if (admission_->is_admitted(name) || admission_->is_waiting(name))

@@ -29,8 +29,8 @@ class Batch {
         const std::vector<WaveTimes>& times);
 
   // Until the plan's end, or until nothing can happen any more to what is fetched. `waves`, if
-  // given, hears what devices do and says when further waves begin. `bound`, if given, gets all that
-  // crosses the sites' lines.
+  // given, hears what devices do and says when further waves begin. `bound`, if given, gets all
+  // that crosses the sites' lines.
   void run(Waves* waves, DemandBound* bound);
 
   // What came of devices, in the order in which it was known; not that of Outcome::at.

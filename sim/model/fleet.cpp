@@ -50,8 +50,7 @@ std::vector<DrawnDevice> Fleet::site(Index index) const {
   for (std::size_t k = 0; k < mix.kinds.size(); ++k) {
     const DeviceKind& kind = mix.kinds[k];
     upto += kind.weight / weights;
-    const double end =
-        std::floor(upto * static_cast<double>(site.devices) + kind_offset);
+    const double end = std::floor(upto * static_cast<double>(site.devices) + kind_offset);
     const std::size_t until = k + 1 == mix.kinds.size()
                                   ? devices.size()
                                   : std::min(devices.size(), static_cast<std::size_t>(end));
@@ -63,8 +62,8 @@ std::vector<DrawnDevice> Fleet::site(Index index) const {
       device.is_wireless = kind.access == Access::wireless ||
                            (kind.access == Access::by_site &&
                             is_drawn(site.wireless_share, by_site++, wireless_offset));
-      device.fails = is_drawn(scenario_.rollout.failure_share, static_cast<std::int64_t>(at),
-                              failure_offset);
+      device.fails =
+          is_drawn(scenario_.rollout.failure_share, static_cast<std::int64_t>(at), failure_offset);
     }
   }
   join_waves(index, devices);

@@ -34,7 +34,7 @@ class Fleet {
   // The run's number of a site's first device; they count on from there.
   std::uint64_t first_device(Index site) const { return first_[site]; }
   std::vector<DrawnDevice> site(Index site) const;
-  DeviceId id(std::uint64_t device) const;  // By the run's number...
+  DeviceId id(std::uint64_t device) const;          // By the run's number...
   static std::uint64_t number(const DeviceId& id);  // ... and back.
   // What the site's line rates are multiplied with.
   double line_factor(Index site) const { return factors_[site]; }

@@ -25,11 +25,11 @@ void LanStage::touch(Instant now, double frontier) {
   const double seconds = in_seconds(now - now_);
   const double came = frontier - frontier_;
   for (Side& side : sides_) {
-    const double got = side.rate * seconds;
+    const std::uint32_t flows = side.fixed_count + side.behind_count;
+    const double got = flows > 0 ? side.rate * seconds : 0;
     if (side.fixed_count > 0) side.fixed_clock += got;
     if (side.behind_count > 0) side.behind_clock += got - came;
-    carried_ += got * (side.fixed_count + side.behind_count) +
-                came * static_cast<double>(side.caught.size());
+    carried_ += got * flows + came * static_cast<double>(side.caught.size());
   }
   frontier_ = frontier;
   now_ = now;
@@ -188,8 +188,8 @@ void LanStage::evaluate() {
     drop_stale(side.fixed, kFixed);
     drop_stale(side.behind, kBehind);
     if (!side.fixed.empty())
-      next_ = std::min(next_,
-                       time_after(now_, side.fixed.front().end - side.fixed_clock, side.rate));
+      next_ =
+          std::min(next_, time_after(now_, side.fixed.front().end - side.fixed_clock, side.rate));
     if (!side.behind.empty())
       next_ = std::min(next_, time_after(now_, side.behind.front().end - side.behind_clock,
                                          side.rate - frontier_rate_));

@@ -6,10 +6,10 @@
 //   fixed     wants bytes that are all there;
 //   behind    wants the current part too, and has a gap to the frontier;
 //   caught    has all there is: its rate is the frontier's.
-// Devices of one kind and access share their rate, so one virtual clock V per kind moves them all. A
-// gap closes when V - F has grown by it: "behind" is ordered by that difference, which makes the
-// frontier exact, whatever its rate does. Where the LAN is slower than the frontier, the caught fall
-// behind together.
+// Devices of one kind and access share their rate, so one virtual clock V per kind moves them all.
+// A gap closes when V - F has grown by it: "behind" is ordered by that difference, which makes the
+// frontier exact, whatever its rate does. Where the LAN is slower than the frontier, the caught
+// fall behind together.
 //
 // Not thread-safe.
 #pragma once
@@ -30,8 +30,8 @@ class LanStage {
   // wireless ones share.
   LanStage(std::uint32_t devices, Rate port, Rate wireless, Instant now = Instant{});
 
-  // Brings everything to `now`. `frontier`: bytes of the current part that are at the site; it never
-  // falls, except by restart_frontier().
+  // Brings everything to `now`. `frontier`: bytes of the current part that are at the site; it
+  // never falls, except by restart_frontier().
   void touch(Instant now, double frontier);
   // After a touch(), when there are neither devices behind nor caught.
   void restart_frontier(double frontier);
@@ -71,7 +71,7 @@ class LanStage {
   };
   struct Side {  // Of one access.
     double fixed_clock = 0;
-    double behind_clock = 0;  // V - F.
+    double behind_clock = 0;           // V - F.
     std::vector<Entry> fixed, behind;  // Heaps; entries of devices that left are stale.
     std::vector<std::uint32_t> caught;
     std::uint32_t fixed_count = 0, behind_count = 0;

@@ -13,9 +13,7 @@ Rate bytes_per_second(BitRate rate) {
   return static_cast<double>(rate.bits_per_second) / kBitsPerByte;
 }
 
-BitRate bit_rate(Rate bytes_per_second) {
-  return {std::llround(bytes_per_second * kBitsPerByte)};
-}
+BitRate bit_rate(Rate bytes_per_second) { return {std::llround(bytes_per_second * kBitsPerByte)}; }
 
 Rate Plan::content(BitRate rate) const { return bytes_per_second(rate) * scenario.tcp.goodput; }
 

@@ -45,8 +45,7 @@ void PresenceOf::spans_of(std::int64_t day, Visit&& visit) const {
     const std::uint64_t counter = static_cast<std::uint64_t>(day + 16) * 64 + i;
     const auto moved = [&](Purpose edge) {
       if (spread <= 0) return std::int64_t{0};
-      return static_cast<std::int64_t>(spread *
-                                       (2 * random_.uniform(device_, edge, counter) - 1));
+      return static_cast<std::int64_t>(spread * (2 * random_.uniform(device_, edge, counter) - 1));
     };
     const std::int64_t end_day = window.end > window.start ? day : day + 1;
     const Span span{day * kDayNs + window.start * kMinuteNs + moved(kWindowStart),

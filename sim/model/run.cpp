@@ -15,8 +15,8 @@ namespace {
 // What one plan gave.
 struct Computed {
   std::vector<SiteResult> sites;
-  std::vector<LineResult> site_lines;       // Two for each site, down before up.
-  std::vector<std::vector<Instant>> done;   // By wave, ascending.
+  std::vector<LineResult> site_lines;        // Two for each site, down before up.
+  std::vector<std::vector<Instant>> done;    // By wave, ascending.
   std::vector<std::vector<Instant>> failed;  // Likewise.
   std::vector<std::int64_t> wave_devices;
   std::vector<WaveTimes> times;
@@ -26,12 +26,11 @@ struct Computed {
 
 class Computing {
  public:
-  Computing(const Plan& plan, const RunOptions& options)
-      : plan_(plan), options_(options) {}
+  Computing(const Plan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
 
   Computed compute() {
     start();
-    if (plan_.scenario.rollout.admission || !compute_alone()) {
+    if (options_.together || plan_.scenario.rollout.admission || !compute_alone()) {
       start();
       compute_together();
     }
@@ -261,8 +260,8 @@ class LinesAbove {
       const Region& region = scenario.regions[i];
       if (!region.down && !region.up) continue;
       // A region with a seeder has a line down that nothing of the rollout crosses.
-      if (region.down) add(LineKind::region, i, Direction::down, groups_.region_down[i],
-                           *region.down);
+      if (region.down)
+        add(LineKind::region, i, Direction::down, groups_.region_down[i], *region.down);
       if (region.up) add(LineKind::region, i, Direction::up, groups_.region_up[i], *region.up);
     }
     for (Index i = 0; i < scenario.regions.size(); ++i)

@@ -10,6 +10,8 @@ struct RunOptions {
   int threads = 1;            // At least 1. The result does not depend on it, in no bit.
   bool with_direct = true;    // Also compute RunResult::direct.
   bool with_replicas = true;  // Also the replicas beyond the first.
+  // Run all sites in one event loop, as is done where it matters. Slower, and the same result.
+  bool together = false;
 };
 
 // `scenario` keeps its ranges (scenario.hpp). Takes seconds for a million devices; memory grows

@@ -1,10 +1,10 @@
 // Who fetches for a site. policy::SiteLease decides; here it is told what happens, and obeyed.
 //
-// A holder renews its lease each second, a thousand million renewals in a day of ten thousand sites,
-// and none of them changes anything. So the lease has a clock of its own: it runs with the run's
-// while a holder that is gone has not lapsed, scaled so that this takes the scenario's takeover
-// time; else an event moves it by a quarter of a lease at most. Holders that are up are renewed
-// before their time on that clock is over.
+// A holder renews its lease each second, a thousand million renewals in a day of ten thousand
+// sites, and none of them changes anything. So the lease has a clock of its own: it runs with the
+// run's while a holder that is gone has not lapsed, scaled so that this takes the scenario's
+// takeover time; else an event moves it by a quarter of a lease at most. Holders that are up are
+// renewed before their time on that clock is over.
 #include <algorithm>
 #include <bit>
 
@@ -150,17 +150,17 @@ void SiteRun::lapse() {
     if (left <= std::chrono::milliseconds{1}) {
       lease_now_ = std::max(lease_now_, holder.expires);
     } else {
-      lapse_ = now_ + Duration(1 + static_cast<std::int64_t>(in_seconds(left) /
-                                                             in_seconds(kLease) *
-                                                             static_cast<double>(
-                                                                 lapse_takes_.count())));
+      lapse_ =
+          now_ + Duration(1 + static_cast<std::int64_t>(in_seconds(left) / in_seconds(kLease) *
+                                                        static_cast<double>(lapse_takes_.count())));
     }
   }
   if (lease_now_ - lease_renewed_ > kLease / 2) renew(lease_renewed_ + kLease / 2);
   carry_out(lease_->on(policy::SiteLease::Tick{}, lease_now_));
 }
 
-// One of the deaths in the scenario is due: it hits a share of the sites, and there one that fetches.
+// One of the deaths in the scenario is due: it hits a share of the sites, and there one that
+// fetches.
 void SiteRun::die() {
   const std::size_t number = next_death_++;
   const ReflectorDeaths& death = plan_.scenario.deaths[number];

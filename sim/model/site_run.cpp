@@ -80,8 +80,7 @@ SiteRun::SiteRun(const Plan& plan, Index site, const std::vector<WaveTimes>& tim
   for (std::uint32_t i = 0; i < count(); ++i) {
     Device& device = devices_[i];
     if (device.wave == kNoWave && !plan.with_uploads) continue;
-    if (plan.with_uploads && scenario.uploads.per_day.count > 0)
-      device.upload = upload_due(i, 0);
+    if (plan.with_uploads && scenario.uploads.per_day.count > 0) device.upload = upload_due(i, 0);
     device.edge = Instant{};  // To be looked at in the beginning.
     schedule(i);
   }
@@ -121,8 +120,7 @@ double SiteRun::bytes_of(std::uint64_t parts) const {
 
 Bytes SiteRun::bytes_missing(const Device& device) const {
   return {std::max<std::int64_t>(
-      missing(device) != 0,
-      static_cast<std::int64_t>(bytes_of(missing(device)) - device.partial))};
+      missing(device) != 0, static_cast<std::int64_t>(bytes_of(missing(device)) - device.partial))};
 }
 
 // ---------------------------------------------------------------- time
@@ -147,8 +145,8 @@ void SiteRun::process(Instant now) {
     if (mode_ == Mode::direct) {
       const std::vector<std::uint32_t> done = done_;
       for (const std::uint32_t device : done) {
-        const Rate rate = down_->rate(
-            place_, devices_[device].is_wireless ? kRadioBundle : kWiredBundle);
+        const Rate rate =
+            down_->rate(place_, devices_[device].is_wireless ? kRadioBundle : kWiredBundle);
         gain(device, devices_[device].need);
         complete(device, start_delay(plan_.scenario.tcp, site_.rtt, rate));
       }
@@ -237,8 +235,7 @@ void SiteRun::account() {
         add(limit_of(held_by, bundle == kRadioBundle), since);
       }
     }
-    add(Limit::admission,
-        std::max(0.0, seconds * static_cast<double>(lacking_up_) - served));
+    add(Limit::admission, std::max(0.0, seconds * static_cast<double>(lacking_up_) - served));
   } else {
     const auto in_lan = static_cast<double>(lan_.waiting());
     add(Limit::lan, seconds * in_lan);
@@ -247,8 +244,7 @@ void SiteRun::account() {
     lan_counted_ = lan_.carried();
     double from_reflectors = 1;
     if (mode_ == Mode::swarm && members_up_ > 0)
-      from_reflectors =
-          static_cast<double>(fetchers_.size()) / static_cast<double>(members_up_);
+      from_reflectors = static_cast<double>(fetchers_.size()) / static_cast<double>(members_up_);
     bytes_[static_cast<std::size_t>(Source::reflector)] += carried * from_reflectors;
     bytes_[static_cast<std::size_t>(Source::lan_peer)] += carried * (1 - from_reflectors);
   }
@@ -312,9 +308,8 @@ void SiteRun::change_lines() {
   Rate rule_down = kInfinite, rule_up = kInfinite;
   if (!rules_.empty()) {
     const WallTime wall{plan_.scenario.run.start.ns + now_.time_since_epoch().count()};
-    const policy::BandwidthForecast forecast =
-        policy::forecast(rules_, site_.name, site_.address, wall,
-                         [this](WallTime) { return site_.utc_offset; });
+    const policy::BandwidthForecast forecast = policy::forecast(
+        rules_, site_.name, site_.address, wall, [this](WallTime) { return site_.utc_offset; });
     if (forecast.limits.download) rule_down = plan_.content(*forecast.limits.download);
     if (forecast.limits.upload) rule_up = plan_.content(*forecast.limits.upload);
     if (forecast.until)
@@ -337,9 +332,10 @@ void SiteRun::change_lines() {
 void SiteRun::set_serving() {
   double eta = 1;
   if (mode_ == Mode::swarm)
-    eta = swarm_efficiency(plan_.scenario.swarm, static_cast<double>(members_up_),
-                           std::max(1.0, std::ceil(union_bytes_ / static_cast<double>(
-                                             plan_.scenario.swarm.piece.count))));
+    eta = swarm_efficiency(
+        plan_.scenario.swarm, static_cast<double>(members_up_),
+        std::max(1.0,
+                 std::ceil(union_bytes_ / static_cast<double>(plan_.scenario.swarm.piece.count))));
   if (wired_up_ == 0) {
     lan_.set_serving(kInfinite);
     lan_.set_wireless(wireless_ / 2 * eta);
@@ -347,9 +343,10 @@ void SiteRun::set_serving() {
   }
   double ports = static_cast<double>(wired_up_);
   if (mode_ == Mode::reflector)
-    ports = std::min(ports, std::max(1.0, static_cast<double>(
-                                fetchers_.empty() ? static_cast<std::size_t>(site_.reflectors)
-                                                  : fetchers_.size())));
+    ports = std::min(
+        ports, std::max(1.0, static_cast<double>(fetchers_.empty()
+                                                     ? static_cast<std::size_t>(site_.reflectors)
+                                                     : fetchers_.size())));
   lan_.set_serving(ports * port_ * eta);
   lan_.set_wireless(wireless_);
 }
@@ -359,8 +356,8 @@ void SiteRun::set_frontier_rate() {
   if (fetching_)
     for (std::uint32_t i = 0; i < fetch_flows_; ++i)
       if (down_->lines(place_).runs(count() + i))
-        rate += down_->rate(place_, devices_[fetchers_[i]].is_wireless ? kRadioBundle
-                                                                       : kWiredBundle);
+        rate +=
+            down_->rate(place_, devices_[fetchers_[i]].is_wireless ? kRadioBundle : kWiredBundle);
   lan_.set_frontier_rate(rate);
   fetch_limit_ = fetch_limit();
 }
@@ -550,8 +547,8 @@ void SiteRun::complete(std::uint32_t name, Duration late) {
   if (!device.begun || device.reported) return;
   device.reported = true;
   --unreported_;
-  outcomes.push_back({now_ + late + plan_.scenario.rollout.apply_takes, first_ + name,
-                      device.wave, device.fails});
+  outcomes.push_back(
+      {now_ + late + plan_.scenario.rollout.apply_takes, first_ + name, device.wave, device.fails});
 }
 
 // ---------------------------------------------------------------- fetching
@@ -670,8 +667,7 @@ void SiteRun::finish_part() {
   stop_all_lan();
   for (const std::uint32_t name : fetchers) {
     Device& device = devices_[name];
-    if (missing(device) != 0 &&
-        static_cast<std::size_t>(std::countr_zero(missing(device))) == part)
+    if (missing(device) != 0 && static_cast<std::size_t>(std::countr_zero(missing(device))) == part)
       device.partial = 0;
     gain(name, bit(part));
     if ((device.need & bit(part)) != 0 && missing(device) == 0) complete(name, late);
@@ -684,7 +680,7 @@ void SiteRun::finish_part() {
 void SiteRun::check_carriers() {
   carriers_changed_ = false;
   for (std::size_t part = 0; part < lack_.size(); ++part) {
-    if (lack_[part] == 0 || holders_[part] > 0 || available_[part] <= 0) continue;
+    if (holders_[part] > 0 || available_[part] <= 0) continue;
     const bool is_current = static_cast<int>(part) == current_;
     if (is_current && !fetchers_.empty()) continue;  // They have all of it.
     if (is_current && fetching_) stop_fetch();
@@ -764,19 +760,17 @@ void SiteRun::stop_lan(std::uint32_t name) {
 
 SiteResult SiteRun::result() const {
   SiteResult result;
-  result.devices = std::ranges::count_if(
-      devices_, [](const Device& device) { return device.wave != kNoWave; });
+  result.devices =
+      std::ranges::count_if(devices_, [](const Device& device) { return device.wave != kNoWave; });
   const auto whole = [](double bytes) { return Bytes{std::llround(std::max(0.0, bytes))}; };
   for (std::size_t i = 0; i < kSources; ++i) result.bytes[i] = whole(bytes_[i]);
   const double fetched = down_->lines(place_).carried(kForeground);
-  const Source source =
-      mode_ == Mode::direct ? Source::origin_by_budget : Source::origin_by_lease;
+  const Source source = mode_ == Mode::direct ? Source::origin_by_budget : Source::origin_by_lease;
   result.bytes[static_cast<std::size_t>(source)] = whole(fetched);
   const double sent = up_->lines(place_).carried(kForeground);
   result.uploaded = whole(sent);
   result.upload_left = whole(upload_due_bytes_ - sent);
-  for (std::size_t i = 0; i < kLimits; ++i)
-    result.waiting[i] = std::llround(waiting_[i] * 1e3);
+  for (std::size_t i = 0; i < kLimits; ++i) result.waiting[i] = std::llround(waiting_[i] * 1e3);
   return result;
 }
 

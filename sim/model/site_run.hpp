@@ -3,8 +3,8 @@
 //
 // It decides nothing that the product decides: who fetches for the site is policy::SiteLease's
 // answer, which way an upload takes policy::choose_upload_route's, when a relay may pass on
-// policy::may_forward's. It owns its part of the time: next() says when to call process(). What goes
-// over the line is the networks' business, what goes over the LAN lan_stage.hpp's.
+// policy::may_forward's. It owns its part of the time: next() says when to call process(). What
+// goes over the line is the networks' business, what goes over the LAN lan_stage.hpp's.
 //
 // What uploads do never touches what is fetched, bit for bit: a run without them gives the same
 // fetches. Not thread-safe.
@@ -75,8 +75,8 @@ class SiteRun {
 
   struct Device {
     std::uint64_t need = 0;
-    std::uint64_t has = 0;  // Parts that it holds, also for others.
-    double partial = 0;     // Of its first missing part; in direct mode of all that it needs.
+    std::uint64_t has = 0;        // Parts that it holds, also for others.
+    double partial = 0;           // Of its first missing part; in direct mode of all that it needs.
     std::uint64_t lan_parts = 0;  // Whole parts that it fetches in the LAN right now.
     double pending_upload = 0;    // Due, and not handed over or sent.
     Instant edge = kNever;        // When it comes or goes next.
@@ -91,8 +91,8 @@ class SiteRun {
     bool dead = false;
     bool wanted = false;  // To hold the layers: staged or begun.
     bool begun = false;
-    bool reported = false;      // Its outcome.
-    bool lan_follows = false;   // It fetches the current part in the LAN.
+    bool reported = false;     // Its outcome.
+    bool lan_follows = false;  // It fetches the current part in the LAN.
     bool is_fetcher = false;
   };
 
@@ -202,7 +202,7 @@ class SiteRun {
   std::int64_t lacking_up_ = 0;  // ... and are up.
   std::int64_t unreported_ = 0;  // Wanted devices whose outcome is to come.
   Limit fetch_limit_ = Limit::offline;
-  std::array<double, kLimits> waiting_{};  // Seconds.
+  std::array<double, kLimits> waiting_{};                // Seconds.
   std::array<std::array<double, 4>, 2> held_counted_{};  // SiteLines::seconds(), by bundle.
 
   // The site's content.
@@ -217,8 +217,8 @@ class SiteRun {
   bool rebuild_ = false;
   bool carriers_changed_ = false;
   bool admitted_ = true;
-  std::int64_t members_up_ = 0;  // Devices that are up and wanted...
-  std::int64_t wired_up_ = 0;    // ... and on a wire.
+  std::int64_t members_up_ = 0;    // Devices that are up and wanted...
+  std::int64_t wired_up_ = 0;      // ... and on a wire.
   std::uint64_t union_parts_ = 0;  // That wanted devices need, and their bytes.
   double union_bytes_ = 0;
   Duration finished_late_{};  // Of those who get a part together with the site.
@@ -226,7 +226,7 @@ class SiteRun {
   // The lease. Its clock runs only when something happens (site_run.cpp, "Who fetches").
   std::unique_ptr<policy::SiteLease> lease_;
   Instant lease_now_;
-  Instant lease_told_;    // When by the run's clock.
+  Instant lease_told_;     // When by the run's clock.
   Instant lease_renewed_;  // By its own.
   Instant lapse_ = kNever;
   Duration lapse_takes_{};

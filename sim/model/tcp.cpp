@@ -12,8 +12,8 @@ namespace {
 constexpr double kRtoAboveRtt = 0.2;
 constexpr double kFirstWindow = 10 * kSegmentBytes;  // RFC 6928.
 
-// J. Padhye, V. Firoiu, D. Towsley, J. Kurose, "Modeling TCP Throughput", SIGCOMM 1998, equation 32,
-// for a receiver that acknowledges each segment (b = 1), as Linux does while it matters.
+// J. Padhye, V. Firoiu, D. Towsley, J. Kurose, "Modeling TCP Throughput", SIGCOMM 1998, equation
+// 32, for a receiver that acknowledges each segment (b = 1), as Linux does while it matters.
 Rate padhye(double rtt, double loss) {
   const double rto = rtt + kRtoAboveRtt;
   const double per_segment =
@@ -37,8 +37,7 @@ Duration start_delay(const Tcp& tcp, Duration rtt, Rate rate) {
   if (!(rate > 0) || !(rate < kInfinite)) return rtt;
   // One round to ask, and one for each doubling of the window up to what is on its way.
   const double on_the_way = rate / tcp.connections * in_seconds(rtt);
-  const double doublings =
-      portable_log(std::max(1.0, on_the_way / kFirstWindow)) / portable_log(2);
+  const double doublings = portable_log(std::max(1.0, on_the_way / kFirstWindow)) / portable_log(2);
   return Duration(static_cast<std::int64_t>(static_cast<double>(rtt.count()) * (1 + doublings)));
 }
 

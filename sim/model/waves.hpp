@@ -1,7 +1,7 @@
 // When each wave of a run begins: policy::Rollout, told what the devices did.
 //
-// The very state machine that the origin keeps decides; what it asks for happens a moment later, and
-// not before the scenario's start of the wave. Not thread-safe.
+// The very state machine that the origin keeps decides; what it asks for happens a moment later,
+// and not before the scenario's start of the wave. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ class Waves {
   void clear() { told_ = {}; }
   // When it has to look at something; kNever: not unless it is told more.
   Instant next() const;
-  // Looks at what is due at next(), which comes to pass. Returns whether times() changed. Of what is
-  // told later, nothing is earlier than that.
+  // Looks at what is due at next(), which comes to pass. Returns whether times() changed. Of what
+  // is told later, nothing is earlier than that.
   bool advance();
   // What came to pass last.
   Instant now() const { return now_; }

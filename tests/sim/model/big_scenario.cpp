@@ -31,13 +31,12 @@ Scenario big_scenario(int sites) {
                         .spread = 20min,
                         .absent = 0.1};
   scenario.presences = {always, day, laptop};
-  scenario.content.parts = {{"all", {400'000'000}}, {"older", {800'000'000}},
-                            {"oldest", {4'800'000'000}}};
+  scenario.content.parts = {
+      {"all", {400'000'000}}, {"older", {800'000'000}}, {"oldest", {4'800'000'000}}};
   scenario.content.versions = {{"last", 0b001}, {"older", 0b011}, {"oldest", 0b111}};
   Mix mix{.name = "offices"};
   for (const auto& [version, share] : {std::pair(0, 0.6), std::pair(1, 0.3), std::pair(2, 0.1)})
-    for (const auto& [presence, part] :
-         {std::pair(0, 0.3), std::pair(1, 0.4), std::pair(2, 0.3)})
+    for (const auto& [presence, part] : {std::pair(0, 0.3), std::pair(1, 0.4), std::pair(2, 0.3)})
       mix.kinds.push_back({.weight = share * part,
                            .version = static_cast<Index>(version),
                            .presence = static_cast<Index>(presence)});

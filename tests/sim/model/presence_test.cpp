@@ -2,8 +2,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "sim/engine/rates.hpp"
-
 using namespace lamina;
 using namespace lamina::sim;
 using namespace std::chrono_literals;
@@ -21,7 +19,7 @@ std::vector<std::pair<double, bool>> changes(const Presence& presence, std::uint
   for (Instant now{}; now <= kEnd;) {
     const PresenceOf::Now state = of.at(now, kEnd);
     if (found.empty() || found.back().second != state.up)
-      found.emplace_back(in_seconds(now.time_since_epoch()) / 3600, state.up);
+      found.emplace_back(static_cast<double>(now.time_since_epoch().count()) / 3.6e12, state.up);
     REQUIRE(state.until > now);
     if (state.until == Instant::max()) break;
     now = state.until;

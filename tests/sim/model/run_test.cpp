@@ -22,7 +22,7 @@ std::int64_t waited(const RunResult& result, Limit limit) {
   return waiting_of(result)[static_cast<std::size_t>(limit)];
 }
 
-constexpr double kWan = 2.5e6;   // Bytes a second, of small_scenario().
+constexpr double kWan = 2.5e6;  // Bytes a second, of small_scenario().
 constexpr double kLan = 125e6;
 constexpr double kBytes = 1e9;
 
@@ -87,10 +87,11 @@ TEST_CASE("run: a swarm's efficiency stretches what the LAN takes, and nothing e
 
 TEST_CASE("run: versions differ, and the union of what is missing crosses the line once") {
   Scenario scenario = small_scenario(1, 30);
-  scenario.content.parts = {{"both", {100'000'000}}, {"one", {200'000'000}}, {"two", {300'000'000}}};
+  scenario.content.parts = {
+      {"both", {100'000'000}}, {"one", {200'000'000}}, {"two", {300'000'000}}};
   scenario.content.versions = {{"one", 0b011}, {"two", 0b101}, {"new", 0}};
-  scenario.mixes[0].kinds = {{.weight = 1, .version = 0}, {.weight = 1, .version = 1},
-                             {.weight = 1, .version = 2}};
+  scenario.mixes[0].kinds = {
+      {.weight = 1, .version = 0}, {.weight = 1, .version = 1}, {.weight = 1, .version = 2}};
   const RunResult result = run_alone(scenario);
   CHECK(result.totals.wan_down.count == 600'000'000);
   CHECK(ended(result) == exactly(600e6 / kWan));
@@ -224,7 +225,8 @@ TEST_CASE("run: warm sites first, then the wave begins, and applying is all that
   CHECK(result.totals.wan_down.count == 2'000'000'000);
 }
 
-TEST_CASE("run: an origin that is full is shared by the sites, with admission one after the other") {
+TEST_CASE(
+    "run: an origin that is full is shared by the sites, with admission one after the other") {
   Scenario scenario = small_scenario(10, 5);
   scenario.origin.uplink = 50_Mbit;
   const RunResult shared = run_alone(scenario);
@@ -274,8 +276,11 @@ TEST_CASE("run: each site alone and all together give the same, bit by bit") {
   Scenario scenario = small_scenario(12, 15);
   scenario.run.start = {4 * 86'400'000'000'000};
   scenario.run.duration = 36h;
-  scenario.presences[0] = {.name = "office", .windows = {{.start = 480, .end = 1020}},
-                           .spread = 60min, .absent = 0.1, .reboot_every = 24h,
+  scenario.presences[0] = {.name = "office",
+                           .windows = {{.start = 480, .end = 1020}},
+                           .spread = 60min,
+                           .absent = 0.1,
+                           .reboot_every = 24h,
                            .reboot_takes = 3min};
   scenario.content.parts = {{"both", {400'000'000}}, {"one", {700'000'000}}, {"two", {30'000'000}}};
   scenario.content.versions = {{"one", 0b011}, {"two", 0b101}};
@@ -295,21 +300,18 @@ TEST_CASE("run: each site alone and all together give the same, bit by bit") {
   }
   for (const Mode mode : kModes) {
     scenario.rollout.mode = mode;
-    scenario.rollout.admission.reset();
     const RunResult alone = run_alone(scenario);
     CHECK(alone.waves[1].began);
     CHECK(alone.totals.done > 0);
-    // All places are there at all times: what changes is only that one event loop runs them all.
-    scenario.rollout.admission = policy::Admission::Limits{.sites_max = 100};
-    RunResult together = run_alone(scenario);
-    // How long a line above was full is known only there, and it was not.
+    const RunResult together =
+        run(scenario, {.with_direct = false, .with_replicas = false, .together = true});
     CHECK(hash_of(together) == hash_of(alone));
-    scenario.rollout.admission.reset();
     CHECK(hash_of(run(scenario, {.threads = 2, .with_direct = false})) == hash_of(alone));
   }
 }
 
-TEST_CASE("run: replicas differ in what is drawn, and in the lines' rates by no more than was said") {
+TEST_CASE(
+    "run: replicas differ in what is drawn, and in the lines' rates by no more than was said") {
   Scenario scenario = small_scenario(5, 5);
   scenario.run.replicas = 4;
   scenario.uncertainty.wan = 0.2;

@@ -27,7 +27,8 @@ TEST_CASE("tcp: a start costs a round trip, and one more for each doubling of th
   CHECK(start_delay({}, 40ms, 4 * 14'480 / 0.04).count() == Approx(120e6));
 }
 
-TEST_CASE("efficiency: between the measured points it follows the logarithm, beyond them it stays") {
+TEST_CASE(
+    "efficiency: between the measured points it follows the logarithm, beyond them it stays") {
   Swarm swarm;
   CHECK(swarm_efficiency(swarm, 10, 10) == 1);
   swarm.efficiency = {{10, 100, 0.5}, {10, 10'000, 0.9}, {1000, 100, 0.3}};
