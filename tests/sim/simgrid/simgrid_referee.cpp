@@ -159,12 +159,14 @@ int main(int argc, char** argv) {
   for (const TreeCase& tree : cases) ours.push_back(run_engine(tree, flows == 0));
   const double our_seconds = seconds_since(start);
 
-  int no_arguments = 1;
-  s4u::Engine engine(&no_arguments, argv);
+  std::string program = argv[0], quiet = "--log=root.thres:warning";
+  std::vector<char*> arguments{program.data(), quiet.data(), nullptr};
+  int count_of_arguments = 2;
+  s4u::Engine engine(&count_of_arguments, arguments.data());
   for (const char* setting :
        {"network/model:CM02", "network/TCP-gamma:0", "network/crosstraffic:0",
         "network/bandwidth-factor:1", "network/latency-factor:1", "network/weight-S:0",
-        "contexts/stack-size:64", "precision/work-amount:1e-6"})
+        "contexts/stack-size:64", "maxmin/precision:1e-9"})
     s4u::Engine::set_config(setting);
   start = std::chrono::steady_clock::now();
   World world(cases);
