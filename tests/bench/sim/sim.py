@@ -49,7 +49,7 @@ def main():
     print(f"sim-1m-seconds    {million['cpu_seconds']:8.2f} s    (wall clock {million['wall_seconds']:.2f} s)")
     print(f"sim-1m-rss        {million['rss_mb']:8.1f} MB")
     print(f"sim-100k-seconds  {tenth['cpu_seconds']:8.2f} s    (wall clock {tenth['wall_seconds']:.2f} s)")
-    referee = os.path.join(build, "tests/sim/simgrid/simgrid_referee")
+    referee = os.path.join(build, "tests/bench/simgrid_referee")
     if os.path.exists(referee):
         both = run(referee, "--flows", "10000")
         ratio = both["simgrid_seconds"] / both["our_seconds"]

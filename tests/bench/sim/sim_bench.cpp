@@ -52,10 +52,9 @@ int main(int argc, char** argv) {
   const auto bits = static_cast<std::int64_t>(origin_gbit * 1e9);
   scenario.origin = {.uplink = {bits}, .downlink = {bits}};
   const auto start = std::chrono::steady_clock::now();
-  const RunResult result = run(scenario, {.threads = threads,
-                                          .with_direct = false,
-                                          .with_replicas = false,
-                                          .together = together});
+  const RunResult result =
+      run(scenario,
+          {.threads = threads, .with_direct = false, .with_replicas = false, .together = together});
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -56,8 +56,8 @@ struct TreeEnds {
 // pause, lines that change their rate or stand still for a while.
 TreeCase random_tree(std::uint64_t number);
 
-// With the engine. If `checked`, after each event: no line carries more than it can, and each flow is at its cap
-// or at a full line where none of its priority gets more.
+// With the engine. If `checked`, after each event: no line carries more than it can, and each flow
+// is at its cap or at a full line where none of its priority gets more.
 TreeEnds run_engine(const TreeCase& tree, bool checked = true);
 
 // Raises all rates together until something is full, and freezes what crosses it; again for each

@@ -28,8 +28,7 @@ Scenario scenario_number(std::uint64_t number) {
   scenario.content.versions.clear();
   const int versions = 1 + upto(4);
   for (int i = 0; i < versions; ++i)
-    scenario.content.versions.push_back(
-        {"version", static_cast<std::uint64_t>(upto(1 << parts))});
+    scenario.content.versions.push_back({"version", static_cast<std::uint64_t>(upto(1 << parts))});
   scenario.presences.clear();
   const int presences = 1 + upto(3);
   for (int i = 0; i < presences; ++i) {
@@ -62,8 +61,10 @@ Scenario scenario_number(std::uint64_t number) {
   }
   if (draw() < 0.5)
     for (int i = upto(3); i >= 0; --i)
-      scenario.rules.push_back({.download_kb = upto(500), .upload_kb = upto(500),
-                                .start = upto(720), .end = 720 + upto(720)});
+      scenario.rules.push_back({.download_kb = upto(500),
+                                .upload_kb = upto(500),
+                                .start = upto(720),
+                                .end = 720 + upto(720)});
   for (Site& site : scenario.sites) {
     site.wan_down = {1'000'000 + upto(100'000'000)};
     site.wan_up = {1'000'000 + upto(20'000'000)};
@@ -93,8 +94,11 @@ Scenario scenario_number(std::uint64_t number) {
   scenario.tcp.goodput = 0.9 + 0.1 * draw();
   scenario.tcp.connections = 1 + upto(8);
   if (draw() < 0.5) scenario.swarm.efficiency = {{1, 1, 0.5}, {20, 1000, 0.9}};
-  scenario.uploads = {.per_day = {upto(200'000'000)}, .times = 1 + upto(20),
-                      .start = upto(720), .end = 721 + upto(719), .relayed = draw() < 0.6};
+  scenario.uploads = {.per_day = {upto(200'000'000)},
+                      .times = 1 + upto(20),
+                      .start = upto(720),
+                      .end = 721 + upto(719),
+                      .relayed = draw() < 0.6};
   if (draw() < 0.6)
     scenario.deaths = {{.share = draw(), .at = Instant(minutes(600)), .takeover = minutes(3)},
                        {.share = draw(), .at = Instant(minutes(600) + std::chrono::hours{10})}};
@@ -117,7 +121,8 @@ void check(const Scenario& scenario, const RunResult& result) {
     };
     // Bytes of flows are those of lines; hours are rounded one by one.
     CHECK(down * goodput == Approx(of(Source::origin_by_lease) + of(Source::origin_by_budget))
-                                .epsilon(1e-6).margin(100));
+                                .epsilon(1e-6)
+                                .margin(100));
     CHECK(up * goodput == Approx(site.uploaded.count).epsilon(1e-6).margin(100));
     // No hour carries more than the line can.
     const double most =
@@ -152,8 +157,9 @@ TEST_CASE("random runs: whatever happens, bytes and times add up, and alone is a
       const RunResult alone = run_alone(scenario);
       check(scenario, alone);
       done += alone.totals.done;
-      CHECK(hash_of(run(scenario, {.with_direct = false, .with_replicas = false,
-                                   .together = true})) == hash_of(alone));
+      CHECK(hash_of(
+                run(scenario, {.with_direct = false, .with_replicas = false, .together = true})) ==
+            hash_of(alone));
       // An origin that is full part of the time, and few sites at once.
       Scenario thin = scenario;
       thin.origin = {.uplink = {20'000'000}, .downlink = {3'000'000}};
