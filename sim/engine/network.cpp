@@ -50,6 +50,14 @@ std::uint32_t Network::next_site() const {
   return ends_.top();
 }
 
+bool Network::is_due(std::uint32_t site) const {
+  if (ends_.key(site) <= now_) return true;
+  if (is_coupled_)
+    for (const Trunk& trunk : trunks_)
+      if (trunk.next() <= now_ && trunk.next_site() == site) return true;
+  return false;
+}
+
 void Network::advance(Instant now) {
   LAMINA_ASSERT(now >= now_);
   now_ = now;

@@ -64,7 +64,17 @@ class Network {
   Rate rate(std::uint32_t site, std::uint32_t bundle) const;
   // When a flow of this site ends that does not follow the levels above.
   Instant next_of(std::uint32_t site) const { return ends_.key(site); }
+  // Whether a flow of this site ends now().
+  bool is_due(std::uint32_t site) const;
   Rate used(std::uint32_t group) const;
+  // Which group's line holds foreground flows of this site back; 0 also where none does.
+  std::uint32_t full_group(std::uint32_t site) const {
+    return trunks_[kForeground].full_group(site);
+  }
+  // How long the group's line was full with foreground flows, as of now().
+  double full_seconds(std::uint32_t group) const {
+    return trunks_[kForeground].full_seconds(group);
+  }
   // Bytes over the group's line, as of now(). Only counted where some group has a bound.
   double carried(std::uint32_t group) const;
 

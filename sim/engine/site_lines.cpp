@@ -4,9 +4,12 @@
 #include <functional>
 
 #include "shared/base/assert.hpp"
+#include "sim/engine/water_level.hpp"
 
 namespace lamina::sim {
 namespace {
+
+constexpr double kWatched = 0.01;  // Documented at watch().
 
 // std::push_heap and pop_heap keep the greatest in front: the first end, then the lowest flow.
 struct LaterFirst {
@@ -51,6 +54,7 @@ void SiteLines::touch(Instant now, const Feeds& feeds) {
     carried_[bundle.priority] += got * bundle.count;
     bundle.seconds[static_cast<std::size_t>(bundle.held_by)] += seconds * bundle.count;
   }
+  if (is_full_) full_seconds_ += seconds;
   now_ = now;
   for (int p = 0; p < kPriorities; ++p) clock_[p] = feeds[p].clock;
 }
@@ -137,57 +141,42 @@ void SiteLines::evaluate(const Feeds& feeds) {
 // Water levels from below: of each segment over the caps, then of the line over what the segments
 // let through; then the level from above decides.
 void SiteLines::share(Priority priority, double level, double& line_left) {
-  struct Part {
-    double limit;
-    std::uint8_t bundle;
-  };
-  std::array<Part, kBundlesMax> parts;
+  std::array<Thirst, kBundlesMax> parts;
+  std::array<std::uint8_t, kBundlesMax> bundle_of;
   std::size_t count = 0;
-  double flows = 0;
   Demand& demand = demand_[priority];
   demand = {};
   for (std::uint16_t segment = 0; segment < segments_.size(); ++segment) {
-    double unserved = 0;
-    for (const std::uint8_t i : by_cap_)
-      if (bundles_[i].segment == segment && bundles_[i].priority == priority)
-        unserved += bundles_[i].count;
-    flows += unserved;
-    double rest = segments_left_[segment];
+    const std::size_t first = count;
     for (const std::uint8_t i : by_cap_) {
-      State& bundle = bundles_[i];
+      const State& bundle = bundles_[i];
       if (bundle.segment != segment || bundle.priority != priority || bundle.count == 0) continue;
-      double limit = bundle.cap;
-      bundle.held_by = HeldBy::cap;
-      if (rest < bundle.cap * unserved) {  // The segment's level, for this one and all after it.
-        limit = rest / unserved;
-        bundle.held_by = HeldBy::segment;
-      } else {
-        if (bundle.cap < kInfinite) rest -= bundle.cap * bundle.count;
-        unserved -= bundle.count;
+      bundle_of[count] = i;
+      parts[count++] = {bundle.cap, bundle.count};
+    }
+    const double level =
+        water_level({parts.data() + first, count - first}, segments_left_[segment]);
+    for (std::size_t k = first; k < count; ++k) {
+      State& bundle = bundles_[bundle_of[k]];
+      bundle.held_by = level < bundle.cap ? HeldBy::segment : HeldBy::cap;
+      // Sorted into those of the segments before.
+      const Thirst part{std::min(level, bundle.cap), bundle.count};
+      const std::uint8_t i = bundle_of[k];
+      std::size_t at = k;
+      for (; at > 0 && parts[at - 1].limit > part.limit; --at) {
+        parts[at] = parts[at - 1];
+        bundle_of[at] = bundle_of[at - 1];
       }
-      std::size_t at = count++;
-      for (; at > 0 && parts[at - 1].limit > limit; --at) parts[at] = parts[at - 1];
-      parts[at] = {limit, i};
+      parts[at] = part;
+      bundle_of[at] = i;
     }
   }
   if (count == 0) return;
-
-  double line_level = kInfinite;
-  double rest = line_left;
-  for (std::size_t k = 0; k < count; ++k) {
-    const std::uint32_t n = bundles_[parts[k].bundle].count;
-    if (rest < parts[k].limit * flows) {
-      line_level = rest / flows;
-      break;
-    }
-    if (parts[k].limit < kInfinite) rest -= parts[k].limit * n;
-    flows -= n;
-  }
-  if (line_level < kInfinite) is_full_ = true;
+  const double line_level = water_level({parts.data(), count}, line_left);
 
   double fixed = 0;
   for (std::size_t k = 0; k < count; ++k) {
-    State& bundle = bundles_[parts[k].bundle];
+    State& bundle = bundles_[bundle_of[k]];
     const double own = std::min(parts[k].limit, line_level);
     LAMINA_ASSERT(std::min(own, level) < kInfinite);  // Something on the way has an end.
     if (level <= own) {
@@ -195,8 +184,15 @@ void SiteLines::share(Priority priority, double level, double& line_left) {
       bundle.rate = level;
       demand.following += bundle.count;
       demand.up = std::min(demand.up, own);
+      if (watches_ && level < kInfinite) {
+        demand.up = std::min(demand.up, level * (1 + kWatched));
+        demand.down = std::max(demand.down, level * (1 - kWatched));
+      }
     } else {
-      if (line_level < parts[k].limit) bundle.held_by = HeldBy::site;
+      if (line_level < parts[k].limit) {
+        bundle.held_by = HeldBy::site;
+        is_full_ = true;
+      }
       bundle.rate = own;
       fixed += own * bundle.count;
       demand.down = std::max(demand.down, own);

@@ -75,8 +75,13 @@ class SiteLines {
   void set_line(Rate rate);
   void set_segment(std::uint32_t segment, Rate rate);
   void set_cap(std::uint32_t bundle, Rate cap);
+  // Ask to be visited whenever a level that flows here follow has moved by more than 1 %.
+  void watch(bool watches) { watches_ = watches; }
   // Takes out every flow that is done, in the order of bundles and of their ends.
   void finish(const Feeds& feeds, std::vector<std::uint32_t>& done);
+
+  // Of the last touch().
+  Instant now() const { return now_; }
 
   // Shares the lines anew.
   void evaluate(const Feeds& feeds);
@@ -90,8 +95,10 @@ class SiteLines {
   HeldBy held_by(std::uint32_t bundle) const { return bundles_[bundle].held_by; }
   Rate rate(std::uint32_t bundle, const Feeds& feeds) const;  // Of each of its flows.
   std::uint32_t count(std::uint32_t bundle) const { return bundles_[bundle].count; }
-  // Whether the line itself has nothing left for one who wants more.
+  // Whether the line itself holds some flow back, and for how long it did, as
+  // of the last touch().
   bool is_full() const { return is_full_; }
+  double full_seconds() const { return full_seconds_; }
 
   bool runs(std::uint32_t flow) const { return flows_[flow].bundle != kNone; }
   // Bytes that a running flow has left, as of the last touch(); may be below 0 by a rounding.
@@ -141,6 +148,8 @@ class SiteLines {
   std::array<double, kPriorities> next_by_clock_;
   Instant next_by_time_ = kNever;
   bool is_full_ = false;
+  bool watches_ = false;
+  double full_seconds_ = 0;
 };
 
 }  // namespace lamina::sim

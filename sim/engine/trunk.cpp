@@ -56,6 +56,7 @@ void Trunk::advance(Instant now) {
   const double seconds = in_seconds(now - now_);
   for (std::uint32_t i = 0; i < groups_.size(); ++i) {
     groups_[i].carried += used(i) * seconds;
+    if (groups_[i].full) groups_[i].full_seconds += seconds;
     const double level = level_of(i);
     if (level < kInfinite) groups_[i].clock += level * seconds;
   }
@@ -65,6 +66,12 @@ void Trunk::advance(Instant now) {
 Feed Trunk::feed(std::uint32_t site) const {
   const std::uint32_t group = children_[child_of_site(site)].group;
   return {level_of(group), groups_[group].clock};
+}
+
+std::uint32_t Trunk::full_group(std::uint32_t site) const {
+  std::uint32_t group = children_[child_of_site(site)].group;
+  while (!groups_[group].full && group > 0) group = groups_[group].parent;
+  return group;
 }
 
 Rate Trunk::used(std::uint32_t group) const {

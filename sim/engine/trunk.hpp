@@ -56,7 +56,10 @@ class Trunk {
   // What goes over the group's line.
   Rate used(std::uint32_t group) const;
   bool is_full(std::uint32_t group) const { return groups_[group].full; }
-  // Bytes since the beginning, as of the last advance().
+  // The group whose level the site is given; the origin, where none is full.
+  std::uint32_t full_group(std::uint32_t site) const;
+  // Seconds and bytes since the beginning, as of the last advance().
+  double full_seconds(std::uint32_t group) const { return groups_[group].full_seconds; }
   double carried(std::uint32_t group) const { return groups_[group].carried; }
 
  private:
@@ -70,6 +73,7 @@ class Trunk {
     double level = kInfinite;  // Of the children; where not full, as it was when last looked for.
     double clock = 0;
     double carried = 0;
+    double full_seconds = 0;
     std::int64_t following = 0;  // Sums over the children's demands.
     FixedRate fixed = 0;
     std::vector<std::uint32_t> children;  // By slot: index into children_.

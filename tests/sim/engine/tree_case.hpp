@@ -52,6 +52,10 @@ struct TreeEnds {
   std::string broken;               // The first thing that did not hold; empty: all did.
 };
 
+// A tree drawn by its number: one to five levels of lines, two priorities, flows that come late and
+// pause, lines that change their rate or stand still for a while.
+TreeCase random_tree(std::uint64_t number);
+
 // With the engine. After each event: no line carries more than it can, and each flow is at its cap
 // or at a full line where none of its priority gets more.
 TreeEnds run_engine(const TreeCase& tree);
