@@ -287,6 +287,7 @@ void SiteRun::end(Instant now) {
   now_ = now;
   down();
   up();
+  for (std::uint32_t i = 0; i < count(); ++i) collect_uploads(i);  // Also of those who are away.
   while (next_hour_ <= now_) close_hour();
   if (next_hour_ - kHour < now_) close_hour();
 }

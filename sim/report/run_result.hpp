@@ -148,8 +148,8 @@ struct RunResult {
   std::uint64_t seed = 0;
   std::vector<WaveResult> waves;  // As the scenario's.
   std::vector<SiteResult> sites;  // As the scenario's.
-  // The origin's two, then for each region with a rate its two, then seeders (down only), then for
-  // each site its two; down before up.
+  // The origin's two, then for each region those of its two that have a rate, then seeders (down
+  // only), then for each site its two; down before up.
   std::vector<LineResult> lines;
   Totals totals;
   // The same scenario and seed with Mode::direct; none: not computed.

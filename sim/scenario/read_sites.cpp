@@ -153,7 +153,8 @@ Columns<Site> site_columns(const Reading& reading) {
           {"lan", into(&Site::lan, parse_rate, kLineRates)},
           {"wireless_share", into(&Site::wireless_share, parse_share, Range<double>{0, 1})},
           {"wireless", into(&Site::wireless, parse_rate, kLineRates)},
-          {"reflectors", into(&Site::reflectors, parse_count, Range<std::int64_t>{0, 12})},
+          {"reflectors", into(&Site::reflectors, parse_count,
+                              Range<std::int64_t>{0, policy::SiteLease::kReflectorsMax})},
           {"address", take_address}};
 }
 

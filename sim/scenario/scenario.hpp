@@ -31,6 +31,7 @@
 #include "shared/policy/admission.hpp"
 #include "shared/policy/bandwidth_rules.hpp"
 #include "shared/policy/rollout.hpp"
+#include "shared/policy/site_lease.hpp"
 
 namespace lamina::sim {
 
@@ -165,7 +166,8 @@ struct Site {
   // Share of the devices that are wireless, and what all of them share, both directions together.
   double wireless_share = 0;
   BitRate wireless;
-  // Devices that fetch for the site at the same time, each its own part of the pieces (1 to 12).
+  // Devices that fetch for the site at the same time, each its own part of the pieces (1 to
+  // policy::SiteLease::kReflectorsMax).
   // 0: nobody is appointed, and each device fetches for itself as in Mode::direct.
   int reflectors = 1;
   std::string address;  // For bandwidth rules with a subnet; empty: in none.

@@ -57,7 +57,7 @@ Scenario big_scenario(int sites) {
     site.wireless = {300'000'000};
     scenario.sites.push_back(site);
   }
-  Wave wave{.gates = {.success_percent = 0, .failure_percent = 100}};
+  Wave wave{.gates = {.success_percent = 20, .failure_percent = 5}};
   int number = 0;
   for (const int percent : {1, 10, 100}) {
     wave.name = "wave" + std::to_string(++number);
@@ -70,7 +70,7 @@ Scenario big_scenario(int sites) {
   scenario.tcp.connections = 4;
   scenario.swarm.efficiency = {{.peers = 100, .pieces = 1000, .eta = 0.85}};
   scenario.uploads = {.per_day = {50'000'000}, .times = 5};
-  scenario.deaths = {{.share = 0.05, .at = Instant(12h)}};
+  scenario.deaths = {{.share = 0.05, .at = Instant(4h + 10min)}};
   return scenario;
 }
 

@@ -272,6 +272,16 @@ TEST_CASE("run: uploads go directly, or once through the site's relay") {
   }
 }
 
+TEST_CASE("run: what was due while its device was away is left over at the end") {
+  Scenario scenario = small_scenario(1, 4);
+  scenario.run.start = {4 * 86'400'000'000'000};
+  scenario.presences[0].windows = {{.start = 0, .end = 720}};
+  scenario.uploads = {.per_day = {24'000'000}, .times = 24};
+  const RunResult result = run_alone(scenario);
+  CHECK(result.sites[0].uploaded.count == Approx(4 * 12e6).epsilon(0.05));
+  CHECK(result.sites[0].uploaded.count + result.sites[0].upload_left.count == 96'000'000);
+}
+
 TEST_CASE("run: each site alone and all together give the same, bit by bit") {
   Scenario scenario = small_scenario(12, 15);
   scenario.run.start = {4 * 86'400'000'000'000};
