@@ -17,7 +17,7 @@ rules = "bandwidth.csv"         # Bandwidth rules, as `lamina rule` exports them
 
 [run]
 start = 2026-03-02T20:00:00+01:00   # A Monday evening. Times of the day below are of this zone.
-duration = "36h"                # How long to look at. At most 31d.
+duration = "60h"                # How long to look at. At most 31d.
 # seed = 1                      # Everything random follows from it.
 replicas = 5                    # Runs with seeds 1, 2, 3...: the report gives ranges over them.
 
@@ -57,47 +57,38 @@ down = [
 
 # When devices are up. Shares add up to 100%.
 [[presence]]
-name = "always"                 # No times: all the time.
-share = "30%"
+name = "always"                 # No times: all the time. Tills, and what is woken for the night.
+share = "98%"
 reboot_every = "7d"
 reboot_takes = "3m"
 
 [[presence]]
-name = "office-hours"
-share = "60%"
-days = "mon-fri"
-start = "08:00"
-end = "17:30"
+name = "laptops"
+share = "2%"
+windows = [
+  { days = "mon-fri", start = "08:00", end = "12:00" },
+  { days = "mon-fri", start = "13:00", end = "17:30" },
+]                               # One window needs no list: days, start, end.
 spread = "30m"                  # People are not machines: up to so much earlier or later.
 absent = "10%"                  # Of the days.
-
-[[presence]]
-name = "field"
-share = "10%"
-windows = [
-  { days = "mon-fri", start = "08:00", end = "10:00" },
-  { days = "mon-fri", start = "16:00", end = "18:00" },
-]
-spread = "1h"
-absent = "20%"
-roaming = "10%"                 # Of the days, at another site of the region.
+roaming = "10%"                 # Of the days, at another site: counts as away.
 
 # What the rollout brings. `lamina layer show` and `lamina rollout show` say how much it is.
 [[content.part]]
-name = "new applications"       # Every device needs it; it crosses a site's line once.
-size = "250MB"
+name = "new system"             # Every device needs it; it crosses a site's line once.
+size = "2.4GB"
 
 [[content.version]]             # What is installed before, and what has to be fetched from there.
 name = "12.9"
 share = "70%"
-parts = ["new applications"]
-fetch = "180MB"                 # The delta from this version.
+parts = ["new system"]
+fetch = "600MB"                 # The delta from this version.
 
 [[content.version]]
 name = "12.6"
 share = "30%"
-parts = ["new applications"]
-fetch = "520MB"
+parts = ["new system"]
+fetch = "1.1GB"
 
 # Mixes of devices for sites that are not like all others; sites.csv names them in a column "mix".
 # The first one is that of all sites that name none.
@@ -111,25 +102,27 @@ mode = "swarm"                  # "reflector": its devices do not serve each oth
                                 # device fetches for itself.
 sites_at_once = 10              # That fetch over their lines at the same time; "all": no bound.
 apply_takes = "5m"              # From the last byte to "done".
-failures = "1%"                 # Devices on which it fails.
+failures = "0.5%"               # Devices on which it fails.
 
 # Waves begin one after the other, when the gates of the one before are open.
 [[rollout.wave]]
 name = "pilot"
 sites = ["berlin-1", "hamburg-*"]   # "*" stands for any letters.
 percent = 10                    # Of their devices.
-soak = "30m"                    # So long must the gate have been open.
-
-[[rollout.wave]]
-name = "first sites"
-percent = 25                    # Without "sites" or "regions": of all sites.
-# regions = ["islands"]
 success = 90                    # Percent of its devices that are done before the next wave begins.
-failure = 5                     # More percent that fail stop the rollout.
+failure = 10                    # More percent that fail stop the rollout.
+soak = "30m"                    # So long must enough of them have been done.
 
 [[rollout.wave]]
-name = "everyone"
-start = "22:00"                 # Not before that, whatever the gates say; or "26h" after the start.
+name = "large sites"
+sites = ["berlin-*", "munich"]
+# percent = 100                 # A wave without it takes whole sites.
+start = "24h"                   # After the start of the run: not before that, whatever the gates
+                                # say. "22:00" would be the first evening's.
+[[rollout.wave]]
+name = "everyone"               # Without "sites" or "regions": all sites.
+# regions = ["islands"]
+start = "48h"
 # warm = 0                      # Percent of its sites that hold everything before it begins.
 
 [tcp]

@@ -1,6 +1,7 @@
 #include "sim/cli/files.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "shared/base/bytes.hpp"
 #include "shared/os/file.hpp"
@@ -26,6 +27,11 @@ Status write_text_file(const std::string& path, std::string_view text) {
 }
 
 Status make_directory(const std::string& path) { return os::make_directories(path); }
+
+bool is_same_directory(const std::string& a, const std::string& b) {
+  std::error_code error;
+  return std::filesystem::equivalent(a, b, error) && !error;
+}
 
 tl::expected<Scenario, Findings> load_scenario_file(const std::string& path,
                                                     const std::vector<Override>& overrides) {

@@ -23,6 +23,9 @@ Status write_text_file(const std::string& path, std::string_view text);
 // Makes the directory and what is missing above it; one that is there is no error.
 Status make_directory(const std::string& path);
 
+// Whether both are there and the same.
+bool is_same_directory(const std::string& a, const std::string& b);
+
 using NamedTexts = std::vector<std::pair<std::string, std::string_view>>;  // Name and content.
 // Writes all of them into `directory`, which is made; `refused`, and nothing is written, when one
 // of them is there already.

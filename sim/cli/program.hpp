@@ -1,4 +1,4 @@
-// The command line of lamina-sim: init, check.
+// The command line of lamina-sim: init, check, run, sweep, solve, fail, compare.
 #pragma once
 
 #include <ostream>

@@ -5,32 +5,14 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/cli/exit_code.hpp"
+#include "shared/os/file.hpp"
 #include "sim/cli/files.hpp"
-#include "sim/cli/program.hpp"
+#include "tests/sim/cli/says.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace lamina;
 using namespace lamina::sim;
 using nlohmann::json;
-
-namespace {
-
-struct Said {
-  int code = 0;
-  std::string out;
-  std::string err;
-};
-
-Said sim_says(std::vector<std::string> words) {
-  words.insert(words.begin(), "lamina-sim");
-  std::vector<const char*> argv;
-  for (const std::string& word : words) argv.push_back(word.c_str());
-  std::ostringstream out, err;
-  const int code = run_sim(static_cast<int>(argv.size()), argv.data(), out, err);
-  return {code, out.str(), err.str()};
-}
-
-}  // namespace
 
 TEST_CASE("lamina-sim: the example of init is good, and nothing is overwritten", "[sim]") {
   const tests::Scratch scratch;
@@ -70,7 +52,7 @@ TEST_CASE("lamina-sim: every value that the example leaves out is known", "[sim]
   }
   REQUIRE(os::write_file(scratch / "scenario.toml", as_view(all)));
   REQUIRE(os::write_file(scratch / "devices.csv", as_view("site,devices,version,presence,access\n"
-                                                          "leipzig,40,12.6,field,wireless\n")));
+                                                          "leipzig,40,12.6,laptops,wireless\n")));
   const auto scenario = load_scenario_file(scratch / "scenario.toml");
   INFO((scenario ? "" : scenario.error().text()));
   REQUIRE(scenario);
@@ -108,8 +90,8 @@ TEST_CASE("lamina-sim: check tells all findings, for people and as a record", "[
 }
 
 TEST_CASE("lamina-sim: every command has help with an example, and wrong words are told", "[sim]") {
-  for (const std::vector<std::string>& command :
-       std::vector<std::vector<std::string>>{{}, {"init"}, {"check"}}) {
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {}, {"init"}, {"check"}, {"run"}, {"sweep"}, {"solve"}, {"fail"}, {"compare"}}) {
     std::vector<std::string> words = command;
     words.emplace_back("--help");
     const Said help = sim_says(words);
