@@ -123,13 +123,14 @@ void Computing::find_times() {
       outcomes[piece] = std::move(batch.outcomes);
       held[piece] = std::move(batch.held);
     });
+    // What comes to pass at that very moment may be told twice: that changes nothing.
     waves_->clear();
     for (const auto& list : outcomes)
       for (const Outcome& outcome : list)
-        if (outcome.at > waves_->now()) waves_->tell(outcome);
+        if (outcome.at >= waves_->now()) waves_->tell(outcome);
     for (const auto& list : held)
       for (const Held& item : list)
-        if (item.at > waves_->now()) waves_->tell(item);
+        if (item.at >= waves_->now()) waves_->tell(item);
   }
 }
 

@@ -537,7 +537,6 @@ void SiteRun::gain(std::uint32_t name, std::uint64_t parts) {
     device.partial = 0;
     --lacking_;
     --lacking_up_;
-    held.push_back({now_, first_ + name});
   }
 }
 
@@ -545,6 +544,8 @@ void SiteRun::gain(std::uint32_t name, std::uint64_t parts) {
 void SiteRun::complete(std::uint32_t name, Duration late) {
   Device& device = devices_[name];
   if (lease_) tell_lease(policy::SiteLease::Reported{id(name), {0}, device.is_wireless});
+  if (!device.holds) held.push_back({now_, first_ + name});
+  device.holds = true;
   if (!device.begun || device.reported) return;
   device.reported = true;
   --unreported_;

@@ -91,6 +91,7 @@ class SiteRun {
     bool dead = false;
     bool wanted = false;  // To hold the layers: staged or begun.
     bool begun = false;
+    bool holds = false;        // All of it, and has said so.
     bool reported = false;     // Its outcome.
     bool lan_follows = false;  // It fetches the current part in the LAN.
     bool is_fetcher = false;

@@ -225,6 +225,17 @@ TEST_CASE("run: warm sites first, then the wave begins, and applying is all that
   CHECK(result.totals.wan_down.count == 2'000'000'000);
 }
 
+TEST_CASE("run: a site whose devices lack nothing is warm") {
+  Scenario scenario = small_scenario(2, 10);
+  scenario.content.versions.push_back({"new", 0});
+  scenario.mixes.push_back({.name = "new", .kinds = {{.version = 1}}});
+  scenario.sites[1].mix = 1;
+  scenario.rollout.waves[0].gates.warm_percent = 100;
+  const RunResult result = run_alone(scenario);
+  CHECK(seconds_of(result.waves[0].began) == Approx(400).epsilon(1e-5));
+  CHECK(result.waves[0].done == 20);
+}
+
 TEST_CASE(
     "run: an origin that is full is shared by the sites, with admission one after the other") {
   Scenario scenario = small_scenario(10, 5);
