@@ -99,14 +99,14 @@ struct Presence {
     bool operator==(const Window&) const = default;
   };
   std::string name;
-  std::vector<Window> windows;  // None: all the time.
+  std::vector<Window> windows;  // None: all the time. They may overlap.
   // Each start and end is moved by up to this, to either side, evenly drawn for each device, day
   // and edge. At most 4 h.
   Duration spread{};
   // Share of the days on which a device does not come at all; drawn for each device and day.
   double absent = 0;
-  // Share of the days on which a device is at another site: one of its own region, any of them
-  // with the same probability; where there is no other, it stays away. It fetches there.
+  // Share of the days on which a device is at another site; drawn for each device and day. It is
+  // away from its own then, and does not fetch at the other (sim/MODEL.md, "Devices").
   double roaming = 0;
   // A device restarts once in each such period, at an even random time, and is away for
   // `reboot_takes`. 0: never. At least 1 h where it does, and longer than `reboot_takes`.
