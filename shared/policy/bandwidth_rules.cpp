@@ -7,27 +7,19 @@
 
 #include "shared/base/assert.hpp"
 #include "shared/base/bytes.hpp"
+#include "shared/base/csv.hpp"
 
 namespace lamina::policy {
 namespace {
 
 constexpr std::array<std::string_view, 7> kColumns = {
     "subnet", "site", "download KB/s", "upload KB/s", "start", "end", "days"};
-constexpr std::array<std::string_view, 7> kDays = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
-constexpr std::uint8_t kEveryDay = 0x7f;
 constexpr std::size_t kSiteNameMax = 64;
 constexpr std::int64_t kBitsPerKilobyte = 8000;
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // Spreadsheets write one.
 
 std::string quoted(std::string_view text) { return '\'' + printable(text, 80) + '\''; }
 
 tl::unexpected<Error> wrong(std::string text) { return fail(ErrorKind::invalid, std::move(text)); }
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -58,13 +50,7 @@ Result<std::optional<Subnet>> subnet_or_none(std::string_view text) {
 // --- the other fields
 
 Result<std::string> parse_site(std::string_view text) {
-  // As the origin names sites.
-  const auto is_allowed = [](char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("._+-~").find(c) != std::string_view::npos;
-  };
-  if (text.size() > kSiteNameMax || !std::ranges::all_of(text, is_allowed))
-    return wrong(quoted(text) + " is no name of a site");
+  if (!text.empty() && !is_site_name(text)) return wrong(quoted(text) + " is no name of a site");
   return std::string(text);
 }
 
@@ -77,103 +63,20 @@ Result<std::optional<std::int64_t>> parse_kilobytes(std::string_view text) {
   return value;
 }
 
-Result<int> parse_time(std::string_view text, int latest) {
-  const auto colon = text.find(':');
-  if (colon == 1 || colon == 2) {
-    const auto hours = number_of(text.substr(0, colon), 24);
-    const auto minutes = number_of(text.substr(colon + 1), 59);
-    if (hours && minutes && text.size() - colon == 3 && *hours * 60 + *minutes <= latest)
-      return static_cast<int>(*hours * 60 + *minutes);
-  }
-  return wrong(quoted(text) + " is no time like 08:30");
-}
-
-std::string text_of_time(int minute) {
-  const auto two = [](int n) { return std::string{char('0' + n / 10), char('0' + n % 10)}; };
-  return two(minute / 60) + ':' + two(minute % 60);
-}
-
-Result<std::uint8_t> parse_days(std::string_view text) {
-  if (text == "*") return kEveryDay;
-  const auto wrong_days = [&] {
-    return wrong(quoted(text) + " is no list of days like mon-fri, \"sat,sun\" or *");
-  };
-  const auto day_of = [](std::string_view name) -> std::size_t {
-    return static_cast<std::size_t>(std::ranges::find(kDays, lower(trimmed(name))) - kDays.begin());
-  };
-  unsigned days = 0;
-  for (std::string_view rest = text;;) {
-    const auto comma = rest.find(',');
-    const std::string_view range = rest.substr(0, comma);
-    const auto dash = range.find('-');
-    const std::size_t first = day_of(range.substr(0, dash));
-    const std::size_t last = dash == range.npos ? first : day_of(range.substr(dash + 1));
-    if (first == kDays.size() || last == kDays.size()) return wrong_days();
-    // "fri-mon" goes over Sunday.
-    for (std::size_t day = first;; day = (day + 1) % kDays.size()) {
-      days |= 1U << day;
-      if (day == last) break;
-    }
-    if (comma == rest.npos) return static_cast<std::uint8_t>(days);
-    rest.remove_prefix(comma + 1);
-  }
-}
-
 bool has_day(const BandwidthRule& rule, int day) { return (rule.days >> day & 1) != 0; }
-
-std::string text_of_days(const BandwidthRule& rule) {
-  if (rule.days == kEveryDay) return "*";
-  std::string text;
-  for (int day = 0; day < 7;) {
-    if (!has_day(rule, day)) {
-      ++day;
-      continue;
-    }
-    int last = day;
-    while (last + 1 < 7 && has_day(rule, last + 1)) ++last;
-    if (last == day + 1) last = day;  // Two days read better as two names.
-    if (!text.empty()) text += ',';
-    text += kDays[static_cast<std::size_t>(day)];
-    if (last > day) text.append("-").append(kDays[static_cast<std::size_t>(last)]);
-    day = last + 1;
-  }
-  return text.find(',') == text.npos ? text : '"' + text + '"';
-}
 
 // --- lines
 
 using Fields = std::vector<std::string>;
 
 Result<Fields> split_line(std::string_view line) {
-  Fields fields;
-  for (;;) {
-    line = trimmed(line);
-    std::string field;
-    if (line.starts_with('"')) {
-      line.remove_prefix(1);
-      for (;;) {
-        const auto quote = line.find('"');
-        if (quote == line.npos) return wrong("a quote is not closed");
-        field += line.substr(0, quote);
-        line.remove_prefix(quote + 1);
-        if (!line.starts_with('"')) break;
-        field += '"';  // Doubled: one of them.
-        line.remove_prefix(1);
-      }
-      line = trimmed(line);
-      if (!line.empty() && line.front() != ',') return wrong("text follows a closing quote");
-    } else {
-      const auto comma = std::min(line.find(','), line.size());
-      field = line.substr(0, comma);
-      line.remove_prefix(comma);
-    }
-    fields.emplace_back(trimmed(field));
-    if (line.empty()) break;
-    line.remove_prefix(1);
-  }
-  if (fields.size() != kColumns.size())
-    return wrong("it has " + std::to_string(fields.size()) + " fields instead of 7: subnet,site," +
+  auto split = split_csv_line(line);
+  if (!split) return wrong(std::move(split.error().text));
+  if (split->size() != kColumns.size())
+    return wrong("it has " + std::to_string(split->size()) + " fields instead of 7: subnet,site," +
                  "download KB/s,upload KB/s,start,end,days");
+  Fields fields;
+  for (CsvField& field : *split) fields.push_back(std::move(field.text));
   return fields;
 }
 
@@ -199,9 +102,9 @@ Result<BandwidthRule> rule_of(const Fields& fields) {
   take(1, parse_site(fields[1]), rule.site);
   take(2, parse_kilobytes(fields[2]), rule.download_kb);
   take(3, parse_kilobytes(fields[3]), rule.upload_kb);
-  take(4, parse_time(fields[4], kMinutesPerDay - 1), rule.start);
-  take(5, parse_time(fields[5], kMinutesPerDay), rule.end);
-  take(6, parse_days(fields[6]), rule.days);
+  take(4, parse_time_of_day(fields[4], kMinutesPerDay - 1), rule.start);
+  take(5, parse_time_of_day(fields[5], kMinutesPerDay), rule.end);
+  take(6, parse_weekdays(fields[6]), rule.days);
   if (error) return fail(std::move(*error));
   if (rule.start == rule.end)
     return wrong(
@@ -267,22 +170,24 @@ BandwidthLimits limits_among(const Applicable& rules, int minute) {
 
 }  // namespace
 
+bool is_site_name(std::string_view text) {
+  const auto is_allowed = [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("._+-~").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && text.size() <= kSiteNameMax && std::ranges::all_of(text, is_allowed);
+}
+
 Result<BandwidthRules> parse_bandwidth_rules(std::string_view csv) {
   if (csv.size() > static_cast<std::size_t>(kRulesTextMax.count))
     return wrong("the bandwidth rules have more than " + lamina::to_text(kRulesTextMax));
-  if (csv.starts_with(kByteOrderMark)) csv.remove_prefix(kByteOrderMark.size());
   BandwidthRules rules;
   bool is_first = true;
-  for (std::size_t number = 1; !csv.empty(); ++number) {
-    const auto end = std::min(csv.find('\n'), csv.size());
-    std::string_view line = csv.substr(0, end);
-    csv.remove_prefix(std::min(end + 1, csv.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (trimmed(line).empty()) continue;
+  for (CsvLines lines(csv); lines.next();) {
     const auto at_line = [&](Error error) {
-      return fail(std::move(error).in("line " + std::to_string(number)));
+      return fail(std::move(error).in("line " + std::to_string(lines.number())));
     };
-    auto fields = split_line(line);
+    auto fields = split_line(lines.text());
     if (!fields) return at_line(std::move(fields.error()));
     if (std::exchange(is_first, false) && lower(fields->front()) == kColumns.front()) {
       if (auto good = check_header(*fields); !good) return at_line(std::move(good.error()));
@@ -301,8 +206,9 @@ Result<BandwidthRules> parse_bandwidth_rules(std::string_view csv) {
 std::string to_csv(const BandwidthRule& rule) {
   const auto text = [](std::optional<std::int64_t> kb) { return kb ? std::to_string(*kb) : ""; };
   return (rule.subnet ? text_of(*rule.subnet) : "") + ',' + rule.site + ',' +
-         text(rule.download_kb) + ',' + text(rule.upload_kb) + ',' + text_of_time(rule.start) +
-         ',' + text_of_time(rule.end) + ',' + text_of_days(rule);
+         text(rule.download_kb) + ',' + text(rule.upload_kb) + ',' +
+         text_of_time_of_day(rule.start) + ',' + text_of_time_of_day(rule.end) + ',' +
+         csv_field(text_of_weekdays(rule.days));
 }
 
 std::string to_csv(const BandwidthRules& rules) {

@@ -28,21 +28,18 @@
 
 #include "shared/base/units.hpp"
 #include "shared/policy/subnet.hpp"
+#include "shared/policy/week.hpp"
 
 namespace lamina::policy {
-
-// Minutes since Monday 00:00, local time.
-inline constexpr int kMinutesPerDay = 24 * 60;
-inline constexpr int kMinutesPerWeek = 7 * kMinutesPerDay;
 
 struct BandwidthRule {
   std::optional<Subnet> subnet;             // None: every address.
   std::string site;                         // Empty: every site.
   std::optional<std::int64_t> download_kb;  // KB/s, at most kKilobytesMax; none: no limit.
   std::optional<std::int64_t> upload_kb;
-  int start = 0;             // Minute of the day.
-  int end = kMinutesPerDay;  // Minute of the day, 0 to 1440; never the start.
-  std::uint8_t days = 0x7f;  // Bit 0 is Monday; at least one.
+  int start = 0;              // Minute of the day.
+  int end = kMinutesPerDay;   // Minute of the day, 0 to 1440; never the start.
+  Weekdays days = kEveryDay;  // At least one.
   bool operator==(const BandwidthRule&) const = default;
 };
 using BandwidthRules = std::vector<BandwidthRule>;
@@ -57,6 +54,9 @@ struct BandwidthLimits {
 inline constexpr std::size_t kRulesMax = 10'000;
 inline constexpr Bytes kRulesTextMax = 512_KiB;
 inline constexpr std::int64_t kKilobytesMax = 1'000'000'000;  // 8 Tbit/s.
+
+// As the origin names sites: 1 to 64 letters, digits and "._+-~".
+bool is_site_name(std::string_view text);
 
 // `invalid` names line and field: "line 3, field 'start': '25:00' is no time like 08:30". Bounded
 // by kRulesMax and kRulesTextMax.

@@ -10,8 +10,10 @@ namespace {
 
 std::span<const PlacedDevice> site_of(std::span<const PlacedDevice> fleet,
                                       const std::string& site) {
-  const auto range = std::ranges::equal_range(fleet, site, {}, &PlacedDevice::site);
-  return {range.begin(), range.end()};
+  // Not ranges::equal_range: clang 14 cannot compile the subrange that g++ 12's library returns.
+  const auto first = std::ranges::lower_bound(fleet, site, {}, &PlacedDevice::site);
+  const auto last = std::ranges::upper_bound(fleet, site, {}, &PlacedDevice::site);
+  return {first, last};
 }
 
 }  // namespace
@@ -34,8 +36,7 @@ std::vector<PlacedDevice> wave_members(const WaveNames& names, std::span<const P
       if (wanted.contains(placed.device)) members.push_back(placed);
   }
   std::ranges::sort(members);
-  const auto repeated = std::ranges::unique(members);
-  members.erase(repeated.begin(), repeated.end());
+  members.erase(std::unique(members.begin(), members.end()), members.end());
   std::erase_if(members, [&](const PlacedDevice& placed) { return taken(placed.device); });
   return members;
 }

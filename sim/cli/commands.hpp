@@ -1,0 +1,86 @@
+// The commands of lamina-sim, each in its cmd_<name>.cpp.
+//
+// They return the process's exit code: what was asked for is on `io.out`, one line for each thing
+// that is wrong on `io.err`. One thread.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "shared/cli/exit_code.hpp"
+#include "sim/scenario/document.hpp"
+#include "sim/scenario/findings.hpp"
+
+namespace lamina::sim {
+
+struct Io {
+  std::ostream& out;
+  std::ostream& err;
+};
+
+// Prints the failure and gives its exit code.
+cli::ExitCode report(const Error& error, Io& io);
+// Prints all findings; the exit code of a wrong scenario.
+cli::ExitCode report(const Findings& findings, Io& io);
+
+// Writes an example into a new directory.
+cli::ExitCode run_init(const std::string& directory, Io& io);
+
+struct CheckOptions {
+  std::string scenario;
+  bool as_json = false;
+};
+// Reads a scenario and says what is wrong with it.
+cli::ExitCode run_check(const CheckOptions& options, Io& io);
+
+// What all commands take that run a scenario.
+struct Simulation {
+  std::string scenario;          // The file.
+  std::vector<std::string> set;  // "key=value"; sweep: "key=value,value".
+  int seeds = 0;                 // Instead of run.replicas; 0: as the file says.
+  int threads = 1;
+};
+
+struct RunCommand {
+  Simulation simulation;
+  std::string directory;  // For the report's files; empty: none.
+  std::string json;       // A file for result.json, "-": stdout; empty: none.
+};
+// Runs it, writes the report, prints when the waves are done.
+cli::ExitCode run_run(const RunCommand& options, Io& io);
+
+struct SweepOptions {
+  Simulation simulation;
+  bool as_json = false;
+};
+// Runs it with every combination of the values and prints a line for each.
+cli::ExitCode run_sweep(const SweepOptions& options, Io& io);
+
+struct SolveOptions {
+  Simulation simulation;
+  std::string target;  // "wave3.p95<8h"
+  std::string vary;    // "site.cap"
+  bool as_json = false;
+};
+// Finds the smallest value with which the target holds.
+cli::ExitCode run_solve(const SolveOptions& options, Io& io);
+
+struct FailOptions {
+  Simulation simulation;
+  std::string reflectors;  // A share: "5%".
+  std::string at;          // "04:00" or "6h".
+  bool as_json = false;
+};
+// Runs it with and without reflectors that die.
+cli::ExitCode run_fail(const FailOptions& options, Io& io);
+
+struct CompareOptions {
+  std::string plan;  // Both are files like result.json.
+  std::string actual;
+  bool as_json = false;
+};
+// Says how far what happened is from the plan.
+cli::ExitCode run_compare(const CompareOptions& options, Io& io);
+
+}  // namespace lamina::sim

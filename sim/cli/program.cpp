@@ -1,0 +1,172 @@
+#include "sim/cli/program.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <thread>
+
+#include "sim/cli/commands.hpp"
+#include "sim/scenario/scenario.hpp"
+
+namespace lamina::sim {
+
+cli::ExitCode report(const Error& error, Io& io) {
+  io.err << "lamina-sim: " << error.text() << '\n';
+  return cli::exit_code_of(error.kind());
+}
+
+cli::ExitCode report(const Findings& findings, Io& io) {
+  io.err << findings.text();
+  return cli::usage;
+}
+
+namespace {
+
+constexpr int kThreadsMax = 256;
+
+// What was typed; each command has its part.
+struct CommandLine {
+  std::string directory;
+  CheckOptions check;
+  RunCommand run;
+  SweepOptions sweep;
+  SolveOptions solve;
+  FailOptions fail;
+  CompareOptions compare;
+};
+
+using Run = std::function<cli::ExitCode(Io&)>;
+
+// The program's commands, and which of them was asked for.
+class Commands {
+ public:
+  explicit Commands(CLI::App& app) : app_(app) {}
+
+  CLI::App* add(const char* name, const char* what, const char* example, Run run) {
+    auto* added = app_.add_subcommand(name, what);
+    added->footer(std::string("Example: lamina-sim ") + example);
+    added->callback([this, run = std::move(run)] { asked_ = run; });
+    return added;
+  }
+  cli::ExitCode carry_out(Io& io) const { return asked_(io); }
+
+ private:
+  CLI::App& app_;
+  Run asked_;
+};
+
+void add_json(CLI::App* command, bool& as_json) {
+  command->add_flag("--json", as_json, "print a JSON record");
+}
+
+void add_simulation(CLI::App* command, Simulation& simulation, const char* set) {
+  simulation.threads = static_cast<int>(
+      std::clamp(std::thread::hardware_concurrency(), 1U, static_cast<unsigned>(kThreadsMax)));
+  command->add_option("scenario", simulation.scenario, "the scenario's file")->required();
+  command->add_option("--set", simulation.set, set);
+  command
+      ->add_option("--seeds", simulation.seeds,
+                   "how many replicas, instead of what the scenario says")
+      ->check(CLI::Range(1, kReplicasMax));
+  command
+      ->add_option("--threads", simulation.threads,
+                   "for replicas and sites; the result does not depend on it")
+      ->check(CLI::Range(1, kThreadsMax))
+      ->capture_default_str();
+}
+
+constexpr const char* kSetHelp =
+    "KEY=VALUE instead of what the file says: origin.uplink=2Gbit, rollout.wave.2.percent=10, "
+    "site.COLUMN=VALUE for all sites, site.cap=RATE instead of all bandwidth rules; may be "
+    "repeated";
+
+void add_files(Commands& commands, CommandLine& line) {
+  auto* init = commands.add("init", "write an example of a scenario, explained line by line",
+                            "init plan", [&](Io& io) { return run_init(line.directory, io); });
+  init->add_option("directory", line.directory, "where; it is made if it is missing")->required();
+
+  auto* check =
+      commands.add("check", "read a scenario and say everything that is wrong with it",
+                   "check plan/scenario.toml", [&](Io& io) { return run_check(line.check, io); });
+  check->add_option("scenario", line.check.scenario, "the scenario's file")->required();
+  add_json(check, line.check.as_json);
+
+  auto* compare = commands.add("compare", "say how far what happened is from the plan",
+                               "compare plan/out/result.json actual/result.json",
+                               [&](Io& io) { return run_compare(line.compare, io); });
+  compare->add_option("plan", line.compare.plan, "the result.json of a run")->required();
+  compare->add_option("actual", line.compare.actual, "another one, of what happened")->required();
+  add_json(compare, line.compare.as_json);
+}
+
+void add_questions(Commands& commands, CommandLine& line) {
+  auto* run = commands.add("run", "run a scenario and write its report",
+                           "run plan/scenario.toml --out plan/out",
+                           [&](Io& io) { return run_run(line.run, io); });
+  add_simulation(run, line.run.simulation, kSetHelp);
+  run->add_option("--out", line.run.directory,
+                  "a directory for report.html, result.json, waves.csv, sites.csv, lines.csv and "
+                  "metrics.prom");
+  run->add_option("--json", line.run.json, "a file for the result as JSON; -: print it");
+
+  auto* sweep = commands.add(
+      "sweep", "run a scenario with every combination of some values",
+      "sweep plan/scenario.toml --set rollout.mode=direct,swarm --set origin.uplink=1Gbit,4Gbit",
+      [&](Io& io) { return run_sweep(line.sweep, io); });
+  add_simulation(sweep, line.sweep.simulation,
+                 "KEY=VALUE,VALUE...; keys as for run; may be repeated");
+  sweep->get_option("--set")->required();
+  add_json(sweep, line.sweep.as_json);
+
+  auto* solve = commands.add("solve", "find the smallest value with which a wave is done in time",
+                             "solve plan/scenario.toml --target 'wave3.p95<8h' --vary site.cap",
+                             [&](Io& io) { return run_solve(line.solve, io); });
+  add_simulation(solve, line.solve.simulation, kSetHelp);
+  solve
+      ->add_option("--target", line.solve.target,
+                   "WAVE.FIGURE<TIME: wave3 or a wave's name; p50, p95 or p99; counted from the "
+                   "wave's begin, and in every replica")
+      ->required();
+  solve
+      ->add_option("--vary", line.solve.vary,
+                   "site.cap, site.wan_down, origin.uplink, site.reflectors or "
+                   "rollout.sites_at_once")
+      ->required();
+  add_json(solve, line.solve.as_json);
+
+  auto* fail = commands.add("fail", "run a scenario with and without reflectors that die",
+                            "fail plan/scenario.toml --reflectors 5% --at 23:00",
+                            [&](Io& io) { return run_fail(line.fail, io); });
+  add_simulation(fail, line.fail.simulation, kSetHelp);
+  fail->add_option("--reflectors", line.fail.reflectors, "at what share of the sites one dies")
+      ->required();
+  fail->add_option("--at", line.fail.at,
+                   "a time of the day, or a time since the start of the run such as 6h")
+      ->required();
+  add_json(fail, line.fail.as_json);
+}
+
+}  // namespace
+
+int run_sim(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  CLI::App app("lamina-sim: what a rollout will take, and what it will do to every line",
+               "lamina-sim");
+  app.footer(std::string(cli::exit_code_help()) + "\nExample: lamina-sim init plan");
+  app.set_version_flag("--version", LAMINA_VERSION);
+  app.require_subcommand(1);
+  CommandLine line;
+  Commands commands(app);
+  add_files(commands, line);
+  add_questions(commands, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error, out, err), cli::ok;
+    err << "lamina-sim: " << error.what() << "; see lamina-sim --help\n";
+    return cli::usage;
+  }
+  Io io{out, err};
+  return commands.carry_out(io);
+}
+
+}  // namespace lamina::sim

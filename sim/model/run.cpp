@@ -1,0 +1,352 @@
+#include "sim/model/run.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "shared/base/assert.hpp"
+#include "sim/model/batch.hpp"
+#include "sim/model/parallel.hpp"
+
+namespace lamina::sim {
+namespace {
+
+// What one plan gave.
+struct Computed {
+  std::vector<SiteResult> sites;
+  std::vector<LineResult> site_lines;        // Two for each site, down before up.
+  std::vector<std::vector<Instant>> done;    // By wave, ascending.
+  std::vector<std::vector<Instant>> failed;  // Likewise.
+  std::vector<std::int64_t> wave_devices;
+  std::vector<WaveTimes> times;
+  // How long each group's line was full; empty: none was.
+  std::vector<double> full_down, full_up;
+};
+
+class Computing {
+ public:
+  Computing(const Plan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
+
+  Computed compute() {
+    start();
+    if (options_.together || plan_.scenario.rollout.admission || !compute_alone()) {
+      start();
+      compute_together();
+    }
+    finish();
+    return std::move(computed_);
+  }
+
+ private:
+  void start() {
+    const std::size_t sites = plan_.scenario.sites.size();
+    computed_ = {};
+    computed_.sites.resize(sites);
+    computed_.site_lines.resize(2 * sites);
+    computed_.done.resize(plan_.scenario.rollout.waves.size());
+    computed_.failed.resize(plan_.scenario.rollout.waves.size());
+  }
+
+  void take(Batch& batch, std::size_t place, Index site) {
+    const SiteRun& run = batch.site(place);
+    computed_.sites[site] = run.result();
+    computed_.site_lines[2 * site] = run.line(Direction::down);
+    computed_.site_lines[2 * site + 1] = run.line(Direction::up);
+  }
+  // What the devices of a batch did until the end of the run.
+  void take(const std::vector<Outcome>& outcomes) {
+    for (const Outcome& outcome : outcomes) {
+      if (outcome.at > plan_.end()) continue;
+      (outcome.failed ? computed_.failed : computed_.done)[outcome.wave].push_back(outcome.at);
+      if (outcome.failed) continue;
+      SiteResult& site = computed_.sites[site_of(outcome.device)];
+      ++site.done;
+      site.finished = std::max(site.finished.value_or(outcome.at), outcome.at);
+    }
+  }
+  Index site_of(std::uint64_t device) const {
+    Index low = 0, high = static_cast<Index>(plan_.scenario.sites.size());
+    while (high - low > 1) {
+      const Index middle = low + (high - low) / 2;
+      (plan_.fleet.first_device(middle) <= device ? low : high) = middle;
+    }
+    return low;
+  }
+
+  bool compute_alone();
+  void find_times();
+  void compute_together();
+  void finish();
+
+  const Plan& plan_;
+  const RunOptions& options_;
+  std::optional<Waves> waves_;
+  Computed computed_;
+};
+
+bool is_member(const Scenario& scenario, const std::vector<WaveTimes>& times, Index site) {
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    if (times[i] == WaveTimes{}) continue;
+    const auto& members = scenario.rollout.waves[i].members;
+    if (std::ranges::binary_search(members, site, {}, &Wave::Member::site)) return true;
+  }
+  return false;
+}
+
+// Each site for itself. When a wave begins follows from what devices of earlier ones did, and
+// nothing that happens later changes that: so the sites of the waves that are known are run until
+// the next wave's time is known, and again with that one.
+void Computing::find_times() {
+  waves_.emplace(plan_);
+  Plan plan = plan_;
+  plan.with_uploads = false;
+  plan.bounded = false;
+  const Groups groups(plan);
+  const auto all_known = [&] {
+    return std::ranges::all_of(waves_->times(),
+                               [](const WaveTimes& times) { return times.begun != kNever; });
+  };
+  while (waves_->next() < plan.end()) {
+    if (all_known()) return;
+    if (!waves_->advance()) continue;
+    if (all_known()) return;
+    const std::vector<WaveTimes> times = waves_->times();
+    std::vector<Index> sites;
+    for (Index site = 0; site < plan.scenario.sites.size(); ++site)
+      if (is_member(plan.scenario, times, site)) sites.push_back(site);
+    std::vector<std::vector<Outcome>> outcomes(sites.size());
+    std::vector<std::vector<Held>> held(sites.size());
+    in_parallel(sites.size(), options_.threads, [&](std::size_t piece, std::size_t) {
+      Batch batch(plan, groups, {sites[piece]}, times);
+      batch.run(nullptr, nullptr);
+      outcomes[piece] = std::move(batch.outcomes);
+      held[piece] = std::move(batch.held);
+    });
+    // What comes to pass at that very moment may be told twice: that changes nothing.
+    waves_->clear();
+    for (const auto& list : outcomes)
+      for (const Outcome& outcome : list)
+        if (outcome.at >= waves_->now()) waves_->tell(outcome);
+    for (const auto& list : held)
+      for (const Held& item : list)
+        if (item.at >= waves_->now()) waves_->tell(item);
+  }
+}
+
+bool Computing::compute_alone() {
+  find_times();
+  Plan plan = plan_;
+  plan.bounded = false;
+  const Groups groups(plan);
+  const Groups bounded(plan_);
+  const auto threads = static_cast<std::size_t>(options_.threads);
+  std::vector<DemandBound> bounds(threads, DemandBound(plan, bounded));
+  const std::size_t sites = plan.scenario.sites.size();
+  std::vector<std::vector<Outcome>> outcomes(threads);
+  in_parallel(sites, options_.threads, [&](std::size_t piece, std::size_t worker) {
+    const auto site = static_cast<Index>(piece);
+    Batch batch(plan, groups, {site}, waves_->times());
+    // What it takes counts where it hangs in the bounded plan.
+    batch.run(nullptr, &bounds[worker]);
+    take(batch, 0, site);
+    outcomes[worker].insert(outcomes[worker].end(), batch.outcomes.begin(), batch.outcomes.end());
+  });
+  for (std::size_t i = 1; i < threads; ++i) bounds[0] += bounds[i];
+  if (!bounds[0].fits()) return false;
+  for (const auto& list : outcomes) take(list);
+  return true;
+}
+
+void Computing::compute_together() {
+  waves_.emplace(plan_);
+  const Groups groups(plan_);
+  std::vector<Index> sites(plan_.scenario.sites.size());
+  std::iota(sites.begin(), sites.end(), Index{0});
+  Batch batch(plan_, groups, sites, waves_->times());
+  batch.run(&*waves_, nullptr);
+  for (std::size_t place = 0; place < batch.count(); ++place)
+    take(batch, place, static_cast<Index>(place));
+  take(batch.outcomes);
+  for (std::uint32_t group = 0; group < groups.down.size(); ++group)
+    computed_.full_down.push_back(batch.down().full_seconds(group));
+  for (std::uint32_t group = 0; group < groups.up.size(); ++group)
+    computed_.full_up.push_back(batch.up().full_seconds(group));
+}
+
+void Computing::finish() {
+  computed_.times = waves_->times();
+  for (std::size_t wave = 0; wave < computed_.done.size(); ++wave) {
+    std::ranges::sort(computed_.done[wave]);
+    std::ranges::sort(computed_.failed[wave]);
+    computed_.wave_devices.push_back(waves_->devices(wave));
+  }
+  for (SiteResult& site : computed_.sites)
+    if (site.done < site.devices) site.finished.reset();
+}
+
+// Since the wave began, until the given share of all its devices was done.
+std::optional<Duration> percentile(const std::vector<Instant>& done, std::int64_t devices,
+                                   Instant began, int percent) {
+  const std::int64_t need = (devices * percent + 99) / 100;
+  if (need == 0 || need > static_cast<std::int64_t>(done.size())) return std::nullopt;
+  return done[static_cast<std::size_t>(need - 1)] - began;
+}
+
+std::vector<CurvePoint> curve_of(const std::vector<Instant>& done, Instant began) {
+  std::vector<CurvePoint> curve{{began, 0}};
+  // The total, and up to so many points before it that lie evenly in the count.
+  const std::size_t points = std::min(done.size(), kCurvePointsMax - 1);
+  for (std::size_t i = 1; i <= points; ++i) {
+    const std::size_t count = done.size() * i / points;
+    const CurvePoint point{done[count - 1], static_cast<std::int64_t>(count)};
+    if (point.at == curve.back().at)
+      curve.back().done = point.done;
+    else
+      curve.push_back(point);
+  }
+  return curve;
+}
+
+WaveResult wave_result(const Scenario& scenario, const Computed& computed, std::size_t wave) {
+  WaveResult result;
+  result.name = scenario.rollout.waves[wave].name;
+  result.devices = computed.wave_devices[wave];
+  result.done = static_cast<std::int64_t>(computed.done[wave].size());
+  result.failed = static_cast<std::int64_t>(computed.failed[wave].size());
+  const Instant began = computed.times[wave].begun;
+  if (began == kNever || began >= Instant(scenario.run.duration)) return result;
+  result.began = began;
+  if (result.devices > 0 && result.done + result.failed == result.devices) {
+    result.ended = began;
+    for (const auto* list : {&computed.done[wave], &computed.failed[wave]})
+      if (!list->empty()) result.ended = std::max(*result.ended, list->back());
+  }
+  result.completion = {percentile(computed.done[wave], result.devices, began, 50),
+                       percentile(computed.done[wave], result.devices, began, 95),
+                       percentile(computed.done[wave], result.devices, began, 99)};
+  result.curve = curve_of(computed.done[wave], began);
+  return result;
+}
+
+// The lines above the sites carry what the sites below them do.
+class LinesAbove {
+ public:
+  LinesAbove(const Plan& plan, const Computed& computed)
+      : plan_(plan), computed_(computed), groups_(plan) {
+    const std::size_t hours =
+        computed.site_lines.empty() ? 0 : computed.site_lines.front().hours.size();
+    down_.assign(groups_.down.size(), std::vector<Bytes>(hours));
+    up_.assign(groups_.up.size(), std::vector<Bytes>(hours));
+    for (Index site = 0; site < plan.scenario.sites.size(); ++site) {
+      add(down_, groups_.down, groups_.site_down[site], computed.site_lines[2 * site].hours);
+      add(up_, groups_.up, groups_.site_up[site], computed.site_lines[2 * site + 1].hours);
+    }
+  }
+
+  std::vector<LineResult> lines() const {
+    const Scenario& scenario = plan_.scenario;
+    std::vector<LineResult> lines;
+    const auto add = [&](LineKind kind, Index index, Direction direction, std::uint32_t group,
+                         BitRate rate) {
+      const bool is_down = direction == Direction::down;
+      const auto& full = is_down ? computed_.full_down : computed_.full_up;
+      LineResult line{kind, index, direction, rate, (is_down ? down_ : up_)[group], {}};
+      if (!full.empty()) line.saturated = Duration(std::llround(full[group] * 1e9));
+      lines.push_back(line);
+    };
+    add(LineKind::origin, 0, Direction::down, groups_.origin, scenario.origin.uplink);
+    add(LineKind::origin, 0, Direction::up, groups_.origin, scenario.origin.downlink);
+    for (Index i = 0; i < scenario.regions.size(); ++i) {
+      const Region& region = scenario.regions[i];
+      if (!region.down && !region.up) continue;
+      // A region with a seeder has a line down that nothing of the rollout crosses.
+      if (region.down)
+        add(LineKind::region, i, Direction::down, groups_.region_down[i], *region.down);
+      if (region.up) add(LineKind::region, i, Direction::up, groups_.region_up[i], *region.up);
+    }
+    for (Index i = 0; i < scenario.regions.size(); ++i)
+      if (scenario.regions[i].seeder)
+        add(LineKind::seeder, i, Direction::down, groups_.seeder[i], *scenario.regions[i].seeder);
+    return lines;
+  }
+
+ private:
+  static void add(std::vector<std::vector<Bytes>>& sums, const std::vector<TrunkGroup>& groups,
+                  std::uint32_t group, const std::vector<Bytes>& hours) {
+    for (; group != 0; group = groups[group].parent)
+      for (std::size_t hour = 0; hour < hours.size(); ++hour) sums[group][hour] += hours[hour];
+  }
+
+  const Plan& plan_;
+  const Computed& computed_;
+  Groups groups_;
+  std::vector<std::vector<Bytes>> down_, up_;
+};
+
+Totals totals_of(const Plan& plan, const Computed& computed, const LineResult& origin) {
+  Totals totals{.mode = plan.mode};
+  for (std::size_t i = 0; i < computed.site_lines.size(); ++i)
+    for (const Bytes bytes : computed.site_lines[i].hours)
+      (i % 2 == 0 ? totals.wan_down : totals.wan_up) += bytes;
+  std::int64_t busiest = 0;
+  const std::int64_t seconds = plan.scenario.run.duration / std::chrono::seconds{1};
+  for (std::size_t hour = 0; hour < origin.hours.size(); ++hour) {
+    totals.origin += origin.hours[hour];
+    const std::int64_t length =
+        std::min<std::int64_t>(3600, seconds - 3600 * static_cast<std::int64_t>(hour));
+    if (length > 0) busiest = std::max(busiest, origin.hours[hour].count / length);
+  }
+  totals.peak = bit_rate(static_cast<double>(busiest));
+  for (std::size_t wave = 0; wave < computed.done.size(); ++wave) {
+    totals.devices += computed.wave_devices[wave];
+    totals.done += static_cast<std::int64_t>(computed.done[wave].size());
+  }
+  if (totals.devices > 0 && totals.done == totals.devices) {
+    totals.finished = Instant{};
+    for (const auto& done : computed.done)
+      if (!done.empty()) totals.finished = std::max(*totals.finished, done.back());
+  }
+  return totals;
+}
+
+}  // namespace
+
+RunResult run(const Scenario& scenario, const RunOptions& options) {
+  LAMINA_ASSERT(options.threads >= 1);
+  RunResult result;
+  result.engine_version = LAMINA_VERSION;
+  result.input_hash = scenario.input_hash;
+  result.seed = scenario.run.seed;
+  const int replicas = options.with_replicas ? scenario.run.replicas : 1;
+  for (int i = 0; i < replicas; ++i) {
+    const std::uint64_t seed = scenario.run.seed + static_cast<std::uint64_t>(i);
+    const Fleet fleet(scenario, seed);
+    const Plan plan{.scenario = scenario, .fleet = fleet, .mode = scenario.rollout.mode};
+    Computed computed = Computing(plan, options).compute();
+    std::vector<LineResult> lines = LinesAbove(plan, computed).lines();
+    Replica replica{.seed = seed, .totals = totals_of(plan, computed, lines.front())};
+    for (std::size_t wave = 0; wave < computed.done.size(); ++wave) {
+      WaveResult of = wave_result(scenario, computed, wave);
+      replica.waves.push_back({of.done, of.failed, of.began, of.completion});
+      if (i == 0) result.waves.push_back(std::move(of));
+    }
+    if (i == 0) {
+      result.totals = replica.totals;
+      result.sites = std::move(computed.sites);
+      result.lines = std::move(lines);
+      for (LineResult& line : computed.site_lines) result.lines.push_back(std::move(line));
+      if (options.with_direct && scenario.rollout.mode != Mode::direct) {
+        Plan direct = plan;
+        direct.mode = Mode::direct;
+        const Computed compared = Computing(direct, options).compute();
+        const std::vector<LineResult> above = LinesAbove(direct, compared).lines();
+        result.direct = totals_of(direct, compared, above.front());
+      }
+    }
+    result.replicas.push_back(std::move(replica));
+  }
+  return result;
+}
+
+}  // namespace lamina::sim

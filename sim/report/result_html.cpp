@@ -1,0 +1,225 @@
+#include "sim/report/result_html.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "sim/report/charts.hpp"
+#include "sim/report/figures.hpp"
+#include "sim/report/markup.hpp"
+
+namespace lamina::sim {
+namespace {
+
+constexpr std::size_t kLinesShown = 20;
+constexpr std::size_t kSitesShown = 40;
+
+constexpr std::string_view kStyle = R"(
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 960px; margin: 2em auto; padding: 0 1em }
+h1 { font-size: 1.6em; margin-bottom: .2em } h2 { font-size: 1.2em; margin-top: 2em }
+p.about, p.note, td.note { color: #555; font-size: .9em }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .25em .6em .25em 0; border-bottom: 1px solid #ddd; vertical-align: top }
+td.number, th.number { text-align: right }
+svg { width: 100%; height: auto; font: 11px system-ui, sans-serif }
+svg.bar { width: 240px; height: 12px } svg.key { width: 12px; height: 12px }
+.grid { stroke: #ccc; stroke-width: .6 } .curve { fill: none; stroke-width: 2 }
+@media print { body { margin: 0; max-width: none; font-size: 11px } section { break-inside: avoid } }
+* { print-color-adjust: exact; -webkit-print-color-adjust: exact }
+)";
+
+// Cells are markup already; columns whose name ends with "#" hold numbers.
+class HtmlTable {
+ public:
+  HtmlTable(std::ostream& out, const std::vector<std::string>& columns) : out_(out) {
+    out_ << "<table><thead><tr>";
+    for (const std::string& column : columns) {
+      is_number_.push_back(column.ends_with('#'));
+      const std::string name = column.substr(0, column.size() - is_number_.back());
+      out_ << (is_number_.back() ? "<th class=\"number\">" : "<th>") << name << "</th>";
+    }
+    out_ << "</tr></thead><tbody>\n";
+  }
+  ~HtmlTable() { out_ << "</tbody></table>\n"; }
+  HtmlTable(const HtmlTable&) = delete;
+  HtmlTable& operator=(const HtmlTable&) = delete;
+
+  void row(const std::vector<std::string>& cells) {
+    out_ << "<tr>";
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      out_ << (is_number_[i] ? "<td class=\"number\">" : "<td>") << cells[i] << "</td>";
+    out_ << "</tr>\n";
+  }
+
+ private:
+  std::ostream& out_;
+  std::vector<std::size_t> is_number_;  // 1 or 0.
+};
+
+void section(std::ostream& out, const char* heading, const std::function<void()>& inside) {
+  out << "<section><h2>" << heading << "</h2>\n";
+  inside();
+  out << "</section>\n";
+}
+
+std::string moment_text(std::optional<Instant> at, const Run& run) {
+  return at ? clock_text(*at, run) : "not reached";
+}
+
+// The value of the run itself, and below it the range over all.
+std::string with_range(std::optional<Duration> time, const Spread<Duration>& spread) {
+  const std::string range = range_text(spread);
+  return escaped(time_text(time)) +
+         (range.empty() ? "" : "<br/><small>" + escaped(range) + "</small>");
+}
+
+void write_head(std::ostream& out, const Scenario& scenario, const RunResult& result) {
+  const Run& run = scenario.run;
+  out << "<h1>" << escaped(scenario.name) << "</h1>\n<p class=\"about\">" << scenario.sites.size()
+      << " sites, " << devices_of(scenario) << " devices, mode " << name_of(scenario.rollout.mode)
+      << ". From " << to_iso8601(run.start) << ", for " << to_text(run.duration)
+      << "; times are those of the planner's zone, where it begins at "
+      << clock_text(Instant{}, run) << ". Seed " << result.seed << ", " << result.replicas.size()
+      << (result.replicas.size() == 1 ? " replica" : " replicas") << "; lamina-sim "
+      << escaped(result.engine_version) << ", input "
+      << escaped(result.input_hash.empty() ? "not from files" : result.input_hash.substr(0, 16))
+      << ".</p>\n";
+}
+
+void write_waves(std::ostream& out, const Scenario& scenario, const RunResult& result) {
+  {
+    HtmlTable table(out, {"Wave", "Devices#", "Done#", "Failed#", "Unfinished#", "Begins",
+                          "Half done after", "95 % after", "99 % after"});
+    for (std::size_t i = 0; i < result.waves.size(); ++i) {
+      const WaveResult& wave = result.waves[i];
+      const WaveSpread spread = spread_of_wave(result, i);
+      table.row({escaped(wave.name), std::to_string(wave.devices), std::to_string(wave.done),
+                 std::to_string(wave.failed),
+                 std::to_string(wave.devices - wave.done - wave.failed),
+                 moment_text(wave.began, scenario.run), with_range(wave.completion.p50, spread.p50),
+                 with_range(wave.completion.p95, spread.p95),
+                 with_range(wave.completion.p99, spread.p99)});
+    }
+  }
+  out << completion_chart(scenario, result);
+  out << "<p class=\"note\">Times count from the begin of the wave, over all its devices. Large: "
+         "the "
+         "run with the scenario's own seed; small: the range over all replicas. When a single "
+         "device is done cannot be said: how much of a line it gets is not predictable.</p>\n";
+}
+
+void write_totals(std::ostream& out, const Scenario& scenario, const RunResult& result) {
+  const Totals& plan = result.totals;
+  const auto ratio = [](Bytes before, Bytes after) {
+    if (after.count <= 0) return std::string("-");
+    return decimal(static_cast<double>(before.count) / static_cast<double>(after.count), 1) +
+           " times";
+  };
+  const bool compares = result.direct && plan.mode != Mode::direct;
+  std::vector<std::string> columns{"", "This plan (" + std::string(name_of(plan.mode)) + ")#"};
+  if (compares) columns.insert(columns.end(), {"Every device for itself#", "As much#"});
+  HtmlTable table(out, columns);
+  const auto row = [&](const char* what, const std::function<std::string(const Totals&)>& of,
+                       const std::string& factor) {
+    std::vector<std::string> cells{what, of(plan)};
+    if (compares) cells.insert(cells.end(), {of(*result.direct), factor});
+    table.row(cells);
+  };
+  const Totals none;
+  const Totals& direct = compares ? *result.direct : none;
+  row(
+      "Out of the origin", [](const Totals& t) { return to_text(t.origin); },
+      ratio(direct.origin, plan.origin));
+  row(
+      "Over the sites' lines", [](const Totals& t) { return to_text(t.wan_down); },
+      ratio(direct.wan_down, plan.wan_down));
+  row(
+      "The origin's busiest hour", [](const Totals& t) { return to_text(t.peak); }, "");
+  row(
+      "Devices done",
+      [](const Totals& t) { return std::to_string(t.done) + " of " + std::to_string(t.devices); },
+      "");
+  row(
+      "The last one", [&](const Totals& t) { return moment_text(t.finished, scenario.run); }, "");
+}
+
+void write_limits(std::ostream& out, const Scenario& scenario, const RunResult& result) {
+  const auto shares = shares_of(waiting_of(result));
+  {
+    HtmlTable table(out, {"", "Devices wait for", "Share#", ""});
+    for (std::size_t i = 0; i < kLimits; ++i) {
+      if (shares[i] <= 0) continue;
+      const auto limit = static_cast<Limit>(i);
+      table.row({limit_key(limit),
+                 escaped(meaning_of(limit)) + " (" + escaped(name_of(limit)) + ')',
+                 percent_text(shares[i]), share_bar(shares[i])});
+    }
+  }
+  const std::vector<Index> slowest = slowest_sites(result, kSitesShown);
+  out << "<p class=\"note\">Share of the time that devices of a begun wave spend without their "
+         "content. Below, the "
+      << slowest.size() << " sites that finish last.</p>\n";
+  HtmlTable table(out, {"Site", "Devices#", "Done#", "Last device", "What it waits for"});
+  for (const Index i : slowest) {
+    const SiteResult& site = result.sites[i];
+    table.row({escaped(scenario.sites[i].name), std::to_string(site.devices),
+               std::to_string(site.done), moment_text(site.finished, scenario.run),
+               limit_bar(shares_of(site.waiting))});
+  }
+}
+
+void write_lines(std::ostream& out, const Scenario& scenario, const RunResult& result) {
+  const auto fullest = most_saturated(result, kLinesShown);
+  if (fullest.empty()) {
+    out << "<p>No line was ever full.</p>\n";
+  } else {
+    HtmlTable table(out, {"Line", "", "Rate#", "Bottleneck for#", "Busiest hour", "Used in it#"});
+    for (const std::size_t i : fullest) {
+      const LineResult& line = result.lines[i];
+      const auto busiest = busiest_hour(line);
+      const Instant at{busiest ? Duration(std::chrono::hours(busiest->hour)) : Duration{0}};
+      table.row({escaped(name_of_line(line, scenario)), std::string(name_of(line.direction)),
+                 to_text(line.rate), to_text(line.saturated),
+                 busiest ? clock_text(at, scenario.run) : "",
+                 busiest ? percent_text(use_of(line, busiest->hour, scenario.run.duration)) : ""});
+    }
+  }
+  out << "<p class=\"note\">A line that others use, or that a rule bounds, is a bottleneck before "
+         "it "
+         "is used up.</p>\n"
+      << heat_map(scenario, result, kSitesShown)
+      << "<p class=\"note\">What the rollout takes of the sites' lines, of their whole rate, for "
+         "the "
+      << std::min(kSitesShown, result.sites.size()) << " sites with the fullest hour.</p>\n";
+}
+
+void write_sources(std::ostream& out, const RunResult& result) {
+  const BySource bytes = bytes_of(result);
+  const double all = std::accumulate(bytes.begin(), bytes.end(), 0.0, [](double sum, Bytes more) {
+    return sum + static_cast<double>(more.count);
+  });
+  HtmlTable table(out, {"From", "Bytes#", "Share#", ""});
+  for (std::size_t i = 0; i < kSources; ++i) {
+    if (bytes[i].count == 0) continue;
+    const double share = static_cast<double>(bytes[i].count) / all;
+    table.row({std::string(name_of(static_cast<Source>(i))), to_text(bytes[i]), percent_text(share),
+               share_bar(share)});
+  }
+}
+
+}  // namespace
+
+void write_result_html(std::ostream& out, const Scenario& scenario, const RunResult& result) {
+  out << "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n<title>"
+      << escaped(scenario.name) << "</title>\n<style>" << kStyle << "</style></head><body>\n";
+  write_head(out, scenario, result);
+  section(out, "When the waves are done", [&] { write_waves(out, scenario, result); });
+  section(out, "What devices wait for", [&] { write_limits(out, scenario, result); });
+  section(out, "What it does to the lines", [&] { write_lines(out, scenario, result); });
+  section(out, "With and without the sites' own devices",
+          [&] { write_totals(out, scenario, result); });
+  section(out, "Where the content comes from", [&] { write_sources(out, result); });
+  out << "</body></html>\n";
+}
+
+}  // namespace lamina::sim
