@@ -26,8 +26,9 @@ class Ranges {
     // two go on while the third's connection waits for its next answer.
     std::size_t runs_max = 3;
     std::uint32_t run_pieces_max = 4;
-    // A run that took longer is halved, and one that took less than a quarter doubled.
-    Duration run_time = std::chrono::seconds{2};
+    // A run that took longer is halved, and one that took less than a quarter doubled: what is lost
+    // when the origin is restarted is at most what the line carries in that time.
+    Duration run_time = std::chrono::seconds{1};
     // Pieces received that are not verified yet: a disk that is slow, or full, stops the line.
     std::size_t unverified_max = 32;
     // On average; 0: no limit. A run comes as fast as the line is, so that under a low rate runs
