@@ -193,9 +193,7 @@ Status Capacity::look(lamina::cli::Progress& progress) {
   for (const std::string& directory : {data_.layers(), data_.cvds()})
     if (auto done = look_at_packs(directory, progress); !done) return done;
   progress.clear();
-  if (!os::exists(data_.catalog() + "/data.mdb"))
-    return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data_.catalog()) +
-                                        ": `lamina-origin rebuild` makes it from its journal");
+  if (auto has = check_has_catalogue(data_); !has) return has;
   auto kv = Kv::open(data_.catalog());
   if (!kv) return fail(std::move(kv.error()));
   KvTable table(**kv);
@@ -314,9 +312,7 @@ std::optional<double> growth_a_day(const std::vector<Arrival>& arrivals, WallTim
 
 Status run_capacity(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
                     lamina::cli::Progress& progress) {
-  if (!os::exists(data.config()))
-    return fail(ErrorKind::not_found,
-                printable(data.root()) + " is no origin's data directory: it has no origin.json");
+  if (auto is = check_is_origin(data); !is) return is;
   auto still = hold_still(data);
   if (!still) return fail(std::move(still.error()));
   Capacity capacity(data, now);

@@ -89,9 +89,7 @@ class Check {
 };
 
 Status Check::look(const StoreCheckOptions& options) {
-  if (!os::exists(data_.config()))
-    return fail(ErrorKind::not_found,
-                printable(data_.root()) + " is no origin's data directory: it has no origin.json");
+  if (auto is = check_is_origin(data_); !is) return is;
   auto still = hold_still(data_);
   if (!still) return fail(std::move(still.error()));
   for (const auto& [name, directory] :

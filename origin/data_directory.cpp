@@ -93,6 +93,18 @@ Status seeder_identity(const DataDirectory& data, const net::KeyAndCertificate& 
 
 }  // namespace
 
+Status check_is_origin(const DataDirectory& data) {
+  if (os::exists(data.config())) return Done{};
+  return fail(ErrorKind::not_found,
+              printable(data.root()) + " is no origin's data directory: it has no origin.json");
+}
+
+Status check_has_catalogue(const DataDirectory& data) {
+  if (os::exists(data.catalog() + "/data.mdb")) return Done{};
+  return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data.catalog()) +
+                                      ": `lamina-origin rebuild` makes it from its journal");
+}
+
 Result<os::FileLock> hold_still(const DataDirectory& data, const std::function<void()>& on_wait) {
   auto lock = os::FileLock::take_directory(data.keys(), os::FileLock::Mode::shared);
   if (lock || lock.error().kind() != ErrorKind::unavailable) return lock;

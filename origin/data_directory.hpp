@@ -44,6 +44,11 @@ class DataDirectory {
   std::string root_;
 };
 
+// `not_found` when `data` is no origin's data directory.
+Status check_is_origin(const DataDirectory& data);
+// `corrupt` when there is no catalogue: who opened it all the same would make an empty one.
+Status check_has_catalogue(const DataDirectory& data);
+
 // For who reads all of a data directory beside `serve`, as many as there are: while it is held no
 // garbage is collected, and nothing goes that was there. Waits for the collection that is under
 // way; `on_wait` is called before. The lock is on keys/, which nobody else can open.

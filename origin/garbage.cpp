@@ -478,13 +478,8 @@ bool GarbageCollector::collect(const std::stop_token& stop) {
 
 Status run_gc(const DataDirectory& data, const GarbageRequest& request, WallTime now,
               std::ostream& out) {
-  if (!os::exists(data.config()))
-    return fail(ErrorKind::not_found,
-                printable(data.root()) + " is no origin's data directory: it has no origin.json");
-  // A new one would need nothing.
-  if (!os::exists(data.catalog() + "/data.mdb"))
-    return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data.catalog()) +
-                                        ": `lamina-origin rebuild` makes it from its journal");
+  if (auto is = check_is_origin(data); !is) return is;
+  if (auto has = check_has_catalogue(data); !has) return has;
   // What another user makes, `serve` could not open.
   if (auto own = os::check_owner(data.root()); !own) return own;
   GarbageOptions options;

@@ -38,9 +38,7 @@ Result<Rebuilt> rebuild_catalogue(const DataDirectory& data) {
 
 Status run_rebuild(const DataDirectory& data, bool as_json, std::ostream& out,
                    lamina::cli::Progress& progress) {
-  if (!os::exists(data.config()))
-    return fail(ErrorKind::not_found,
-                printable(data.root()) + " is no origin's data directory: it has no origin.json");
+  if (auto is = check_is_origin(data); !is) return is;
   if (auto own = os::check_owner(data.root()); !own) return own;
   if (!os::exists(data.journal()))
     return fail(ErrorKind::not_found, printable(data.journal()) +

@@ -56,9 +56,7 @@ void print(std::ostream& out, const std::string& name, const StoreRepair& repair
 
 Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
                   lamina::cli::Progress& progress) {
-  if (!os::exists(data.config()))
-    return fail(ErrorKind::not_found,
-                printable(data.root()) + " is no origin's data directory: it has no origin.json");
+  if (auto is = check_is_origin(data); !is) return is;
   // What another user makes, `serve` could not open.
   if (auto own = os::check_owner(data.root()); !own) return own;
   nlohmann::json spaces = nlohmann::json::object();

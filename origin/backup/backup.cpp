@@ -127,9 +127,7 @@ Status check_apart(const std::string& a, const std::string& b) {
 }
 
 Status dump_catalogue(const DataDirectory& data, const std::string& path) {
-  if (!os::exists(data.catalog() + "/data.mdb"))
-    return fail(ErrorKind::corrupt, "there is no catalogue in " + printable(data.catalog()) +
-                                        ": `lamina-origin rebuild` makes it from its journal");
+  if (auto has = check_has_catalogue(data); !has) return has;
   auto kv = Kv::open(data.catalog());
   if (!kv) return fail(std::move(kv.error()));
   return KvTable(**kv).read([&](const Rows& rows) -> Status {

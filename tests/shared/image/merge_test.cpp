@@ -3,29 +3,10 @@
 #include <catch2/catch.hpp>
 
 #include "shared/image/diff.hpp"
-#include "tests/shared/image/trees.hpp"
+#include "tests/shared/image/model.hpp"
 
 using namespace lamina;
 using namespace lamina::image;
-
-namespace {
-
-using Tree = std::vector<Entry>;
-
-Result<Tree> merged(std::vector<Tree> layers) {
-  std::vector<std::unique_ptr<format::EntryStream>> streams;
-  for (Tree& layer : layers) streams.push_back(stream(std::move(layer)));
-  MergeStream merge(std::move(streams));
-  Tree out;
-  for (;;) {
-    auto entry = merge.next();
-    if (!entry) return fail(std::move(entry.error()));
-    if (!*entry) return out;
-    out.push_back(std::move(**entry));
-  }
-}
-
-}  // namespace
 
 TEST_CASE("merge: layers add up to one tree", "[image]") {
   struct Row {

@@ -23,6 +23,13 @@ Scenario good(const Files& files, const std::vector<Override>& overrides = {}) {
   return std::move(*loaded);
 }
 
+// A change of a sound file, and what is said of it.
+struct Case {
+  const char* from;
+  const char* to;
+  const char* said;
+};
+
 }  // namespace
 
 TEST_CASE("scenario: everything that stands in the files is read", "[scenario]") {
@@ -187,11 +194,6 @@ TEST_CASE("scenario: overrides of sites count for all of them", "[scenario]") {
 
 TEST_CASE("scenario: what is wrong in the file is told with its place and a way out",
           "[scenario]") {
-  struct Case {
-    const char* from;
-    const char* to;
-    const char* said;
-  };
   const auto [from, to, expected] = GENERATE(values<Case>({
       {"uplink =", "uplnk =",
        "scenario.toml:10:1: origin: 'uplink' is missing\n"
@@ -302,11 +304,6 @@ TEST_CASE("scenario: what is wrong in the file is told with its place and a way 
 
 TEST_CASE("scenario: what is wrong in the table of sites is told with line and column",
           "[scenario]") {
-  struct Case {
-    const char* from;
-    const char* to;
-    const char* said;
-  };
   const auto [from, to, expected] = GENERATE(values<Case>({
       {"berlin-1,40", "berlin-1,0",
        "sites.csv:2:10: devices: a site without devices: leave its line out\n"},
