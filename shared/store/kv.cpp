@@ -103,7 +103,7 @@ Status Kv::Environment::grow_when_due() {
     mdb_env_stat(handle, &stat);
     return (info.me_last_pgno + 1) * stat.ms_psize > info.me_mapsize / 2 ? info.me_mapsize * 2 : 0;
   };
-  if (due() == 0) return Done{};
+  if (const std::shared_lock held(map); due() == 0) return Done{};
   const std::lock_guard alone(map);
   const std::size_t size = due();  // Another thread may have been faster.
   const int code = size == 0 ? 0 : mdb_env_set_mapsize(handle, size);
@@ -248,6 +248,7 @@ Status Kv::write(const std::function<Status(Edit&)>& change) {
 }
 
 Status Kv::sync() const {
+  const std::shared_lock held(environment_->map);
   const int code = mdb_env_sync(environment_->handle, 1);
   if (code != 0) return fail(lmdb_error(code, "syncing " + environment_->name));
   return Done{};
