@@ -8,8 +8,9 @@
 #include "origin/catalog/journal.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "origin/lost_chunks.hpp"
-#include "shared/format/record.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
+#include "shared/swarm/torrent_file.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -70,6 +71,7 @@ class Check {
   Status look_at_journal(const Kv& kv);
   Status look_at_needs(const Catalog& catalog);
   Status look_at_objects(const Catalog& catalog);
+  void look_at_distribution(const LayerId& id, const std::string& name, const PublicKey& target);
   Status name_touched(const Catalog& catalog);
   // Of what the catalogue has no row of its own: the id.
   std::string layer_name(const LayerId& id) const;
@@ -211,7 +213,42 @@ void Check::object(const std::string& kind, const std::string& text, const std::
   findings_.push_back(std::move(finding));
 }
 
+// What a layer is handed out with: the record that the origin signed, and the torrent that it
+// names, once as the API gives it and once as seeders read it.
+void Check::look_at_distribution(const LayerId& id, const std::string& name,
+                                 const PublicKey& target) {
+  const auto damaged = [&](const std::string& what, const std::string& path, const Error& error) {
+    const bool is_lost = error.kind() == ErrorKind::not_found;
+    object("distribution-lost",
+           what + " of layer " + name + (is_lost ? " is not there" : " is damaged"), name, "",
+           "restore " + path + " from a backup");
+  };
+  const std::string record_path = "objects/distributions/" + id.hex();
+  auto envelope = os::read_file(data_.root() + '/' + record_path, format::kRecordMax);
+  if (!envelope) return damaged("the distribution record", record_path, envelope.error());
+  auto distribution = format::open_distribution(id, *envelope, target);
+  if (!distribution) return damaged("the distribution record", record_path, distribution.error());
+  const std::string torrent_path = "objects/torrents/" + id.hex();
+  auto torrent = os::read_file(data_.root() + '/' + torrent_path, swarm::kTorrentBytesMax);
+  if (!torrent) return damaged("the torrent", torrent_path, torrent.error());
+  auto content = swarm::read_torrent(*torrent);
+  if (!content) return damaged("the torrent", torrent_path, content.error());
+  if (content->id != distribution->torrent)
+    return damaged("the torrent", torrent_path, {ErrorKind::corrupt, "another one"});
+  const std::string seeded_path = "torrents/" + distribution->torrent.hex() + ".torrent";
+  auto seeded = os::read_file(data_.root() + '/' + seeded_path, swarm::kTorrentBytesMax);
+  if (!seeded) return damaged("the seeders' torrent", seeded_path, seeded.error());
+  // The id does not cover all of a torrent.
+  if (*seeded != *torrent)
+    damaged("one of the two torrents", seeded_path + " or " + torrent_path,
+            {ErrorKind::corrupt, "two that differ"});
+}
+
 Status Check::look_at_objects(const Catalog& catalog) {
+  auto target_text = os::read_text(data_.key("target.pub"), 1024);
+  if (!target_text) return fail(std::move(target_text.error()));
+  auto target = PublicKey::parse(std::string_view(*target_text).substr(0, 64));
+  if (!target) return fail(std::move(target.error()).in(data_.key("target.pub")));
   const auto read = [&](const std::string& kind, const std::string& hex) {
     return os::read_file(data_.object(kind, hex), format::kRecordMax);
   };
@@ -221,14 +258,7 @@ Status Check::look_at_objects(const Catalog& catalog) {
       object("record-broken",
              "the signed record of layer " + name + (record ? " has other bytes" : " is not there"),
              name, "", "restore objects/layers/" + id.hex() + " from a backup");
-    const auto distribution = read("distributions", id.hex());
-    const auto torrent = os::exists(data_.object("torrents", id.hex()));
-    if (!distribution || !torrent)
-      object("distribution-lost",
-             "layer " + name + " has no " + (distribution ? "torrent" : "distribution record"),
-             name, "",
-             "restore objects/" + std::string(distribution ? "torrents/" : "distributions/") +
-                 id.hex() + " from a backup");
+    look_at_distribution(id, name, *target);
   }
   for (const auto& [id, name] : devices_) {
     auto snapshots = catalog.snapshots(id);

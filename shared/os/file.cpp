@@ -195,7 +195,11 @@ Status make_directories(const std::string& path, mode_t mode) {
   for (std::size_t at = 0; at != std::string::npos;) {
     at = path.find('/', at + 1);
     const std::string head = path.substr(0, at);
-    if (head.empty() || mkdir(head.c_str(), mode) == 0) continue;
+    if (head.empty()) continue;
+    if (mkdir(head.c_str(), mode) == 0) {
+      if (auto done = sync_directory(directory_of(head)); !done) return done;
+      continue;
+    }
     struct stat facts {};
     if (errno == EEXIST && stat(head.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) continue;
     if (errno == EEXIST) errno = ENOTDIR;

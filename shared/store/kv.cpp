@@ -3,8 +3,11 @@
 #include <lmdb.h>
 
 #include <cerrno>
+#include <mutex>
+#include <shared_mutex>
 
 #include "shared/base/bytes.hpp"
+#include "shared/os/file.hpp"
 
 namespace lamina {
 
@@ -14,9 +17,15 @@ struct Kv::View::State {
 };
 struct Kv::Environment {
   ~Environment() { mdb_env_close(handle); }
+  int begin(unsigned flags, std::shared_lock<std::shared_mutex>& held, MDB_txn*& transaction);
+  Status grow_when_due();
+
   MDB_env* handle = nullptr;
   MDB_dbi rows = 0;
   std::string name;
+  // Shared by transactions: the map is another one only while there are none. A thread may hold it
+  // twice, for a read inside another transaction: who shares it goes before who waits to be alone.
+  std::shared_mutex map;
 };
 
 namespace {
@@ -69,6 +78,38 @@ std::string after(std::string_view prefix) {
 }
 
 }  // namespace
+
+// A transaction, and what holds the map for it. Another process may have made the database larger
+// than the map.
+int Kv::Environment::begin(unsigned flags, std::shared_lock<std::shared_mutex>& held,
+                           MDB_txn*& transaction) {
+  held = std::shared_lock(map);
+  int code = mdb_txn_begin(handle, nullptr, flags, &transaction);
+  if (code != MDB_MAP_RESIZED) return code;
+  held.unlock();
+  {
+    const std::lock_guard alone(map);
+    code = mdb_env_set_mapsize(handle, 0);
+  }
+  held.lock();
+  return code != 0 ? code : mdb_txn_begin(handle, nullptr, flags, &transaction);
+}
+
+Status Kv::Environment::grow_when_due() {
+  const auto due = [this]() -> std::size_t {
+    MDB_envinfo info{};
+    MDB_stat stat{};
+    mdb_env_info(handle, &info);
+    mdb_env_stat(handle, &stat);
+    return (info.me_last_pgno + 1) * stat.ms_psize > info.me_mapsize / 2 ? info.me_mapsize * 2 : 0;
+  };
+  if (const std::shared_lock held(map); due() == 0) return Done{};
+  const std::lock_guard alone(map);
+  const std::size_t size = due();  // Another thread may have been faster.
+  const int code = size == 0 ? 0 : mdb_env_set_mapsize(handle, size);
+  if (code != 0) return fail(lmdb_error(code, "growing " + name));
+  return Done{};
+}
 
 Result<std::optional<std::string>> Kv::View::get(std::string_view key) const {
   if (auto ok = check_key(key); !ok) return fail(std::move(ok.error()));
@@ -132,6 +173,28 @@ Status Kv::Edit::erase(std::string_view key) {
   return Done{};
 }
 
+namespace {
+
+// LMDB makes a database in place, and waits for nothing: what a power failure leaves of one is none
+// that it opens, or a file that has no name. So it is made beside its place.
+Status make_database(const std::string& directory, const std::string& name) {
+  const std::string beside = directory + "/new";
+  if (auto done = os::remove_tree(beside); !done) return done;
+  if (auto done = os::make_directories(beside, 0700); !done) return done;
+  MDB_env* made = nullptr;
+  int code = mdb_env_create(&made);
+  const auto close = std::unique_ptr<MDB_env, void (*)(MDB_env*)>(made, mdb_env_close);
+  if (code == 0) code = mdb_env_open(made, beside.c_str(), 0, 0600);
+  if (code == 0) code = mdb_env_sync(made, 1);
+  if (code != 0) return fail(lmdb_error(code, "making " + name));
+  if (auto done = os::rename_file(beside + "/data.mdb", directory + "/data.mdb"); !done)
+    return done;
+  if (auto done = os::remove_tree(beside); !done) return done;
+  return os::sync_directory(directory);
+}
+
+}  // namespace
+
 Kv::Kv(std::unique_ptr<Environment> environment) : environment_(std::move(environment)) {}
 Kv::~Kv() = default;
 
@@ -139,11 +202,15 @@ Result<std::unique_ptr<Kv>> Kv::open(const std::filesystem::path& directory, Byt
                                      Durable durable) {
   auto environment = std::make_unique<Environment>();
   environment->name = "database " + printable(directory.string());
+  if (os::exists(directory.string()) && !os::exists(directory.string() + "/data.mdb"))
+    if (auto done = make_database(directory.string(), environment->name); !done)
+      return fail(std::move(done.error()));
   int code = mdb_env_create(&environment->handle);
   if (code == 0)
     code = mdb_env_set_mapsize(environment->handle, static_cast<std::size_t>(map_max.count));
-  // Transactions are tied to their object, not to the thread, so a pool may read.
-  const unsigned flags = MDB_NOTLS | (durable == Durable::all ? 0 : MDB_NOMETASYNC);
+  // Transactions are tied to their object, not to the thread, so a pool may read. Neighbours in the
+  // file are strangers by key: what the kernel reads ahead of a look-up only pushes others out.
+  const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (durable == Durable::all ? 0 : MDB_NOMETASYNC);
   if (code == 0) code = mdb_env_open(environment->handle, directory.c_str(), flags, 0600);
   int dead = 0;
   if (code == 0) code = mdb_reader_check(environment->handle, &dead);
@@ -159,15 +226,18 @@ Result<std::unique_ptr<Kv>> Kv::open(const std::filesystem::path& directory, Byt
 
 Status Kv::read(const std::function<Status(const View&)>& look) const {
   View::State state{.transaction = nullptr, .rows = environment_->rows};
-  const int code = mdb_txn_begin(environment_->handle, nullptr, MDB_RDONLY, &state.transaction);
+  std::shared_lock<std::shared_mutex> held;
+  const int code = environment_->begin(MDB_RDONLY, held, state.transaction);
   if (code != 0) return fail(lmdb_error(code, "reading " + environment_->name));
   const auto end = std::unique_ptr<MDB_txn, void (*)(MDB_txn*)>(state.transaction, mdb_txn_abort);
   return look(View(state));
 }
 
 Status Kv::write(const std::function<Status(Edit&)>& change) {
+  if (auto done = environment_->grow_when_due(); !done) return done;
   View::State state{.transaction = nullptr, .rows = environment_->rows};
-  int code = mdb_txn_begin(environment_->handle, nullptr, 0, &state.transaction);
+  std::shared_lock<std::shared_mutex> held;
+  int code = environment_->begin(0, held, state.transaction);
   if (code != 0) return fail(lmdb_error(code, "changing " + environment_->name));
   auto guard = std::unique_ptr<MDB_txn, void (*)(MDB_txn*)>(state.transaction, mdb_txn_abort);
   Edit edit(state);
@@ -178,6 +248,7 @@ Status Kv::write(const std::function<Status(Edit&)>& change) {
 }
 
 Status Kv::sync() const {
+  const std::shared_lock held(environment_->map);
   const int code = mdb_env_sync(environment_->handle, 1);
   if (code != 0) return fail(lmdb_error(code, "syncing " + environment_->name));
   return Done{};

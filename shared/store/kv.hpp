@@ -54,8 +54,8 @@ class Kv {
   };
 
   // Makes the directory's files (mode 0600) when they are not there; the directory must exist.
-  // `map_max` bounds the database; address space is reserved, not disk. Slots of readers that died
-  // are freed. `unavailable` names the directory and the reason, `corrupt` a damaged file.
+  // `map_max` is the map at first; it doubles when half full: address space, not disk. Slots of
+  // dead readers are freed. `unavailable` names directory and reason, `corrupt` a damaged file.
   // `Durable::but_the_last`: a power failure may undo the last transaction, and nothing else, until
   // sync() or the next one; one wait for the disk less a transaction, for callers who can redo it.
   enum class Durable { all, but_the_last };
@@ -67,7 +67,7 @@ class Kv {
 
   Status read(const std::function<Status(const View&)>& look) const;
   // Durable when it returns success; without a trace when `change` or the commit fails.
-  // `out_of_space` when the disk or the map is full.
+  // `out_of_space` when the disk is full, or one change fills half the map.
   Status write(const std::function<Status(Edit&)>& change);
   // Makes the last transaction durable too.
   Status sync() const;

@@ -164,12 +164,16 @@ Result<std::uint64_t> PackFiles::size_of(const PackId& id) const {
 }
 
 Status PackFiles::remove(const PackId& id) const {
-  // The pack first: a tree without its pack is harmless, a pack without its tree cannot be seeded.
-  for (const std::string& path : {path_of(id), tree_path_of(id)}) {
+  // The pack first, on the disk too: a tree without its pack is harmless, a pack without its tree
+  // cannot be seeded.
+  const auto remove_from = [](const std::string& path) {
     auto done = os::remove_file(path);
-    if (!done && done.error().kind() != ErrorKind::not_found) return done;
-  }
-  return Done{};
+    return done || done.error().kind() == ErrorKind::not_found ? Status(Done{}) : done;
+  };
+  if (auto done = remove_from(path_of(id)); !done) return done;
+  if (!os::exists(tree_path_of(id))) return Done{};
+  if (auto done = os::sync_directory(directory_ + "/packs"); !done) return done;
+  return remove_from(tree_path_of(id));
 }
 
 Result<std::string> PackFiles::new_temporary() const {

@@ -1,5 +1,8 @@
 #include "shared/store/kv.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <vector>
@@ -110,6 +113,41 @@ TEST_CASE("kv: a full database says so and stays as it was", "[store]") {
   CHECK(status.error().kind() == ErrorKind::out_of_space);
   CHECK(bench.get("a") == "1");
   CHECK(bench.put("b", "2"));
+}
+
+TEST_CASE("kv: the map grows with the database, for another process too", "[store]") {
+  Bench bench;
+  REQUIRE(bench.put("first", "1"));
+  int is_open[2];
+  int is_grown[2];
+  REQUIRE(pipe(is_open) == 0);
+  REQUIRE(pipe(is_grown) == 0);
+  const pid_t other = fork();
+  REQUIRE(other >= 0);
+  if (other == 0) {
+    // It has the database open while the map grows, then reads and writes behind its own map.
+    const auto kv = Kv::open(bench.directory.path(), 1_MiB);
+    char byte = 0;
+    bool good = kv && write(is_open[1], &byte, 1) == 1 && read(is_grown[0], &byte, 1) == 1;
+    good = good && (*kv)->read([](const Kv::View& view) -> Status {
+      auto last = view.get("key159");
+      if (last && *last && (*last)->size() == 100'000) return Done{};
+      return fail(ErrorKind::not_found, "the last row");
+    });
+    good = good && (*kv)->write([](Kv::Edit& edit) { return edit.put("late", "1"); });
+    _exit(good ? 0 : 1);
+  }
+  char byte = 0;
+  REQUIRE(read(is_open[0], &byte, 1) == 1);
+  // Sixteen times what the map had room for.
+  for (int i = 0; i < 160; ++i)
+    REQUIRE(bench.put("key" + std::to_string(i), std::string(100'000, static_cast<char>(i))));
+  REQUIRE(write(is_grown[1], &byte, 1) == 1);
+  int status = 0;
+  REQUIRE(waitpid(other, &status, 0) == other);
+  CHECK(status == 0);
+  CHECK(bench.get("late") == "1");
+  CHECK(bench.keys("key").size() == 160);
 }
 
 TEST_CASE("kv: a directory that is not there, a file that is no database", "[store]") {
