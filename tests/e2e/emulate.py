@@ -120,9 +120,8 @@ class Emulation:
 
     def write_rollout(self):
         names = [name for site in self.sites for name in site.names()]
-        # The scenario's sites, each of which counts once however many it is here.
-        at_once = min(len(names), 1000 if any(site.each_for_itself for site in self.sites)
-                      else self.request["sites_at_once"])
+        # Where a site of the scenario is several here, the scenario bounds none of them.
+        at_once = len(names) if any(site.each_for_itself for site in self.sites) else self.request["sites_at_once"]
         path = os.path.join(self.lab.run_dir, "rollout.toml")
         with open(path, "w", encoding="utf-8") as file:
             file.write(f'name = "{ROLLOUT}"\nlayers = ["{LAYER}:1"]\nsites_at_once = {at_once}\n'
