@@ -71,6 +71,7 @@ struct Comparison {
   std::vector<SitePair> sites;            // Of the plan, as far as the other has them.
   std::vector<std::string> only_planned;  // Waves and sites.
   std::vector<std::string> only_actual;
+  Deviation wan_down;        // Wire, over all lines.
   Deviation finished_error;  // Mean of the sizes over all sites.
   Deviation from_origin_error;
 };
@@ -115,6 +116,7 @@ Comparison compare(const Outcome& plan, const Outcome& actual) {
     finished.add(all.sites.back().finished);
     from_origin.add(all.sites.back().from_origin);
   });
+  all.wan_down = deviation(count(plan.wan_down), count(actual.wan_down));
   all.finished_error = finished.mean();
   all.from_origin_error = from_origin.mean();
   return all;
@@ -161,7 +163,8 @@ void print(const Comparison& all, std::ostream& out) {
                      to_text(site.actual->from_origin), text_of(site.from_origin),
                      at(site.plan->finished), at(site.actual->finished), text_of(site.finished)});
   cli::write_table(out, sites);
-  out << "\nOver " << all.sites.size() << " sites the mean size of the error is "
+  out << "\nOver the lines: " << text_of(all.wan_down) << " bytes.\nOver " << all.sites.size()
+      << " sites the mean size of the error is "
       << (all.from_origin_error ? percent_text(*all.from_origin_error) : "-") << " of the bytes, "
       << (all.finished_error ? percent_text(*all.finished_error) : "-") << " of the time.\n";
   print_names("Only in the plan:", all.only_planned, out);
@@ -184,6 +187,7 @@ json record_of(const Comparison& all) {
           {"version", 1},
           {"waves", std::move(waves)},
           {"sites", std::move(sites)},
+          {"wan_down_wire_error", record_of(all.wan_down)},
           {"bytes_error_mean_size", record_of(all.from_origin_error)},
           {"finished_error_mean_size", record_of(all.finished_error)},
           {"only_planned", all.only_planned},

@@ -83,4 +83,23 @@ struct CompareOptions {
 // Says how far what happened is from the plan.
 cli::ExitCode run_compare(const CompareOptions& options, Io& io);
 
+struct EmulateOptions {
+  std::string scenario;
+  std::vector<std::string> set;   // "key=value".
+  std::string directory;          // For the reports, and what `calibrate` reads.
+  std::string lab = "tests/e2e";  // The folder of emulate.py.
+  std::string build = "build";    // Where the programs were built.
+  bool keep = false;              // The lab's logs and data.
+};
+// Carries a small scenario out with the real programs and compares it with its simulation.
+cli::ExitCode run_emulate(const EmulateOptions& options, Io& io);
+
+struct CalibrateOptions {
+  std::vector<std::string> runs;  // Directories that `emulate` wrote.
+  std::string file;               // For the calibration; empty: none.
+  bool as_json = false;
+};
+// Fits the model's factors to such runs.
+cli::ExitCode run_calibrate(const CalibrateOptions& options, Io& io);
+
 }  // namespace lamina::sim

@@ -14,6 +14,7 @@ name = "Update of all branches"
 sites = "sites.csv"             # One line a site: names, devices, lines.
 rules = "bandwidth.csv"         # Bandwidth rules, as `lamina rule` exports them. May be left out.
 # devices = "devices.csv"       # site,devices,version,presence,access: exact counts, if known.
+# calibration = "..."           # What `lamina-sim calibrate` found out about the programs.
 
 [run]
 start = 2026-03-02T20:00:00+01:00   # A Monday evening. Times of the day below are of this zone.
@@ -102,6 +103,9 @@ mode = "swarm"                  # "reflector": its devices do not serve each oth
                                 # device fetches for itself.
 sites_at_once = 10              # That fetch over their lines at the same time; "all": no bound.
 apply_takes = "5m"              # From the last byte to "done".
+# start_takes = "0s"            # From a wave's begin until its devices fetch.
+# rules_take = "0s"             # From a rule's minute until the line shows it.
+# takeover = "17s"              # After a reflector went, until another device goes on.
 failures = "0.5%"               # Devices on which it fails.
 
 # Waves begin one after the other, when the gates of the one before are open.
@@ -130,6 +134,8 @@ congestion = "cubic"            # Of the origin's servers: "cubic", "reno" or "b
 # goodput = 0.956               # Payload for each byte on the wire.
 # window = "4MiB"
 # connections = 1               # For each fetch.
+# unevenness = 0                # How unlike shares are where each device fetches for itself; 0.4:
+                                # as if they had from 60 to 140 percent to fetch.
 
 # How well devices of a site serve each other, measured; without it, perfectly.
 # [swarm]
@@ -148,7 +154,7 @@ end = "18:00"
 # [[reflector_deaths]]
 # share = "5%"                  # Of the sites.
 # at = "23:00"
-# takeover = "17s"              # Until another device goes on.
+# takeover = "17s"              # Instead of the rollout's.
 
 # Lines are not exactly what the contract says: each replica but the first draws every site's rate
 # from so much less to so much more.

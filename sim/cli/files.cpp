@@ -28,6 +28,14 @@ Status write_text_file(const std::string& path, std::string_view text) {
 
 Status make_directory(const std::string& path) { return os::make_directories(path); }
 
+bool is_there(const std::string& path) { return os::exists(path); }
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
+
 bool is_same_directory(const std::string& a, const std::string& b) {
   std::error_code error;
   return std::filesystem::equivalent(a, b, error) && !error;

@@ -16,6 +16,9 @@ namespace lamina::sim {
 tl::expected<Scenario, Findings> load_scenario_file(const std::string& path,
                                                     const std::vector<Override>& overrides = {});
 
+bool is_there(const std::string& path);
+// `path` from the root.
+std::string absolute_path(const std::string& path);
 // A text of at most `most` bytes.
 Result<std::string> read_text_file(const std::string& path, Bytes most);
 // Replaces the file in one step.

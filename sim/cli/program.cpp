@@ -33,6 +33,8 @@ struct CommandLine {
   SolveOptions solve;
   FailOptions fail;
   CompareOptions compare;
+  EmulateOptions emulate;
+  CalibrateOptions calibrate;
 };
 
 using Run = std::function<cli::ExitCode(Io&)>;
@@ -146,6 +148,37 @@ void add_questions(Commands& commands, CommandLine& line) {
   add_json(fail, line.fail.as_json);
 }
 
+void add_lab(Commands& commands, CommandLine& line) {
+  auto* emulate = commands.add(
+      "emulate", "carry a small scenario out with the real programs, beside its simulation",
+      "emulate tests/e2e/emulate/reflector.toml --out build/reflector",
+      [&](Io& io) { return run_emulate(line.emulate, io); });
+  emulate->add_option("scenario", line.emulate.scenario, "the scenario's file")->required();
+  emulate
+      ->add_option("--out", line.emulate.directory,
+                   "a directory for what was measured, with the reports of `run`, and of the "
+                   "simulation in DIR/plan")
+      ->required();
+  emulate->add_option("--set", line.emulate.set, kSetHelp);
+  emulate
+      ->add_option("--lab", line.emulate.lab,
+                   "the folder of emulate.py, which comes with Lamina's sources")
+      ->capture_default_str();
+  emulate->add_option("--build", line.emulate.build, "where Lamina was built")
+      ->capture_default_str();
+  emulate->add_flag("--keep", line.emulate.keep, "keep the lab's logs and data");
+
+  auto* calibrate =
+      commands.add("calibrate", "fit the model's factors to runs with the real programs",
+                   "calibrate build/run-1 build/run-2 --out calibration.toml",
+                   [&](Io& io) { return run_calibrate(line.calibrate, io); });
+  calibrate->add_option("runs", line.calibrate.runs, "directories that `emulate` wrote")
+      ->required();
+  calibrate->add_option("--out", line.calibrate.file,
+                        "a file for scenarios: calibration = \"FILE\"");
+  add_json(calibrate, line.calibrate.as_json);
+}
+
 }  // namespace
 
 int run_sim(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
@@ -158,6 +191,7 @@ int run_sim(int argc, const char* const* argv, std::ostream& out, std::ostream& 
   Commands commands(app);
   add_files(commands, line);
   add_questions(commands, line);
+  add_lab(commands, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -8,6 +8,7 @@
 #include "shared/base/assert.hpp"
 #include "sim/model/batch.hpp"
 #include "sim/model/parallel.hpp"
+#include "sim/report/tally.hpp"
 
 namespace lamina::sim {
 namespace {
@@ -185,48 +186,16 @@ void Computing::finish() {
     if (site.done < site.devices) site.finished.reset();
 }
 
-// Since the wave began, until the given share of all its devices was done.
-std::optional<Duration> percentile(const std::vector<Instant>& done, std::int64_t devices,
-                                   Instant began, int percent) {
-  const std::int64_t need = (devices * percent + 99) / 100;
-  if (need == 0 || need > static_cast<std::int64_t>(done.size())) return std::nullopt;
-  return done[static_cast<std::size_t>(need - 1)] - began;
-}
-
-std::vector<CurvePoint> curve_of(const std::vector<Instant>& done, Instant began) {
-  std::vector<CurvePoint> curve{{began, 0}};
-  // The total, and up to so many points before it that lie evenly in the count.
-  const std::size_t points = std::min(done.size(), kCurvePointsMax - 1);
-  for (std::size_t i = 1; i <= points; ++i) {
-    const std::size_t count = done.size() * i / points;
-    const CurvePoint point{done[count - 1], static_cast<std::int64_t>(count)};
-    if (point.at == curve.back().at)
-      curve.back().done = point.done;
-    else
-      curve.push_back(point);
+std::vector<WaveResult> wave_results(const Scenario& scenario, const Computed& computed) {
+  std::vector<WaveResult> waves;
+  for (std::size_t i = 0; i < computed.done.size(); ++i) {
+    WaveResult wave{.name = scenario.rollout.waves[i].name, .devices = computed.wave_devices[i]};
+    const Instant begun = computed.times[i].begun;
+    const bool began = begun != kNever && begun < Instant(scenario.run.duration);
+    tally(wave, computed.done[i], computed.failed[i], began ? std::optional(begun) : std::nullopt);
+    waves.push_back(std::move(wave));
   }
-  return curve;
-}
-
-WaveResult wave_result(const Scenario& scenario, const Computed& computed, std::size_t wave) {
-  WaveResult result;
-  result.name = scenario.rollout.waves[wave].name;
-  result.devices = computed.wave_devices[wave];
-  result.done = static_cast<std::int64_t>(computed.done[wave].size());
-  result.failed = static_cast<std::int64_t>(computed.failed[wave].size());
-  const Instant began = computed.times[wave].begun;
-  if (began == kNever || began >= Instant(scenario.run.duration)) return result;
-  result.began = began;
-  if (result.devices > 0 && result.done + result.failed == result.devices) {
-    result.ended = began;
-    for (const auto* list : {&computed.done[wave], &computed.failed[wave]})
-      if (!list->empty()) result.ended = std::max(*result.ended, list->back());
-  }
-  result.completion = {percentile(computed.done[wave], result.devices, began, 50),
-                       percentile(computed.done[wave], result.devices, began, 95),
-                       percentile(computed.done[wave], result.devices, began, 99)};
-  result.curve = curve_of(computed.done[wave], began);
-  return result;
+  return waves;
 }
 
 // The lines above the sites carry what the sites below them do.
@@ -284,31 +253,18 @@ class LinesAbove {
   std::vector<std::vector<Bytes>> down_, up_;
 };
 
-Totals totals_of(const Plan& plan, const Computed& computed, const LineResult& origin) {
-  Totals totals{.mode = plan.mode};
-  for (std::size_t i = 0; i < computed.site_lines.size(); ++i)
-    for (const Bytes bytes : computed.site_lines[i].hours)
-      (i % 2 == 0 ? totals.wan_down : totals.wan_up) += bytes;
-  std::int64_t busiest = 0;
-  const std::int64_t seconds = plan.scenario.run.duration / std::chrono::seconds{1};
-  for (std::size_t hour = 0; hour < origin.hours.size(); ++hour) {
-    totals.origin += origin.hours[hour];
-    const std::int64_t length =
-        std::min<std::int64_t>(3600, seconds - 3600 * static_cast<std::int64_t>(hour));
-    if (length > 0) busiest = std::max(busiest, origin.hours[hour].count / length);
-  }
-  totals.peak = bit_rate(static_cast<double>(busiest));
-  for (std::size_t wave = 0; wave < computed.done.size(); ++wave) {
-    totals.devices += computed.wave_devices[wave];
-    totals.done += static_cast<std::int64_t>(computed.done[wave].size());
-  }
-  if (totals.devices > 0 && totals.done == totals.devices) {
-    totals.finished = Instant{};
-    for (const auto& done : computed.done)
-      if (!done.empty()) totals.finished = std::max(*totals.finished, done.back());
-  }
-  return totals;
-}
+// All of a plan that was computed.
+struct Figures {
+  Figures(const Plan& plan, const Computed& computed)
+      : waves(wave_results(plan.scenario, computed)),
+        lines_above(LinesAbove(plan, computed).lines()),
+        totals(totals_of(plan.mode, waves, lines_above.front(), computed.site_lines,
+                         plan.scenario.run.duration)) {}
+
+  std::vector<WaveResult> waves;
+  std::vector<LineResult> lines_above;
+  Totals totals;
+};
 
 }  // namespace
 
@@ -324,27 +280,19 @@ RunResult run(const Scenario& scenario, const RunOptions& options) {
     const Fleet fleet(scenario, seed);
     const Plan plan{.scenario = scenario, .fleet = fleet, .mode = scenario.rollout.mode};
     Computed computed = Computing(plan, options).compute();
-    std::vector<LineResult> lines = LinesAbove(plan, computed).lines();
-    Replica replica{.seed = seed, .totals = totals_of(plan, computed, lines.front())};
-    for (std::size_t wave = 0; wave < computed.done.size(); ++wave) {
-      WaveResult of = wave_result(scenario, computed, wave);
-      replica.waves.push_back({of.done, of.failed, of.began, of.completion});
-      if (i == 0) result.waves.push_back(std::move(of));
+    Figures figures(plan, computed);
+    result.replicas.push_back(replica_of(seed, figures.waves, figures.totals));
+    if (i > 0) continue;
+    result.totals = figures.totals;
+    result.waves = std::move(figures.waves);
+    result.sites = std::move(computed.sites);
+    result.lines = std::move(figures.lines_above);
+    for (LineResult& line : computed.site_lines) result.lines.push_back(std::move(line));
+    if (options.with_direct && scenario.rollout.mode != Mode::direct) {
+      Plan direct = plan;
+      direct.mode = Mode::direct;
+      result.direct = Figures(direct, Computing(direct, options).compute()).totals;
     }
-    if (i == 0) {
-      result.totals = replica.totals;
-      result.sites = std::move(computed.sites);
-      result.lines = std::move(lines);
-      for (LineResult& line : computed.site_lines) result.lines.push_back(std::move(line));
-      if (options.with_direct && scenario.rollout.mode != Mode::direct) {
-        Plan direct = plan;
-        direct.mode = Mode::direct;
-        const Computed compared = Computing(direct, options).compute();
-        const std::vector<LineResult> above = LinesAbove(direct, compared).lines();
-        result.direct = totals_of(direct, compared, above.front());
-      }
-    }
-    result.replicas.push_back(std::move(replica));
   }
   return result;
 }

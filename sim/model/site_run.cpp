@@ -61,6 +61,7 @@ SiteRun::SiteRun(const Plan& plan, Index site, const std::vector<WaveTimes>& tim
   }
   std::ranges::sort(by_rank_, {}, [this](std::uint32_t i) { return ids_[i]; });
   for (std::uint32_t rank = 0; rank < by_rank_.size(); ++rank) devices_[by_rank_[rank]].rank = rank;
+  if (mode_ == Mode::direct) spread_work();
   up_ranks_.resize((drawn.size() + 63) / 64);
   available_.assign(scenario.content.parts.size(), 0);
   holders_.assign(scenario.content.parts.size(), 0);
@@ -92,7 +93,7 @@ void SiteRun::set_times(std::uint8_t wave, const WaveTimes& times) {
   if (times == times_[wave] || std::ranges::none_of(devices_, is_in)) return;
   times_[wave] = times;
   for (const Instant at : {times.staged, times.begun})
-    if (at != kNever) orders_.emplace_back(at, wave);
+    if (at != kNever) orders_.emplace_back(at + plan_.scenario.rollout.start_takes, wave);
   std::ranges::sort(orders_, std::greater<>());
 }
 
@@ -295,7 +296,7 @@ void SiteRun::end(Instant now) {
 // ---------------------------------------------------------------- lines
 
 void SiteRun::change_lines() {
-  // At a full minute of the run, which is one on the calendar too.
+  // At a full minute of the run, which is one on the calendar too, or `rules_take` after one.
   next_lines_ = kNever;
   double left_down = 1, left_up = 1;
   const std::int64_t local = local_start_ + now_.time_since_epoch().count();
@@ -308,7 +309,9 @@ void SiteRun::change_lines() {
   }
   Rate rule_down = kInfinite, rule_up = kInfinite;
   if (!rules_.empty()) {
-    const WallTime wall{plan_.scenario.run.start.ns + now_.time_since_epoch().count()};
+    // What the line shows is what held a moment ago.
+    const WallTime wall{plan_.scenario.run.start.ns + now_.time_since_epoch().count() -
+                        plan_.scenario.rollout.rules_take.count()};
     const policy::BandwidthForecast forecast = policy::forecast(
         rules_, site_.name, site_.address, wall, [this](WallTime) { return site_.utc_offset; });
     if (forecast.limits.download) rule_down = plan_.content(*forecast.limits.download);
@@ -410,7 +413,7 @@ void SiteRun::turn(std::uint32_t name) {
       if (found.up)
         come(name);
       else
-        go(name, ReflectorDeaths{}.takeover);
+        go(name, plan_.scenario.rollout.takeover);
     }
   }
   if (device.up && device.upload <= now_) {
@@ -555,16 +558,30 @@ void SiteRun::complete(std::uint32_t name, Duration late) {
 
 // ---------------------------------------------------------------- fetching
 
+// Over the devices of each wave, in the order of their ids, which are random: what crosses the line
+// stays the same.
+void SiteRun::spread_work() {
+  const double unevenness = plan_.scenario.tcp.unevenness;
+  if (unevenness <= 0) return;
+  std::array<std::uint32_t, kNoWave + 1> devices{}, seen{};
+  for (const Device& device : devices_) ++devices[device.wave];
+  for (const std::uint32_t name : by_rank_) {
+    Device& device = devices_[name];
+    const double place = (seen[device.wave]++ + 0.5) / devices[device.wave];
+    device.work = 1 + unevenness * (2 * place - 1);
+  }
+}
+
 void SiteRun::start_direct(std::uint32_t name) {
   const Device& device = devices_[name];
   down().add(name, device.is_wireless ? kRadioBundle : kWiredBundle,
-             std::max(0.0, bytes_of(missing(device)) - device.partial));
+             std::max(0.0, bytes_of(missing(device)) - device.partial) * device.work);
 }
 
 void SiteRun::stop_direct(std::uint32_t name) {
   Device& device = devices_[name];
   if (!down().runs(name)) return;
-  device.partial = std::max(0.0, bytes_of(missing(device)) - down().remove(name));
+  device.partial = std::max(0.0, bytes_of(missing(device)) - down().remove(name) / device.work);
 }
 
 void SiteRun::set_admitted(Instant now, bool admitted) {
@@ -592,7 +609,7 @@ Bytes SiteRun::lacks() const {
     for (std::uint32_t i = 0; i < count(); ++i) {
       const Device& device = devices_[i];
       if (!device.up || !device.wanted || missing(device) == 0) continue;
-      bytes += down_->lines(place_).runs(i) ? down_->lines(place_).left(i)
+      bytes += down_->lines(place_).runs(i) ? down_->lines(place_).left(i) / device.work
                                             : bytes_of(missing(device)) - device.partial;
     }
   } else {

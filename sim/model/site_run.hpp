@@ -76,6 +76,7 @@ class SiteRun {
   struct Device {
     std::uint64_t need = 0;
     std::uint64_t has = 0;        // Parts that it holds, also for others.
+    double work = 1;              // What it ends with, as a share of its content (Tcp::unevenness).
     double partial = 0;           // Of its first missing part; in direct mode of all that it needs.
     std::uint64_t lan_parts = 0;  // Whole parts that it fetches in the LAN right now.
     double pending_upload = 0;    // Due, and not handed over or sent.
@@ -141,6 +142,7 @@ class SiteRun {
   void start_lan(std::uint32_t device);
   void stop_lan(std::uint32_t device);
   void stop_all_lan();
+  void spread_work();
   void start_direct(std::uint32_t device);
   void stop_direct(std::uint32_t device);
 

@@ -145,7 +145,9 @@ void write_totals(std::ostream& out, const Scenario& scenario, const RunResult& 
 
 void write_limits(std::ostream& out, const Scenario& scenario, const RunResult& result) {
   const auto shares = shares_of(waiting_of(result));
-  {
+  if (waiting_of(result) == Waiting{}) {
+    out << "<p>Nobody waited, or it is not known: what was measured does not say.</p>\n";
+  } else {
     HtmlTable table(out, {"", "Devices wait for", "Share#", ""});
     for (std::size_t i = 0; i < kLimits; ++i) {
       if (shares[i] <= 0) continue;

@@ -212,6 +212,7 @@ Result<Outcome> parse_outcome(std::string_view text) {
     outcome.scenario = top.at("scenario").at("name").get<std::string>();
     for (const Json& wave : top.at("waves")) outcome.waves.push_back(wave_of(wave));
     for (const Json& site : top.at("sites")) outcome.sites.push_back(site_of(site));
+    outcome.wan_down = {top.at("totals").at("wan_down_wire_bytes").get<std::int64_t>()};
     return outcome;
   } catch (const Json::exception& error) {
     return fail(ErrorKind::invalid, printable(error.what(), 300));

@@ -43,6 +43,7 @@ struct Outcome {
   std::string scenario;  // Its name.
   std::vector<Wave> waves;
   std::vector<Site> sites;
+  Bytes wan_down;  // Wire, over all sites' lines.
   bool operator==(const Outcome&) const = default;
 };
 

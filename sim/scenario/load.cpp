@@ -86,6 +86,12 @@ void read_rules(Fields& top, const ReadFile& read, InputHash& hash, Reading& rea
     reading.findings.add({name, 0, 0}, rules.error().text());
 }
 
+void read_calibration_file(Fields& top, const ReadFile& read, InputHash& hash, Reading& reading) {
+  std::string name;
+  const std::string text = text_of_file(top, "calibration", read, name, hash);
+  if (!name.empty()) read_calibration({name, text}, reading);
+}
+
 void read_tables(Fields& top, const ReadFile& read, const std::vector<Override>& forced,
                  InputHash& hash, Reading& reading) {
   std::string sites_file;
@@ -115,6 +121,7 @@ tl::expected<Scenario, Findings> load_scenario(const std::string& file, std::str
   Fields top(document, "", reading.findings);
   top.needs("name");
   top.text("name", reading.scenario.name);
+  read_calibration_file(top, read, hash, reading);
   read_run(top, reading);
   read_origin(top, reading);
   read_regions(top, reading);

@@ -158,6 +158,9 @@ void read_rollout(Fields& top, Reading& reading) {
   Fields fields(*top.find("rollout"), "rollout", reading.findings);
   fields.read("mode", rollout.mode, parse_mode);
   fields.read("sites_at_once", rollout.admission, parse_admission);
+  fields.read("start_takes", rollout.start_takes, parse_period, Range<Duration>{0s, 1h});
+  fields.read("rules_take", rollout.rules_take, parse_period, Range<Duration>{0s, 1h});
+  fields.read("takeover", rollout.takeover, parse_period, Range<Duration>{0s, 24h});
   fields.read("apply_takes", rollout.apply_takes, parse_period, Range<Duration>{0s, 24h});
   fields.read("failures", rollout.failure_share, parse_share, Range<double>{0, 1});
   read_waves(fields, reading);

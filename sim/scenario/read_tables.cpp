@@ -494,29 +494,40 @@ void read_tcp(Fields& top, Reading& reading) {
     fields.read("goodput", tcp.goodput, parse_real, Range<double>{0.1, 1});
     fields.read("window", tcp.window, parse_size, Range<Bytes>{4_KiB, 1_GiB});
     fields.read("connections", tcp.connections, parse_count, Range<std::int64_t>{1, 64});
+    fields.read("unevenness", tcp.unevenness, parse_real, Range<double>{0, 0.9});
   });
+}
+
+void read_efficiency_point(Fields& point, Swarm& swarm) {
+  Efficiency& efficiency = swarm.efficiency.emplace_back();
+  for (const char* key : {"peers", "pieces"}) point.needs(key);
+  point.read("peers", efficiency.peers, parse_count, Range<std::int64_t>{1, 1'000'000});
+  point.read("pieces", efficiency.pieces, parse_count, Range<std::int64_t>{1, 100'000'000});
+}
+
+void order_efficiency(Fields& fields, Swarm& swarm) {
+  const auto at = [](const Efficiency& point) { return std::pair(point.peers, point.pieces); };
+  std::ranges::stable_sort(swarm.efficiency, {}, at);
+  if (std::ranges::adjacent_find(swarm.efficiency, {}, at) != swarm.efficiency.end())
+    fields.wrong("two efficiencies are for the same peers and pieces");
 }
 
 void read_swarm(Fields& top, Reading& reading) {
   Swarm& swarm = reading.scenario.swarm;
   section(top, "swarm", reading, [&](Fields& fields) {
     fields.read("piece", swarm.piece, parse_size, Range<Bytes>{16_KiB, 16_MiB});
+    if (!fields.has("efficiency")) return;
+    swarm.efficiency.clear();  // Those of a calibration.
     const Value::List& list = fields.list("efficiency");
     if (!has_room(fields, "efficiency", list.size(), kKindsMax)) return;
     for (std::size_t i = 0; i < list.size(); ++i) {
       Fields point(list[i], "swarm: " + numbered("efficiency", i), reading.findings);
-      Efficiency efficiency;
-      for (const char* key : {"peers", "pieces", "eta"}) point.needs(key);
-      point.read("peers", efficiency.peers, parse_count, Range<std::int64_t>{1, 1'000'000});
-      point.read("pieces", efficiency.pieces, parse_count, Range<std::int64_t>{1, 100'000'000});
-      point.read("eta", efficiency.eta, parse_real, Range<double>{0.01, 1});
+      read_efficiency_point(point, swarm);
+      point.needs("eta");
+      point.read("eta", swarm.efficiency.back().eta, parse_real, Range<double>{0.01, 1});
       point.done();
-      swarm.efficiency.push_back(efficiency);
     }
-    const auto at = [](const Efficiency& point) { return std::pair(point.peers, point.pieces); };
-    std::ranges::stable_sort(swarm.efficiency, {}, at);
-    if (std::ranges::adjacent_find(swarm.efficiency, {}, at) != swarm.efficiency.end())
-      fields.wrong("two efficiencies are for the same peers and pieces");
+    order_efficiency(fields, swarm);
   });
 }
 
@@ -540,7 +551,7 @@ void read_deaths(Fields& top, Reading& reading) {
   if (!has_room(top, "reflector_deaths", list.size(), kKindsMax)) return;
   for (std::size_t i = 0; i < list.size(); ++i) {
     Fields fields(list[i], numbered("reflector_deaths", i), reading.findings);
-    ReflectorDeaths deaths;
+    ReflectorDeaths deaths{.takeover = scenario.rollout.takeover};
     fields.needs("share");
     fields.needs("at");
     fields.read("share", deaths.share, parse_share, kShare);

@@ -204,7 +204,15 @@ struct Rollout {
   std::vector<Wave> waves;  // At least one. Their starts do not fall.
   // How many sites fetch over their lines at the same time; none: all that lack something.
   std::optional<policy::Admission::Limits> admission;
-  Duration apply_takes{};    // From the last byte to "applied". At most 1 day.
+  // From a wave's begin until its devices fetch: the order's way to them, the layers' records, the
+  // lease, the connection. At most 1 h.
+  Duration start_takes{};
+  Duration apply_takes{};  // From the last byte to "applied". At most 1 day.
+  // From the minute in which other bandwidth rules hold until the line shows it. At most 1 h.
+  Duration rules_take{};
+  // After a reflector went or died, until another device fetches for the site: the lease's end and
+  // the appointment. At most 1 day.
+  Duration takeover = std::chrono::seconds{17};
   double failure_share = 0;  // Share of the devices on which it fails, for the gates.
 };
 
@@ -219,6 +227,9 @@ struct Tcp {
   double goodput = 0.956;
   Bytes window = 4_MiB;  // Of one connection. At least 4 KiB.
   int connections = 1;   // For each fetch, 1 to 64.
+  // How unlike the shares are that devices get of their site's line when each fetches for itself:
+  // they end as if each had from 1 - x to 1 + x of its content to fetch, evenly. 0 to 0.9.
+  double unevenness = 0;
   bool operator==(const Tcp&) const = default;
 };
 
@@ -253,8 +264,7 @@ struct Uploads {
 struct ReflectorDeaths {
   double share = 0;  // Of the sites, 0 to 1; in each, one of its reflectors.
   Instant at{};
-  // Until another device fetches for the site: the lease's end and the appointment.
-  Duration takeover = std::chrono::seconds{17};
+  Duration takeover = Rollout{}.takeover;  // As there, of these deaths.
   bool operator==(const ReflectorDeaths&) const = default;
 };
 

@@ -43,16 +43,25 @@ void read_content(Fields& top, Reading& reading);
 void read_mixes(Fields& top, Reading& reading);
 void read_tcp(Fields& top, Reading& reading);
 void read_swarm(Fields& top, Reading& reading);
+// Adds a point with its "peers" and "pieces"; its efficiency is read by the caller.
+void read_efficiency_point(Fields& point, Swarm& swarm);
+// In their order; a finding of `fields` if two are the same.
+void order_efficiency(Fields& fields, Swarm& swarm);
 void read_uploads(Fields& top, Reading& reading);
 void read_deaths(Fields& top, Reading& reading);
 void read_uncertainty(Fields& top, Reading& reading);
-
-// --- read_sites.cpp: tables of sites and devices.
 
 struct Table {
   std::string file;
   std::string_view text;
 };
+
+// --- calibration.cpp: before all others, whose values replace its own.
+
+void read_calibration(const Table& file, Reading& reading);
+
+// --- read_sites.cpp: tables of sites and devices.
+
 // `forced`: columns that overrides give the same value for every site.
 void read_sites(const Table& table, Fields& top, const std::vector<Override>& forced,
                 Reading& reading);

@@ -1,6 +1,6 @@
-// A scenario's files: the TOML text, then sites.csv, devices.csv and rules.csv, each behind a zero
-// byte. What is accepted keeps the ranges and indexes that sim/scenario/scenario.hpp names, and
-// loads a second time to the same hash.
+// A scenario's files: the TOML text, then sites.csv, devices.csv, rules.csv and calibration.toml,
+// each behind a zero byte. What is accepted keeps the ranges and indexes that
+// sim/scenario/scenario.hpp names, and loads a second time to the same hash.
 #include <cmath>
 #include <map>
 #include <span>
@@ -92,7 +92,11 @@ void check_rollout(const Scenario& s) {
   }
   LAMINA_ASSERT(!s.rollout.admission || s.rollout.admission->sites_max >= 1);
   LAMINA_ASSERT(is_share(s.rollout.failure_share));
+  LAMINA_ASSERT(is_within(s.rollout.start_takes, std::chrono::hours(1)) &&
+                is_within(s.rollout.rules_take, std::chrono::hours(1)) &&
+                is_within(s.rollout.takeover, std::chrono::hours(24)));
   LAMINA_ASSERT(s.tcp.goodput > 0 && s.tcp.goodput <= 1 && s.tcp.connections >= 1);
+  LAMINA_ASSERT(s.tcp.unevenness >= 0 && s.tcp.unevenness <= 0.9);
   for (const Efficiency& point : s.swarm.efficiency)
     LAMINA_ASSERT(point.eta > 0 && point.eta <= 1 && point.peers >= 1 && point.pieces >= 1);
   LAMINA_ASSERT(is_size(s.uploads.per_day) && s.uploads.start < s.uploads.end);
@@ -106,7 +110,8 @@ void check_rollout(const Scenario& s) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view rest = as_text(std::as_bytes(std::span(data, size)));
   std::map<std::string, std::string_view> files;
-  for (const char* name : {"scenario.toml", "sites.csv", "devices.csv", "rules.csv"}) {
+  for (const char* name :
+       {"scenario.toml", "sites.csv", "devices.csv", "rules.csv", "calibration.toml"}) {
     const auto end = std::min(rest.find('\0'), rest.size());
     files[name] = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));

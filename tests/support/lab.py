@@ -325,31 +325,81 @@ class Counters:
         self.down_bytes, self.down_packets = down_bytes, down_packets
         self.up_bytes, self.up_packets = up_bytes, up_packets
 
+    def __add__(self, other):
+        return Counters(self.down_bytes + other.down_bytes, self.down_packets + other.down_packets,
+                        self.up_bytes + other.up_bytes, self.up_packets + other.up_packets)
+
     def __sub__(self, before):
         return Counters(self.down_bytes - before.down_bytes, self.down_packets - before.down_packets,
                         self.up_bytes - before.up_bytes, self.up_packets - before.up_packets)
 
 
+def no_offloads(name_space, device):
+    """Where bytes and packets are counted, packets are as on a wire. TAP devices refuse some of these: they
+    have none. A site's own cables keep them, as network cards do that work for the processor."""
+    subprocess.run(["ip", "netns", "exec", name_space, "ethtool", "-K", device, "tso", "off", "gso", "off",
+                    "gro", "off", "tx", "off", "sg", "off"], capture_output=True, timeout=20)
+
+
+class Line:
+    """A line from the data centre's router to that of one site or more, with its counters on both."""
+
+    def __init__(self, lab, build, number, near, far, rate, up_rate=0, rtt_ms=30, loss=0.0, queue_ms=60, jitter_ms=0):
+        self.number, self.near, self.far, self.device = number, near, far, f"wan{number}"
+        self.near_address, self.far_address = f"10.80.1.{4 * number + 1}", f"10.80.1.{4 * number + 2}"
+        self.process = lab.start("line" if number == 0 else f"line-{number}", [
+            os.path.join(build, "tests/support/lamina-link"), near, far, self.device, f"rate={rate}",
+            f"up_rate={up_rate}", f"delay_us={int(rtt_ms * 500)}", f"jitter_us={int(jitter_ms * 500)}",
+            f"loss_ppm={int(loss * 1e6)}", f"queue_bytes={max(30_000, int(rate / 8 * queue_ms / 1000))}"])
+        wait_until(lambda: "ready" in self.process.text() or not self.process.running(), 10, "the line")
+        if not self.process.running():
+            raise LabError(f"the line does not start: {self.process.tail(1)}")
+        # What it delays must not depend on how busy the devices keep this machine.
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(self.process.pid, os.SCHED_FIFO, os.sched_param(10))
+        for router, address in ((near, self.near_address), (far, self.far_address)):
+            ip("-n", router, "addr", "add", address + "/30", "dev", self.device)
+            ip("-n", router, "link", "set", self.device, "up", "txqueuelen", 2000)
+            no_offloads(router, self.device)
+        self._down, self._up = lab.watch(far, self.device), lab.watch(near, self.device)
+        # The routers know each other: address resolution would cost the first packet a round trip.
+        for router, other, address in ((near, far, self.far_address), (far, near, self.near_address)):
+            peer = json.loads(ip("-n", other, "-j", "link", "show", "dev", self.device))[0]["address"]
+            ip("-n", router, "neigh", "replace", address, "lladdr", peer, "dev", self.device, "nud", "permanent")
+        ip("-n", far, "route", "add", "default", "via", self.near_address)
+
+    def counters(self):
+        """Read on the routers' own interfaces: what came out of the line at either end."""
+        return Counters(*self._down.read(), *self._up.read())
+
+
 class Branch:
     """Sites behind a line. Addresses: the origin 10.80.0.2, device i 10.80.(2+site).(10+i); devices are dealt to
-    the sites in turn. Further seeders of the data centre, on hosts of their own: 10.80.(100+n).2, n from 2."""
+    the sites in turn, or as `site_of_device` says. Further seeders of the data centre, on hosts of their own:
+    10.80.(100+n).2, n from 2. With `own_lines`, each site has a router and a line of its own: for each what differs
+    (rate, up_rate, rtt_ms, loss). `lan_rates`: bits a second of a device's port, each direction, by site; None: as
+    fast as the machine is."""
 
     ORIGIN = "10.80.0.2"
     SUBNET = "10.80.2.0/24"
     shaped = True
 
     def __init__(self, lab, build, devices, rate=20_000_000, rtt_ms=30, loss=0.0, queue_ms=60, congestion="cubic",
-                 sites=1, seeders=1, jitter_ms=0):
+                 sites=1, seeders=1, jitter_ms=0, own_lines=None, lan_rates=None,
+                 site_of_device=None):
         self.lab, self.rate, self.rtt_ms, self.sites = lab, rate, rtt_ms, sites
-        self.congestion = congestion
+        self.congestion, self.lan_rates, self.site_of_device = congestion, lan_rates, site_of_device
         self.origin = lab.namespace("origin")
-        self.near, self.far = lab.namespace("near"), lab.namespace("far")
+        self.near = lab.namespace("near")
+        fars = [lab.namespace("far" if number == 0 else f"far{number}") for number in range(len(own_lines or [0]))]
+        self.far = fars[0]
         self.devices = []
-        for router in (self.near, self.far):
+        for router in (self.near, *fars):
             lab.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], router)
         # A switch has no packet filter, whatever this machine's bridges have.
-        subprocess.run(["ip", "netns", "exec", self.far, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0",
-                        "net.bridge.bridge-nf-call-arptables=0"], capture_output=True, timeout=20)
+        for far in fars:
+            subprocess.run(["ip", "netns", "exec", far, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0",
+                            "net.bridge.bridge-nf-call-arptables=0"], capture_output=True, timeout=20)
         self._cable(self.origin, "eth0", self.ORIGIN + "/24", self.near, "origin0", "10.80.0.1/24")
         self._default_route(self.origin, "10.80.0.1")
         self.seeders = {1: self.origin}  # By number; the first is the origin's own.
@@ -359,40 +409,18 @@ class Branch:
                         f"10.80.{100 + number}.1/24")
             self._default_route(space, f"10.80.{100 + number}.1")
 
-        self.link = lab.start("line", [
-            os.path.join(build, "tests/support/lamina-link"), self.near, self.far, "wan0", f"rate={rate}",
-            f"delay_us={int(rtt_ms * 500)}", f"jitter_us={int(jitter_ms * 500)}", f"loss_ppm={int(loss * 1e6)}",
-            f"queue_bytes={max(30_000, int(rate / 8 * queue_ms / 1000))}"])
-        wait_until(lambda: "ready" in self.link.text() or not self.link.running(), 10, "the line")
-        if not self.link.running():
-            raise LabError(f"the line does not start: {self.link.tail(1)}")
-        # What it delays must not depend on how busy the devices keep this machine.
-        with contextlib.suppress(PermissionError):
-            os.sched_setscheduler(self.link.pid, os.SCHED_FIFO, os.sched_param(10))
-        for router, address in ((self.near, "10.80.1.1/30"), (self.far, "10.80.1.2/30")):
-            ip("-n", router, "addr", "add", address, "dev", "wan0")
-            ip("-n", router, "link", "set", "wan0", "up", "txqueuelen", 2000)
-            self._no_offloads(router, "wan0")
-        self._down, self._up = lab.watch(self.far, "wan0"), lab.watch(self.near, "wan0")
-        # The routers know each other: address resolution would cost the first packet a round trip.
-        for router, other, address in ((self.near, self.far, "10.80.1.2"), (self.far, self.near, "10.80.1.1")):
-            peer = json.loads(ip("-n", other, "-j", "link", "show", "dev", "wan0"))[0]["address"]
-            ip("-n", router, "neigh", "replace", address, "lladdr", peer, "dev", "wan0", "nud", "permanent")
-        ip("-n", self.far, "route", "add", "default", "via", "10.80.1.1")
+        common = {"rate": rate, "rtt_ms": rtt_ms, "loss": loss, "queue_ms": queue_ms, "jitter_ms": jitter_ms}
+        self.lines = [Line(lab, build, number, self.near, fars[number], **{**common, **own})
+                      for number, own in enumerate(own_lines or [{}])]
         for site in range(sites):
-            ip("-n", self.near, "route", "add", self.subnet(site), "via", "10.80.1.2")
-            ip("-n", self.far, "link", "add", f"lan{site}", "type", "bridge")
-            ip("-n", self.far, "addr", "add", self.gateway(site) + "/24", "dev", f"lan{site}")
-            ip("-n", self.far, "link", "set", f"lan{site}", "up")
+            line = self.line_of(site)
+            ip("-n", self.near, "route", "add", self.subnet(site), "via", line.far_address)
+            ip("-n", line.far, "link", "add", f"lan{site}", "type", "bridge")
+            ip("-n", line.far, "addr", "add", self.gateway(site) + "/24", "dev", f"lan{site}")
+            ip("-n", line.far, "link", "set", f"lan{site}", "up")
         self._watched = False
         for _ in range(devices):
             self.add_device()
-
-    def _no_offloads(self, name_space, device):
-        # Where bytes and packets are counted, packets are as on a wire. TAP devices refuse some of these: they
-        # have none. A site's own cables keep them, as network cards do that work for the processor.
-        subprocess.run(["ip", "netns", "exec", name_space, "ethtool", "-K", device, "tso", "off", "gso", "off",
-                        "gro", "off", "tx", "off", "sg", "off"], capture_output=True, timeout=20)
 
     def _cable(self, space_a, device_a, address_a, space_b, device_b, address_b, counted=True):
         ip("-n", space_a, "link", "add", device_a, "type", "veth", "peer", "name", device_b, "netns", space_b)
@@ -401,7 +429,7 @@ class Branch:
                 ip("-n", space, "addr", "add", address, "dev", device)
             ip("-n", space, "link", "set", device, "up")
             if counted:
-                self._no_offloads(space, device)
+                no_offloads(space, device)
 
     def _default_route(self, name_space, gateway):
         # The machine's default may be bbr: a measurement names its congestion control.
@@ -414,7 +442,10 @@ class Branch:
         return f"10.80.{2 + site}.1"
 
     def site_of(self, number):
-        return (number - 1) % self.sites
+        return self.site_of_device[number - 1] if self.site_of_device else (number - 1) % self.sites
+
+    def line_of(self, site):
+        return self.lines[site if len(self.lines) > 1 else 0]
 
     def add_device(self):
         """One more namespace on the LAN whose turn it is; returns its number, counted from 1."""
@@ -428,11 +459,20 @@ class Branch:
         return self._plug("stranger", f"10.80.{2 + site}.200", site, "guest0")
 
     def _plug(self, name, address, site, port):
-        space = self.lab.namespace(name)
-        self._cable(space, "eth0", address + "/24", self.far, port, None, counted=False)
-        ip("-n", self.far, "link", "set", port, "master", f"lan{site}")
+        space, far = self.lab.namespace(name), self.line_of(site).far
+        self._cable(space, "eth0", address + "/24", far, port, None, counted=False)
+        ip("-n", far, "link", "set", port, "master", f"lan{site}")
         self.route_home(space, site)
+        if self.lan_rates and self.lan_rates[site]:
+            for end, device in ((space, "eth0"), (far, port)):
+                self._limit(end, device, self.lan_rates[site])
         return space
+
+    def _limit(self, name_space, device, rate):
+        """What leaves by that device. A short queue: acknowledgements wait in it behind what the device serves, and a
+        seeder takes more than 20 ms of it for somebody else's transfer on the line, and gives way."""
+        self.lab.run(["tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", f"{rate}bit", "burst", "16kb",
+                      "latency", "5ms"], name_space)
 
     def route_home(self, space, site):
         """The way out of a site, also after its cable was out."""
@@ -495,10 +535,8 @@ class Branch:
                    if "counter" in part)
 
     def counters(self):
-        """Read on the routers' own interfaces: what came out of the line at either end."""
-        down_bytes, down_packets = self._down.read()
-        up_bytes, up_packets = self._up.read()
-        return Counters(down_bytes, down_packets, up_bytes, up_packets)
+        """Of all lines together."""
+        return sum((line.counters() for line in self.lines), Counters())
 
 
 class Loopback:

@@ -80,7 +80,7 @@ TEST_CASE("lamina-sim: check tells all findings, for people and as a record", "[
   CHECK(said["good"] == false);
   REQUIRE(said["findings"].size() == 2);
   CHECK(said["findings"][1]["file"] == file);
-  CHECK(said["findings"][1]["line"] == 20);
+  CHECK(said["findings"][1]["line"] == 21);
   CHECK(said["findings"][1]["column"] == 1);
 
   const Said none = sim_says({"check", scratch / "none.toml"});

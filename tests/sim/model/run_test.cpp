@@ -114,6 +114,46 @@ TEST_CASE("run: a rule bounds a fetch, until it changes") {
   CHECK(waited(result, Limit::wan) == Approx(5 * 220 * 1e3));
 }
 
+TEST_CASE("run: the line shows a rule a moment after its minute") {
+  Scenario scenario = small_scenario(1, 5);
+  scenario.run.start = {4 * 86'400'000'000'000};
+  scenario.rules = {{.download_kb = 250, .start = 1, .end = 30}};
+  scenario.rollout.rules_take = 2s;
+  CHECK(ended(run_alone(scenario)) ==
+        exactly(62 + 1740 + (kBytes - 62 * kWan - 1740 * 250e3) / kWan));
+}
+
+TEST_CASE("run: a start takes its time in each mode, and counts from the wave's begin") {
+  for (const Mode mode : kModes) {
+    Scenario scenario = small_scenario(1, 5);
+    scenario.rollout.mode = mode;
+    const RunResult at_once = run_alone(scenario);
+    scenario.rollout.start_takes = 3s;
+    scenario.rollout.waves[0].start = 10s;
+    const RunResult later = run_alone(scenario);
+    CHECK(ended(later) == exactly(ended(at_once) + 13));
+    CHECK(*later.waves[0].completion.p95 == *at_once.waves[0].completion.p95 + 3s);
+  }
+}
+
+TEST_CASE("run: unlike shares let some end early, and move no byte") {
+  Scenario scenario = small_scenario(1, 10);
+  scenario.rollout.mode = Mode::direct;
+  const RunResult alike = run_alone(scenario);
+  scenario.tcp.unevenness = 0.4;
+  const RunResult unlike = run_alone(scenario);
+  CHECK(unlike.totals.wan_down.count == Approx(alike.totals.wan_down.count).epsilon(1e-9));
+  CHECK(ended(unlike) == Approx(ended(alike)).epsilon(1e-9));
+  // The first has 1 - 0.4 * 0.9 of its content to fetch while all ten do; the fifth ends after the
+  // four with less, of 0.64, 0.72, 0.8 and 0.88, when six have got 0.96 each.
+  CHECK(seconds_of(unlike.waves[0].curve[1].at) == Approx(0.64 * 10 * kBytes / kWan));
+  CHECK(seconds_of(Instant(*unlike.waves[0].completion.p50)) ==
+        Approx((0.64 + 0.72 + 0.8 + 0.88 + 6 * 0.96) * kBytes / kWan));
+  // Where one fetches for the site nothing is shared.
+  scenario.rollout.mode = Mode::swarm;
+  CHECK(ended(run_alone(scenario)) == exactly(kBytes / kWan));
+}
+
 TEST_CASE("run: others' load leaves the rest of the line") {
   Scenario scenario = small_scenario(1, 5);
   Load load{.name = "office"};

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "sim/scenario/calibration.hpp"
 #include "tests/sim/scenario/files.hpp"
 
 using namespace lamina;
@@ -374,4 +375,62 @@ TEST_CASE("scenario: a hundred thousand wrong lines are a page of findings", "[s
   REQUIRE_FALSE(loaded);
   CHECK(loaded.error().list().size() == Findings::kMax);
   CHECK(loaded.error().left_out() > 90'000);
+}
+
+TEST_CASE("scenario: a calibration gives what the scenario does not say itself", "[scenario]") {
+  const Calibration calibration{
+      .goodput = Factor{0.941, 0.94, 0.942, 3},
+      .unevenness = Factor{0.4, 0.3, 0.5, 2},
+      .start_takes = Factor{0.8504, 0.8, 0.9, 3},
+      .rules_take = Factor{2.5, 2.5, 2.5, 1},
+      .takeover = Factor{5.25, 5, 5.5, 2},
+      .efficiency = {{10, 64, {0.3, 0.29, 0.31, 2}}, {20, 64, {0.25, 0.25, 0.25, 1}}}};
+  Files files;
+  files.others["found.toml"] = "# From some runs.\n" + to_toml(calibration);
+  files.change("name = \"Office", "calibration = \"found.toml\"\nname = \"Office");
+  const std::string hash = good({}).input_hash;
+
+  const Scenario taken = good(files);
+  CHECK(taken.tcp.goodput == Approx(0.941));
+  CHECK(taken.tcp.unevenness == 0.4);
+  CHECK(taken.rollout.start_takes == 850ms);
+  CHECK(taken.rollout.rules_take == 2500ms);
+  CHECK(taken.deaths[0].takeover == 5250ms);
+  CHECK(taken.swarm.efficiency == std::vector<Efficiency>{{10, 64, 0.3}, {20, 64, 0.25}});
+  CHECK(taken.input_hash != hash);
+
+  const Scenario own =
+      good(files, {{"tcp.goodput", "0.9"},
+                   {"rollout.start_takes", "2s"},
+                   {"rollout.rules_take", "1s"},
+                   {"reflector_deaths.1.takeover", "9s"},
+                   {"swarm.efficiency", "[{ peers = 2, pieces = 1, eta = 0.7 }]"}});
+  CHECK(own.tcp.goodput == 0.9);
+  CHECK(own.rollout.start_takes == 2s);
+  CHECK(own.rollout.rules_take == 1s);
+  CHECK(own.deaths[0].takeover == 9s);
+  CHECK(own.swarm.efficiency == std::vector<Efficiency>{{2, 1, 0.7}});
+}
+
+TEST_CASE("scenario: a calibration that is wrong is named with its place", "[scenario]") {
+  const std::string sound =
+      to_toml({.goodput = Factor{0.9, 0.9, 0.9, 1}, .efficiency = {{10, 64, {0.3, 0.3, 0.3, 2}}}});
+  const Case cases[] = {
+      {"lamina-sim-calibration", "shopping list", "found.toml: it is no calibration"},
+      {"version = 1", "version = 2", "it is no calibration of this version"},
+      {"goodput", "godput", "found.toml:3:1: unknown key 'godput'; is it 'goodput'?"},
+      {"mean = 0.9", "mean = 9", "goodput: mean"},
+      {", runs = 1 ", " ", "goodput: 'runs' is missing"},
+      {"peers = 10, ", "", "efficiency 1: 'peers' is missing"},
+  };
+  for (const Case& one : cases) {
+    Files files;
+    std::string text = sound;
+    const auto at = text.find(one.from);
+    REQUIRE(at != text.npos);
+    files.others["found.toml"] = text.replace(at, std::string(one.from).size(), one.to);
+    files.change("name = \"Office", "calibration = \"found.toml\"\nname = \"Office");
+    INFO(said(files));
+    CHECK(said(files).find(one.said) != std::string::npos);
+  }
 }
