@@ -98,7 +98,7 @@ void SiteRun::carry_out(const std::vector<policy::SiteLease::Action>& actions) {
       Device& device = devices_[name];
       if (!device.up) {  // Nobody told the origin yet: it never renews.
         if (lapse_ == kNever) {
-          lapse_takes_ = ReflectorDeaths{}.takeover;
+          lapse_takes_ = kTakeover;
           lapse_ = now_ + lapse_takes_;
         }
         continue;

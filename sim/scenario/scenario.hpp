@@ -42,6 +42,7 @@ inline constexpr std::size_t kRegionsMax = 1'000;
 inline constexpr std::size_t kWavesMax = 100;
 inline constexpr std::size_t kPartsMax = 64;     // One bit each of a 64-bit set.
 inline constexpr std::size_t kKindsMax = 1'000;  // Versions, presences, loads: of each.
+inline constexpr std::size_t kAssumptionsMax = 50;
 inline constexpr int kReplicasMax = 1'000;
 inline constexpr Duration kDurationMax = std::chrono::hours{31 * 24};
 inline constexpr BitRate kRateMax{10'000'000'000'000};  // 10 Tbit/s.
@@ -249,12 +250,15 @@ struct Uploads {
   bool operator==(const Uploads&) const = default;
 };
 
+// From when an acting reflector is gone until another device fetches for the site: the lease's end
+// and the appointment.
+inline constexpr Duration kTakeover = std::chrono::seconds{17};
+
 // Acting reflectors that die and do not come back.
 struct ReflectorDeaths {
   double share = 0;  // Of the sites, 0 to 1; in each, one of its reflectors.
   Instant at{};
-  // Until another device fetches for the site: the lease's end and the appointment.
-  Duration takeover = std::chrono::seconds{17};
+  Duration takeover = kTakeover;
   bool operator==(const ReflectorDeaths&) const = default;
 };
 
@@ -267,6 +271,9 @@ struct Uncertainty {
 
 struct Scenario {
   std::string name;
+  // What whoever made the scenario took for granted, for reports to say. Printable; at most
+  // kAssumptionsMax.
+  std::vector<std::string> assumptions;
   // SHA-256 over all input files, 64 hex digits; empty when the scenario does not come from files.
   std::string input_hash;
   Run run;
