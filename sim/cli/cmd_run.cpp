@@ -2,7 +2,6 @@
 
 #include "sim/cli/files.hpp"
 #include "sim/cli/simulate.hpp"
-#include "sim/model/run.hpp"
 #include "sim/report/result_csv.hpp"
 #include "sim/report/result_html.hpp"
 #include "sim/report/result_json.hpp"
@@ -54,7 +53,7 @@ cli::ExitCode run_run(const RunCommand& options, Io& io) {
   const auto scenario = load_for(options.simulation, *overrides);
   if (!scenario) return report(scenario.error(), io);
 
-  const RunResult result = run(*scenario, {.threads = options.simulation.threads});
+  const RunResult result = run_shown(*scenario, {.threads = options.simulation.threads}, "", io);
   if (!options.directory.empty())
     if (const Status written = write_reports(options.directory, *scenario, result); !written)
       return report(written.error(), io);

@@ -24,9 +24,35 @@ struct Computed {
   std::vector<double> full_down, full_up;
 };
 
+// Of several plans that take about as long each.
+class Progress {
+ public:
+  Progress(const std::function<void(double)>& told, int plans) : told_(told), plans_(plans) {}
+
+  bool is_wanted() const { return static_cast<bool>(told_); }
+  // Of the current plan.
+  void tell(double share) {
+    const double whole = (done_ + share) / plans_;
+    if (!told_ || whole <= most_) return;  // A plan that was begun anew.
+    most_ = whole;
+    told_(whole);
+  }
+  void next_plan() {
+    tell(1);
+    ++done_;
+  }
+
+ private:
+  const std::function<void(double)>& told_;
+  int plans_;
+  int done_ = 0;
+  double most_ = 0;
+};
+
 class Computing {
  public:
-  Computing(const Plan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
+  Computing(const Plan& plan, const RunOptions& options, Progress& progress)
+      : plan_(plan), options_(options), progress_(progress) {}
 
   Computed compute() {
     start();
@@ -35,6 +61,7 @@ class Computing {
       compute_together();
     }
     finish();
+    progress_.next_plan();
     return std::move(computed_);
   }
 
@@ -81,6 +108,7 @@ class Computing {
 
   const Plan& plan_;
   const RunOptions& options_;
+  Progress& progress_;
   std::optional<Waves> waves_;
   Computed computed_;
 };
@@ -144,6 +172,7 @@ bool Computing::compute_alone() {
   std::vector<DemandBound> bounds(threads, DemandBound(plan, bounded));
   const std::size_t sites = plan.scenario.sites.size();
   std::vector<std::vector<Outcome>> outcomes(threads);
+  const std::size_t step = std::max<std::size_t>(sites / 100, 1);
   in_parallel(sites, options_.threads, [&](std::size_t piece, std::size_t worker) {
     const auto site = static_cast<Index>(piece);
     Batch batch(plan, groups, {site}, waves_->times());
@@ -151,6 +180,9 @@ bool Computing::compute_alone() {
     batch.run(nullptr, &bounds[worker]);
     take(batch, 0, site);
     outcomes[worker].insert(outcomes[worker].end(), batch.outcomes.begin(), batch.outcomes.end());
+    // Pieces are taken in their order: what is before this one is done or under way.
+    if (worker == 0 && piece % step == 0)
+      progress_.tell(static_cast<double>(piece) / static_cast<double>(sites));
   });
   for (std::size_t i = 1; i < threads; ++i) bounds[0] += bounds[i];
   if (!bounds[0].fits()) return false;
@@ -164,6 +196,7 @@ void Computing::compute_together() {
   std::vector<Index> sites(plan_.scenario.sites.size());
   std::iota(sites.begin(), sites.end(), Index{0});
   Batch batch(plan_, groups, sites, waves_->times());
+  if (progress_.is_wanted()) batch.progress = [&](double share) { progress_.tell(share); };
   batch.run(&*waves_, nullptr);
   for (std::size_t place = 0; place < batch.count(); ++place)
     take(batch, place, static_cast<Index>(place));
@@ -183,14 +216,6 @@ void Computing::finish() {
   }
   for (SiteResult& site : computed_.sites)
     if (site.done < site.devices) site.finished.reset();
-}
-
-// Since the wave began, until the given share of all its devices was done.
-std::optional<Duration> percentile(const std::vector<Instant>& done, std::int64_t devices,
-                                   Instant began, int percent) {
-  const std::int64_t need = (devices * percent + 99) / 100;
-  if (need == 0 || need > static_cast<std::int64_t>(done.size())) return std::nullopt;
-  return done[static_cast<std::size_t>(need - 1)] - began;
 }
 
 std::vector<CurvePoint> curve_of(const std::vector<Instant>& done, Instant began) {
@@ -222,9 +247,7 @@ WaveResult wave_result(const Scenario& scenario, const Computed& computed, std::
     for (const auto* list : {&computed.done[wave], &computed.failed[wave]})
       if (!list->empty()) result.ended = std::max(*result.ended, list->back());
   }
-  result.completion = {percentile(computed.done[wave], result.devices, began, 50),
-                       percentile(computed.done[wave], result.devices, began, 95),
-                       percentile(computed.done[wave], result.devices, began, 99)};
+  result.completion = percentiles_of(computed.done[wave], result.devices, began);
   result.curve = curve_of(computed.done[wave], began);
   return result;
 }
@@ -319,11 +342,13 @@ RunResult run(const Scenario& scenario, const RunOptions& options) {
   result.input_hash = scenario.input_hash;
   result.seed = scenario.run.seed;
   const int replicas = options.with_replicas ? scenario.run.replicas : 1;
+  const bool with_direct = options.with_direct && scenario.rollout.mode != Mode::direct;
+  Progress progress(options.progress, replicas + (with_direct ? 1 : 0));
   for (int i = 0; i < replicas; ++i) {
     const std::uint64_t seed = scenario.run.seed + static_cast<std::uint64_t>(i);
     const Fleet fleet(scenario, seed);
     const Plan plan{.scenario = scenario, .fleet = fleet, .mode = scenario.rollout.mode};
-    Computed computed = Computing(plan, options).compute();
+    Computed computed = Computing(plan, options, progress).compute();
     std::vector<LineResult> lines = LinesAbove(plan, computed).lines();
     Replica replica{.seed = seed, .totals = totals_of(plan, computed, lines.front())};
     for (std::size_t wave = 0; wave < computed.done.size(); ++wave) {
@@ -336,10 +361,10 @@ RunResult run(const Scenario& scenario, const RunOptions& options) {
       result.sites = std::move(computed.sites);
       result.lines = std::move(lines);
       for (LineResult& line : computed.site_lines) result.lines.push_back(std::move(line));
-      if (options.with_direct && scenario.rollout.mode != Mode::direct) {
+      if (with_direct) {
         Plan direct = plan;
         direct.mode = Mode::direct;
-        const Computed compared = Computing(direct, options).compute();
+        const Computed compared = Computing(direct, options, progress).compute();
         const std::vector<LineResult> above = LinesAbove(direct, compared).lines();
         result.direct = totals_of(direct, compared, above.front());
       }
