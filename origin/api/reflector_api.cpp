@@ -9,14 +9,6 @@ namespace {
 
 using wire::ReflectorInfo;
 
-std::int64_t over_the_line(const std::optional<wire::ByteCounts>& bytes) {
-  std::int64_t sum = 0;
-  if (bytes)
-    for (const auto& [source, count] : bytes->by_source)
-      if (source.starts_with("origin-by-")) sum += count;
-  return sum;
-}
-
 // What the device said of the layers of its target.
 std::vector<wire::LayerWarmth> warmth_of(const wire::DeviceInfo& device,
                                          const std::map<LayerId, wire::LayerInfo>& layers) {
@@ -51,7 +43,7 @@ Result<std::vector<ReflectorInfo>> Api::reflector_infos(std::vector<wire::Device
                        .host_name = device.host_name,
                        .site = device.site,
                        .seen_ms = device.seen_ms,
-                       .wan_bytes = over_the_line(device.bytes),
+                       .wan_bytes = device.bytes ? wire::over_line(device.bytes->by_source) : 0,
                        .settings = device.reflector.value_or(wire::ReflectorSettings{}),
                        .layers = warmth_of(device, layers)};
     const auto role =

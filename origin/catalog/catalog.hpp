@@ -108,6 +108,9 @@ class Catalog {
   Result<wire::SiteInfo> site(const std::string& name) const;
   // What each site received since its first device said so; no number ever shrinks.
   Result<std::map<std::string, BytesBySource>> site_bytes() const;
+  // A device of the site received over its line this fast for a while. Written only when that is
+  // more than was seen before on that day (UTC). Not audited.
+  Status note_line_rate(const std::string& site, BitRate rate, WallTime now);
   // Of every site, for each of 7 and 28 days (UTC).
   Result<std::vector<wire::SiteSavings>> savings(WallTime now) const;
   Status set_appoint(const Act& act, const std::string& site, bool appoint);

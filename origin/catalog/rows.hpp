@@ -8,6 +8,7 @@
 //   bandwidth-rules         CSV, all of them     member-list/<site>      signed member list
 //   token/<sha256>          TokenInfo            token-name/<name>       sha256
 //   site-bytes/<site>       ByteCounts           site-day/<site>/<day>   ByteCounts
+//   site-rate/<site>/<day>  bits per second
 //   transaction/<hex>/<number>  Report
 //   alert/<kind>/<object>   AlertInfo
 //   cvd-chunk/<hex><raw>    (empty), or since when nothing needs it: garbage.cpp

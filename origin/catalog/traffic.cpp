@@ -3,6 +3,7 @@
 // said again adds nothing, whoever was restarted in between.
 #include "origin/catalog/traffic.hpp"
 
+#include <charconv>
 #include <limits>
 
 namespace lamina::origin {
@@ -44,12 +45,13 @@ Status add_to_row(Rows& rows, const std::string& key, WallTime now, const BytesB
 }
 
 std::string day_prefix(const std::string& site) { return "site-day/" + site + '/'; }
+std::string rate_prefix(const std::string& site) { return "site-rate/" + site + '/'; }
 
-Status forget_old_days(Rows& rows, const std::string& site, std::uint64_t today) {
+// Of rows whose key is `prefix` and a day.
+Status forget_old_days(Rows& rows, const std::string& prefix, std::uint64_t today) {
   std::vector<std::string> old;
-  const std::string oldest =
-      day_prefix(site) + digits(today - std::min<std::uint64_t>(today, kDaysKept - 1));
-  auto scanned = rows.scan(day_prefix(site), [&](std::string_view key, std::string_view) {
+  const std::string oldest = prefix + digits(today - std::min<std::uint64_t>(today, kDaysKept - 1));
+  auto scanned = rows.scan(prefix, [&](std::string_view key, std::string_view) {
     if (key >= oldest) return false;
     old.emplace_back(key);
     return true;
@@ -60,8 +62,20 @@ Status forget_old_days(Rows& rows, const std::string& site, std::uint64_t today)
   return Done{};
 }
 
+// Bits per second; none: none was noted on that day.
+Result<std::optional<std::int64_t>> rate_of_day(const Rows& rows, const std::string& key) {
+  auto value = rows.get(key);
+  if (!value) return fail(std::move(value.error()));
+  if (!*value) return std::optional<std::int64_t>();
+  std::int64_t rate = 0;
+  const char* end = (*value)->data() + (*value)->size();
+  if (const auto read = std::from_chars((*value)->data(), end, rate);
+      read.ec != std::errc() || read.ptr != end || rate < 0)
+    return fail(corrupt_row(key));
+  return std::optional(rate);
+}
+
 bool is_lan(const std::string& source) { return source == "lan-peer" || source == "reflector"; }
-bool is_wan(const std::string& source) { return source.starts_with("origin-by-"); }
 
 }  // namespace
 
@@ -84,7 +98,24 @@ Status add_site_bytes(Rows& rows, WallTime now, const std::string& site,
   const std::uint64_t today = day_of(now);
   if (auto done = add_to_row(rows, "site-bytes/" + site, now, more); !done) return done;
   if (auto done = add_to_row(rows, day_prefix(site) + digits(today), now, more); !done) return done;
-  return forget_old_days(rows, site, today);
+  return forget_old_days(rows, day_prefix(site), today);
+}
+
+Status Catalog::note_line_rate(const std::string& site, BitRate rate, WallTime now) {
+  const std::uint64_t today = day_of(now);
+  const std::string key = rate_prefix(site) + digits(today);
+  std::int64_t known = 0;
+  auto looked = table_.read([&](const Rows& rows) -> Status {
+    auto before = rate_of_day(rows, key);
+    if (!before) return fail(std::move(before.error()));
+    known = before->value_or(0);
+    return Done{};
+  });
+  if (!looked || rate.bits_per_second <= known) return looked;
+  return table_.write([&](Rows& rows) -> Status {
+    if (auto put = rows.put(key, std::to_string(rate.bits_per_second)); !put) return put;
+    return forget_old_days(rows, rate_prefix(site), today);
+  });
 }
 
 Result<std::map<std::string, BytesBySource>> Catalog::site_bytes() const {
@@ -120,6 +151,9 @@ Result<std::vector<wire::SiteSavings>> Catalog::savings(WallTime now) const {
         const auto before = static_cast<std::uint64_t>(days);
         const std::uint64_t first = today - std::min(today, before - 1);
         for (std::uint64_t day = first; day <= today; ++day) {
+          auto rate = rate_of_day(rows, rate_prefix(site.name) + digits(day));
+          if (!rate) return fail(std::move(rate.error()));
+          if (*rate) savings.wan_rate = std::max(savings.wan_rate.value_or(0), **rate);
           const std::string key = day_prefix(site.name) + digits(day);
           auto value = rows.get(key);
           if (!value) return fail(std::move(value.error()));
@@ -128,7 +162,7 @@ Result<std::vector<wire::SiteSavings>> Catalog::savings(WallTime now) const {
           if (!counts) return fail(corrupt_row(key));
           for (const auto& [source, bytes] : counts->by_source) {
             if (is_lan(source)) add(savings.lan_bytes, bytes);
-            if (is_wan(source)) add(savings.wan_bytes, bytes);
+            if (wire::is_over_line(source)) add(savings.wan_bytes, bytes);
           }
         }
         list.push_back(std::move(savings));

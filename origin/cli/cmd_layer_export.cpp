@@ -3,6 +3,7 @@
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
 #include "shared/cli/progress.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/file.hpp"
 #include "shared/store/pack_files.hpp"
@@ -63,7 +64,7 @@ Status export_layer(Session& s, const ExportRequest& request) {
     return fail(std::move(layer.error()));
   auto envelope = s.get(path + "/distribution");
   if (!envelope) return fail(std::move(envelope.error()));
-  auto distribution = open_distribution(as_view(*envelope), info->id);
+  auto distribution = format::open_distribution(info->id, as_view(*envelope));
   if (!distribution) return fail(std::move(distribution.error()));
   auto torrent = s.get(path + "/torrent");
   if (!torrent) return fail(std::move(torrent.error()));

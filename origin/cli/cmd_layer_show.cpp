@@ -1,6 +1,7 @@
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
 #include "shared/cli/progress.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
 
 namespace lamina::origin::cli {
@@ -50,7 +51,7 @@ Result<std::optional<PublicKey>> read_publisher(const std::string& path) {
 Result<std::vector<format::DistributedPack>> packs_of(Session& s, const wire::LayerInfo& layer) {
   auto envelope = s.get("/v1/layers/" + layer.id.hex() + "/distribution");
   if (!envelope) return fail(std::move(envelope.error()));
-  auto record = open_distribution(as_view(*envelope), layer.id);
+  auto record = format::open_distribution(layer.id, as_view(*envelope));
   if (!record) return fail(std::move(record.error()));
   return std::move(record->packs);
 }

@@ -1,20 +1,15 @@
 #include "origin/cli/rollout_file.hpp"
 #include "origin/cli/session.hpp"
-#include "shared/os/file.hpp"
 
 namespace lamina::origin::cli {
 namespace {
-
-constexpr std::size_t kFileMax = std::size_t{1} << 20;
 
 std::string share(std::int64_t have, std::int64_t all) {
   return std::to_string(have) + '/' + std::to_string(all);
 }
 
 Status create(Session& s, const std::string& file) {
-  auto text = os::read_text(file, kFileMax);
-  if (!text) return fail(std::move(text.error()).in("--file"));
-  auto plan = parse_rollout_file(*text, file);
+  auto plan = read_rollout_file(file);
   if (!plan) return fail(std::move(plan.error()));
   auto body = s.call("POST", "/v1/rollouts", wire::to_json(*plan));
   if (!body) return fail(std::move(body.error()).in(file));
@@ -135,6 +130,8 @@ void add_rollout(CLI::App& app, Run& run) {
       "Example: lamina rollout create --file rollout.toml");
   make->add_option("--file", *file, "the plan")->required();
   make->callback([&run, file] { run = [file](Session& s) { return create(s, *file); }; });
+
+  add_rollout_plan(*rollout, run);
 
   const auto add_verb = [&](const std::string& verb, const char* what) {
     auto* change = rollout->add_subcommand(verb, what);

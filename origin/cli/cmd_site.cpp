@@ -16,11 +16,12 @@ Status show_savings(Session& s) {
   if (!body) return fail(std::move(body.error()));
   auto list = wire::parse_savings_list(*body);
   if (!list) return fail(std::move(list.error()));
-  Session::Rows rows{{"SITE", "DAYS", "LAN", "WAN", "SAVED"}};
+  Session::Rows rows{{"SITE", "DAYS", "LAN", "WAN", "SAVED", "WAN RATE"}};
   for (const wire::SiteSavings& i : list->savings) {
     if (s.json) *s.out << wire::to_json(i) << '\n';
     rows.push_back({i.site, std::to_string(i.days), to_text(Bytes{i.lan_bytes}),
-                    to_text(Bytes{i.wan_bytes}), share_of(i.lan_bytes, i.wan_bytes)});
+                    to_text(Bytes{i.wan_bytes}), share_of(i.lan_bytes, i.wan_bytes),
+                    i.wan_rate ? to_text(BitRate{*i.wan_rate}) : "-"});
   }
   if (!s.json) s.table(rows);
   return Done{};
@@ -267,7 +268,9 @@ void add_site(CLI::App& app, Run& run) {
       "savings", "bytes that devices had from each other instead of over the line");
   savings->footer(
       "The last 7 and 28 days (UTC), today included. LAN: from devices of the site; WAN: over the\n"
-      "line; SAVED: the share that did not cross the line.\n"
+      "line; SAVED: the share that did not cross the line; WAN RATE: the most that a device "
+      "received\n"
+      "over the line for 10 s or longer.\n"
       "Example: lamina site savings --json");
   savings->callback([&run] { run = show_savings; });
   site->add_subcommand("ls", "list the sites")->callback([&run] {

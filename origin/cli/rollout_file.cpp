@@ -5,6 +5,7 @@
 #include <map>
 
 #include "shared/base/units.hpp"
+#include "shared/os/file.hpp"
 
 namespace lamina::origin::cli {
 namespace {
@@ -161,6 +162,13 @@ Result<wire::RolloutRequest> parse_rollout_file(std::string_view text, const std
   for (const char* key : {"name", "layers", "wave"}) in.needs(top, key);
   if (in.error()) return fail(*in.error());
   return plan;
+}
+
+Result<wire::RolloutRequest> read_rollout_file(const std::string& file) {
+  constexpr std::size_t kFileMax = std::size_t{1} << 20;
+  auto text = os::read_text(file, kFileMax);
+  if (!text) return fail(std::move(text.error()).in("--file"));
+  return parse_rollout_file(*text, file);
 }
 
 }  // namespace lamina::origin::cli

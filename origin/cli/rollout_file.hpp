@@ -12,4 +12,7 @@ namespace lamina::origin::cli {
 // `file` is for messages. Whether sites, devices and layers exist is the origin's to say.
 Result<wire::RolloutRequest> parse_rollout_file(std::string_view text, const std::string& file);
 
+// The same from a file of at most 1 MiB.
+Result<wire::RolloutRequest> read_rollout_file(const std::string& file);
+
 }  // namespace lamina::origin::cli

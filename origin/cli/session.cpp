@@ -1,46 +1,14 @@
 #include "origin/cli/session.hpp"
 
 #include <cctype>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "shared/cli/progress.hpp"
 
 namespace lamina::origin::cli {
-namespace {
-
-Result<std::string> read_text(const std::string& path, const std::string& what) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in)
-    return fail(ErrorKind::not_found,
-                "cannot read the " + what + " '" + path + "'; name a readable file");
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-}  // namespace
-
 Status Session::connect() {
   if (client_) return Done{};
-  if (origin.empty() || token_file.empty() || (ca_file.empty() && ca_fingerprint.empty()))
-    return fail(ErrorKind::invalid,
-                "--origin, --token-file and --ca or --ca-fingerprint are needed");
-  auto place = net::parse_host_port(origin, 8443);
-  if (!place) return fail(std::move(place.error()).in("--origin"));
-  net::ClientOptions options{.host = place->host, .port = place->port};
-  options.ca_fingerprint = ca_fingerprint;
-  if (!ca_file.empty()) {
-    auto ca = read_text(ca_file, "CA");
-    if (!ca) return fail(std::move(ca.error()));
-    options.ca_pem = *ca;
-    options.ca_fingerprint.clear();
-  }
-  auto token = read_text(token_file, "token file");
-  if (!token) return fail(std::move(token.error()));
-  while (!token->empty() && std::isspace(static_cast<unsigned char>(token->back())))
-    token->pop_back();
-  options.bearer = *token;
-  auto client = net::BlockingClient::create(std::move(options));
+  auto client = net::connect_to(*this);
   if (!client) return fail(std::move(client.error()));
   client_ = std::move(*client);
   return Done{};
@@ -49,6 +17,11 @@ Status Session::connect() {
 Result<net::Reply> Session::send(net::Call call) {
   if (auto done = connect(); !done) return fail(std::move(done.error()));
   return net::check(client_->send(std::move(call)));
+}
+
+Result<std::string> Session::get(const std::string& path) {
+  if (auto done = connect(); !done) return fail(std::move(done.error()));
+  return net::get(*client_, path);
 }
 
 Result<std::string> Session::call(const std::string& method, const std::string& path,
@@ -94,11 +67,7 @@ int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostrea
   Session session;
   session.out = &out;
   session.err = &err;
-  app.add_option("--origin", session.origin, "HOST:PORT of the origin")->envname("LAMINA_ORIGIN");
-  app.add_option("--ca", session.ca_file, "file with the origin's CA")->envname("LAMINA_CA");
-  app.add_option("--ca-fingerprint", session.ca_fingerprint, "SHA-256 of the CA, instead of --ca");
-  app.add_option("--token-file", session.token_file, "file with an administrator's token")
-      ->envname("LAMINA_TOKEN");
+  net::add_origin_options(app, session);
   app.add_flag("--json", session.json, "print records as JSON");
   app.require_subcommand(1);
   app.fallthrough();

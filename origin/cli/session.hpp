@@ -10,15 +10,14 @@
 
 #include "shared/cli/exit_code.hpp"
 #include "shared/cli/table.hpp"
-#include "shared/net/https_client.hpp"
+#include "shared/net/origin_access.hpp"
 
 namespace lamina::origin::cli {
 
 using enum lamina::cli::ExitCode;
 using lamina::cli::exit_code_of;
 
-struct SessionOptions {
-  std::string origin, ca_file, ca_fingerprint, token_file;
+struct SessionOptions : net::OriginAccess {
   bool json = false;
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
@@ -30,7 +29,7 @@ struct Session : SessionOptions {
   explicit Session(const SessionOptions& options) : SessionOptions(options) {}
 
   // The body of a 2xx answer; any other answer as the error it carries.
-  Result<std::string> get(const std::string& path) { return call("GET", path, ""); }
+  Result<std::string> get(const std::string& path);
   Result<std::string> call(const std::string& method, const std::string& path,
                            const std::string& json_body);
 
@@ -63,6 +62,7 @@ void add_cvd_restore(CLI::App& cvd, Run& run);
 void add_cvd_retention(CLI::App& cvd, Run& run);
 void add_reflector(CLI::App& app, Run& run);
 void add_rollout(CLI::App& app, Run& run);
+void add_rollout_plan(CLI::App& rollout, Run& run);
 void add_rule(CLI::App& app, Run& run);
 void add_seeder(CLI::App& app, Run& run);
 void add_site(CLI::App& app, Run& run);

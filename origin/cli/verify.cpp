@@ -4,7 +4,6 @@
 #include <unordered_map>
 
 #include "shared/format/envelope.hpp"
-#include "shared/format/signed_layer.hpp"
 
 namespace lamina::origin::cli {
 
@@ -40,14 +39,6 @@ Result<SignedLayer> open_layer(ByteView envelope, const wire::LayerInfo& asked,
     return fail(ErrorKind::corrupt, "the origin lists " + record->name + ":" + record->version +
                                         " as " + name + ": do not use this layer");
   return SignedLayer{std::move(*record), opened->signer};
-}
-
-Result<format::DistributionRecord> open_distribution(ByteView envelope, const LayerId& layer) {
-  auto signer = format::claimed_signer(envelope);
-  if (!signer) return fail(std::move(signer.error()).in("the layer's list of packs"));
-  auto record = format::open_distribution(layer, envelope, *signer);
-  if (!record) return fail(std::move(record.error()).in("the layer's list of packs"));
-  return record;
 }
 
 Result<VerifiedContent> verify_content(

@@ -23,10 +23,6 @@ struct SignedLayer {
 Result<SignedLayer> open_layer(ByteView envelope, const wire::LayerInfo& asked,
                                const std::optional<PublicKey>& publisher);
 
-// How the layer is distributed, as the origin says. Whoever signed that: all that is done with it
-// is to fetch packs, whose names and chunks are digests of their bytes.
-Result<format::DistributionRecord> open_distribution(ByteView envelope, const LayerId& layer);
-
 struct VerifiedContent {
   std::uint64_t chunks = 0;  // Different ones, those of the manifest included.
   std::uint64_t bytes = 0;   // Theirs, plain.

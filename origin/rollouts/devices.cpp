@@ -72,7 +72,7 @@ Status Rollouts::fetching(const wire::DeviceInfo& device, const std::vector<wire
 
 Status Rollouts::reported(const DeviceId& device, const wire::Report& report, Moment moment) {
   Status status = Done{};
-  if (report.operation != "apply" || report.ok) return status;
+  if (report.operation != "apply") return status;
   for (auto& [name, running] : rollouts_) {
     const auto found = running.devices.find(device);
     if (found == running.devices.end() || found->second.outcome == kLeft || !is_engaged(running) ||
@@ -80,8 +80,13 @@ Status Rollouts::reported(const DeviceId& device, const wire::Report& report, Mo
         running.rollout.step(static_cast<std::uint32_t>(found->second.wave)) !=
             Rollout::Step::begun)
       continue;
-    note(status, set_outcome(running, found->second, Rollout::Outcome::failed,
-                             printable(report.text, 100), moment));
+    if (!report.ok) {
+      note(status, set_outcome(running, found->second, Rollout::Outcome::failed,
+                               printable(report.text, 100), moment));
+    } else if (!found->second.bytes_by_source) {
+      found->second.bytes_by_source = report.bytes_by_source;
+      note(status, catalog_.note_rollout_device(name, found->second));
+    }
   }
   return status;
 }

@@ -279,8 +279,11 @@ Status Rollouts::assign(Running& running, std::uint32_t wave, Catalog::WaveStep 
     done = fail(std::move(sign.error()));
   } else {
     wire::RolloutInfo after = running.info;
-    after.waves[wave].step = policy::name_of(begun ? Rollout::Step::begun : Rollout::Step::staged);
+    wire::RolloutWaveState& state = after.waves[wave];
+    state.step = policy::name_of(begun ? Rollout::Step::begun : Rollout::Step::staged);
+    if (begun && !state.began_ms) state.began_ms = ms_of(wall_instant(moment));
     done = catalog_.assign_wave({"rollout:" + plan.name, moment.wall}, after, step, rows, *sign);
+    if (done) running.info = std::move(after);
   }
   if (!done) {
     running.problem = wave_text(plan, wave) + ": " + done.error().text();
@@ -310,6 +313,7 @@ Status Rollouts::set_outcome(Running& running, wire::RolloutDevice& row, Rollout
                              const std::string& text, Moment moment) {
   const std::string name(policy::name_of(outcome));
   if (row.outcome == name && row.text == text) return Done{};
+  if (row.outcome != name) row.outcome_ms = ms_of(wall_instant(moment));
   row.outcome = name;
   row.text = text;
   Status status = catalog_.note_rollout_device(running.info.plan.name, row);
@@ -323,6 +327,7 @@ Status Rollouts::set_outcome(Running& running, wire::RolloutDevice& row, Rollout
 Status Rollouts::leave(Running& running, wire::RolloutDevice& row, const std::string& why,
                        Moment moment) {
   row.outcome = kLeft;
+  row.outcome_ms = ms_of(wall_instant(moment));
   row.text = why;
   Status status = catalog_.note_rollout_device(running.info.plan.name, row);
   note(status, forget_lacks(running, row.device, moment));
@@ -361,7 +366,8 @@ wire::RolloutInfo Rollouts::fresh(const Running& running) {
                      .succeeded = counts.succeeded,
                      .failed = counts.failed,
                      .sites = counts.sites,
-                     .warm_sites = counts.warm_sites};
+                     .warm_sites = counts.warm_sites,
+                     .began_ms = info.waves[i].began_ms};
   }
   info.admitted = running.admission.admitted_sites();
   info.sites_waiting = static_cast<std::int64_t>(running.admission.waiting());

@@ -24,6 +24,16 @@ Bytes missing_of(const std::vector<wire::Want>& wants, const std::set<LayerId>& 
 // A name of its own, so that the epochs of a device's site and of its budget never meet.
 std::string budget_site(const DeviceId& device) { return "device+" + device.hex(); }
 
+// Shorter ones say little: bytes are counted when a piece is whole.
+constexpr Duration kRateOver = std::chrono::seconds{10};
+constexpr double kRateMax = 1e13;  // 10 Tbit/s: devices say these numbers.
+
+BitRate rate_over(Bytes bytes, Duration time) {
+  const double bits = static_cast<double>(bytes.count) * 8;
+  const double rate = bits / std::chrono::duration<double>(time).count();
+  return {static_cast<std::int64_t>(std::min(rate, kRateMax))};
+}
+
 std::string_view name_of(SiteLease::EndReason reason) {
   switch (reason) {
     case SiteLease::EndReason::done: return "done";
@@ -225,7 +235,24 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   member.wants = poll.wants;
   member.unfit = poll.unfit.has_value();
   seen(device, member, moment.now);
-  return carry_out(name, site, report_of(site, device, member), moment);
+  Status status = carry_out(name, site, report_of(site, device, member), moment);
+  if (poll.bytes)
+    if (auto noted = note_rate(name, member, *poll.bytes, moment); status && !noted)
+      status = std::move(noted);
+  return status;
+}
+
+Status Sites::note_rate(const std::string& name, Member& member, const wire::ByteCounts& bytes,
+                        Moment moment) {
+  const Duration time = moment.now - member.counted_at;
+  const bool is_same = member.counted && member.counted->since_ms == bytes.since_ms;
+  if (is_same && time < kRateOver) return Done{};
+  const std::int64_t more =
+      is_same ? wire::over_line(bytes.by_source) - wire::over_line(member.counted->by_source) : 0;
+  member.counted = bytes;
+  member.counted_at = moment.now;
+  if (more <= 0) return Done{};
+  return catalog_.note_line_rate(name, rate_over(Bytes{more}, time), moment.wall);
 }
 
 SiteLease::Reported Sites::report_of(const Site& site, const DeviceId& device,

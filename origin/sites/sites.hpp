@@ -139,6 +139,9 @@ class Sites {
     Instant seen;
     std::vector<wire::Want> wants;
     bool unfit = false;
+    // Its bytes over the line as it said them, at the poll since which their rate is taken.
+    std::optional<wire::ByteCounts> counted;
+    Instant counted_at;
   };
   struct Site {
     policy::SiteLease lease;
@@ -174,6 +177,8 @@ class Sites {
   // Whether they differ from those that the site had.
   bool take_rules(const std::string& name, Site& site) const;
   void seen(const DeviceId& device, Member& member, Instant now);
+  Status note_rate(const std::string& name, Member& member, const wire::ByteCounts& bytes,
+                   Moment moment);
   void forget(Site& site, const DeviceId& device);
   Status carry_out(const std::string& name, Site& site, const policy::SiteLease::Event& event,
                    Moment moment);

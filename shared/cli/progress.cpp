@@ -28,13 +28,18 @@ void Progress::show(Bytes done, Bytes total, Instant now) {
   constexpr Duration kRedrawAfter = std::chrono::milliseconds{200};
   if (last_ && now - *last_ < kRedrawAfter) return;
   last_ = now;
-  drawn_ = true;
-  out_ << "\r\x1b[K" << progress_text(done, total, now - *start_) << std::flush;
+  say(progress_text(done, total, now - *start_));
+}
+
+void Progress::say(const std::string& text) {
+  if (!draws_ || text == drawn_) return;
+  drawn_ = text;
+  out_ << "\r\x1b[K" << text << std::flush;
 }
 
 void Progress::clear() {
-  if (drawn_) out_ << "\r\x1b[K" << std::flush;
-  drawn_ = false;
+  if (!drawn_.empty()) out_ << "\r\x1b[K" << std::flush;
+  drawn_.clear();
 }
 
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) != 0; }

@@ -1,4 +1,4 @@
-// Progress of a transfer, on one line of a terminal that is written over.
+// Progress of a transfer or a computation, on one line of a terminal that is written over.
 //
 // Silent unless stderr is a terminal: logs and pipes never see it. The time is told, so that what
 // is shown can be tested. One thread.
@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <ostream>
+#include <string>
 
 #include "shared/base/units.hpp"
 
@@ -25,13 +26,15 @@ class Progress {
 
   // The first call is the start. Draws at most five times a second.
   void show(Bytes done, Bytes total, Instant now);
+  // Draws a text that is not the one that stands there.
+  void say(const std::string& text);
   // Leaves an empty line for what comes next.
   void clear();
 
  private:
   std::ostream& out_;
   bool draws_;
-  bool drawn_ = false;
+  std::string drawn_;  // What stands there; empty: nothing.
   std::optional<Instant> start_;
   std::optional<Instant> last_;
 };

@@ -1,5 +1,7 @@
 #include "shared/format/signed_layer.hpp"
 
+#include "shared/format/envelope.hpp"
+
 namespace lamina::format {
 
 Result<LayerRecord> open_layer(const LayerId& layer, ByteView envelope,
@@ -20,6 +22,14 @@ Result<DistributionRecord> open_distribution(const LayerId& layer, ByteView enve
     return fail(ErrorKind::corrupt,
                 "the distribution is of layer " + distribution->layer.short_hex());
   return distribution;
+}
+
+Result<DistributionRecord> open_distribution(const LayerId& layer, ByteView envelope) {
+  auto signer = claimed_signer(envelope);
+  if (!signer) return fail(std::move(signer.error()).in("the layer's list of packs"));
+  auto record = open_distribution(layer, envelope, *signer);
+  if (!record) return fail(std::move(record.error()).in("the layer's list of packs"));
+  return record;
 }
 
 Result<SignedLayer> open_layer(const LayerId& layer, const LayerEnvelopes& envelopes,

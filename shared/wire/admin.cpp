@@ -69,6 +69,7 @@ void fields(A& a, SiteSavings& m) {
   a("days", m.days);
   a("lan_bytes", m.lan_bytes);
   a("wan_bytes", m.wan_bytes);
+  a("wan_rate", m.wan_rate);
 }
 template <class A>
 void fields(A& a, SavingsList& m) {

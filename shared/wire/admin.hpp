@@ -85,6 +85,9 @@ struct SiteSavings {
   std::int64_t days = 0;
   std::int64_t lan_bytes = 0;
   std::int64_t wan_bytes = 0;
+  // The most bits per second that one of its devices received over the line, between two polls that
+  // were at least 10 s apart. What the line can carry is at least that. Absent: none was seen.
+  std::optional<std::int64_t> wan_rate = std::nullopt;
 };
 struct SavingsList {  // GET /v1/savings: 7 and 28 days of every site.
   std::vector<SiteSavings> savings;

@@ -1,5 +1,7 @@
 #include "shared/wire/node.hpp"
 
+#include <limits>
+
 #include "shared/wire/json_fields.hpp"
 #include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
@@ -13,6 +15,16 @@ std::string_view name_of(DeviceStatus status) {
     case DeviceStatus::rejected: return "rejected";
   }
   return "unknown";
+}
+
+bool is_over_line(std::string_view source) { return source.starts_with("origin-by-"); }
+
+std::int64_t over_line(const std::map<std::string, std::int64_t>& by_source) {
+  constexpr auto max = std::numeric_limits<std::int64_t>::max();
+  std::int64_t sum = 0;
+  for (const auto& [source, bytes] : by_source)
+    if (is_over_line(source)) sum = bytes > max - sum ? max : sum + bytes;
+  return sum;
 }
 
 std::vector<DeviceId> holders_of(const LeaseView& lease) {

@@ -51,6 +51,10 @@ struct ByteCounts {
   bool operator==(const ByteCounts&) const = default;
 };
 
+bool is_over_line(std::string_view source);
+// What came over the site's line in all; the largest number stands for more.
+std::int64_t over_line(const std::map<std::string, std::int64_t>& by_source);
+
 // Of the file system that holds the device's cache.
 struct DiskSpace {
   std::int64_t free_bytes = 0;

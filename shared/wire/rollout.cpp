@@ -36,6 +36,7 @@ void fields(A& a, RolloutWaveState& m) {
   a("failed", m.failed);
   a("sites", m.sites);
   a("warm_sites", m.warm_sites);
+  a("began_ms", m.began_ms);
 }
 template <class A>
 void fields(A& a, RolloutInfo& m) {
@@ -67,6 +68,8 @@ void fields(A& a, RolloutDevice& m) {
   a("holds", m.holds);
   a("target_sequence", m.target_sequence);
   a("text", m.text, 512);
+  a("outcome_ms", m.outcome_ms);
+  a("bytes_by_source", m.bytes_by_source, 16);
 }
 template <class A>
 void fields(A& a, RolloutDetail& m) {

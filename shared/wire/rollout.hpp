@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,7 @@ struct RolloutWaveState {
   std::int64_t failed = 0;
   std::int64_t sites = 0;
   std::int64_t warm_sites = 0;
+  std::optional<std::int64_t> began_ms = std::nullopt;  // Absent: not yet, or not known.
 };
 
 struct RolloutInfo {
@@ -79,6 +81,10 @@ struct RolloutDevice {
   bool holds = false;                 // Every layer, in its cache.
   std::uint64_t target_sequence = 0;  // That the rollout gave it last.
   std::string text;                   // Why it failed or left.
+  // When the origin learned of the outcome. Absent: open, or not known.
+  std::optional<std::int64_t> outcome_ms = std::nullopt;
+  // What it received for the rollout, by kByteSources, as it reported. Absent: it did not.
+  std::optional<std::map<std::string, std::int64_t>> bytes_by_source = std::nullopt;
 };
 struct RolloutDetail {  // GET /v1/rollouts/{name}
   RolloutInfo rollout;

@@ -34,19 +34,21 @@ json record_of(const Scenario& scenario) {
 void print(const Scenario& scenario, std::ostream& out) {
   Bytes content;
   for (const Part& part : scenario.content.parts) content += part.bytes;
-  cli::write_table(
-      out, {{"name", scenario.name},
-            {"sites", std::to_string(scenario.sites.size())},
-            {"devices", std::to_string(devices_of(scenario))},
-            {"waves", std::to_string(scenario.rollout.waves.size())},
-            {"mode", std::string(name_of(scenario.rollout.mode))},
-            {"content", to_text(content) + " in " + std::to_string(scenario.content.parts.size()) +
-                            " parts, from " + std::to_string(scenario.content.versions.size()) +
-                            " versions"},
-            {"rules", std::to_string(scenario.rules.size())},
-            {"run", to_text(scenario.run.duration) + ", " + std::to_string(scenario.run.replicas) +
-                        " replicas from seed " + std::to_string(scenario.run.seed)},
-            {"input", scenario.input_hash.substr(0, 16)}});
+  cli::Rows rows{
+      {"name", scenario.name},
+      {"sites", std::to_string(scenario.sites.size())},
+      {"devices", std::to_string(devices_of(scenario))},
+      {"waves", std::to_string(scenario.rollout.waves.size())},
+      {"mode", std::string(name_of(scenario.rollout.mode))},
+      {"content", to_text(content) + " in " + std::to_string(scenario.content.parts.size()) +
+                      " parts, from " + std::to_string(scenario.content.versions.size()) +
+                      " versions"},
+      {"rules", std::to_string(scenario.rules.size())},
+      {"run", to_text(scenario.run.duration) + ", " + std::to_string(scenario.run.replicas) +
+                  " replicas from seed " + std::to_string(scenario.run.seed)},
+      {"input", scenario.input_hash.substr(0, 16)}};
+  for (const std::string& one : scenario.assumptions) rows.push_back({"assumed", one});
+  cli::write_table(out, rows);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "shared/base/bytes.hpp"
 #include "sim/cli/files.hpp"
 #include "sim/cli/simulate.hpp"
+#include "sim/import/measured.hpp"
 #include "sim/report/markup.hpp"
 #include "sim/report/result_json.hpp"
 
@@ -198,8 +199,12 @@ Result<Outcome> read_outcome(const std::string& path) {
   const auto text = read_text_file(path, kResultMax);
   if (!text) return fail(text.error());
   auto outcome = parse_outcome(*text);
-  if (!outcome) return fail(std::move(outcome.error()).in(path));
-  return outcome;
+  if (outcome) return outcome;
+  auto measured = parse_measured(*text);
+  if (measured) return measured;
+  return fail(ErrorKind::invalid, path + ": " + outcome.error().text() +
+                                      "; nor is it a rollout as `lamina --json rollout show` " +
+                                      "prints it: " + measured.error().text());
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include "shared/base/bytes.hpp"
 #include "sim/cli/simulate.hpp"
-#include "sim/model/run.hpp"
 
 namespace lamina::sim {
 namespace {
@@ -62,8 +61,8 @@ cli::ExitCode run_fail(const FailOptions& options, Io& io) {
   if (!bad) return report(bad.error(), io);
 
   const sim::RunOptions how{.threads = options.simulation.threads, .with_direct = false};
-  const RunResult without = run(*good, how);
-  const RunResult with = run(*bad, how);
+  const RunResult without = run_shown(*good, how, "without deaths: ", io);
+  const RunResult with = run_shown(*bad, how, "with deaths: ", io);
   if (options.as_json)
     io.out << json{{"format", "lamina-sim-fail"},      {"version", 1},
                    {"reflectors", options.reflectors}, {"at", options.at},

@@ -3,7 +3,6 @@
 #include "sim/cli/files.hpp"
 #include "sim/cli/reports.hpp"
 #include "sim/cli/simulate.hpp"
-#include "sim/model/run.hpp"
 #include "sim/report/result_json.hpp"
 
 namespace lamina::sim {
@@ -18,7 +17,7 @@ cli::ExitCode run_run(const RunCommand& options, Io& io) {
   const auto scenario = load_for(options.simulation, *overrides);
   if (!scenario) return report(scenario.error(), io);
 
-  const RunResult result = run(*scenario, {.threads = options.simulation.threads});
+  const RunResult result = run_shown(*scenario, {.threads = options.simulation.threads}, "", io);
   if (!options.directory.empty())
     if (const Status written = write_reports(options.directory, *scenario, result); !written)
       return report(written.error(), io);

@@ -2,7 +2,6 @@
 
 #include "shared/base/bytes.hpp"
 #include "sim/cli/simulate.hpp"
-#include "sim/model/run.hpp"
 
 namespace lamina::sim {
 namespace {
@@ -55,8 +54,8 @@ struct Try {
 
 class Search {
  public:
-  Search(const SolveOptions& options, const Variable& variable, std::vector<Override> set)
-      : options_(options), variable_(variable), set_(std::move(set)) {}
+  Search(const SolveOptions& options, const Variable& variable, std::vector<Override> set, Io& io)
+      : options_(options), variable_(variable), set_(std::move(set)), io_(io) {}
 
   // Runs value number `index`; whether the target holds with it. nullopt: findings() says why not.
   std::optional<bool> holds_with(int index) {
@@ -67,7 +66,8 @@ class Search {
     const auto target = parse_target(options_.target, *scenario);
     if (!target) return error_ = target.error(), std::nullopt;
     const RunResult result =
-        run(*scenario, {.threads = options_.simulation.threads, .with_direct = false});
+        run_shown(*scenario, {.threads = options_.simulation.threads, .with_direct = false},
+                  options_.vary + '=' + set.back().value + ": ", io_);
     tries_.push_back({set.back().value, figure_of(result, *target), holds(result, *target)});
     return tries_.back().holds;
   }
@@ -81,6 +81,7 @@ class Search {
   const SolveOptions& options_;
   const Variable& variable_;
   std::vector<Override> set_;
+  Io& io_;
   std::vector<Try> tries_;
   Findings findings_;
   std::optional<Error> error_;
@@ -136,7 +137,7 @@ cli::ExitCode run_solve(const SolveOptions& options, Io& io) {
   const auto set = parse_sets(options.simulation.set);
   if (!set) return report(set.error(), io);
 
-  Search search(options, *variable, *set);
+  Search search(options, *variable, *set, io);
   int most = values_of(*variable) - 1;
   const auto possible = search.holds_with(most);
   if (!possible) return search.report_failure(io);

@@ -1,13 +1,16 @@
-#include <nlohmann/json.hpp>
+#include <charconv>
+#include <cmath>
+#include <sstream>
 
 #include "shared/base/bytes.hpp"
+#include "sim/cli/files.hpp"
 #include "sim/cli/simulate.hpp"
-#include "sim/model/run.hpp"
+#include "sim/report/markup.hpp"
+#include "sim/report/sweep.hpp"
+#include "sim/scenario/quantities.hpp"
 
 namespace lamina::sim {
 namespace {
-
-using json = nlohmann::ordered_json;
 
 constexpr std::size_t kVariantsMax = 1'000;
 
@@ -15,6 +18,55 @@ struct Axis {
   std::string path;
   std::vector<std::string> values;  // At least one.
 };
+
+constexpr int kStepsMax = 100;
+
+// A number and what stands behind it: "10" and "Mbit".
+struct Quantity {
+  double number = 0;
+  std::string_view unit;
+};
+std::optional<Quantity> quantity_of(std::string_view text) {
+  Quantity quantity;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), quantity.number);
+  if (error != std::errc() || !std::isfinite(quantity.number)) return std::nullopt;
+  quantity.unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  return quantity;
+}
+
+// At most three digits behind the point, none that are 0.
+std::string plain(double number) {
+  std::string text = decimal(number, 3);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text;
+}
+
+// "10Mbit..50Mbit/5" is five values from the first to the last, as far from each other; any other
+// text is one value.
+Result<std::vector<std::string>> values_of(std::string_view text) {
+  const auto dots = text.find("..");
+  if (dots == text.npos) return std::vector<std::string>{std::string(text)};
+  const auto slash = text.rfind('/');
+  const auto low = quantity_of(text.substr(0, dots));
+  const auto high = quantity_of(text.substr(dots + 2, slash - std::min(slash, dots + 2)));
+  const auto steps = slash == text.npos || slash < dots
+                         ? fail(ErrorKind::invalid, "no number of values")
+                         : parse_count(text.substr(slash + 1), {2, kStepsMax});
+  if (!low || !high || !steps || low->unit != high->unit || high->number <= low->number)
+    return fail(ErrorKind::invalid,
+                "'" + printable(text, 60) +
+                    "' is no range such as 10Mbit..50Mbit/5: from the lower to the higher value, "
+                    "in the same unit, and how many (2 to " +
+                    std::to_string(kStepsMax) + ')');
+  std::vector<std::string> values;
+  for (std::int64_t i = 0; i < *steps; ++i)
+    values.push_back(plain(low->number + (high->number - low->number) * static_cast<double>(i) /
+                                             static_cast<double>(*steps - 1)) +
+                     std::string(low->unit));
+  return values;
+}
 
 Result<std::vector<Axis>> parse_axes(const std::vector<std::string>& texts) {
   std::vector<Axis> axes;
@@ -25,7 +77,9 @@ Result<std::vector<Axis>> parse_axes(const std::vector<std::string>& texts) {
     Axis axis{set->path, {}};
     for (std::string_view rest = set->value;;) {
       const auto comma = rest.find(',');
-      axis.values.emplace_back(rest.substr(0, comma));
+      auto values = values_of(rest.substr(0, comma));
+      if (!values) return fail(std::move(values.error()).in("--set " + printable(text, 80)));
+      axis.values.insert(axis.values.end(), values->begin(), values->end());
       if (comma == rest.npos) break;
       rest.remove_prefix(comma + 1);
     }
@@ -54,48 +108,6 @@ std::size_t combinations(const std::vector<Axis>& axes) {
   return all;
 }
 
-json maybe(const std::optional<Duration>& time) {
-  return time ? json(*time / std::chrono::milliseconds(1)) : json(nullptr);
-}
-
-json record_of(const std::vector<Override>& set, const RunResult& result) {
-  json record{{"set", json::object()}, {"input_hash", result.input_hash}};
-  for (const Override& one : set) record["set"][one.path] = one.value;
-  for (std::size_t i = 0; i < result.waves.size(); ++i) {
-    const WaveSpread spread = spread_of_wave(result, i);
-    record["waves"].push_back({{"name", result.waves[i].name},
-                               {"devices", result.waves[i].devices},
-                               {"done", result.waves[i].done},
-                               {"p95_lowest_ms", maybe(spread.p95.lowest)},
-                               {"p95_median_ms", maybe(spread.p95.median)},
-                               {"p95_highest_ms", maybe(spread.p95.highest)}});
-  }
-  record["origin_wire_bytes"] = result.totals.origin.count;
-  record["origin_peak_bits_per_s"] = result.totals.peak.bits_per_second;
-  return record;
-}
-
-std::vector<std::string> heading(const std::vector<Axis>& axes, const RunResult& result) {
-  std::vector<std::string> row;
-  for (const Axis& axis : axes) row.push_back(printable(axis.path, 60));
-  for (const WaveResult& wave : result.waves)
-    row.push_back(printable(wave.name, 60) + ": 95 % AFTER");
-  row.insert(row.end(), {"DONE", "FROM THE ORIGIN", "BUSIEST HOUR"});
-  return row;
-}
-
-std::vector<std::string> row_of(const std::vector<Override>& set, const RunResult& result) {
-  std::vector<std::string> row;
-  for (const Override& one : set) row.push_back(printable(one.value, 60));
-  for (std::size_t i = 0; i < result.waves.size(); ++i)
-    row.push_back(spread_text(spread_of_wave(result, i).p95));
-  row.push_back(std::to_string(result.totals.done) + " of " +
-                std::to_string(result.totals.devices));
-  row.push_back(to_text(result.totals.origin));
-  row.push_back(to_text(result.totals.peak));
-  return row;
-}
-
 }  // namespace
 
 cli::ExitCode run_sweep(const SweepOptions& options, Io& io) {
@@ -109,21 +121,30 @@ cli::ExitCode run_sweep(const SweepOptions& options, Io& io) {
     if (!scenario) return report(scenario.error(), io);
     scenarios.push_back(std::move(*scenario));
   }
-  json records = json::array();
-  cli::Rows rows;
+  Sweep sweep{scenarios.front().name, {}, {}};
+  for (const Axis& axis : *axes) sweep.keys.push_back(axis.path);
   for (std::size_t i = 0; i < count; ++i) {
     const RunResult result =
-        run(scenarios[i], {.threads = options.simulation.threads, .with_direct = false});
-    if (rows.empty()) rows.push_back(heading(*axes, result));
-    rows.push_back(row_of(combination(*axes, i), result));
-    records.push_back(record_of(combination(*axes, i), result));
+        run_shown(scenarios[i], {.threads = options.simulation.threads, .with_direct = false},
+                  "variant " + std::to_string(i + 1) + " of " + std::to_string(count) + ": ", io);
+    std::vector<std::string> values;
+    for (const Override& one : combination(*axes, i)) values.push_back(one.value);
+    sweep.variants.push_back(variant_of(std::move(values), result));
   }
-  if (options.as_json)
-    io.out << json{{"format", "lamina-sim-sweep"}, {"version", 1}, {"variants", records}}.dump(
-                  -1, ' ', false, json::error_handler_t::replace)
-           << '\n';
-  else
-    cli::write_table(io.out, rows);
+  if (!options.directory.empty()) {
+    std::ostringstream page;
+    write_sweep_html(page, sweep);
+    Status written = make_directory(options.directory);
+    if (written) written = write_text_file(options.directory + "/sweep.html", page.view());
+    if (!written) return report(written.error(), io);
+  }
+  if (options.as_json) {
+    write_sweep_json(io.out, sweep);
+    return cli::ok;
+  }
+  cli::write_table(io.out, sweep_rows(sweep));
+  if (!options.directory.empty())
+    io.out << "\nThe report: " << options.directory << "/sweep.html\n";
   return cli::ok;
 }
 

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "shared/cli/exit_code.hpp"
+#include "shared/net/origin_access.hpp"
+#include "sim/import/options.hpp"
 #include "sim/scenario/document.hpp"
 #include "sim/scenario/findings.hpp"
 
@@ -27,6 +29,16 @@ cli::ExitCode report(const Findings& findings, Io& io);
 // Writes an example into a new directory.
 cli::ExitCode run_init(const std::string& directory, Io& io);
 
+struct ImportCommand {
+  std::string directory;
+  net::OriginAccess access;
+  std::string rollout;       // A rollout of the origin...
+  std::string site, layers;  // ...or an assignment: "name:version,...".
+  ImportTexts texts;
+};
+// Asks an origin and writes a scenario into a new directory.
+cli::ExitCode run_import(const ImportCommand& options, Io& io);
+
 struct CheckOptions {
   std::string scenario;
   bool as_json = false;
@@ -37,7 +49,7 @@ cli::ExitCode run_check(const CheckOptions& options, Io& io);
 // What all commands take that run a scenario.
 struct Simulation {
   std::string scenario;          // The file.
-  std::vector<std::string> set;  // "key=value"; sweep: "key=value,value".
+  std::vector<std::string> set;  // "key=value"; sweep: "key=value,value" and "key=low..high/count".
   int seeds = 0;                 // Instead of run.replicas; 0: as the file says.
   int threads = 1;
 };
@@ -52,6 +64,7 @@ cli::ExitCode run_run(const RunCommand& options, Io& io);
 
 struct SweepOptions {
   Simulation simulation;
+  std::string directory;  // For sweep.html; empty: none.
   bool as_json = false;
 };
 // Runs it with every combination of the values and prints a line for each.

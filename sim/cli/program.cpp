@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "sim/cli/commands.hpp"
+#include "sim/import/options.hpp"
 #include "sim/scenario/scenario.hpp"
 
 namespace lamina::sim {
@@ -27,6 +28,7 @@ constexpr int kThreadsMax = 256;
 // What was typed; each command has its part.
 struct CommandLine {
   std::string directory;
+  ImportCommand importing;
   CheckOptions check;
   RunCommand run;
   SweepOptions sweep;
@@ -87,6 +89,22 @@ void add_files(Commands& commands, CommandLine& line) {
                             "init plan", [&](Io& io) { return run_init(line.directory, io); });
   init->add_option("directory", line.directory, "where; it is made if it is missing")->required();
 
+  auto* make =
+      commands.add("import", "make a scenario of a rollout from what a running origin knows",
+                   "import plan --rollout debian-12.11 --origin hq:8443 --ca ca.pem --token-file t",
+                   [&](Io& io) { return run_import(line.importing, io); });
+  make->add_option("directory", line.importing.directory, "where; it is made if it is missing")
+      ->required();
+  net::add_origin_options(*make, line.importing.access);
+  auto* of = make->add_option_group("of")->require_option(1);
+  of->add_option("--rollout", line.importing.rollout, "a rollout that was made there");
+  auto* site =
+      of->add_option("--site", line.importing.site, "an assignment of --layers to this site");
+  auto* layers =
+      make->add_option("--layers", line.importing.layers, "NAME:VERSION,..., base first");
+  layers->needs(site), site->needs(layers);
+  add_import_options(*make, line.importing.texts);
+
   auto* check =
       commands.add("check", "read a scenario and say everything that is wrong with it",
                    "check plan/scenario.toml", [&](Io& io) { return run_check(line.check, io); });
@@ -94,10 +112,14 @@ void add_files(Commands& commands, CommandLine& line) {
   add_json(check, line.check.as_json);
 
   auto* compare = commands.add("compare", "say how far what happened is from the plan",
-                               "compare plan/out/result.json actual/result.json",
+                               "compare plan/out/result.json measured.json",
                                [&](Io& io) { return run_compare(line.compare, io); });
   compare->add_option("plan", line.compare.plan, "the result.json of a run")->required();
-  compare->add_option("actual", line.compare.actual, "another one, of what happened")->required();
+  compare
+      ->add_option("actual", line.compare.actual,
+                   "what happened: as `lamina --json rollout show NAME` prints it, or another "
+                   "result.json")
+      ->required();
   add_json(compare, line.compare.as_json);
 }
 
@@ -113,11 +135,12 @@ void add_questions(Commands& commands, CommandLine& line) {
 
   auto* sweep = commands.add(
       "sweep", "run a scenario with every combination of some values",
-      "sweep plan/scenario.toml --set rollout.mode=direct,swarm --set origin.uplink=1Gbit,4Gbit",
+      "sweep plan/scenario.toml --set rollout.mode=direct,swarm --set site.cap=10Mbit..50Mbit/5",
       [&](Io& io) { return run_sweep(line.sweep, io); });
   add_simulation(sweep, line.sweep.simulation,
-                 "KEY=VALUE,VALUE...; keys as for run; may be repeated");
+                 "KEY=VALUE,VALUE... or KEY=LOW..HIGH/COUNT; keys as for run; may be repeated");
   sweep->get_option("--set")->required();
+  sweep->add_option("--out", line.sweep.directory, "a directory for sweep.html");
   add_json(sweep, line.sweep.as_json);
 
   auto* solve = commands.add("solve", "find the smallest value with which a wave is done in time",

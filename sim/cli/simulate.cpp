@@ -1,6 +1,7 @@
 #include "sim/cli/simulate.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/cli/progress.hpp"
 #include "sim/cli/files.hpp"
 #include "sim/scenario/quantities.hpp"
 
@@ -65,26 +66,13 @@ tl::expected<Scenario, Findings> load_for(const Simulation& simulation,
   return scenario;
 }
 
-std::string own_text(std::optional<Duration> own, const Spread<Duration>& spread) {
-  const std::string range = range_text(spread);
-  return time_text(own) + (range.empty() ? "" : " (" + range + ')');
-}
-
-std::string spread_text(const Spread<Duration>& spread) { return own_text(spread.median, spread); }
-
-cli::Rows wave_rows(const RunResult& result) {
-  cli::Rows rows{{"WAVE", "DEVICES", "DONE", "FAILED", "UNFINISHED", "50 % AFTER", "95 % AFTER",
-                  "99 % AFTER"}};
-  for (std::size_t i = 0; i < result.waves.size(); ++i) {
-    const WaveResult& wave = result.waves[i];
-    const WaveSpread spread = spread_of_wave(result, i);
-    rows.push_back(
-        {printable(wave.name, 80), std::to_string(wave.devices), std::to_string(wave.done),
-         std::to_string(wave.failed), std::to_string(wave.devices - wave.done - wave.failed),
-         own_text(wave.completion.p50, spread.p50), own_text(wave.completion.p95, spread.p95),
-         own_text(wave.completion.p99, spread.p99)});
-  }
-  return rows;
+RunResult run_shown(const Scenario& scenario, RunOptions options, const std::string& what,
+                    Io& io) {
+  cli::Progress progress(io.err, cli::stderr_is_terminal());
+  options.progress = [&](double share) {
+    progress.say(what + std::to_string(static_cast<int>(100 * share)) + " %");
+  };
+  return run(scenario, options);
 }
 
 Result<Target> parse_target(const std::string& text, const Scenario& scenario) {

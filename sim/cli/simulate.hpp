@@ -1,4 +1,4 @@
-// What the commands that run scenarios share: from the command line to a result, and rows about it.
+// What the commands that run scenarios share: from the command line to a result.
 // One thread.
 #pragma once
 
@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "shared/cli/table.hpp"
 #include "sim/cli/commands.hpp"
+#include "sim/model/run.hpp"
 #include "sim/report/figures.hpp"
 #include "sim/report/run_result.hpp"
+#include "sim/report/tables.hpp"
 #include "sim/scenario/load.hpp"
 
 namespace lamina::sim {
@@ -22,14 +23,8 @@ Result<std::vector<Override>> parse_sets(const std::vector<std::string>& texts);
 tl::expected<Scenario, Findings> load_for(const Simulation& simulation,
                                           const std::vector<Override>& overrides);
 
-// A line for each wave, with a heading: what the scenario's own seed gave, and behind percentiles
-// their ranges over the replicas.
-cli::Rows wave_rows(const RunResult& result);
-
-// A value and the range over the replicas: "3 h 10 min (2 h 50 min to 3 h 40 min)".
-std::string own_text(std::optional<Duration> own, const Spread<Duration>& spread);
-// With their median.
-std::string spread_text(const Spread<Duration>& spread);
+// Runs it and shows on a terminal how far it is, behind `what`; elsewhere nothing.
+RunResult run_shown(const Scenario& scenario, RunOptions options, const std::string& what, Io& io);
 
 // One figure of a wave that has to be small enough.
 struct Target {

@@ -106,6 +106,8 @@ void Batch::run(Waves* waves, DemandBound* bound) {
   bound_ = bound;
   const Instant end = plan_.end();
   const bool stops_early = !plan_.with_uploads && !waves;
+  const Duration step = plan_.scenario.run.duration / 100;
+  Instant told = progress ? Instant{} + step : kNever;
   for (;;) {
     Instant next = events_.empty() ? kNever : events_.top_key();
     next = std::min({next, down_->next(), up_->next()});
@@ -116,6 +118,11 @@ void Batch::run(Waves* waves, DemandBound* bound) {
     }
     if (next >= end) break;
     now_ = std::max(now_, next);
+    if (now_ >= told) {
+      progress(static_cast<double>(now_.time_since_epoch().count()) /
+               static_cast<double>(plan_.scenario.run.duration.count()));
+      told = now_ + step;
+    }
     down_->advance(now_);
     up_->advance(now_);
     if (waves && waves->next() <= now_) {

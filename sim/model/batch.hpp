@@ -33,6 +33,9 @@ class Batch {
   // that crosses the sites' lines.
   void run(Waves* waves, DemandBound* bound);
 
+  // Told how much of the run's time has passed, from 0 to 1, at most a hundred times; or empty.
+  std::function<void(double share)> progress;
+
   // What came of devices, in the order in which it was known; not that of Outcome::at.
   std::vector<Outcome> outcomes;
   std::vector<Held> held;

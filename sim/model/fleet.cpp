@@ -6,6 +6,7 @@
 #include "sim/model/draw.hpp"
 
 namespace lamina::sim {
+
 Fleet::Fleet(const Scenario& scenario, std::uint64_t seed) : scenario_(scenario), random_(seed) {
   std::uint64_t devices = 0;
   const bool varies = seed != scenario.run.seed && scenario.uncertainty.wan > 0;

@@ -91,7 +91,7 @@ double LanStage::remove(std::uint32_t name) {
   return std::max(0.0, left);
 }
 
-// Stale entries at the top of a heap, or all once they are too many.
+// Those at the top of the heap; others stay until they come up.
 void LanStage::drop_stale(std::vector<Entry>& heap, Kind kind) {
   const auto is_stale = [&](const Entry& entry) {
     const Device& device = devices_[entry.device];

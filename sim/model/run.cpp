@@ -25,9 +25,35 @@ struct Computed {
   std::vector<double> full_down, full_up;
 };
 
+// Of several plans that take about as long each.
+class Progress {
+ public:
+  Progress(const std::function<void(double)>& told, int plans) : told_(told), plans_(plans) {}
+
+  bool is_wanted() const { return static_cast<bool>(told_); }
+  // Of the current plan.
+  void tell(double share) {
+    const double whole = (done_ + share) / plans_;
+    if (!told_ || whole <= most_) return;  // A plan that was begun anew.
+    most_ = whole;
+    told_(whole);
+  }
+  void next_plan() {
+    tell(1);
+    ++done_;
+  }
+
+ private:
+  const std::function<void(double)>& told_;
+  int plans_;
+  int done_ = 0;
+  double most_ = 0;
+};
+
 class Computing {
  public:
-  Computing(const Plan& plan, const RunOptions& options) : plan_(plan), options_(options) {}
+  Computing(const Plan& plan, const RunOptions& options, Progress& progress)
+      : plan_(plan), options_(options), progress_(progress) {}
 
   Computed compute() {
     start();
@@ -36,6 +62,7 @@ class Computing {
       compute_together();
     }
     finish();
+    progress_.next_plan();
     return std::move(computed_);
   }
 
@@ -82,6 +109,7 @@ class Computing {
 
   const Plan& plan_;
   const RunOptions& options_;
+  Progress& progress_;
   std::optional<Waves> waves_;
   Computed computed_;
 };
@@ -145,6 +173,7 @@ bool Computing::compute_alone() {
   std::vector<DemandBound> bounds(threads, DemandBound(plan, bounded));
   const std::size_t sites = plan.scenario.sites.size();
   std::vector<std::vector<Outcome>> outcomes(threads);
+  const std::size_t step = std::max<std::size_t>(sites / 100, 1);
   in_parallel(sites, options_.threads, [&](std::size_t piece, std::size_t worker) {
     const auto site = static_cast<Index>(piece);
     Batch batch(plan, groups, {site}, waves_->times());
@@ -152,6 +181,9 @@ bool Computing::compute_alone() {
     batch.run(nullptr, &bounds[worker]);
     take(batch, 0, site);
     outcomes[worker].insert(outcomes[worker].end(), batch.outcomes.begin(), batch.outcomes.end());
+    // Pieces are taken in their order: what is before this one is done or under way.
+    if (worker == 0 && piece % step == 0)
+      progress_.tell(static_cast<double>(piece) / static_cast<double>(sites));
   });
   for (std::size_t i = 1; i < threads; ++i) bounds[0] += bounds[i];
   if (!bounds[0].fits()) return false;
@@ -165,6 +197,7 @@ void Computing::compute_together() {
   std::vector<Index> sites(plan_.scenario.sites.size());
   std::iota(sites.begin(), sites.end(), Index{0});
   Batch batch(plan_, groups, sites, waves_->times());
+  if (progress_.is_wanted()) batch.progress = [&](double share) { progress_.tell(share); };
   batch.run(&*waves_, nullptr);
   for (std::size_t place = 0; place < batch.count(); ++place)
     take(batch, place, static_cast<Index>(place));
@@ -275,11 +308,13 @@ RunResult run(const Scenario& scenario, const RunOptions& options) {
   result.input_hash = scenario.input_hash;
   result.seed = scenario.run.seed;
   const int replicas = options.with_replicas ? scenario.run.replicas : 1;
+  const bool with_direct = options.with_direct && scenario.rollout.mode != Mode::direct;
+  Progress progress(options.progress, replicas + (with_direct ? 1 : 0));
   for (int i = 0; i < replicas; ++i) {
     const std::uint64_t seed = scenario.run.seed + static_cast<std::uint64_t>(i);
     const Fleet fleet(scenario, seed);
     const Plan plan{.scenario = scenario, .fleet = fleet, .mode = scenario.rollout.mode};
-    Computed computed = Computing(plan, options).compute();
+    Computed computed = Computing(plan, options, progress).compute();
     Figures figures(plan, computed);
     result.replicas.push_back(replica_of(seed, figures.waves, figures.totals));
     if (i > 0) continue;
@@ -288,10 +323,10 @@ RunResult run(const Scenario& scenario, const RunOptions& options) {
     result.sites = std::move(computed.sites);
     result.lines = std::move(figures.lines_above);
     for (LineResult& line : computed.site_lines) result.lines.push_back(std::move(line));
-    if (options.with_direct && scenario.rollout.mode != Mode::direct) {
+    if (with_direct) {
       Plan direct = plan;
       direct.mode = Mode::direct;
-      result.direct = Figures(direct, Computing(direct, options).compute()).totals;
+      result.direct = Figures(direct, Computing(direct, options, progress).compute()).totals;
     }
   }
   return result;

@@ -68,8 +68,7 @@ SiteRun::SiteRun(const Plan& plan, Index site, const std::vector<WaveTimes>& tim
   lack_.assign(scenario.content.parts.size(), 0);
   admitted_ = !plan.bounded || !scenario.rollout.admission;
 
-  tcp_down_ = tcp_cap(scenario.tcp, site_.rtt, site_.loss) * scenario.tcp.goodput;
-  tcp_up_ = tcp_down_;
+  tcp_ = tcp_cap(scenario.tcp, site_.rtt, site_.loss);
   port_ = plan.content(site_.lan);
   wireless_ = plan.content(site_.wireless);
   lan_ = LanStage(count(), port_, wireless_);
@@ -191,14 +190,13 @@ void SiteRun::process(Instant now) {
 }
 
 SiteLines& SiteRun::down() {
+  SiteLines& lines = down_->open(place_);
   if (!down_open_) {
     down_open_ = true;
-    down_->open(place_);
     lan_.touch(now_, frontier());
     account();
-    return down_->open(place_);
   }
-  return down_->open(place_);
+  return lines;
 }
 
 SiteLines& SiteRun::up() {
@@ -322,14 +320,14 @@ void SiteRun::change_lines() {
   const double factor = plan_.fleet.line_factor(index_);
   SiteLines& down_lines = down();
   down_lines.set_line(plan_.content(site_.wan_down) * factor * left_down);
-  down_lines.set_cap(kWiredBundle, std::min({tcp_down_, rule_down, port_}));
-  down_lines.set_cap(kRadioBundle, std::min(tcp_down_, rule_down));
-  radio_cap_is_ = rule_down < tcp_down_ ? Limit::rule : Limit::tcp;
-  down_cap_is_ = port_ < std::min(tcp_down_, rule_down) ? Limit::lan : radio_cap_is_;
+  down_lines.set_cap(kWiredBundle, std::min({tcp_, rule_down, port_}));
+  down_lines.set_cap(kRadioBundle, std::min(tcp_, rule_down));
+  radio_cap_is_ = rule_down < tcp_ ? Limit::rule : Limit::tcp;
+  down_cap_is_ = port_ < std::min(tcp_, rule_down) ? Limit::lan : radio_cap_is_;
   SiteLines& up_lines = up();
   up_lines.set_line(plan_.content(site_.wan_up) * factor * left_up);
-  up_lines.set_cap(kWiredBundle, std::min({tcp_up_, rule_up, port_}));
-  up_lines.set_cap(kRadioBundle, std::min(tcp_up_, rule_up));
+  up_lines.set_cap(kWiredBundle, std::min({tcp_, rule_up, port_}));
+  up_lines.set_cap(kRadioBundle, std::min(tcp_, rule_up));
 }
 
 // All ports that serve, or the radio alone when nobody is on a wire: then each byte takes it twice.

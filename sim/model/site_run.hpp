@@ -193,7 +193,7 @@ class SiteRun {
   bool up_open_ = false;
 
   // Rates that hold now.
-  Rate tcp_down_, tcp_up_, port_, wireless_;
+  Rate tcp_, port_, wireless_;
   Limit down_cap_is_ = Limit::tcp;  // The least of those that make up a wired device's cap.
   Limit radio_cap_is_ = Limit::tcp;
   Instant next_lines_;  // When to look at them again.

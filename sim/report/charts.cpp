@@ -185,6 +185,53 @@ std::string heat_map(const Scenario& scenario, const RunResult& result, std::siz
   return svg(kWidth, y + kRow + 6, "Use of the sites' lines by hour", inside);
 }
 
+std::string sweep_chart(const Sweep& sweep) {
+  const double top = 10;
+  const double bottom = top + kCurveHeight;
+  Duration most = hours(1);
+  for (const SweepVariant& variant : sweep.variants)
+    for (const SweepVariant::Wave& wave : variant.waves)
+      for (const auto& time :
+           {wave.spread.p95.lowest, wave.spread.p95.median, wave.spread.p95.highest})
+        most = std::max(most, time.value_or(most));
+  const auto y_of = [&](Duration time) {
+    return bottom - kCurveHeight * std::chrono::duration<double>(time).count() /
+                        std::chrono::duration<double>(most).count();
+  };
+  std::string inside;
+  const Duration tick = tick_of(most);
+  for (Duration at{0}; at <= most; at += tick)
+    inside += line(kLeft, y_of(at), kLeft + kPlot, y_of(at), "grid") +
+              words(kLeft - 6, y_of(at) + 4, "end", std::to_string(at / hours(1)) + " h");
+
+  const std::size_t variants = sweep.variants.size();
+  const double cell = kPlot / static_cast<double>(variants);
+  // Of one key the values, of several the numbers of the table's lines.
+  const std::size_t labels_apart = (variants + 14) / 15;
+  for (std::size_t i = 0; i < variants; i += labels_apart)
+    inside += words(kLeft + cell * (static_cast<double>(i) + 0.5), bottom + 14, "middle",
+                    sweep.keys.size() == 1 ? sweep.variants[i].values[0] : std::to_string(i + 1));
+  const std::size_t waves = sweep.variants.front().waves.size();
+  double legend = bottom + 34;
+  for (std::size_t wave = 0; wave < waves; ++wave) {
+    const char* colour = kWaveColours[wave % kWaveColours.size()];
+    const double part = (static_cast<double>(wave) + 1) / (static_cast<double>(waves) + 1);
+    for (std::size_t i = 0; i < variants; ++i) {
+      if (wave >= sweep.variants[i].waves.size()) continue;
+      const Spread<Duration>& p95 = sweep.variants[i].waves[wave].spread.p95;
+      if (!p95.lowest) continue;
+      const double x = kLeft + cell * (static_cast<double>(i) + part);
+      const double high = p95.highest ? y_of(*p95.highest) : top;
+      inside += box(x - 1, high, 2, y_of(*p95.lowest) - high, colour);
+      if (p95.median) inside += box(x - 4, y_of(*p95.median) - 2, 8, 4, colour);
+    }
+    inside += box(kLeft, legend - 8, 24, 8, colour) +
+              words(kLeft + 30, legend, "start", sweep.variants.front().waves[wave].name);
+    legend += 16;
+  }
+  return svg(kWidth, legend, "When 95 % of each wave are done, by variant", inside);
+}
+
 std::string limit_bar(const std::array<double, kLimits>& shares) {
   std::string inside;
   double x = 0;

@@ -1,66 +1,18 @@
 #include "sim/report/result_html.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 #include "sim/report/charts.hpp"
 #include "sim/report/figures.hpp"
 #include "sim/report/markup.hpp"
+#include "sim/report/page.hpp"
 
 namespace lamina::sim {
 namespace {
 
 constexpr std::size_t kLinesShown = 20;
 constexpr std::size_t kSitesShown = 40;
-
-constexpr std::string_view kStyle = R"(
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 960px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.6em; margin-bottom: .2em } h2 { font-size: 1.2em; margin-top: 2em }
-p.about, p.note, td.note { color: #555; font-size: .9em }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .25em .6em .25em 0; border-bottom: 1px solid #ddd; vertical-align: top }
-td.number, th.number { text-align: right }
-svg { width: 100%; height: auto; font: 11px system-ui, sans-serif }
-svg.bar { width: 240px; height: 12px } svg.key { width: 12px; height: 12px }
-.grid { stroke: #ccc; stroke-width: .6 } .curve { fill: none; stroke-width: 2 }
-@media print { body { margin: 0; max-width: none; font-size: 11px } section { break-inside: avoid } }
-* { print-color-adjust: exact; -webkit-print-color-adjust: exact }
-)";
-
-// Cells are markup already; columns whose name ends with "#" hold numbers.
-class HtmlTable {
- public:
-  HtmlTable(std::ostream& out, const std::vector<std::string>& columns) : out_(out) {
-    out_ << "<table><thead><tr>";
-    for (const std::string& column : columns) {
-      is_number_.push_back(column.ends_with('#'));
-      const std::string name = column.substr(0, column.size() - is_number_.back());
-      out_ << (is_number_.back() ? "<th class=\"number\">" : "<th>") << name << "</th>";
-    }
-    out_ << "</tr></thead><tbody>\n";
-  }
-  ~HtmlTable() { out_ << "</tbody></table>\n"; }
-  HtmlTable(const HtmlTable&) = delete;
-  HtmlTable& operator=(const HtmlTable&) = delete;
-
-  void row(const std::vector<std::string>& cells) {
-    out_ << "<tr>";
-    for (std::size_t i = 0; i < cells.size(); ++i)
-      out_ << (is_number_[i] ? "<td class=\"number\">" : "<td>") << cells[i] << "</td>";
-    out_ << "</tr>\n";
-  }
-
- private:
-  std::ostream& out_;
-  std::vector<std::size_t> is_number_;  // 1 or 0.
-};
-
-void section(std::ostream& out, const char* heading, const std::function<void()>& inside) {
-  out << "<section><h2>" << heading << "</h2>\n";
-  inside();
-  out << "</section>\n";
-}
 
 std::string moment_text(std::optional<Instant> at, const Run& run) {
   return at ? clock_text(*at, run) : "not reached";
@@ -212,16 +164,22 @@ void write_sources(std::ostream& out, const RunResult& result) {
 }  // namespace
 
 void write_result_html(std::ostream& out, const Scenario& scenario, const RunResult& result) {
-  out << "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n<title>"
-      << escaped(scenario.name) << "</title>\n<style>" << kStyle << "</style></head><body>\n";
+  begin_page(out, scenario.name);
   write_head(out, scenario, result);
+  if (!scenario.assumptions.empty())
+    section(out, "What was taken for granted", [&] {
+      out << "<ul>\n";
+      for (const std::string& one : scenario.assumptions)
+        out << "<li>" << escaped(one) << "</li>\n";
+      out << "</ul>\n";
+    });
   section(out, "When the waves are done", [&] { write_waves(out, scenario, result); });
   section(out, "What devices wait for", [&] { write_limits(out, scenario, result); });
   section(out, "What it does to the lines", [&] { write_lines(out, scenario, result); });
   section(out, "With and without the sites' own devices",
           [&] { write_totals(out, scenario, result); });
   section(out, "Where the content comes from", [&] { write_sources(out, result); });
-  out << "</body></html>\n";
+  end_page(out);
 }
 
 }  // namespace lamina::sim

@@ -175,7 +175,8 @@ void write_result_json(std::ostream& out, const Scenario& scenario, const RunRes
                    {"duration_ms", milliseconds(scenario.run.duration)},
                    {"mode", name_of(scenario.rollout.mode)},
                    {"sites", scenario.sites.size()},
-                   {"devices", devices_of(scenario)}};
+                   {"devices", devices_of(scenario)},
+                   {"assumptions", scenario.assumptions}};
   out << "{\n\"format\": " << dumped(kResultFormat) << ",\n\"version\": " << kResultVersion
       << ",\n\"engine_version\": " << dumped(result.engine_version)
       << ",\n\"input_hash\": " << dumped(result.input_hash) << ",\n\"seed\": " << result.seed

@@ -39,6 +39,15 @@ std::string_view name_of(Direction direction) {
   return direction == Direction::down ? "down" : "up";
 }
 
+Percentiles percentiles_of(const std::vector<Instant>& done, std::int64_t devices, Instant began) {
+  const auto after = [&](std::int64_t percent) -> std::optional<Duration> {
+    const std::int64_t need = (devices * percent + 99) / 100;
+    if (need == 0 || need > static_cast<std::int64_t>(done.size())) return std::nullopt;
+    return done[static_cast<std::size_t>(need - 1)] - began;
+  };
+  return {after(50), after(95), after(99)};
+}
+
 BySource bytes_of(const RunResult& result) {
   BySource sum{};
   for (const SiteResult& site : result.sites)

@@ -65,6 +65,9 @@ struct Percentiles {
   bool operator==(const Percentiles&) const = default;
 };
 
+// Of a wave of `devices`, of which those that are done were so at the moments `done`, ascending.
+Percentiles percentiles_of(const std::vector<Instant>& done, std::int64_t devices, Instant began);
+
 struct CurvePoint {
   Instant at{};
   std::int64_t done = 0;

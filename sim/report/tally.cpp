@@ -5,14 +5,6 @@
 namespace lamina::sim {
 namespace {
 
-// Since the wave began, until the given share of all its devices was done.
-std::optional<Duration> percentile(const std::vector<Instant>& done, std::int64_t devices,
-                                   Instant began, int percent) {
-  const std::int64_t need = (devices * percent + 99) / 100;
-  if (need == 0 || need > static_cast<std::int64_t>(done.size())) return std::nullopt;
-  return done[static_cast<std::size_t>(need - 1)] - began;
-}
-
 std::vector<CurvePoint> curve_of(const std::vector<Instant>& done, Instant began) {
   std::vector<CurvePoint> curve{{began, 0}};
   // The total, and up to so many points before it that lie evenly in the count.
@@ -41,9 +33,7 @@ void tally(WaveResult& wave, const std::vector<Instant>& done, const std::vector
     for (const auto* list : {&done, &failed})
       if (!list->empty()) wave.ended = std::max(*wave.ended, list->back());
   }
-  wave.completion = {percentile(done, wave.devices, *began, 50),
-                     percentile(done, wave.devices, *began, 95),
-                     percentile(done, wave.devices, *began, 99)};
+  wave.completion = percentiles_of(done, wave.devices, *began);
   wave.curve = curve_of(done, *began);
 }
 

@@ -48,7 +48,7 @@ struct Entry {
   Value value;
 };
 
-inline constexpr Bytes kDocumentMax = 1_MiB;
+inline constexpr Bytes kDocumentMax = 16_MiB;
 
 // The text's top table. A text that is no TOML, or is nested too deep, gives one finding and an
 // empty table.

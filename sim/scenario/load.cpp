@@ -106,6 +106,22 @@ void read_tables(Fields& top, const ReadFile& read, const std::vector<Override>&
   check_sites(sites_file, reading);
 }
 
+void read_assumptions(Fields& top, Scenario& scenario) {
+  constexpr std::size_t kTextMax = 300;
+  const Value::List& list = top.list("assumptions");
+  if (list.size() > kAssumptionsMax)
+    return top.wrong(
+        *top.find("assumptions"),
+        "assumptions: more than " + std::to_string(kAssumptionsMax) + " texts: leave some out");
+  for (const Value& value : list) {
+    const auto text = value.scalar();
+    if (text)
+      scenario.assumptions.push_back(printable(*text, kTextMax));
+    else
+      top.wrong(value, "assumptions: " + std::string(value.kind()) + " is no text");
+  }
+}
+
 }  // namespace
 
 tl::expected<Scenario, Findings> load_scenario(const std::string& file, std::string_view text,
@@ -122,6 +138,7 @@ tl::expected<Scenario, Findings> load_scenario(const std::string& file, std::str
   top.needs("name");
   top.text("name", reading.scenario.name);
   read_calibration_file(top, read, hash, reading);
+  read_assumptions(top, reading.scenario);
   read_run(top, reading);
   read_origin(top, reading);
   read_regions(top, reading);

@@ -10,6 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Range<std::int64_t> kPercent{0, 100};
+constexpr Range<std::int64_t> kWavePercent{1, 100};
 
 // "*" stands for any letters, none too.
 bool matches(std::string_view pattern, std::string_view name) {
@@ -38,27 +39,31 @@ bool is_in(std::optional<Index> region, Index wanted, const std::vector<Region>&
   return false;
 }
 
-// Which sites a wave names; all, if it names none.
-std::vector<bool> sites_of_wave(Fields& wave, Reading& reading) {
+// How many percent of each site's devices a wave takes, 0 of those that it does not name: `percent`
+// of what stands in "sites" and "regions", of all sites if it names none, and what "shares" say.
+std::vector<int> percents_of_wave(Fields& wave, int percent, Reading& reading) {
   const Scenario& scenario = reading.scenario;
   if (scenario.sites.empty()) {  // Noted already: what is chosen of them says nothing new.
-    wave.find("sites");
-    wave.find("regions");
+    for (const char* key : {"sites", "regions", "shares"}) wave.find(key);
     return {};
   }
-  std::vector<bool> chosen(scenario.sites.size(), !wave.has("sites") && !wave.has("regions"));
+  const bool names_some = wave.has("sites") || wave.has("regions") || wave.has("shares");
+  std::vector<int> chosen(scenario.sites.size(), names_some ? 0 : percent);
   for (const Value& value : wave.list("sites")) {
     const std::string pattern = value.scalar().value_or("");
     if (pattern.find('*') == pattern.npos) {
       if (const auto site = reading.sites.find(pattern))
-        chosen[*site] = true;
+        chosen[*site] = percent;
       else
         wave.wrong(value, "sites: " + site.error().text());
       continue;
     }
     bool has_any = false;
     for (std::size_t i = 0; i < chosen.size(); ++i)
-      if (matches(pattern, scenario.sites[i].name)) has_any = chosen[i] = true;
+      if (matches(pattern, scenario.sites[i].name)) {
+        chosen[i] = percent;
+        has_any = true;
+      }
     if (!has_any) wave.wrong(value, "sites: '" + printable(pattern, 80) + "' fits no site's name");
   }
   for (const Value& value : wave.list("regions")) {
@@ -68,7 +73,20 @@ std::vector<bool> sites_of_wave(Fields& wave, Reading& reading) {
       continue;
     }
     for (std::size_t i = 0; i < chosen.size(); ++i)
-      if (is_in(scenario.sites[i].region, *region, scenario.regions)) chosen[i] = true;
+      if (is_in(scenario.sites[i].region, *region, scenario.regions)) chosen[i] = percent;
+  }
+  for (const Value& value : wave.list("shares")) {
+    Fields share(value, "a share", reading.findings);
+    std::string name;
+    int part = 0;
+    if (share.needs("site")) share.text("site", name);
+    if (share.needs("percent")) share.read("percent", part, parse_count, kWavePercent);
+    share.done();
+    const auto site = reading.sites.find(name);
+    if (site)
+      chosen[*site] = part;
+    else if (!name.empty())
+      wave.wrong(value, "shares: " + site.error().text());
   }
   return chosen;
 }
@@ -77,16 +95,16 @@ Wave read_wave(Fields& fields, Reading& reading) {
   Wave wave;
   int percent = 100;
   Instant start{};
-  fields.read("percent", percent, parse_count, Range<std::int64_t>{1, 100});
+  fields.read("percent", percent, parse_count, kWavePercent);
   fields.read("start", start, parse_run_time, reading.scenario.run);
   wave.start = start.time_since_epoch();
   fields.read("warm", wave.gates.warm_percent, parse_count, kPercent);
   fields.read("success", wave.gates.success_percent, parse_count, kPercent);
   fields.read("failure", wave.gates.failure_percent, parse_count, kPercent);
   fields.read("soak", wave.gates.soak, parse_period, Range<Duration>{0s, kDurationMax});
-  const std::vector<bool> chosen = sites_of_wave(fields, reading);
-  for (std::size_t i = 0; i < chosen.size(); ++i)
-    if (chosen[i]) wave.members.push_back({static_cast<Index>(i), percent});
+  const std::vector<int> percents = percents_of_wave(fields, percent, reading);
+  for (std::size_t i = 0; i < percents.size(); ++i)
+    if (percents[i] > 0) wave.members.push_back({static_cast<Index>(i), percents[i]});
   return wave;
 }
 

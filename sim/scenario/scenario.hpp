@@ -42,6 +42,7 @@ inline constexpr std::size_t kRegionsMax = 1'000;
 inline constexpr std::size_t kWavesMax = 100;
 inline constexpr std::size_t kPartsMax = 64;     // One bit each of a 64-bit set.
 inline constexpr std::size_t kKindsMax = 1'000;  // Versions, presences, loads: of each.
+inline constexpr std::size_t kAssumptionsMax = 50;
 inline constexpr int kReplicasMax = 1'000;
 inline constexpr Duration kDurationMax = std::chrono::hours{31 * 24};
 inline constexpr BitRate kRateMax{10'000'000'000'000};  // 10 Tbit/s.
@@ -277,6 +278,9 @@ struct Uncertainty {
 
 struct Scenario {
   std::string name;
+  // What whoever made the scenario took for granted, for reports to say. Printable; at most
+  // kAssumptionsMax.
+  std::vector<std::string> assumptions;
   // SHA-256 over all input files, 64 hex digits; empty when the scenario does not come from files.
   std::string input_hash;
   Run run;

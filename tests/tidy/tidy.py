@@ -38,8 +38,12 @@ MAY_INCLUDE = {
 }
 # The roles never include each other; the node's program alone puts node and reflector together.
 COMPOSES = {"node/main.cpp": ("reflector",), "node/cmd_run.cpp": ("reflector",),
-            # The simulator touches a disk in one file.
-            "sim/cli/files.cpp": ("shared/os",)}
+            # The simulator touches a disk in one file, and asks an origin and the clock in another.
+            "sim/cli/files.cpp": ("shared/os",),
+            "sim/cli/cmd_import.cpp": ("shared/net", "shared/os"),
+            "sim/cli/commands.hpp": ("shared/net",), "sim/cli/program.cpp": ("shared/net",),
+            # The administrator's program runs it.
+            "origin/cli/cmd_rollout_plan.cpp": ("sim",)}
 
 # Third-party headers: the folders whose .cpp files may include them. A header of ours includes none
 # of these, so that a change of library stays behind its door and nobody pays for its compile time.

@@ -447,3 +447,34 @@ TEST_CASE("rollout api: an origin that stopped between a start and its wave begi
   bench.api->wake(Bench::at(3));
   CHECK(bench.catalog.device(device(1))->target_sequence == 1);
 }
+
+TEST_CASE("rollout api: when waves began and devices were done is kept, with their bytes",
+          "[origin]") {
+  Bench bench;
+  bench.site("lab", {1});
+  bench.site("shop", {11});
+  REQUIRE(bench.create(plan({wave("lab"), wave("shop")})).status == 201);
+  CHECK_FALSE(bench.info(1).waves[0].began_ms);
+  bench.command(3, "start");
+  const auto ms = [](int t) { return Bench::at(t).wall.ns / 1'000'000; };
+  const auto reports = [&](int t, std::int64_t wan) {
+    const wire::Report report{.operation = "apply",
+                              .target_sequence = 1,
+                              .finished_ms = t,
+                              .ok = true,
+                              .bytes_by_source = {{"origin-by-lease", wan}, {"lan-peer", 7}}};
+    REQUIRE(bench.as(t, 1, "/v1/node/report", wire::to_json(report)).status == 201);
+  };
+  reports(20, 500);
+  reports(21, 900);  // It applied the same target again: the first time was the rollout's.
+  bench.poll(25, 1, {kNew});
+  bench.start();
+  bench.poll(30, 1, {kNew});
+  const auto detail = bench.detail(31);
+  CHECK(detail.rollout.waves[0].began_ms == ms(3));
+  CHECK(detail.rollout.waves[1].began_ms == ms(25));
+  CHECK(detail.devices[0].outcome_ms == ms(25));
+  REQUIRE(detail.devices[0].bytes_by_source);
+  CHECK(wire::over_line(*detail.devices[0].bytes_by_source) == 500);
+  CHECK_FALSE(detail.devices[1].outcome_ms);
+}

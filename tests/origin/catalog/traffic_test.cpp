@@ -120,6 +120,25 @@ TEST_CASE("traffic: savings look back 7 and 28 days, today included", "[origin]"
   CHECK(bench.savings(400, "north", 28).wan_bytes == 0);
 }
 
+TEST_CASE("traffic: the fastest of a period is the line's rate, and is kept for forty days",
+          "[origin]") {
+  Bench bench;
+  const auto note = [&](double day, std::int64_t rate) {
+    REQUIRE(bench.catalog.note_line_rate("north", BitRate{rate}, Bench::at(day)));
+  };
+  CHECK_FALSE(bench.savings(100, "north", 7).wan_rate);
+  note(100, 5'000'000), note(100.5, 9'000'000), note(100.9, 4'000'000), note(110, 2'000'000);
+  CHECK(bench.savings(106, "north", 7).wan_rate == 9'000'000);
+  CHECK(bench.savings(110, "north", 7).wan_rate == 2'000'000);
+  CHECK(bench.savings(110, "north", 28).wan_rate == 9'000'000);
+  CHECK_FALSE(bench.savings(110, "south", 28).wan_rate);
+  for (int day = 111; day < 200; ++day) note(day, 1);
+  const auto days = std::ranges::count_if(bench.table.rows(), [](const auto& row) {
+    return row.first.starts_with("site-rate/north/");
+  });
+  CHECK(days == 40);
+}
+
 TEST_CASE("traffic: days are kept for forty days only, totals for ever", "[origin]") {
   Bench bench;
   for (int day = 1; day <= 100; ++day) bench.say(day, kAnn, {{"lan-peer", day}});

@@ -434,3 +434,26 @@ TEST_CASE("sites: what is configured in the catalogue holds after a restart", "[
   CHECK(half->lease->shares == ShareSet::all().lowest(6));
   CHECK_FALSE(bench.sites.set_reflectors("shop", 5, {}, Bench::at(2s)));
 }
+
+TEST_CASE("sites: the rate over the line is what polls at least 10 s apart say", "[origin]") {
+  Bench bench;
+  REQUIRE(bench.catalog.add_site({"test", Bench::at(0s).wall}, {.name = "shop"}));
+  const auto say = [&](std::chrono::milliseconds t, std::int64_t wan, std::int64_t since = 1) {
+    const wire::ByteCounts bytes{since, {{"origin-by-lease", wan}, {"lan-peer", 9 * wan}}};
+    REQUIRE(bench.sites.reported("shop", kAnn, {.swarm_port = 8445, .bytes = bytes}, bench.at(t)));
+  };
+  const auto rate = [&] {
+    return bench.catalog.savings(Bench::at(0s).wall).value().front().wan_rate;
+  };
+  say(0s, 1'000'000);
+  say(1s, 9'000'000);  // Pieces that became whole together: no rate.
+  CHECK_FALSE(rate());
+  say(20s, 11'000'000);
+  CHECK(rate() == 4'000'000);
+  say(60s, 11'000'000), say(100s, 12'000'000);  // Slower: it stays.
+  CHECK(rate() == 4'000'000);
+  say(120s, 99'000'000, 2);  // Another ledger begins.
+  CHECK(rate() == 4'000'000);
+  say(130s, 109'000'000, 2);
+  CHECK(rate() == 8'000'000);
+}

@@ -57,6 +57,11 @@ TEST_CASE("progress: silent without a terminal, and not drawn too often with one
   progress.clear();
   CHECK(out.str() == "\r\x1b[K");
   out.str("");
+  progress.say("half");
+  progress.say("half");
+  CHECK(out.str() == "\r\x1b[Khalf");
+  progress.clear();
+  out.str("");
   progress.clear();
   CHECK(out.str().empty());
 }

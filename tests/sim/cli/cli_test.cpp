@@ -90,8 +90,16 @@ TEST_CASE("lamina-sim: check tells all findings, for people and as a record", "[
 }
 
 TEST_CASE("lamina-sim: every command has help with an example, and wrong words are told", "[sim]") {
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {}, {"init"}, {"check"}, {"run"}, {"sweep"}, {"solve"}, {"fail"}, {"compare"}}) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{},
+                                             {"init"},
+                                             {"import"},
+                                             {"check"},
+                                             {"run"},
+                                             {"sweep"},
+                                             {"solve"},
+                                             {"fail"},
+                                             {"compare"}}) {
     std::vector<std::string> words = command;
     words.emplace_back("--help");
     const Said help = sim_says(words);
@@ -101,4 +109,9 @@ TEST_CASE("lamina-sim: every command has help with an example, and wrong words a
   CHECK(sim_says({}).code == cli::usage);
   CHECK(sim_says({"chek"}).code == cli::usage);
   CHECK(sim_says({"check"}).code == cli::usage);
+  CHECK(sim_says({"import", "plan"}).code == cli::usage);
+  CHECK(sim_says({"import", "plan", "--site", "north"}).code == cli::usage);
+  CHECK(sim_says({"import", "plan", "--rollout", "r", "--site", "north"}).code == cli::usage);
+  CHECK(sim_says({"import", "plan", "--rollout", "r", "--line", "-1bit"})
+            .err.starts_with("lamina-sim: --line: "));
 }

@@ -159,6 +159,39 @@ TEST_CASE("lamina-sim solve: says when nothing is enough, and what it cannot sol
   CHECK(solve("wave1.p95<1m", "site.cpa").err.find("is it 'site.cap'?") != std::string::npos);
 }
 
+TEST_CASE("lamina-sim sweep: ranges, and a page with a chart", "[sim]") {
+  const Small small;
+  const auto values = [&](const std::string& set) {
+    const Said sweep = sim_says({"sweep", small.file, "--set", set, "--json"});
+    std::vector<std::string> found;
+    if (sweep.code != cli::ok) return std::vector{sweep.err};
+    const json said = json::parse(sweep.out);
+    for (const json& variant : said["variants"])
+      found.push_back(variant["set"].begin()->get<std::string>());
+    return found;
+  };
+  CHECK(values("site.wan_down=10Mbit..50Mbit/5") ==
+        std::vector<std::string>{"10Mbit", "20Mbit", "30Mbit", "40Mbit", "50Mbit"});
+  CHECK(values("site.loss=0.5%..1%/3,2%") == std::vector<std::string>{"0.5%", "0.75%", "1%", "2%"});
+  CHECK(values("site.reflectors=1..3/3") == std::vector<std::string>{"1", "2", "3"});
+  for (const char* wrong :
+       {"10Mbit..50Mbit", "10Mbit..50Mbit/1", "10Mbit..50Mbit/101", "10Mbit..1Gbit/3",
+        "50Mbit..10Mbit/3", "..50Mbit/3", "10Mbit../3", "nan..inf/3", "10Mbit..50Mbit/x"}) {
+    INFO(wrong);
+    CHECK(values(std::string("site.wan_down=") + wrong)[0].find("is no range such as") !=
+          std::string::npos);
+  }
+
+  const Said page = sim_says({"sweep", small.file, "--set", "site.wan_down=2Mbit..8Mbit/4",
+                              "--seeds", "3", "--out", small.scratch / "out"});
+  REQUIRE(page.code == cli::ok);
+  CHECK(page.out.find("The report: ") != std::string::npos);
+  const std::string html = *os::read_text(small.scratch / "out/sweep.html");
+  CHECK(html.find("<svg") != std::string::npos);
+  for (const char* text : {">2Mbit<", ">4Mbit<", ">6Mbit<", ">8Mbit<", "the same 3 seeds"})
+    CHECK(html.find(text) != std::string::npos);
+}
+
 TEST_CASE("lamina-sim fail: what the death of a reflector costs", "[sim]") {
   const Small small;
   const Said fail = sim_says({"fail", small.file, "--set", "site.devices=40", "--reflectors",
@@ -202,5 +235,65 @@ TEST_CASE("lamina-sim compare: errors by wave and site, and what only one has", 
   CHECK(foreign.out.find("Only in what happened: 1, such as site south") != std::string::npos);
 
   CHECK(sim_says({"compare", plan, small.file}).code == cli::usage);
+
+  // As an origin prints a rollout: done twice as late, over twice the bytes.
+  const double planned = small.result("a")["sites"][0]["finished_ms"].get<double>();
+  const auto bytes = small.result("a")["sites"][0]["content_bytes"]["origin-by-lease"];
+  json rollout = {{"rollout",
+                   {{"plan",
+                     {{"name", "r"},
+                      {"layers", {"os:1"}},
+                      {"sites_at_once", 10},
+                      {"waves",
+                       {{{"name", "all"},
+                         {"sites", {"north"}},
+                         {"devices", json::array()},
+                         {"shares", json::array()},
+                         {"warm_percent", 0},
+                         {"success_percent", 90},
+                         {"failure_percent", 5},
+                         {"soak_ms", 0}}}}}},
+                    {"phase", "running"},
+                    {"waits_for", ""},
+                    {"stop_reason", "none"},
+                    {"text", ""},
+                    {"current", 0},
+                    {"created_ms", 1},
+                    {"started_ms", 1000},
+                    {"ended_ms", 0},
+                    {"success_since_ms", 0},
+                    {"waves",
+                     {{{"step", "begun"},
+                       {"devices", 1},
+                       {"succeeded", 1},
+                       {"failed", 0},
+                       {"sites", 1},
+                       {"warm_sites", 0},
+                       {"began_ms", 1000}}}},
+                    {"admitted", json::array()},
+                    {"sites_waiting", 0},
+                    {"next_sites", json::array()}}},
+                  {"devices",
+                   {{{"device", std::string(32, '1')},
+                     {"site", "north"},
+                     {"wave", 0},
+                     {"outcome", "succeeded"},
+                     {"holds", true},
+                     {"target_sequence", 1},
+                     {"text", ""},
+                     {"outcome_ms", 1000 + static_cast<std::int64_t>(2 * planned)},
+                     {"bytes_by_source", {{"origin-by-lease", 2 * bytes.get<std::int64_t>()}}}}}}};
+  REQUIRE(os::write_file(actual, as_view(rollout.dump())));
+  const Said measured = sim_says({"compare", plan, actual, "--json"});
+  INFO(measured.err);
+  REQUIRE(measured.code == cli::ok);
+  const json errors = json::parse(measured.out);
+  CHECK(errors["waves"][0]["p50_error"].get<double>() == Approx(1).epsilon(1e-3));
+  CHECK(errors["sites"][0]["bytes_error"].get<double>() == Approx(1));
+  CHECK(errors["sites"][0]["finished_error"].get<double>() == Approx(1).epsilon(1e-3));
+  rollout["rollout"]["started_ms"] = 0;
+  REQUIRE(os::write_file(actual, as_view(rollout.dump())));
+  CHECK(sim_says({"compare", plan, actual}).err.find("rollout r was not started yet") !=
+        std::string::npos);
   CHECK(sim_says({"compare", plan, small.scratch / "none"}).code == cli::not_found);
 }

@@ -1,6 +1,7 @@
 // Whole runs of small scenarios against what paper and pencil say.
 #include <catch2/catch.hpp>
 
+#include "sim/model/tcp.hpp"
 #include "tests/sim/model/small_scenario.hpp"
 
 using namespace lamina;
@@ -384,4 +385,28 @@ TEST_CASE(
     CHECK(seconds_of(result.replicas[i].totals.finished) < 400 / 0.8 + 1e-6);
     CHECK(result.replicas[i].totals != result.replicas[0].totals);
   }
+}
+
+TEST_CASE("run: progress rises to the whole, alone and together, with all replicas") {
+  for (const bool together : {false, true}) {
+    Scenario scenario = small_scenario(300, 2);
+    scenario.run.replicas = 3;
+    std::vector<double> told;
+    const auto note = [&](double share) { told.push_back(share); };
+    (void)run(scenario, {.together = together, .progress = note});
+    REQUIRE(told.size() > 20);
+    CHECK(told.size() < 500);
+    CHECK(std::ranges::is_sorted(told));
+    CHECK(told.front() < 0.05);
+    CHECK(told.back() == 1);
+  }
+}
+
+TEST_CASE("run: what a window bounds is content, whatever comes around it") {
+  Scenario scenario = small_scenario(1, 1);
+  scenario.sites[0].wan_down = 1000_Mbit;
+  scenario.sites[0].rtt = 100ms;
+  scenario.tcp = {.goodput = 0.5, .window = 64_KiB};
+  const double start = seconds_of(Instant(start_delay(scenario.tcp, 100ms, 655'360)));
+  CHECK(ended(run_alone(scenario)) == exactly(kBytes / 655'360 + start));
 }

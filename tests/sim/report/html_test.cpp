@@ -4,6 +4,7 @@
 
 #include "sim/report/markup.hpp"
 #include "sim/report/result_html.hpp"
+#include "sim/report/sweep.hpp"
 #include "tests/sim/report/sample.hpp"
 
 using namespace lamina;
@@ -109,9 +110,29 @@ TEST_CASE("report.html: names cannot become markup", "[report]") {
   const std::string evil = "</td><script>x</script>\"'&\x01\xff";
   scenario.name = scenario.sites[0].name = scenario.regions[0].name = result.waves[0].name = evil;
   result.engine_version = result.input_hash = evil;
+  scenario.assumptions = {evil, "no rain"};
   const std::string page = html(scenario, result);
   CHECK(problem_of(page) == "");
   CHECK(page.find("<script") == std::string::npos);
+  CHECK(page.find("<li>no rain</li>") != std::string::npos);
+}
+
+TEST_CASE("sweep.html: well-formed whatever names and values hold, and where nobody was done",
+          "[report]") {
+  const std::string evil = "</td><script>x</script>\"'&\x01\xff";
+  RunResult result = sample_result();
+  result.waves[0].name = evil;
+  Sweep sweep{evil, {evil, "b"}, {variant_of({evil, "1"}, result), variant_of({"2", "2"}, result)}};
+  RunResult nothing = result;
+  for (Replica& replica : nothing.replicas)
+    for (Replica::Wave& wave : replica.waves) wave.completion = {};
+  sweep.variants.push_back(variant_of({"3", "3"}, nothing));
+  std::ostringstream page;
+  write_sweep_html(page, sweep);
+  CHECK(problem_of(page.view()) == "");
+  for (const char* bad : {"<script", "http:", "https:", "nan", "inf"})
+    CHECK(page.view().find(bad) == std::string::npos);
+  CHECK(page.view().find("3 variants, each with the same 3 seeds") != std::string::npos);
 }
 
 TEST_CASE("report.html: tells what a planner asks for", "[report]") {

@@ -174,6 +174,20 @@ kinds = [{ share = "50%", version = "12.8", presence = "day", access = "wireless
   CHECK(s.rules[0].download_kb == 250);
 }
 
+TEST_CASE("scenario: a wave takes shares of single sites, and assumptions are kept", "[scenario]") {
+  Files files;
+  files.change("sites = \"sites.csv\"",
+               "sites = \"sites.csv\"\nassumptions = [\"no rain\", \"a\\tb\"]");
+  files.change("sites = [\"berlin*\"]",
+               "sites = [\"berlin*\"]\nshares = [{ site = \"berlin-2\", percent = 50 }, "
+               "{ site = \"lisbon\", percent = 4 }]");
+  const Scenario s = good(files);
+  CHECK(s.rollout.waves[0].members == std::vector<Wave::Member>{{0, 10}, {1, 50}, {2, 4}});
+  CHECK(s.assumptions == std::vector<std::string>{"no rain", "a\\x09b"});
+  files.change("sites = [\"berlin*\"]\n", "");
+  CHECK(good(files).rollout.waves[0].members == std::vector<Wave::Member>{{1, 50}, {2, 4}});
+}
+
 TEST_CASE("scenario: overrides of sites count for all of them", "[scenario]") {
   const Scenario s = good(
       {}, {{"site.wan_down", "8Mbit"}, {"site.reflectors", "0"}, {"rollout.wave.all.start", "6h"}});
@@ -268,6 +282,13 @@ TEST_CASE("scenario: what is wrong in the file is told with its place and a way 
       {"sites = [\"berlin*\"]", "sites = [\"berlin*\", \"lsbon\", \"x*\"]",
        "scenario.toml:64:21: wave 1: sites: there is no site 'lsbon'; is it 'lisbon'?\n"
        "scenario.toml:64:30: wave 1: sites: 'x*' fits no site's name\n"},
+      {"percent = 10", "shares = [{ site = \"lsbon\", percent = 0 }]",
+       "scenario.toml:65:11: wave 1: shares: there is no site 'lsbon'; is it 'lisbon'?\n"
+       "scenario.toml:65:39: a share: percent: '0' is too little: at least 1\n"},
+      {"percent = 10", "shares = [{ percent = 5 }]",
+       "scenario.toml:65:11: a share: 'site' is missing\n"},
+      {"sites = \"sites.csv\"", "sites = \"sites.csv\"\nassumptions = [\"a\", [1]]",
+       "scenario.toml:3:21: assumptions: a list is no text\n"},
       {"percent = 10", "percent = 101",
        "scenario.toml:65:11: wave 1: percent: '101' is too much: at most 100\n"},
       {"start = \"22:00\"\nsuccess", "start = \"37h\"\nsuccess",
