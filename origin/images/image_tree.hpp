@@ -5,7 +5,7 @@
 // and files in memory, and nothing is written to a disk: what a hostile archive can reach is this
 // tree. Content stays in the archive: a file here has its chunks' ids only.
 //
-// Memory: about 500 bytes a name and 40 a chunk. One thread at a time.
+// Memory grows with the names and with the chunks' ids, not with content. One thread at a time.
 #pragma once
 
 #include <map>
