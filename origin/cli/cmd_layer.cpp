@@ -33,6 +33,7 @@ void add_layer(CLI::App& app, Run& run) {
   add_layer_export(*layer, run);
   add_layer_import(*layer, run);
   add_layer_show(*layer, run);
+  add_layer_upgrade(*layer, run);
   auto name = std::make_shared<std::string>();
   auto* rm = layer->add_subcommand("rm", "remove a layer that nobody needs any more");
   rm->add_option("LAYER", *name, "NAME:VERSION or the id")->required();
