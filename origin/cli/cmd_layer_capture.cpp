@@ -18,7 +18,10 @@ void add_layer_capture(CLI::App& layer, Run& run) {
                       "a TOML file of own rules: what else to leave out or to make empty");
   command->add_flag("--dry-run", request->dry_run,
                     "list what the rules leave out; nothing is read or sent");
-  command->callback([&run, request] {
+  add_capture_difference(*command, run);
+  command->require_subcommand(0, 1);
+  command->callback([&run, request, command] {
+    if (!command->get_subcommands().empty()) return;  // That one is meant.
     run = [request](Session& s) -> Status {
       if (request->tree.empty()) return fail(ErrorKind::invalid, "--tree is needed");
       return capture_layer(s, *request);
