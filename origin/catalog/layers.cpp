@@ -229,9 +229,10 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
                                               const wire::AssignmentRequest& request,
                                               const SignTarget& sign) {
   return writing<wire::AssignmentReply>(table_, [&](Rows& rows) -> Result<wire::AssignmentReply> {
-    // A name that is none says more than a site without devices.
-    if (auto layers = load_layers(rows, request.layers); !layers)
-      return fail(std::move(layers.error()));
+    // A name that is none, or layers that do not fit, say more than a site without devices.
+    auto layers = load_layers(rows, request.layers);
+    if (!layers) return fail(std::move(layers.error()));
+    if (auto fits = check_stack(*layers); !fits) return fail(std::move(fits.error()));
     auto devices = addressed(rows, request);
     if (!devices) return fail(std::move(devices.error()));
     std::vector<wire::DeviceInfo> assigned;

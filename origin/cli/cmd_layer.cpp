@@ -1,3 +1,4 @@
+#include "origin/cli/layer_commands.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
 #include "shared/wire/admin.hpp"
@@ -30,7 +31,9 @@ void add_layer(CLI::App& app, Run& run) {
   layer->footer("Example: lamina layer ls");
   add_layer_capture(*layer, run);
   add_layer_export(*layer, run);
+  add_layer_import(*layer, run);
   add_layer_show(*layer, run);
+  add_layer_upgrade(*layer, run);
   auto name = std::make_shared<std::string>();
   auto* rm = layer->add_subcommand("rm", "remove a layer that nobody needs any more");
   rm->add_option("LAYER", *name, "NAME:VERSION or the id")->required();

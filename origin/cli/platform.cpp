@@ -6,65 +6,83 @@
 namespace lamina::origin::cli {
 namespace {
 
-// The value of KEY=value or KEY="value" in an os-release file (os-release(5)).
+// What a shell makes of the value of an assignment (os-release(5)): without its quotes, and
+// without the backslash before a character that needs one.
+std::string unquoted(std::string_view text) {
+  if (text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&
+      text.back() == text.front())
+    text = text.substr(1, text.size() - 2);
+  std::string value;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) ++i;
+    value += text[i];
+  }
+  return value;
+}
+
+// The value of KEY=value in an os-release file; the last one counts, as it does in a shell.
 std::string value_of(std::string_view text, std::string_view key) {
+  std::string value;
   while (!text.empty()) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    if (!line.starts_with(key) || line.size() <= key.size() || line[key.size()] != '=') continue;
-    line.remove_prefix(key.size() + 1);
-    if (line.size() >= 2 && (line.front() == '"' || line.front() == '\'') &&
-        line.back() == line.front())
-      line = line.substr(1, line.size() - 2);
-    return std::string(line);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == '=')
+      value = unquoted(line.substr(key.size() + 1));
   }
-  return {};
-}
-
-std::string read_start(const os::Root& tree, const std::string& path, std::size_t most) {
-  auto file = tree.open_at(path, O_RDONLY | O_NONBLOCK);
-  if (!file) return {};
-  Buffer bytes(most);
-  auto size = os::read_some(file->get(), bytes, path);
-  return size ? std::string(as_text(ByteView(bytes).first(*size))) : std::string();
+  return value;
 }
 
 std::string architecture_of(std::string_view elf) {
-  if (elf.size() < 20 ||
-      !elf.starts_with("\x7f"
-                       "ELF") ||
-      elf[EI_DATA] != ELFDATA2LSB)
-    return {};
-  const unsigned machine = static_cast<unsigned char>(elf[18]) |
-                           static_cast<unsigned>(static_cast<unsigned char>(elf[19])) << 8;
-  switch (machine) {
-    case EM_X86_64: return "x86_64";
-    case EM_AARCH64: return "aarch64";
+  if (elf.size() < 20 || !elf.starts_with(ELFMAG)) return {};
+  const bool is_big = elf[EI_DATA] == ELFDATA2MSB, is_64 = elf[EI_CLASS] == ELFCLASS64;
+  const auto byte = [&](std::size_t at) {
+    return static_cast<unsigned>(static_cast<unsigned char>(elf[at]));
+  };
+  switch (is_big ? byte(18) << 8 | byte(19) : byte(19) << 8 | byte(18)) {
+    case EM_X86_64: return is_64 ? "x86_64" : "x32";
+    case EM_AARCH64: return is_big ? "aarch64_be" : "aarch64";
     case EM_386: return "i386";
-    case EM_ARM: return "arm";
-    case EM_RISCV: return "riscv64";
+    case EM_ARM: return is_big ? "armeb" : "arm";
+    case EM_RISCV: return is_64 ? "riscv64" : "riscv32";
+    case EM_PPC64: return is_big ? "ppc64" : "ppc64le";
+    case EM_S390: return is_64 ? "s390x" : "s390";
     default: return {};
   }
 }
 
+// The shell is what every system has; then what is left of one that has none.
+constexpr const char* kPrograms[] = {"bin/sh",      "usr/bin/sh", "bin/bash",     "bin/busybox",
+                                     "usr/bin/env", "sbin/init",  "sbin/ldconfig"};
+
 }  // namespace
 
-format::Platform platform_of(const os::Root& tree) {
+format::Platform platform_of(const ReadStart& read_start) {
   format::Platform platform;
-  std::string release = read_start(tree, "usr/lib/os-release", 65536);
-  if (release.empty()) release = read_start(tree, "etc/os-release", 65536);
+  std::string release = read_start("etc/os-release", 65536);
+  if (release.empty()) release = read_start("usr/lib/os-release", 65536);
   if (!release.empty()) {
     platform.os_family = "linux";
     platform.distribution = value_of(release, "ID");
+    if (platform.distribution.empty()) platform.distribution = "linux";  // As os-release(5) says.
     platform.release = value_of(release, "VERSION_ID");
     platform.release = platform.release.substr(0, platform.release.find('.'));
+    // A release that is not out yet has a name and no number.
+    if (platform.release.empty()) platform.release = value_of(release, "VERSION_CODENAME");
   }
-  // bin may be a symlink to usr/bin, and sh one to dash: paths are not followed.
-  for (const char* path : {"usr/bin/dash", "usr/bin/bash", "bin/dash", "bin/bash", "bin/sh",
-                           "usr/bin/env", "bin/busybox"})
+  for (const char* program : kPrograms)
     if (platform.architecture.empty())
-      platform.architecture = architecture_of(read_start(tree, path, 64));
+      platform.architecture = architecture_of(read_start(program, 64));
   return platform;
+}
+
+format::Platform platform_of(const os::Root& tree) {
+  return platform_of([&tree](const std::string& path, std::size_t most) -> std::string {
+    auto file = tree.open_in_root(path, O_RDONLY | O_NONBLOCK);
+    if (!file) return {};
+    auto bytes = os::read_up_to(file->get(), most, path);
+    return bytes ? std::string(as_text(*bytes)) : std::string();
+  });
 }
 
 }  // namespace lamina::origin::cli

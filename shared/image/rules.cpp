@@ -45,7 +45,11 @@ constexpr Rule kRules[] = {
     {"dhcp-leases", Area::identity, "var/lib/dhcpcd/*"},
     {"random-seed", Area::identity, "var/lib/systemd/random-seed"},
     {"random-seed", Area::identity, "var/lib/urandom/random-seed"},
+    {"random-seed", Area::identity, "var/lib/misc/random-seed"},
     {"credential-secret", Area::identity, "var/lib/systemd/credential.secret"},
+    {"clock", Area::identity, "var/lib/systemd/timesync/*"},
+    {"bluetooth", Area::identity, "var/lib/bluetooth/*"},
+    {"survey-id", Area::identity, "etc/popularity-contest.conf"},
     {"cloud-instance", Area::identity, "var/lib/cloud/*"},
 
     {"grub-config", Area::boot, "boot/grub/grub.cfg"},
@@ -76,6 +80,11 @@ constexpr Rule kRules[] = {
 
     {"logs", Area::leftover, "var/log/*", Covers::contents},
     {"downloaded-packages", Area::leftover, "var/cache/apt/archives/*.deb"},
+    {"package-lists", Area::leftover, "var/lib/apt/lists/*", Covers::contents},
+    {"package-lists", Area::leftover, "var/lib/apt/periodic/*"},
+    {"crash-dumps", Area::leftover, "var/crash/*"},
+    {"crash-dumps", Area::leftover, "var/lib/systemd/coredump/*"},
+    {"log-rotation", Area::leftover, "var/lib/logrotate/status"},
 };
 
 using Patterns = std::string_view[];

@@ -13,13 +13,16 @@
 namespace lamina::os {
 namespace {
 
-int open_beneath(int root, const std::string& relative, int flags, mode_t mode) {
+constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+
+int open_beneath(int root, const std::string& relative, int flags, mode_t mode,
+                 std::uint64_t resolve = kBeneath) {
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
   how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  how.resolve = resolve | RESOLVE_NO_XDEV;
   const char* path = relative.empty() ? "." : relative.c_str();
-  // RESOLVE_BENEATH may answer EAGAIN when a rename races with the walk; the kernel asks to retry.
+  // The kernel may answer EAGAIN when a rename races with the walk; the kernel asks to retry.
   for (int tries = 0; tries < 100; ++tries) {
     const long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
     if (fd >= 0 || errno != EAGAIN) return static_cast<int>(fd);
@@ -59,6 +62,13 @@ Result<Root> Root::open(const std::string& path) {
 
 Result<Descriptor> Root::open_at(const std::string& relative, int flags, mode_t mode) const {
   Descriptor fd(open_beneath(fd_.get(), relative, flags | O_NOFOLLOW, mode));
+  if (!fd.is_open()) return fail(explain("opening '" + printable(relative) + "'"));
+  return fd;
+}
+
+Result<Descriptor> Root::open_in_root(const std::string& relative, int flags) const {
+  Descriptor fd(
+      open_beneath(fd_.get(), relative, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
   if (!fd.is_open()) return fail(explain("opening '" + printable(relative) + "'"));
   return fd;
 }

@@ -3,8 +3,8 @@
 // Every path is resolved by the kernel beneath the root's descriptor (openat2 with RESOLVE_BENEATH,
 // RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV, Linux 5.6): a symlink planted in the middle, "..", or
 // another file system mounted inside is an error that names the path, never a way out. The last
-// component is never followed. One thread at a time per object (errors aside, all calls are atomic
-// system calls).
+// component is never followed. open_in_root() alone follows symlinks, inside the tree. One thread
+// at a time per object (errors aside, all calls are atomic system calls).
 #pragma once
 
 #include <sys/stat.h>
@@ -24,6 +24,9 @@ class Root {
   // Opens what `relative` names ("" is the root). `flags` as for open(2); O_NOFOLLOW and O_CLOEXEC
   // are added.
   Result<Descriptor> open_at(const std::string& relative, int flags, mode_t mode = 0) const;
+  // The same, for reading a tree that is trusted to name its own files: symlinks are followed as if
+  // this directory were "/", the last one too.
+  Result<Descriptor> open_in_root(const std::string& relative, int flags) const;
   // The directory that holds `relative`, opened with O_PATH.
   Result<Descriptor> open_parent(const std::string& relative) const;
 

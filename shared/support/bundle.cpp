@@ -108,7 +108,7 @@ std::string system_versions() {
 }  // namespace
 
 Result<Bundle> Bundle::create(const std::string& path, const std::string& program, WallTime now) {
-  auto tar = TarWriter::create(path, now);
+  auto tar = archive::TarWriter::create(path, now);
   if (!tar) return fail(std::move(tar.error()));
   Bundle bundle(std::move(*tar));
   if (auto done = bundle.add("versions.txt", program + " " LAMINA_VERSION "\nmade " +

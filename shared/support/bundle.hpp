@@ -6,13 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "shared/support/tar_writer.hpp"
+#include "shared/archive/tar_writer.hpp"
 
 namespace lamina::support {
 
 class Bundle {
  public:
-  // As TarWriter::create(). `program` and its version go into versions.txt, with the system's.
+  // As archive::TarWriter::create(). `program` and its version go into versions.txt, with the
+  // system's.
   static Result<Bundle> create(const std::string& path, const std::string& program, WallTime now);
 
   // A part as it is. The failures of these functions are those of the bundle's own file.
@@ -34,9 +35,9 @@ class Bundle {
   Status finish();
 
  private:
-  explicit Bundle(TarWriter tar) : tar_(std::move(tar)) {}
+  explicit Bundle(archive::TarWriter tar) : tar_(std::move(tar)) {}
 
-  TarWriter tar_;
+  archive::TarWriter tar_;
   std::string problems_;
 };
 

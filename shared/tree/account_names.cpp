@@ -23,18 +23,20 @@ std::optional<std::uint32_t> find(const std::map<std::string, std::uint32_t>& id
   return found == ids.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::string read(const os::Root& root, const std::string& path) {
+  auto file = root.open_at(path, O_RDONLY | O_NONBLOCK);
+  if (!file) return {};
+  auto size = os::file_size(file->get(), path);
+  if (!size || *size > kAccountFileMax) return {};
+  auto bytes = os::read_at(file->get(), 0, *size, path);
+  return bytes ? std::string(as_text(*bytes)) : std::string();
+}
+
 }  // namespace
 
 // "name:password:id:..." a line; both files begin so.
-AccountNames::Accounts AccountNames::read(const os::Root& root, const std::string& path) {
+AccountNames::Accounts AccountNames::parse(std::string_view rest) {
   Accounts accounts;
-  auto file = root.open_at(path, O_RDONLY | O_NONBLOCK);
-  if (!file) return accounts;
-  auto size = os::file_size(file->get(), path);
-  if (!size || *size > kAccountFileMax) return accounts;
-  auto bytes = os::read_at(file->get(), 0, *size, path);
-  if (!bytes) return accounts;
-  std::string_view rest = as_text(*bytes);
   while (!rest.empty()) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
@@ -57,8 +59,15 @@ AccountNames::Accounts AccountNames::read(const os::Root& root, const std::strin
 
 AccountNames AccountNames::of_tree(const os::Root& root) {
   AccountNames names;
-  names.users_ = read(root, "etc/passwd");
-  names.groups_ = read(root, "etc/group");
+  names.users_ = parse(read(root, "etc/passwd"));
+  names.groups_ = parse(read(root, "etc/group"));
+  return names;
+}
+
+AccountNames AccountNames::of_texts(std::string_view passwd, std::string_view group) {
+  AccountNames names;
+  names.users_ = parse(passwd);
+  names.groups_ = parse(group);
   return names;
 }
 

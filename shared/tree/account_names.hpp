@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "shared/os/beneath.hpp"
 
@@ -15,6 +16,8 @@ class AccountNames {
  public:
   // Missing or broken files give no names; that is no error.
   static AccountNames of_tree(const os::Root& root);
+  // From the texts of etc/passwd and etc/group.
+  static AccountNames of_texts(std::string_view passwd, std::string_view group);
 
   // "" when the tree has no such account.
   const std::string& user(std::uint32_t uid) const;
@@ -30,7 +33,7 @@ class AccountNames {
     std::map<std::uint32_t, std::string> names;
     std::map<std::string, std::uint32_t> ids;
   };
-  static Accounts read(const os::Root& root, const std::string& path);
+  static Accounts parse(std::string_view text);
 
   Accounts users_;
   Accounts groups_;

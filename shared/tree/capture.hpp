@@ -4,7 +4,7 @@
 // stands and the file is noted as changed. A file that cannot be read is noted and left out. With a
 // scan state, a file whose facts are those of the last scan is not read at all, unless one of its
 // chunks is not known any more or its turn of being read all the same has come. Reading, hashing
-// and handing on go side by side: `include` and `is_known` are called by a thread of its own, the
+// and handing on go side by side: `include`, `make_empty` and `is_known` are called by a thread of its own, the
 // sinks and `progress` by the caller's. Memory as in README.
 #pragma once
 
@@ -19,6 +19,10 @@ namespace lamina {
 
 struct CaptureOptions {
   Walker::Include include = [](const std::string&, bool) { return true; };
+  // Whether a file goes without its content; called as `include` is.
+  std::function<bool(const std::string& path)> make_empty = [](const std::string&) {
+    return false;
+  };
   // The scan state of the last scan that counts; "" = none.
   std::string scan_state;
   // Where this scan's state is written; "" = nowhere. May be the same path.

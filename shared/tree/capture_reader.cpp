@@ -153,6 +153,11 @@ bool CaptureReader::reuse(Found& found) {
 // Fills in the content of a file; `no` when it cannot be read.
 CaptureReader::Taken CaptureReader::take_file(CaptureBatch::Step& step) {
   Found& found = *step.found;
+  if (options_.make_empty(found.entry.path)) {
+    found.entry.size = 0;
+    found.is_incomplete = true;  // What a scan state has of it is not the file.
+    return Taken::yes;
+  }
   bytes_seen_ += found.entry.size;
   if (reuse(found)) {
     if (!is_due(found.entry.path)) {

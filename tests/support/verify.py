@@ -18,7 +18,8 @@ IDENTITY = """
 /etc/network/interfaces /etc/network/interfaces.d/* /etc/systemd/network/* /etc/netplan/*
 /etc/NetworkManager/system-connections/* /var/lib/NetworkManager/* /etc/udev/rules.d/70-persistent-*
 /etc/resolv.conf /var/lib/dhcp/* /var/lib/dhcpcd/*
-/var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/systemd/credential.secret /var/lib/cloud/*
+/var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/misc/random-seed
+/var/lib/systemd/credential.secret /var/lib/cloud/* /var/lib/systemd/timesync/* /var/lib/bluetooth/* /etc/popularity-contest.conf
 /boot/grub/grub.cfg /boot/grub/grubenv /boot/grub/device.map /etc/default/grub /etc/default/grub.d/*
 /boot/efi/* /boot/loader/* /boot/extlinux/extlinux.conf /etc/kernel/cmdline /etc/initramfs-tools/conf.d/resume
 /home/* /root/*
@@ -26,9 +27,12 @@ IDENTITY = """
 RUNTIME = """
 /proc/* /sys/* /dev/* /run/* /tmp/* /var/tmp/* /mnt/* /media/* /lost+found /swapfile /swap.img
 """.split()
-LEFTOVER = ["/var/cache/apt/archives/*.deb"]
+LEFTOVER = """
+/var/cache/apt/archives/*.deb /var/lib/apt/periodic/* /var/crash/* /var/lib/systemd/coredump/* /var/lib/logrotate/status
+""".split()
 
-LAYER_FILTER = [f"- {rule}" for rule in IDENTITY + RUNTIME + LEFTOVER] + ["+ /var/log/**/", "- /var/log/**"]
+LAYER_FILTER = [f"- {rule}" for rule in IDENTITY + RUNTIME + LEFTOVER] + [
+    "+ /var/log/**/", "- /var/log/**", "+ /var/lib/apt/lists/**/", "- /var/lib/apt/lists/**"]
 SNAPSHOT_FILTER = [f"- {rule}" for rule in RUNTIME + ["/.lamina", "/var/lib/lamina-node", "/etc/lamina"]]
 
 

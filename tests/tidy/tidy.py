@@ -12,7 +12,7 @@ import sys
 
 # What each folder may include directly; what those may include comes with them.
 SHARED = ("base", "hash", "codec", "chunk", "format", "image", "policy", "wire", "os", "cli", "store",
-          "tree", "net", "swarm", "metrics", "support")
+          "tree", "net", "swarm", "metrics", "archive", "support")
 MAY_INCLUDE = {
     "shared/base": (),
     "shared/hash": ("shared/base",),
@@ -26,7 +26,8 @@ MAY_INCLUDE = {
     "shared/os": ("shared/base",),
     "shared/cli": ("shared/base",),
     "shared/metrics": ("shared/base",),
-    "shared/support": ("shared/net", "shared/os"),
+    "shared/archive": ("shared/format", "shared/os"),
+    "shared/support": ("shared/archive", "shared/net", "shared/os"),
     "shared/store": ("shared/format", "shared/os"),
     "shared/tree": ("shared/store", "shared/chunk", "shared/image", "shared/os"),
     "shared/net": ("shared/wire", "shared/os"),
@@ -34,7 +35,7 @@ MAY_INCLUDE = {
     "reflector": tuple("shared/" + name for name in SHARED),
     "origin": tuple("shared/" + name for name in SHARED),
     "node": tuple("shared/" + name for name in SHARED),
-    "sim": tuple("shared/" + name for name in SHARED if name not in ("os", "store", "tree", "net", "swarm", "support")),
+    "sim": tuple("shared/" + name for name in SHARED if name not in ("os", "store", "tree", "net", "swarm", "archive", "support")),
 }
 # The roles never include each other; the node's program alone puts node and reflector together.
 COMPOSES = {"node/main.cpp": ("reflector",), "node/cmd_run.cpp": ("reflector",),
@@ -50,7 +51,7 @@ COMPOSES = {"node/main.cpp": ("reflector",), "node/cmd_run.cpp": ("reflector",),
 DOORS = {
     "libtorrent/": ("shared/swarm",),
     "lmdb.h": ("shared/store",),
-    "archive": ("shared/support",),
+    "archive": ("shared/archive",),
     "boost/asio": ("shared/net", "shared/swarm"),
     "boost/beast": ("shared/net",),
     "boost/": ("shared/net", "shared/swarm"),
@@ -66,7 +67,8 @@ DOOR_HEADERS = {"shared/wire/json_fields.hpp", "shared/wire/report_fields.hpp",
                 "shared/wire/reflector_fields.hpp", "shared/wire/snapshot_fields.hpp",
                 "shared/net/asio.hpp", "shared/net/openssl.hpp", "node/net/site_status.hpp",
                 "shared/swarm/libtorrent.hpp", "shared/swarm/pack_disk.hpp",
-                "shared/swarm/plugins.hpp", "origin/cli/session.hpp"}
+                "shared/swarm/plugins.hpp", "origin/cli/session.hpp",
+                "origin/cli/toml_reader.hpp"}
 
 # Pure folders compile and test without these libraries at all.
 BANNED = [

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "shared/image/conflicts.hpp"
+#include "shared/image/delta.hpp"
 #include "tests/shared/image/model.hpp"
 
 using namespace lamina;
@@ -112,6 +113,27 @@ TEST_CASE("properties: merging is what laying one layer over the other gives", "
       for (const Tree& layer : stack.layers) UNSCOPED_INFO("layer" << text_of(layer));
       FAIL("merged" << text_of(*tree) << "\nexpected" << text_of(stack.tree));
     }
+  }
+}
+
+TEST_CASE("properties: a delta on top of the old tree is the new tree", "[image]") {
+  Dice dice(12);
+  for (int round = 0; round < kRounds; ++round) {
+    CAPTURE(round);
+    const Stack old_stack = random_stack(dice);
+    // Half of them have much in common.
+    const Tree before = old_stack.tree,
+               after = dice.one_in(2) ? next_of(dice, old_stack).tree : random_stack(dice).tree;
+    DeltaStream stream_of_delta(stream(before), stream(after));
+    Tree delta;
+    for (auto entry = stream_of_delta.next(); entry && *entry; entry = stream_of_delta.next())
+      delta.push_back(**entry);
+    const auto tree = merged({before, delta});
+    REQUIRE(tree);
+    if (*tree != after)
+      FAIL("delta" << text_of(delta) << "\nof" << text_of(before) << "\nto" << text_of(after)
+                   << "\nis" << text_of(*tree));
+    if (before == after) CHECK(delta.empty());
   }
 }
 

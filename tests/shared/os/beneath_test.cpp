@@ -29,6 +29,24 @@ struct Tree {
 
 }  // namespace
 
+TEST_CASE("root: read as a root, its symlinks lead to files inside", "[os]") {
+  const Tree tree;
+  REQUIRE(symlink("/dir/file", (tree.scratch / "root/absolute").c_str()) == 0);
+  REQUIRE(symlink("../../../dir/file", (tree.scratch / "root/climbing").c_str()) == 0);
+  for (const std::string path : {"in/file", "absolute", "climbing", "../dir/file"}) {
+    CAPTURE(path);
+    const auto file = tree.root.open_in_root(path, O_RDONLY);
+    REQUIRE(file);
+    CHECK(as_text(os::read_up_to(file->get(), 100, path).value()) == "inside");
+  }
+  for (const std::string path : {"up/secret", "abs/secret", "../secret"}) {
+    CAPTURE(path);
+    const auto file = tree.root.open_in_root(path, O_RDONLY);
+    REQUIRE_FALSE(file);
+    CHECK(file.error().kind() == ErrorKind::not_found);
+  }
+}
+
 TEST_CASE("root: no path leads out of it", "[os]") {
   const Tree tree;
   for (const std::string path :

@@ -19,7 +19,7 @@ constexpr WallTime kNow{1'700'000'000'000'000'000};
 // The entries of a tar file.
 std::map<std::string, std::string> read_tar(const std::string& path) {
   std::map<std::string, std::string> entries;
-  archive* in = archive_read_new();
+  ::archive* in = archive_read_new();
   archive_read_support_format_tar(in);
   REQUIRE(archive_read_open_filename(in, path.c_str(), 65536) == ARCHIVE_OK);
   archive_entry* entry = nullptr;

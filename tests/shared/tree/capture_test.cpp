@@ -82,6 +82,28 @@ TEST_CASE("capture: sockets and unreadable files are noted, excluded paths are n
   CHECK(captured.result.notes_total == noted.size());
 }
 
+TEST_CASE("capture: a file that is made empty keeps everything but its content", "[tree]") {
+  const Scratch scratch;
+  REQUIRE(os::make_directories(scratch / "t"));
+  make_file(scratch / "t/id", to_buffer("who I am"), 0444);
+  make_file(scratch / "t/other", to_buffer("x"));
+  CaptureOptions options{.make_empty = [](const std::string& p) { return p == "id"; },
+                         .scan_state = scratch / "state",
+                         .new_scan_state = scratch / "state",
+                         .started = kLater};
+  for (int round = 0; round < 2; ++round) {
+    const auto captured = capture(scratch / "t", options);
+    const Entry& entry = entry_of(captured.entries(), "id");
+    CHECK(entry.size == 0);
+    CHECK(entry.chunks.empty());
+    CHECK(entry.mode == 0444);
+    CHECK(captured.result.manifest.content_bytes == 1);
+  }
+  // Its emptiness is not what a scan state remembers.
+  options.make_empty = [](const std::string&) { return false; };
+  CHECK(entry_of(capture(scratch / "t", options).entries(), "id").size == 8);
+}
+
 TEST_CASE("capture: owners get the names of the tree's own accounts", "[tree]") {
   const Scratch scratch;
   REQUIRE(os::make_directories(scratch / "etc"));

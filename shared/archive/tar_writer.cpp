@@ -1,4 +1,4 @@
-#include "shared/support/tar_writer.hpp"
+#include "shared/archive/tar_writer.hpp"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -9,7 +9,7 @@
 #include "shared/os/errno.hpp"
 #include "shared/os/file.hpp"
 
-namespace lamina::support {
+namespace lamina::archive {
 
 struct TarWriter::State {
   ~State() {
@@ -79,4 +79,4 @@ Status TarWriter::finish() {
   return Done{};
 }
 
-}  // namespace lamina::support
+}  // namespace lamina::archive

@@ -7,7 +7,7 @@
 
 #include "shared/base/units.hpp"
 
-namespace lamina::support {
+namespace lamina::archive {
 
 class TarWriter {
  public:
@@ -28,4 +28,4 @@ class TarWriter {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace lamina::support
+}  // namespace lamina::archive

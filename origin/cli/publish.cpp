@@ -1,0 +1,134 @@
+#include "origin/cli/publish.hpp"
+
+#include <algorithm>
+
+#include "origin/cli/session.hpp"
+#include "shared/os/clock.hpp"
+
+namespace lamina::origin::cli {
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Fills in what the origin knows better: which version comes next, and that it is newer.
+Status number(Session& session, LayerOrder& order) {
+  if (order.revision > 0 && !order.version.empty()) return Done{};
+  auto body = session.get("/v1/layers");
+  if (!body) return fail(std::move(body.error()));
+  auto list = wire::parse_layer_list(*body);
+  if (!list) return fail(std::move(list.error()));
+  std::string newest;  // The list is sorted by name and version.
+  std::uint64_t revision = 1;
+  for (const wire::LayerInfo& layer : list->layers) {
+    if (layer.name != order.name) continue;
+    newest = layer.version;
+    ++revision;
+  }
+  if (order.version.empty()) order.version = version_after(newest);
+  if (order.revision == 0) order.revision = revision;
+  return Done{};
+}
+
+}  // namespace
+
+std::string version_after(const std::string& version) {
+  if (version.empty()) return "1";
+  std::size_t start = version.size();
+  while (start > 0 && is_digit(version[start - 1])) --start;
+  if (start == version.size()) return version + (version.ends_with('.') ? "1" : ".1");
+  std::string digits = version.substr(start);
+  std::size_t at = digits.size();
+  while (at > 0 && digits[at - 1] == '9') digits[--at] = '0';
+  if (at == 0)
+    digits.insert(0, "1");
+  else
+    ++digits[at - 1];
+  return version.substr(0, start) + digits;
+}
+
+Status complete(format::Platform& platform, const format::Platform& found) {
+  const std::tuple<std::string*, const std::string*, const char*> fields[] = {
+      {&platform.os_family, &found.os_family, "--os-family"},
+      {&platform.distribution, &found.distribution, "--distribution"},
+      {&platform.release, &found.release, "--release"},
+      {&platform.architecture, &found.architecture, "--architecture"}};
+  for (const auto& [given, detected, option] : fields) {
+    if (given->empty()) *given = *detected;
+    if (given->empty())
+      return fail(ErrorKind::invalid,
+                  std::string("the tree does not say what system it is: give ") + option +
+                      " (it has no readable os-release or shell)");
+  }
+  return Done{};
+}
+
+Result<Publication> Publication::prepare(Session& session, LayerOrder order) {
+  if (order.name.empty() || order.key.empty())
+    return fail(ErrorKind::invalid, "--name and --key are needed");
+  auto kind = format::parse_layer_kind(order.kind);
+  if (!kind) return fail(std::move(kind.error()));
+  if (auto good = format::check_name(order.name, "layer name"); !good)
+    return fail(std::move(good.error()));
+  if (!order.version.empty())
+    if (auto good = format::check_name(order.version, "layer version"); !good)
+      return fail(std::move(good.error()));
+  auto pem = os::read_text(order.key, 1 << 16);
+  if (!pem) return fail(std::move(pem.error()).in("reading the publisher's key"));
+  auto key = PrivateKey::from_pem(*pem);
+  if (!key) return fail(std::move(key.error()).in(order.key));
+  if (auto done = number(session, order); !done) return fail(std::move(done.error()));
+  return Publication(session, std::move(order), *kind, std::move(*key));
+}
+
+Status Publication::publish(Content content) {
+  if (auto done = upload_->finish(); !done) return done;
+  session_->progress("");
+  const format::LayerRecord record{.name = order_.name,
+                                   .version = order_.version,
+                                   .revision = order_.revision,
+                                   .kind = kind_,
+                                   .platform = order_.platform,
+                                   .manifest = content.manifest,
+                                   .created = os::system_clock().wall(),
+                                   .capture_rules = std::move(content.rules)};
+  const Buffer envelope =
+      format::sign_record(format::RecordType::layer, format::encode(record), key_);
+  net::Call call{.method = "POST", .target = "/v1/layers"};
+  call.content_type = "application/octet-stream";
+  call.body = std::string(as_text(envelope));
+  auto reply = session_->send(std::move(call));
+  if (!reply) return fail(std::move(reply.error()).in("publishing the layer"));
+  if (session_->json) return *session_->out << reply->body << '\n', Done{};
+  *session_->out << "published " << full_name() << "  " << format::layer_id(envelope).hex() << '\n'
+                 << record.manifest.entries << " entries, "
+                 << to_text(Bytes{static_cast<std::int64_t>(record.manifest.content_bytes)})
+                 << "; sent " << upload_->packs_sent() << " packs, "
+                 << to_text(Bytes{static_cast<std::int64_t>(upload_->bytes_sent())}) << '\n';
+  return Done{};
+}
+
+void add_layer_options(CLI::App& command, LayerOrder& order, const std::string& default_kind) {
+  order.kind = default_kind;
+  command.add_option("--name", order.name, "the layer's name");
+  command.add_option("--version", order.version,
+                     "newer than every version of that name; the one after the newest if not "
+                     "given");
+  command.add_option("--kind", order.kind, "base, app or driver")->capture_default_str();
+  command.add_option("--key", order.key, "the publisher's private key");
+  command
+      .add_option("--revision", order.revision,
+                  "which of two versions is newer; one above those that exist if not given")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--level", order.level,
+                  "of zstd, 1 to 19: a higher one costs this computer minutes and saves bytes on "
+                  "every line")
+      ->check(CLI::Range(1, 19))
+      ->capture_default_str();
+  command.add_option("--os-family", order.platform.os_family, "instead of what the tree says");
+  command.add_option("--distribution", order.platform.distribution, "likewise");
+  command.add_option("--release", order.platform.release, "likewise: the major release");
+  command.add_option("--architecture", order.platform.architecture, "likewise");
+}
+
+}  // namespace lamina::origin::cli

@@ -1,0 +1,54 @@
+#include "origin/cli/upgrade.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "origin/catalog/rules.hpp"
+
+namespace lamina::origin::cli {
+namespace {
+
+std::string full_name(const wire::LayerInfo& layer) { return layer.name + ':' + layer.version; }
+
+// As the origin will answer when they are assigned.
+std::string refusal(const wire::LayerList& known, const std::vector<std::string>& names) {
+  std::vector<wire::LayerInfo> stack;
+  for (const std::string& name : names) {
+    const auto layer = std::ranges::find(known.layers, name, full_name);
+    if (layer == known.layers.end()) return "layer " + name + " is not there any more";
+    stack.push_back(*layer);
+  }
+  const auto fits = check_stack(stack);
+  return fits ? std::string() : fits.error().text();
+}
+
+}  // namespace
+
+Result<Upgrade> plan_upgrade(const wire::LayerList& layers, const wire::DeviceList& devices,
+                             const std::string& name) {
+  const wire::LayerInfo* newest = nullptr;
+  for (const wire::LayerInfo& layer : layers.layers)
+    if (layer.name == name) newest = &layer;
+  if (newest == nullptr)
+    return fail(ErrorKind::not_found, "there is no layer '" + printable(name, 130) +
+                                          "'; `lamina layer ls` lists the layers");
+  Upgrade upgrade{.to = full_name(*newest), .moves = {}};
+  std::map<std::vector<std::string>, Move> moves;  // By the stack that they have.
+  for (const wire::DeviceInfo& device : devices.devices) {
+    const auto old = std::ranges::find_if(device.target, [&](const std::string& layer) {
+      return layer.starts_with(name + ':') && layer != upgrade.to;
+    });
+    if (old == device.target.end()) continue;
+    auto [move, is_new] = moves.try_emplace(device.target);
+    move->second.devices.push_back(device.id);
+    if (!is_new) continue;
+    move->second.from = *old;
+    move->second.layers = device.target;
+    std::ranges::replace(move->second.layers, *old, upgrade.to);
+    move->second.refused = refusal(layers, move->second.layers);
+  }
+  for (auto& [stack, move] : moves) upgrade.moves.push_back(std::move(move));
+  return upgrade;
+}
+
+}  // namespace lamina::origin::cli
