@@ -1,8 +1,8 @@
 #include <iostream>
 
+#include "origin/cli/capture_difference.hpp"
 #include "origin/cli/platform.hpp"
 #include "origin/cli/session.hpp"
-#include "origin/cli/upload.hpp"
 #include "shared/image/rules.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/tree/capture.hpp"
@@ -20,6 +20,7 @@ struct CaptureRequest {
   std::string version;
   std::string kind = "base";
   std::string tree;
+  std::string over;  // Names of layers, base first; "": the layer has all of the tree.
   std::string key;
   std::uint64_t revision = 0;  // 0: one above those that exist.
   int level = kDefaultLevel;
@@ -53,9 +54,25 @@ Status complete(format::Platform& platform, const format::Platform& found) {
   return Done{};
 }
 
+// Every entry with all of its content.
+Result<CapturedDifference> capture_whole(const os::Root& root, const CaptureOptions& options,
+                                         Upload& upload) {
+  auto captured = capture_tree(
+      root, options,
+      [&](const ContentChunk& chunk) { return upload.add(chunk.ref, chunk.plain, chunk.content); },
+      [&](const ChunkId& id, ByteView plain) {
+        return upload.add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);
+      });
+  if (!captured) return fail(std::move(captured.error()));
+  return CapturedDifference{std::move(*captured)};
+}
+
 Status capture(Session& s, CaptureRequest request) {
   auto kind = format::parse_layer_kind(request.kind);
   if (!kind) return fail(std::move(kind.error()));
+  if (*kind == format::LayerKind::base && !request.over.empty())
+    return fail(ErrorKind::invalid,
+                "a base layer lies over nothing: give --kind app, or leave --over out");
   for (const auto& [name, what] :
        {std::pair{request.name, "layer name"}, std::pair{request.version, "layer version"}})
     if (auto good = format::check_name(name, what); !good) return good;
@@ -83,15 +100,11 @@ Status capture(Session& s, CaptureRequest request) {
             s.progress(std::to_string(entries) + " entries, " +
                        to_text(Bytes{static_cast<std::int64_t>(bytes)}));
           }};
-  auto captured = capture_tree(
-      *root, options,
-      [&](const ContentChunk& chunk) {
-        return (*upload)->add(chunk.ref, chunk.plain, chunk.content);
-      },
-      [&](const ChunkId& id, ByteView plain) {
-        return (*upload)->add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);
-      });
-  if (!captured) return fail(std::move(captured.error()));
+  auto difference = request.over.empty()
+                        ? capture_whole(*root, options, **upload)
+                        : capture_difference(s, split(request.over), *root, options, **upload);
+  if (!difference) return fail(std::move(difference.error()));
+  const CaptureResult* const captured = &difference->result;
   if (auto done = (*upload)->finish(); !done) return done;
   s.progress("");
 
@@ -102,7 +115,8 @@ Status capture(Session& s, CaptureRequest request) {
                              .platform = request.platform,
                              .manifest = captured->manifest,
                              .created = os::system_clock().wall(),
-                             .capture_rules = {"factory"}};
+                             .capture_rules = {"factory"},
+                             .has_record_changes = difference->has_record_changes};
   const Buffer envelope =
       format::sign_record(format::RecordType::layer, format::encode(record), *key);
   net::Call call{.method = "POST", .target = "/v1/layers"};
@@ -132,12 +146,18 @@ void add_layer_capture(CLI::App& layer, Run& run) {
   auto* command = layer.add_subcommand("capture", "capture a directory tree and publish it");
   command->footer(
       "Example: lamina layer capture --name debian --version 1.0 --kind base --tree /srv/reference "
-      "--key publisher.key");
+      "--key publisher.key\n"
+      "         lamina layer capture --name nginx --version 1.0 --kind app --tree /srv/with-nginx "
+      "--over debian:1.0 --key publisher.key");
   command->add_option("--name", request->name, "the layer's name")->required();
   command->add_option("--version", request->version, "newer than every version of that name")
       ->required();
   command->add_option("--kind", request->kind, "base, app or driver")->capture_default_str();
   command->add_option("--tree", request->tree, "the directory to capture")->required();
+  command->add_option("--over", request->over,
+                      "the layers that the tree was made of, base first (NAME:VERSION,...): the "
+                      "new one holds what differs from them, and of account files and package "
+                      "databases the changed records");
   command->add_option("--key", request->key, "the publisher's private key")->required();
   command
       ->add_option("--revision", request->revision,
