@@ -89,8 +89,7 @@ Status capture(Session& s, CaptureRequest request) {
                                        : next_revision(s, request.name);
   if (!revision) return fail(std::move(revision.error()));
 
-  auto upload = Upload::start(s, request.level);
-  if (!upload) return fail(std::move(upload.error()));
+  Upload upload(s, request.level);
   const CaptureOptions options{
       .include = [](const std::string& path,
                     bool is_directory) { return image::in_capture(path, is_directory); },
@@ -101,11 +100,11 @@ Status capture(Session& s, CaptureRequest request) {
                        to_text(Bytes{static_cast<std::int64_t>(bytes)}));
           }};
   auto difference = request.over.empty()
-                        ? capture_whole(*root, options, **upload)
-                        : capture_difference(s, split(request.over), *root, options, **upload);
+                        ? capture_whole(*root, options, upload)
+                        : capture_difference(s, split(request.over), *root, options, upload);
   if (!difference) return fail(std::move(difference.error()));
   const CaptureResult* const captured = &difference->result;
-  if (auto done = (*upload)->finish(); !done) return done;
+  if (auto done = upload.finish(); !done) return done;
   s.progress("");
 
   format::LayerRecord record{.name = request.name,
@@ -134,8 +133,8 @@ Status capture(Session& s, CaptureRequest request) {
          << format::layer_id(envelope).hex() << '\n'
          << captured->manifest.entries << " entries, "
          << to_text(Bytes{static_cast<std::int64_t>(captured->manifest.content_bytes)}) << "; sent "
-         << (*upload)->packs_sent() << " packs, "
-         << to_text(Bytes{static_cast<std::int64_t>((*upload)->bytes_sent())}) << '\n';
+         << upload.packs_sent() << " packs, "
+         << to_text(Bytes{static_cast<std::int64_t>(upload.bytes_sent())}) << '\n';
   return Done{};
 }
 
