@@ -1,7 +1,6 @@
 #include "shared/os/command.hpp"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -39,15 +38,22 @@ Result<Pipe> make_pipe() {
   return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
-// A service manager may have closed the way to a new network and taken the old one away already.
+// A service manager may have closed the way to a new network, and to sockets, and taken the old one
+// away already.
 bool has_only_loopback() {
-  struct if_nameindex* const all = if_nameindex();
-  if (all == nullptr) return false;
-  bool is_only = true;
-  for (const auto* one = all; one->if_index != 0; ++one)
-    is_only = is_only && std::string_view(one->if_name) == "lo";
-  if_freenameindex(all);
-  return is_only;
+  auto file = open_read("/proc/self/net/dev");
+  if (!file) return false;
+  auto bytes = read_up_to(file->get(), 1 << 16, "/proc/self/net/dev");
+  if (!bytes) return false;
+  // Two lines of headings, then "  NAME: figures" a line.
+  std::string_view text = as_text(*bytes);
+  for (int line = 0; !text.empty(); ++line) {
+    const std::string_view here = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(here.size() + 1, text.size()));
+    const std::size_t begin = std::min(here.find_first_not_of(' '), here.size());
+    if (line >= 2 && !here.substr(begin).starts_with("lo:")) return false;
+  }
+  return true;
 }
 
 // In the child, in a mount namespace of its own. What the tree has no place for is left out.
@@ -62,8 +68,8 @@ void mount_inside(int root, const char* name, const char* type) {
 }
 
 // In the child. Returns only to tell why it cannot run the program.
-Failed become(int root, bool is_own_root, char* const* words) {
-  if (unshare(CLONE_NEWNET) != 0 && !has_only_loopback()) return {kNetwork, errno};
+Failed become(int root, bool is_own_root, bool is_alone, char* const* words) {
+  if (unshare(CLONE_NEWNET) != 0 && !is_alone) return {kNetwork, errno};
   if (!is_own_root) {
     if (unshare(CLONE_NEWNS) != 0 ||
         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
@@ -132,6 +138,7 @@ Result<CommandEnd> run_command(const Root& root, const std::vector<std::string>&
   Descriptor nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!nothing.is_open()) return fail(last_error("opening /dev/null"));
   const bool is_own_root = root.path() == "/";
+  const bool is_alone = has_only_loopback();
   const Instant end = system_clock().now() + limits.time;
 
   const pid_t child = fork();
@@ -141,7 +148,7 @@ Result<CommandEnd> run_command(const Root& root, const std::vector<std::string>&
     dup2(nothing.get(), STDIN_FILENO);
     dup2(output->write.get(), STDOUT_FILENO);
     dup2(output->write.get(), STDERR_FILENO);
-    const Failed failed = become(root.fd(), is_own_root, arguments.data());
+    const Failed failed = become(root.fd(), is_own_root, is_alone, arguments.data());
     static_cast<void>(write(trouble->write.get(), &failed, sizeof failed));
     _exit(127);
   }
