@@ -32,6 +32,7 @@ void Applying::succeeded(const WorkerReply& reply, std::int64_t started_ms) {
                         {"replaced", counts.replaced},
                         {"metadata", counts.metadata},
                         {"removed", counts.removed},
+                        {"records", counts.records},
                         {"bytes", counts.bytes}});
   calls_.report({.operation = "apply",
                  .started_ms = started_ms,
@@ -41,8 +42,10 @@ void Applying::succeeded(const WorkerReply& reply, std::int64_t started_ms) {
                             {"metadata", static_cast<std::int64_t>(counts.metadata)},
                             {"removed", static_cast<std::int64_t>(counts.removed)},
                             {"kept", static_cast<std::int64_t>(counts.kept)},
+                            {"records", static_cast<std::int64_t>(counts.records)},
                             {"bytes", static_cast<std::int64_t>(counts.bytes)}},
-                 .bytes_by_source = calls_.close_transaction(stored_size(reply.stack))});
+                 .bytes_by_source = calls_.close_transaction(stored_size(reply.stack)),
+                 .remarks = reply.remarks});
   calls_.applied({reply.sequence});
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "shared/base/ids.hpp"
+#include "shared/base/result.hpp"
 
 namespace lamina::node {
 
@@ -17,6 +18,16 @@ struct Outcome {
   std::vector<LayerId> layers;  // That it was about.
   std::map<std::string, std::int64_t> counts = {};
   std::map<std::string, std::int64_t> bytes_by_source = {};
+  std::vector<std::string> remarks =
+      {};  // What an administrator should know although it succeeded.
 };
+
+// The error, or the remarks.
+inline std::string text_of(const Outcome& outcome) {
+  if (outcome.error) return outcome.error->text();
+  std::string text;
+  for (const std::string& remark : outcome.remarks) (text += text.empty() ? "" : "; ") += remark;
+  return text;
+}
 
 }  // namespace lamina::node

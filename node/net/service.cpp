@@ -776,7 +776,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                          .started_ms = outcome.started_ms,
                          .finished_ms = now_ms(),
                          .ok = !outcome.error,
-                         .text = outcome.error ? printable(outcome.error->text(), 4000) : "",
+                         .text = printable(text_of(outcome), 4000),
                          .bytes_by_source = std::move(outcome.bytes_by_source),
                          .counts = std::move(outcome.counts)};
     if (message.layers.size() > 256) message.layers.resize(256);

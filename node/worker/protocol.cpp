@@ -117,7 +117,11 @@ std::string to_json(const WorkerReply& reply) {
   object["changed"] = reply.changed;
   object["counts"] = {{"created", reply.counts.created},   {"replaced", reply.counts.replaced},
                       {"metadata", reply.counts.metadata}, {"removed", reply.counts.removed},
-                      {"kept", reply.counts.kept},         {"bytes", reply.counts.bytes}};
+                      {"kept", reply.counts.kept},         {"records", reply.counts.records},
+                      {"bytes", reply.counts.bytes}};
+  object["remarks"] = json::array();
+  for (const std::string& remark : reply.remarks)
+    if (object["remarks"].size() < kRemarksMax) object["remarks"].push_back(printable(remark, 400));
   return object.dump();
 }
 
@@ -150,12 +154,15 @@ Result<WorkerReply> parse_worker_reply(std::string_view text) {
       reply.stack.push_back(*id);
     }
     reply.changed = object.value("changed", false);
+    for (const json& item : object.value("remarks", json::array()))
+      reply.remarks.push_back(item.get<std::string>());
     if (const auto counts = object.find("counts"); counts != object.end())
       reply.counts = {.created = counts->value("created", std::uint64_t{0}),
                       .replaced = counts->value("replaced", std::uint64_t{0}),
                       .metadata = counts->value("metadata", std::uint64_t{0}),
                       .removed = counts->value("removed", std::uint64_t{0}),
                       .kept = counts->value("kept", std::uint64_t{0}),
+                      .records = counts->value("records", std::uint64_t{0}),
                       .bytes = counts->value("bytes", std::uint64_t{0})};
     return reply;
   });

@@ -3,7 +3,7 @@
 //
 //   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
-//   {"ok":true,"sequence":N,"changed":bool,"counts":{...}}
+//   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...]}
 //   {"do":"revert"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
 //       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"}
@@ -24,6 +24,8 @@
 #include "node/worker/transaction.hpp"
 
 namespace lamina::node {
+
+constexpr std::size_t kRemarksMax = 100;
 
 struct WorkerRequest {
   enum class Kind { status, apply, revert, scan, ack, committed, held, abandon, settle };
@@ -53,6 +55,9 @@ struct WorkerReply {
   std::uint64_t files_reused = 0;
   std::uint64_t bytes_read = 0;
   std::uint64_t notes = 0;
+  // Of an apply, what its administrator should know: accounts with other ids, derived files that
+  // were not made again. At most kRemarksMax.
+  std::vector<std::string> remarks;
 };
 std::string to_json(const WorkerReply& reply);
 Result<WorkerReply> parse_worker_reply(std::string_view text);

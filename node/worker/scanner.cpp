@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "shared/image/records/record_format.hpp"
 #include "shared/image/rules.hpp"
 #include "shared/store/patch_writer.hpp"
 #include "shared/store/row_file.hpp"
@@ -43,6 +44,8 @@ Status add_entries(format::EntryStream& entries, KnownChunks& known) {
     auto entry = entries.next();
     if (!entry) return fail(std::move(entry.error()));
     if (!*entry) return Done{};
+    // Merged on this device: no layer has these bytes.
+    if (image::record_rule((*entry)->path)) continue;
     for (const format::ChunkRef& chunk : (*entry)->chunks) known.add(chunk.id);
   }
 }

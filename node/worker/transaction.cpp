@@ -10,6 +10,8 @@
 #include <tuple>
 
 #include "node/worker/journal.hpp"
+#include "node/worker/record_plans.hpp"
+#include "node/worker/stack_file.hpp"
 #include "node/worker/staging.hpp"
 #include "node/worker/volume.hpp"
 #include "shared/base/log.hpp"
@@ -28,8 +30,9 @@ using format::Entry;
 using format::EntryKind;
 using Rename = os::Root::Rename;
 
-constexpr std::string_view kStackMagic = "LMst0001";
 constexpr std::string_view kAppliedMagic = "LMap0001";
+constexpr std::string_view kDueMagic = "LMdu0001";
+constexpr std::size_t kWordMax = 4096;  // Of a command.
 constexpr std::size_t kAppliedMax = 1 << 20;
 // Room that is left free on the volume beside what an apply writes: directories, journal, other
 // programs' work meanwhile.
@@ -70,43 +73,6 @@ Result<AppliedState> parse_applied(ByteView bytes) {
     return fail(ErrorKind::corrupt, "the record of what is applied (.lamina/applied) is damaged");
   return state;
 }
-
-// The entries of a stack file.
-class StackStream : public format::EntryStream {
- public:
-  explicit StackStream(RowFileReader rows) : rows_(std::move(rows)) {}
-  Result<std::optional<Entry>> next() override {
-    auto row = rows_.next();
-    if (!row) return fail(std::move(row.error()));
-    if (!*row) return std::optional<Entry>();
-    Reader in(**row);
-    auto entry = format::decode_entry(in, "");
-    if (!entry) return fail(std::move(entry.error()));
-    return std::optional(std::move(*entry));
-  }
-
- private:
-  RowFileReader rows_;
-};
-
-// Passes a stream on and writes it down.
-class RecordingStream : public format::EntryStream {
- public:
-  RecordingStream(std::unique_ptr<format::EntryStream> inner, RowFileWriter& rows)
-      : inner_(std::move(inner)), rows_(rows) {}
-  Result<std::optional<Entry>> next() override {
-    auto entry = inner_->next();
-    if (!entry || !*entry) return entry;
-    Writer row;
-    format::encode_entry(**entry, "", row);
-    if (auto done = rows_.add(row.view()); !done) return fail(std::move(done.error()));
-    return entry;
-  }
-
- private:
-  std::unique_ptr<format::EntryStream> inner_;
-  RowFileWriter& rows_;
-};
 
 Status set_mtime(const os::Root& volume, const std::string& path, std::int64_t mtime_ns) {
   auto directory = volume.open_at(path, O_RDONLY | O_DIRECTORY);
@@ -314,10 +280,9 @@ Status Transaction::load_applied() {
 }
 
 Result<std::unique_ptr<format::EntryStream>> Transaction::applied_entries() const {
-  if (!os::exists(own("stack"))) return std::make_unique<StackStream>(RowFileReader());
-  auto rows = RowFileReader::open(own("stack"), kStackMagic);
-  if (!rows) return fail(std::move(rows.error()));
-  return std::make_unique<StackStream>(std::move(*rows));
+  auto reader = StackReader::open(own("stack"), nullptr);
+  if (!reader) return fail(std::move(reader.error()));
+  return std::move(*reader);
 }
 
 Status Transaction::recover() {
@@ -374,9 +339,11 @@ Status Transaction::set_phase(std::string_view phase) {
   return os::write_file(own("txn/phase"), as_view(phase), 0600);
 }
 
-Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
-                                      bool write_down) {
-  auto previous = applied_entries();
+Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> target,
+                                      const format::ChunkSource& source, image::Mode mode,
+                                      format::MadeContent& made, bool write_down) {
+  RecordPlans records(volume_, mode, made);
+  auto previous = StackReader::open(own("stack"), &records.previous);
   if (!previous) return fail(std::move(previous.error()));
   std::optional<OperationWriter> operations;
   std::optional<RowFileWriter> stack;
@@ -384,18 +351,21 @@ Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> targe
     auto planned = OperationWriter::create(own("txn/plan"));
     if (!planned) return fail(std::move(planned.error()));
     operations.emplace(std::move(*planned));
-    auto recorded = RowFileWriter::create(own("txn/stack"), kStackMagic);
+    auto recorded = StackRecorder::create_rows(own("txn/stack"));
     if (!recorded) return fail(std::move(recorded.error()));
     stack.emplace(std::move(*recorded));
-    target = std::make_unique<RecordingStream>(std::move(target), *stack);
   }
   VolumeDevice device(volume_);
-  image::PlanStream actions(std::move(target), std::move(*previous), device, mode);
+  image::PlanStream actions(
+      std::make_unique<StackRecorder>(std::move(target), stack ? &*stack : nullptr, source,
+                                      records.target),
+      std::move(*previous), device, mode);
   Plan plan(volume_, operations ? &*operations : nullptr);
   for (;;) {
     auto action = actions.next();
     if (!action) return fail(std::move(action.error()));
     if (!*action) break;
+    if (auto done = records.adjust(**action); !done) return fail(std::move(done.error()));
     if (auto done = plan.add(**action); !done) return fail(std::move(done.error()));
   }
   if (auto done = plan.finish(); !done) return fail(std::move(done.error()));
@@ -403,13 +373,15 @@ Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> targe
     if (auto done = operations->finish(); !done) return fail(std::move(done.error()));
     if (auto done = stack->finish(); !done) return fail(std::move(done.error()));
   }
+  plan.counts.records = records.changed();
   return plan.counts;
 }
 
 Result<ApplyCounts> Transaction::dry_run(std::unique_ptr<format::EntryStream> target,
-                                         image::Mode mode) {
+                                         const format::ChunkSource& source, image::Mode mode) {
   if (auto done = recover(); !done) return fail(std::move(done.error()));
-  return plan(std::move(target), mode, false);
+  format::MadeContent made;
+  return plan(std::move(target), source, mode, made, false);
 }
 
 Status Transaction::check_space(const ApplyCounts& counts) const {
@@ -433,12 +405,14 @@ Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> targ
   for (const char* name : {"txn", "txn/stage", "txn/undo"})
     if (auto done = os::make_directories(own(name), 0700); !done)
       return fail(std::move(done.error()));
-  auto counts = plan(std::move(target), mode, true);
+  format::MadeContent made;
+  auto counts = plan(std::move(target), source, mode, made, true);
   Status done = counts ? Status(Done{}) : Status(fail(std::move(counts.error())));
   step("planned");
   if (done) done = check_space(*counts);
   if (done) done = os::write_file(own("txn/applied"), encode_applied(next), 0600);
-  if (done) done = stage(source);
+  if (done) done = stage(made.source(source));
+  if (done) done = note_due(kJournal);
   if (!done) {
     auto clean = discard();
     if (!clean) return fail(std::move(done.error()).in(clean.error().text()));
@@ -468,6 +442,59 @@ Status Transaction::stage(const format::ChunkSource& source) {
   });
   if (done) done = operations->finish();
   return done ? (*staging)->finish() : done;
+}
+
+// Written before the first path is exchanged, and of everything that is: for a kill, and for an
+// apply that is undone, commands may run that need not.
+Status Transaction::note_due(const std::string& journal) {
+  auto known = due_commands();
+  if (!known) return fail(std::move(known.error()));
+  image::Regeneration regeneration;
+  auto done = for_each_operation(own(journal), [&](const Operation& operation) -> Status {
+    using Kind = Operation::Kind;
+    if (operation.kind != Kind::metadata && operation.kind != Kind::keep_time)
+      regeneration.add(operation.entry.path);
+    return Done{};
+  });
+  if (!done) return done;
+  auto commands = regeneration.commands();
+  for (auto& command : *known)
+    if (std::ranges::find(commands, command) == commands.end())
+      commands.push_back(std::move(command));
+  if (commands.empty()) return Done{};
+  auto rows = RowFileWriter::create(own("due.new"), kDueMagic);
+  if (!rows) return fail(std::move(rows.error()));
+  for (const auto& command : commands) {
+    Writer row;
+    for (const std::string& word : command) row.text(word);
+    if (auto added = rows->add(row.view()); !added) return added;
+  }
+  if (auto finished = rows->finish(); !finished) return finished;
+  if (auto renamed = os::rename_file(own("due.new"), own("due")); !renamed) return renamed;
+  return os::sync_directory(own(""));
+}
+
+Result<std::vector<std::vector<std::string>>> Transaction::due_commands() const {
+  std::vector<std::vector<std::string>> commands;
+  if (!os::exists(own("due"))) return commands;
+  auto rows = RowFileReader::open(own("due"), kDueMagic);
+  if (!rows) return fail(std::move(rows.error()));
+  for (;;) {
+    auto row = rows->next();
+    if (!row) return fail(std::move(row.error()));
+    if (!*row) return commands;
+    Reader in(**row);
+    auto& command = commands.emplace_back();
+    while (in.remaining() > 0 && !in.failed()) command.push_back(in.text(kWordMax));
+    if (in.failed() || command.empty())
+      return fail(ErrorKind::corrupt,
+                  "the list of derived files to make (.lamina/due) is damaged: remove it");
+  }
+}
+
+Status Transaction::regenerated() {
+  auto removed = os::remove_file(own("due"));
+  return !removed && removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
 }
 
 Status Transaction::roll_forward() {
@@ -641,6 +668,7 @@ Status Transaction::revert() {
   if (!os::exists(own("undo")))
     return fail(ErrorKind::not_found,
                 "there is no apply to revert on " + printable(volume_.path()));
+  if (auto done = note_due("undo/operations"); !done) return done;
   if (auto done = os::write_file(own("undo/phase"), as_view("revert"), 0600); !done) return done;
   step("revert marked");
   if (auto done = os::rename_file(own("undo"), own("txn")); !done) return done;

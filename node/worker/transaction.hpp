@@ -14,9 +14,13 @@
 // numbers whether it was done. Everything of ours is in <volume>/.lamina, which belongs to root and
 // is mode 0700. No path is followed out of the volume. Layout of .lamina:
 //
-//   applied   sequence and stack that count      stack   the merged entries of that stack
-//   txn/      the transaction under way          undo/   the last one: revert() undoes it
+//   applied   sequence and stack that count      stack   the merged entries of that stack, and what
+//   txn/      the transaction under way                  its files that are merged by record hold
+//   undo/     the last one: revert() undoes it   due     commands that make derived files again
 //   trash/    what is being removed
+//
+// A file that is merged by record becomes what shared/image/records plans: the device's own records
+// stay, whichever layers come and go.
 //
 // One process and thread at a time (a lock file says whose).
 #pragma once
@@ -24,7 +28,7 @@
 #include <functional>
 #include <set>
 
-#include "shared/format/manifest.hpp"
+#include "shared/format/content.hpp"
 #include "shared/image/plan.hpp"
 #include "shared/os/beneath.hpp"
 #include "shared/os/lock.hpp"
@@ -45,7 +49,8 @@ struct ApplyCounts {
   std::uint64_t metadata = 0;
   std::uint64_t removed = 0;
   std::uint64_t kept = 0;
-  std::uint64_t bytes = 0;  // Of files to be written.
+  std::uint64_t records = 0;  // Created, replaced or removed in files that are merged by record.
+  std::uint64_t bytes = 0;    // Of files to be written.
   bool operator==(const ApplyCounts&) const = default;
 };
 
@@ -64,15 +69,22 @@ class Transaction {
   Result<std::unique_ptr<format::EntryStream>> applied_entries() const;
   const os::Root& volume() const { return volume_; }
 
-  // Makes the volume what `target` (merged, no whiteouts) says, and commits `next`. On an error
+  // Makes the volume what `target` (merged, no whiteouts) says, and commits `next`. `source` gives
+  // the chunks of what is new or changed, and of all files that are merged by record. On an error
   // the volume is as it was, except where the text says that it is between two states.
   Result<ApplyCounts> apply(std::unique_ptr<format::EntryStream> target, const AppliedState& next,
                             const format::ChunkSource& source, image::Mode mode);
   // The counts that apply() would have; changes nothing.
-  Result<ApplyCounts> dry_run(std::unique_ptr<format::EntryStream> target, image::Mode mode);
+  Result<ApplyCounts> dry_run(std::unique_ptr<format::EntryStream> target,
+                              const format::ChunkSource& source, image::Mode mode);
   // Undoes the last apply: the stack of before counts again, the sequence stays. `not_found` when
   // there is nothing to undo.
   Status revert();
+
+  // The commands that make the derived files again which an apply or a revert left behind, in the
+  // order in which they have to run; they stay due, over kills too, until regenerated().
+  Result<std::vector<std::vector<std::string>>> due_commands() const;
+  Status regenerated();
 
  private:
   class Plan;
@@ -85,8 +97,10 @@ class Transaction {
   Status finish(Trust trust);
   Status discard();
   Status throw_away(const std::string& name);
-  Result<ApplyCounts> plan(std::unique_ptr<format::EntryStream> target, image::Mode mode,
-                           bool write_down);
+  Result<ApplyCounts> plan(std::unique_ptr<format::EntryStream> target,
+                           const format::ChunkSource& source, image::Mode mode,
+                           format::MadeContent& made, bool write_down);
+  Status note_due(const std::string& journal);
   Status check_space(const ApplyCounts& counts) const;
   Status stage(const format::ChunkSource& source);
   Status set_phase(std::string_view phase);

@@ -73,6 +73,22 @@ Result<std::optional<Entry>> describe(const os::Root& volume, const std::string&
   return std::optional(std::move(entry));
 }
 
+Result<std::optional<std::string>> read_small_file(const os::Root& volume, const std::string& path,
+                                                   std::size_t limit) {
+  auto facts = volume.facts(path);
+  // Beneath a symlink or a mount nothing of this volume stands.
+  if (!facts && facts.error().kind() == ErrorKind::refused) return std::optional<std::string>();
+  if (!facts) return fail(std::move(facts.error()));
+  if (!*facts || !S_ISREG((*facts)->st_mode) ||
+      static_cast<std::uint64_t>((*facts)->st_size) > limit)
+    return std::optional<std::string>();
+  auto file = volume.open_at(path, O_RDONLY | O_NONBLOCK);
+  if (!file) return fail(std::move(file.error()));
+  auto bytes = os::read_at(file->get(), 0, static_cast<std::size_t>((*facts)->st_size), path);
+  if (!bytes) return fail(std::move(bytes.error()));
+  return std::optional(std::string(as_text(*bytes)));
+}
+
 Result<image::Likeness> VolumeDevice::compare(const Entry& entry) {
   using Is = image::Likeness::Is;
   if (!absent_.empty() && format::is_within(entry.path, absent_))

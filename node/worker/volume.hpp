@@ -11,6 +11,11 @@ namespace lamina::node {
 // nothing is there. `invalid` for a socket.
 Result<std::optional<format::Entry>> describe(const os::Root& volume, const std::string& path);
 
+// The regular file at `path` of the volume, if it has at most `limit` bytes; nothing when something
+// else, or nothing, stands there.
+Result<std::optional<std::string>> read_small_file(const os::Root& volume, const std::string& path,
+                                                   std::size_t limit);
+
 // Reads the device to compare it with entries; a file's content is read only when its size is
 // equal.
 class VolumeDevice : public image::Device {

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 
+#include "node/worker/regeneration.hpp"
+#include "node/worker/volume.hpp"
 #include "shared/base/log.hpp"
 #include "shared/format/signed_layer.hpp"
-#include "shared/image/merge.hpp"
+#include "shared/image/records/record_format.hpp"
+#include "shared/image/stack.hpp"
 #include "shared/store/pack_set.hpp"
 
 namespace lamina::node {
@@ -127,8 +130,11 @@ Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock) {
   if (!keys) return fail(std::move(keys.error()));
   auto transaction = Transaction::open(config->volume);
   if (!transaction) return fail(std::move(transaction.error()));
-  return Worker(std::move(state), std::move(*config), std::move(*keys), std::move(*transaction),
+  Worker worker(std::move(state), std::move(*config), std::move(*keys), std::move(*transaction),
                 clock);
+  WorkerReply finished;  // A kill may have left commands due.
+  worker.regenerate_into(finished);
+  return worker;
 }
 
 WorkerReply Worker::status() const {
@@ -159,20 +165,27 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
     if (auto done = add_packs(state_, id, keys_, packs); !done)
       return fail(std::move(done.error()).in("layer " + id.short_hex()));
   packs.seal();
-  std::vector<std::unique_ptr<format::EntryStream>> layers;
-  for (const format::LayerRecord& layer : verified->layers) {
-    auto reader = format::ManifestReader::open(layer.manifest, packs.source());
-    if (!reader) return fail(std::move(reader.error()).in("layer " + layer.name));
-    layers.push_back(std::move(*reader));
-  }
-  auto merged = std::make_unique<image::MergeStream>(std::move(layers));
-  auto counts = dry_run ? transaction_.dry_run(std::move(merged), image::Mode::apply)
-                        : transaction_.apply(std::move(merged), {sequence, verified->target.stack},
-                                             packs.source(), image::Mode::apply);
+  auto accounts = image::read_accounts([&](const std::string& path) -> Result<std::string> {
+    auto bytes = read_small_file(transaction_.volume(), path, image::kRecordFileMax);
+    if (!bytes) return fail(std::move(bytes.error()).in("reading this device's accounts"));
+    return bytes->value_or("");
+  });
+  if (!accounts) return fail(std::move(accounts.error()));
+  auto stack = image::Stack::open(verified->layers, packs.source(), *accounts);
+  if (!stack) return fail(std::move(stack.error()));
+  auto entries = (*stack)->entries();
+  if (!entries) return fail(std::move(entries.error()));
+  const auto source = (*stack)->source();
+  auto counts = dry_run
+                    ? transaction_.dry_run(std::move(*entries), source, image::Mode::apply)
+                    : transaction_.apply(std::move(*entries), {sequence, verified->target.stack},
+                                         source, image::Mode::apply);
   if (!counts) return fail(std::move(counts.error()));
   WorkerReply reply = status();
   reply.changed = !dry_run;
   reply.counts = *counts;
+  for (const image::IdClash& clash : (*stack)->clashes()) reply.remarks.push_back(text_of(clash));
+  if (!dry_run) regenerate_into(reply);
   return reply;
 }
 
@@ -180,7 +193,16 @@ WorkerReply Worker::revert() {
   if (auto done = transaction_.revert(); !done) return failed(std::move(done.error()));
   WorkerReply reply = status();
   reply.changed = true;
+  regenerate_into(reply);
   return reply;
+}
+
+// The volume is what it shall be already: what goes wrong here is told, and undoes nothing.
+void Worker::regenerate_into(WorkerReply& reply) {
+  auto remarks = regenerate(transaction_);
+  if (!remarks) reply.remarks.push_back(remarks.error().text());
+  if (remarks) std::ranges::move(*remarks, std::back_inserter(reply.remarks));
+  for (const std::string& remark : reply.remarks) log::warning("apply_remark", {{"text", remark}});
 }
 
 Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connection) {

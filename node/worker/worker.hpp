@@ -39,6 +39,7 @@ class Worker {
          const os::Clock& clock);
 
   Result<WorkerReply> try_apply(bool dry_run);
+  void regenerate_into(WorkerReply& reply);
   Status scan(const WorkerRequest& request, os::LocalConnection& connection);
 
   StateDirectory state_;

@@ -172,6 +172,7 @@ class Api {
   void tell_rollouts(const std::function<Status(Rollouts&)>& tell, Moment moment);
 
   // origin/api/content_api.cpp: answers later, or not at all when the path is none of its own.
+  void send_chunks(std::vector<format::ChunkRef> refs, const Reply& reply);
   bool layer_content(const Act& act, const std::vector<std::string>& parts,
                      const net::Request& request, const Reply& reply);
   bool cvd_content(const Act& act, const std::vector<std::string>& parts,

@@ -46,6 +46,23 @@ Result<std::vector<ChunkId>> ids_of(const net::Request& request) {
   return ids;
 }
 
+// A list of chunk references as a body (FORMAT.md, "refs").
+Result<std::vector<format::ChunkRef>> refs_of(const net::Request& request) {
+  auto body = body_of(request);
+  if (!body) return fail(std::move(body.error()));
+  Reader in(*body);
+  auto refs = format::decode_chunk_refs(in, body->size() / ChunkId::kSize);
+  if (!in.finished())
+    return fail(ErrorKind::invalid, "the body must be a list of chunk references");
+  return refs;
+}
+
+std::vector<ChunkId> ids_of(const std::vector<format::ChunkRef>& refs) {
+  std::vector<ChunkId> ids;
+  for (const format::ChunkRef& ref : refs) ids.push_back(ref.id);
+  return ids;
+}
+
 // "bytes=A-B" with no more than kPackRangeMax bytes; the server cuts it at the file's end.
 bool is_bounded_range(std::string_view text) {
   constexpr std::string_view unit = "bytes=";
@@ -95,6 +112,19 @@ Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
                               : wire::kRecordMax;
 }
 
+void Api::send_chunks(std::vector<format::ChunkRef> refs, const Reply& reply) {
+  offload_([this, refs = std::move(refs), reply]() -> std::function<void()> {
+    auto path = content_->gather(refs);
+    if (!path) return [reply, error = path.error()] { reply(net::error_response(error)); };
+    return [reply, sent = std::make_shared<os::TemporaryFile>(*path)] {
+      net::Response response;
+      response.content_type = wire::kBinary;
+      response.file = net::FileBody{.path = sent->path()};
+      reply(std::move(response));  // It is open when this returns; its name may go.
+    };
+  });
+}
+
 bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
                         const net::Request& request, const Reply& reply) {
   const bool get = request.method == "GET";
@@ -110,6 +140,20 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
   if (parts.size() == 3 && parts[2] == "lacks" && post) {
     auto ids = ids_of(request);
     reply(answer(ids ? content_->layers().claim(*ids) : std::move(ids)));
+    return true;
+  }
+  if (parts.size() == 3 && parts[2] == "chunks" && post) {
+    auto refs = refs_of(request);
+    // Of layers only: what is a device's is read, and noted, as part of its CVD.
+    using Ids = Result<std::vector<ChunkId>>;
+    auto foreign = refs ? content_->layers().lacking(ids_of(*refs)) : Ids(fail(refs.error()));
+    if (!foreign)
+      reply(net::error_response(foreign.error()));
+    else if (!foreign->empty())
+      reply(net::error_response(
+          Error(ErrorKind::not_found, "no layer has chunk " + foreign->front().short_hex())));
+    else
+      send_chunks(std::move(*refs), reply);
     return true;
   }
   if (parts.size() == 4 && parts[2] == "packs") {
@@ -234,16 +278,9 @@ bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
     return true;
   }
   if (parts.size() == 4 && parts[3] == "chunks" && request.method == "POST") {
-    auto body = body_of(request);
-    if (!body) return reply(net::error_response(body.error())), true;
-    Reader in(*body);
-    auto refs = format::decode_chunk_refs(in, body->size() / ChunkId::kSize);
-    if (!in.finished())
-      return reply(net::error_response(
-                 Error(ErrorKind::invalid, "the body must be a list of chunk references"))),
-             true;
-    std::vector<ChunkId> ids;
-    for (const format::ChunkRef& ref : refs) ids.push_back(ref.id);
+    auto refs = refs_of(request);
+    if (!refs) return reply(net::error_response(refs.error())), true;
+    const auto ids = ids_of(*refs);
     auto noted = catalog_.audit(act, "cvd.read", object, std::to_string(ids.size()) + " chunks");
     if (!noted) return reply(net::error_response(noted.error())), true;
     // Whoever may read this device's CVD may not read another's by asking for its chunks here.
@@ -254,16 +291,7 @@ bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
                  Error(ErrorKind::not_found, "the CVD of device " + device->hex() +
                                                  " has no chunk " + foreign->front().short_hex()))),
              true;
-    offload_([this, refs = std::move(refs), reply]() -> std::function<void()> {
-      auto path = content_->gather(refs);
-      if (!path) return [reply, error = path.error()] { reply(net::error_response(error)); };
-      return [reply, sent = std::make_shared<os::TemporaryFile>(*path)] {
-        net::Response response;
-        response.content_type = wire::kBinary;
-        response.file = net::FileBody{.path = sent->path()};
-        reply(std::move(response));  // It is open when this returns; its name may go.
-      };
-    });
+    send_chunks(std::move(*refs), reply);
     return true;
   }
   return false;

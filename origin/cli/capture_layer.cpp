@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "origin/cli/capture_difference.hpp"
 #include "origin/cli/capture_rules_file.hpp"
 #include "origin/cli/platform.hpp"
 #include "origin/cli/session.hpp"
@@ -59,6 +60,19 @@ Status dry_run(Session& s, const os::Root& root, LeftOut& left_out) {
   return Done{};
 }
 
+// Every entry with all of its content.
+Result<CapturedDifference> capture_whole(const os::Root& root, const CaptureOptions& options,
+                                         Upload& upload) {
+  auto captured = capture_tree(
+      root, options,
+      [&](const ContentChunk& chunk) { return upload.add(chunk.ref, chunk.plain, chunk.content); },
+      [&](const ChunkId& id, ByteView plain) {
+        return upload.add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);
+      });
+  if (!captured) return fail(std::move(captured.error()));
+  return CapturedDifference{std::move(*captured)};
+}
+
 }  // namespace
 
 CaptureOptions capture_options(const Session& session, LeftOut& left_out) {
@@ -92,6 +106,9 @@ Status report_left_out(const Session& session, const os::Root& tree, LeftOut& le
 }
 
 Status capture_layer(Session& s, CaptureRequest request) {
+  if (request.order.kind == "base" && !request.over.empty())
+    return fail(ErrorKind::invalid,
+                "a base layer lies over nothing: give --kind app, or leave --over out");
   auto rules = read_capture_rules(request.rules);
   if (!rules) return fail(std::move(rules.error()));
   LeftOut left_out(std::move(*rules));
@@ -103,18 +120,16 @@ Status capture_layer(Session& s, CaptureRequest request) {
   if (auto good = complete(request.order.platform, platform_of(*root)); !good) return good;
   auto layer = Publication::prepare(s, std::move(request.order));
   if (!layer) return fail(std::move(layer.error()));
-  auto captured = capture_tree(
-      *root, capture_options(s, left_out),
-      [&](const ContentChunk& chunk) {
-        return layer->upload().add(chunk.ref, chunk.plain, chunk.content);
-      },
-      [&](const ChunkId& id, ByteView plain) {
-        return layer->upload().add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);
-      });
+  const CaptureOptions options = capture_options(s, left_out);
+  auto captured = request.over.empty()
+                      ? capture_whole(*root, options, layer->upload())
+                      : capture_difference(s, split(request.over), *root, options, layer->upload());
   if (!captured) return fail(std::move(captured.error()));
-  auto done = layer->publish({.manifest = captured->manifest, .rules = left_out.rules().names()});
+  auto done = layer->publish({.manifest = captured->result.manifest,
+                              .rules = left_out.rules().names(),
+                              .has_record_changes = captured->has_record_changes});
   if (!done) return done;
-  return report_left_out(s, *root, left_out, *captured);
+  return report_left_out(s, *root, left_out, captured->result);
 }
 
 }  // namespace lamina::origin::cli

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "origin/cli/capture_difference.hpp"
 #include "origin/cli/capture_layer.hpp"
 #include "origin/cli/capture_rules_file.hpp"
 #include "origin/cli/layer_commands.hpp"
@@ -34,7 +35,8 @@ Result<std::string> absolute(const std::string& path) {
   return std::string(real.get());
 }
 
-// Looks at the whole tree; what is in its files is hashed and goes nowhere.
+// Looks at the whole tree; what is in its files is hashed and goes nowhere, but for those that are
+// merged by record.
 Result<CaptureResult> look(const Session& s, const os::Root& tree, LeftOut& left_out,
                            const std::string& old_files, const std::string& new_files,
                            EntryStore& entries) {
@@ -45,6 +47,9 @@ Result<CaptureResult> look(const Session& s, const os::Root& tree, LeftOut& left
       tree, options, [](const ContentChunk&) { return Status(Done{}); }, entries.sink());
   s.progress("");
   if (!captured) return captured;
+  auto records = capture_tree(tree, records_only(options), entries.content_sink(),
+                              [](const ChunkId&, ByteView) { return Status(Done{}); });
+  if (!records) return records;
   if (auto done = entries.finish(); !done) return fail(std::move(done.error()));
   return captured;
 }
@@ -156,7 +161,11 @@ Status finish(Session& s, FinishRequest request) {
   if (!old_reader) return fail(std::move(old_reader.error()));
   auto new_reader = (*new_entries)->read(captured->manifest);
   if (!new_reader) return fail(std::move(new_reader.error()));
-  image::DeltaStream delta(std::move(*old_reader), std::move(*new_reader));
+  format::MadeContent made;
+  image::DeltaStream delta(
+      std::move(*old_reader), std::move(*new_reader),
+      {.before = (*old_entries)->source(), .after = (*new_entries)->source(), .made = made});
+  const auto changes = made.source((*new_entries)->source());
 
   format::ManifestWriter manifest([&](const ChunkId& id, ByteView plain) -> Status {
     if (!layer) return Done{};
@@ -167,9 +176,14 @@ Status finish(Session& s, FinishRequest request) {
     if (!entry) return fail(std::move(entry.error()));
     if (!*entry) break;
     if (auto done = manifest.add(**entry); !done) return done;
-    if (!layer)
+    if (!layer) {
       tell(s, **entry);
-    else if (auto done = send_content(*root, **entry, layer->upload()); !done)
+      continue;
+    }
+    Upload& upload = layer->upload();
+    if (auto done = (*entry)->record_changes ? send_record_changes(**entry, changes, upload)
+                                             : send_content(*root, **entry, upload);
+        !done)
       return done;
   }
   auto ref = manifest.finish();
@@ -178,7 +192,10 @@ Status finish(Session& s, FinishRequest request) {
     return fail(ErrorKind::refused, "nothing has changed in " + printable(before->tree) +
                                         " since the start: there is no layer to make");
   if (!layer) return report_left_out(s, *root, left_out, *captured);
-  if (auto done = layer->publish({.manifest = *ref, .rules = left_out.rules().names()}); !done)
+  if (auto done = layer->publish({.manifest = *ref,
+                                  .rules = left_out.rules().names(),
+                                  .has_record_changes = delta.has_record_changes()});
+      !done)
     return done;
   return report_left_out(s, *root, left_out, *captured);
 }
@@ -190,7 +207,8 @@ void add_capture_difference(CLI::App& capture, Run& run) {
   auto* first = capture.add_subcommand(
       "start", "remember what a reference device is, before an application is installed");
   first->footer(
-      "Needs no origin. Names, metadata and digests are kept in the directory, no content.\n"
+      "Needs no origin. Names, metadata and digests are kept in the directory, and the contents of "
+      "account\nfiles and package databases: of them a layer holds the records that change.\n"
       "Example: lamina layer capture start --tree / --state /var/tmp/before");
   first->add_option("--tree", begin->tree, "the reference device's tree")->required();
   first->add_option("--state", begin->state, "a new directory, outside of what is captured")

@@ -25,8 +25,8 @@ class ManifestChunks {
  public:
   ManifestChunks(Session& session, const std::string& device, const std::string& spool)
       : session_(session),
-        entries_(device, spool + "/manifest"),
-        other_(device, spool + "/chunk") {}
+        entries_(cvd_chunks(device), spool + "/manifest"),
+        other_(cvd_chunks(device), spool + "/chunk") {}
 
   // All that hold entries, in their order.
   void order(std::vector<format::ChunkRef> refs) { order_ = std::move(refs); }

@@ -22,7 +22,8 @@ Status show_log(Session& s, const std::string& id) {
     rows.push_back({to_iso8601(WallTime{i.finished_ms * 1'000'000}), printable(i.operation, 64),
                     std::to_string(i.target_sequence),
                     to_text(std::chrono::milliseconds{i.finished_ms - i.started_ms}),
-                    i.ok ? "ok" : "failed: " + printable(i.text, 120), sources_of(i)});
+                    (i.ok ? i.text.empty() ? "ok" : "ok: " : "failed: ") + printable(i.text, 120),
+                    sources_of(i)});
   }
   if (!s.json) s.table(rows);
   return Done{};

@@ -11,9 +11,15 @@ void add_layer_capture(CLI::App& layer, Run& run) {
       "What identifies a machine, its logs and its users' files are left out by rule; --rules adds "
       "your own\nand --dry-run lists what goes by which rule.\n"
       "Example: lamina layer capture --name debian --version 1.0 --kind base --tree /srv/reference "
-      "--key publisher.key");
+      "--key publisher.key\n"
+      "         lamina layer capture --name nginx --version 1.0 --kind app --tree /srv/with-nginx "
+      "--over debian:1.0 --key publisher.key");
   add_layer_options(*command, request->order, "base");
   command->add_option("--tree", request->tree, "the directory to capture");
+  command->add_option("--over", request->over,
+                      "the layers that the tree was made of, base first (NAME:VERSION,...): the "
+                      "new one holds what differs from them, and of account files and package "
+                      "databases the changed records");
   command->add_option("--rules", request->rules,
                       "a TOML file of own rules: what else to leave out or to make empty");
   command->add_flag("--dry-run", request->dry_run,

@@ -6,7 +6,7 @@ namespace lamina::origin::cli {
 
 image::Take LeftOut::decide(const std::string& path, bool is_directory) {
   const auto decision = rules_.decide(path, is_directory);
-  if (decision.take != image::Take::keep)
+  if (decision.take != image::Take::keep && known_.insert(path).second)
     paths_.push_back({.path = path,
                       .rule = std::string(decision.rule),
                       .take = decision.take,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ class LeftOut {
 
   const image::CaptureRules& rules() const { return rules_; }
 
-  // As the rules decide, and remembered.
+  // As the rules decide, and remembered; asked again, it counts once.
   image::Take decide(const std::string& path, bool is_directory);
 
   struct Path {
@@ -43,6 +44,7 @@ class LeftOut {
  private:
   image::CaptureRules rules_;
   std::vector<Path> paths_;
+  std::set<std::string> known_;  // Of paths_.
 };
 
 }  // namespace lamina::origin::cli

@@ -90,7 +90,8 @@ Status Publication::publish(Content content) {
                                    .platform = order_.platform,
                                    .manifest = content.manifest,
                                    .created = os::system_clock().wall(),
-                                   .capture_rules = std::move(content.rules)};
+                                   .capture_rules = std::move(content.rules),
+                                   .has_record_changes = content.has_record_changes};
   const Buffer envelope =
       format::sign_record(format::RecordType::layer, format::encode(record), key_);
   net::Call call{.method = "POST", .target = "/v1/layers"};

@@ -57,6 +57,7 @@ class Publication {
   struct Content {
     format::ManifestRef manifest;
     std::vector<std::string> rules;  // Names of the rules that left things out.
+    bool has_record_changes = false;
   };
   // Ends the upload, signs and publishes, and says so: a line on stdout, or the origin's record.
   Status publish(Content content);

@@ -3,19 +3,13 @@
 #include "origin/cli/session.hpp"
 
 namespace lamina::origin::cli {
-namespace {
-
-constexpr std::uint64_t kBatchBytes = 16 << 20;
-
-}  // namespace
-
 // What cannot be removed goes with its directory.
 RemoteBatch::~RemoteBatch() { static_cast<void>(os::remove_file(path_)); }
 
 Status RemoteBatch::fetch(Session& session, const std::vector<format::ChunkRef>& refs) {
   Writer body;
   format::encode_chunk_refs(refs, body);
-  net::Call call{.method = "POST", .target = "/v1/cvds/" + device_ + "/chunks"};
+  net::Call call{.method = "POST", .target = target_};
   call.content_type = "application/octet-stream";
   call.body = std::string(as_text(body.view()));
   call.reply_max = 64_MiB;
@@ -28,10 +22,12 @@ Status RemoteBatch::fetch(Session& session, const std::vector<format::ChunkRef>&
   return Done{};
 }
 
-RemoteContent::RemoteContent(std::unique_ptr<Session> session, std::string device,
+std::string cvd_chunks(const std::string& device) { return "/v1/cvds/" + device + "/chunks"; }
+
+RemoteContent::RemoteContent(std::unique_ptr<Session> session, const std::string& device,
                              std::string spool)
     : session_(std::move(session)),
-      device_(std::move(device)),
+      target_(cvd_chunks(device)),
       spool_(std::move(spool)),
       fetching_([this] { fetch(); }),
       ahead_(std::make_unique<ReadAhead>(
@@ -63,7 +59,7 @@ std::vector<format::ChunkRef> RemoteContent::take_expected() {
   std::vector<format::ChunkRef> refs;
   for (std::uint64_t bytes = 0; !is_ending_ && !expected_.empty(); expected_.pop_front()) {
     bytes += expected_.front().length;
-    if (bytes > kBatchBytes && !refs.empty()) break;
+    if (bytes > RemoteBatch::kBytesMax && !refs.empty()) break;
     refs.push_back(expected_.front());
   }
   return refs;
@@ -74,7 +70,7 @@ void RemoteContent::fetch() {
     Fetched fetched{.batch = nullptr, .refs = take_expected()};
     if (fetched.refs.empty()) break;
     fetched.batch =
-        std::make_unique<RemoteBatch>(device_, spool_ + "/batch-" + std::to_string(number));
+        std::make_unique<RemoteBatch>(target_, spool_ + "/batch-" + std::to_string(number));
     fetched.done = fetched.batch->fetch(*session_, fetched.refs);
     const bool is_good = fetched.done.has_value();
     if (!fetched_.put(std::move(fetched)) || !is_good) break;

@@ -1,5 +1,6 @@
-// RemoteContent: chunks of a CVD on their way from the origin, in the order in which they are
-// written. The next ones are fetched, decoded and checked while those before are written.
+// Chunks that the origin sends: a few at a time, or, as RemoteContent, those of a CVD on their way
+// from the origin, in the order in which they are written. The next ones are fetched, decoded and
+// checked while those before are written.
 #pragma once
 
 #include <condition_variable>
@@ -21,27 +22,33 @@ struct Session;
 // Has the origin send chunks as one pack into the file `path`, and reads from there. One thread.
 class RemoteBatch {
  public:
-  RemoteBatch(std::string device, std::string path)
-      : device_(std::move(device)), path_(std::move(path)) {}
+  static constexpr std::uint64_t kBytesMax = 16 << 20;
+
+  // `target`: where the API gives chunks, "/v1/cvds/ID/chunks" or "/v1/layers/chunks".
+  RemoteBatch(std::string target, std::string path)
+      : target_(std::move(target)), path_(std::move(path)) {}
   ~RemoteBatch();
   RemoteBatch(const RemoteBatch&) = delete;
   RemoteBatch& operator=(const RemoteBatch&) = delete;
 
-  // At most 16 MiB. What was fetched before can be read no more.
+  // At most kBytesMax. What was fetched before can be read no more.
   Status fetch(Session& session, const std::vector<format::ChunkRef>& refs);
   bool has(const ChunkId& id) const { return set_ && set_->has(id); }
   Result<Buffer> read(const format::ChunkRef& ref) { return set_->read(ref); }
 
  private:
-  std::string device_;
+  std::string target_;
   std::string path_;
   std::optional<PackSet> set_;
 };
 
+// Where the chunks of a device's CVD are given.
+std::string cvd_chunks(const std::string& device);
+
 class RemoteContent {
  public:
   // `spool`: a directory for its files.
-  RemoteContent(std::unique_ptr<Session> session, std::string device, std::string spool);
+  RemoteContent(std::unique_ptr<Session> session, const std::string& device, std::string spool);
   ~RemoteContent();
   RemoteContent(const RemoteContent&) = delete;
   RemoteContent& operator=(const RemoteContent&) = delete;
@@ -63,7 +70,7 @@ class RemoteContent {
   Result<std::optional<format::ChunkRef>> next();
 
   std::unique_ptr<Session> session_;
-  std::string device_;
+  std::string target_;
   std::string spool_;
 
   std::mutex mutex_;

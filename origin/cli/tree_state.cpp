@@ -40,6 +40,12 @@ format::ChunkSink EntryStore::sink() {
   };
 }
 
+ContentSink EntryStore::content_sink() {
+  return [this](const ContentChunk& chunk) {
+    return writer_->add(chunk.ref, chunk.plain, chunk.content);
+  };
+}
+
 Status EntryStore::finish() {
   if (auto done = writer_->finish(); !done) return done;
   return open_packs();

@@ -2,11 +2,11 @@
 // what has changed since.
 //
 //   <directory>/files        the scan state (shared/tree/scan_state.hpp)
-//   <directory>/entries/     packs of the manifest
+//   <directory>/entries/     packs of the manifest, and of the files that are merged by record
 //   <directory>/rules.toml   the administrator's own rules that it was looked at by; may be empty
 //   <directory>/state        magic, the tree's path, the manifest's fence; written last
 //
-// Content is not kept, its chunks' ids are. One thread.
+// Content of other files is not kept, its chunks' ids are. One thread.
 #pragma once
 
 #include <memory>
@@ -15,6 +15,7 @@
 #include "shared/format/manifest.hpp"
 #include "shared/store/pack_set.hpp"
 #include "shared/store/pack_writer.hpp"
+#include "shared/tree/capture.hpp"
 
 namespace lamina::origin::cli {
 
@@ -25,9 +26,11 @@ class EntryStore {
   static Result<std::unique_ptr<EntryStore>> open(const std::string& directory);
 
   format::ChunkSink sink();
+  ContentSink content_sink();
   Status finish();  // Of writing; from then on it can be read.
   // The store must outlive the reader.
   Result<std::unique_ptr<format::ManifestReader>> read(const format::ManifestRef& manifest);
+  format::ChunkSource source() { return set_.source(); }  // Likewise.
 
  private:
   explicit EntryStore(PackFiles files) : files_(std::move(files)) {}

@@ -7,7 +7,7 @@
 namespace lamina::format {
 namespace {
 
-constexpr std::uint8_t kSparse = 1;  // Flag bits of an encoded entry.
+constexpr std::uint8_t kSparse = 1, kRecordChanges = 2;  // Flag bits of an encoded entry.
 
 bool has_content(EntryKind kind) { return kind == EntryKind::file; }
 bool has_target(EntryKind kind) {
@@ -38,11 +38,13 @@ const char* wrong_extents(const Entry& entry) {
 
 const char* wrong_content(const Entry& entry) {
   if (!has_content(entry.kind))
-    return entry.size == 0 && entry.chunks.empty() && !entry.sparse && entry.extents.empty()
+    return entry.size == 0 && entry.chunks.empty() && !entry.sparse && entry.extents.empty() &&
+                   !entry.record_changes
                ? nullptr
                : "has content but is no file";
   if (entry.size > INT64_MAX) return "is too large";
   if (!entry.sparse && !entry.extents.empty()) return "has extents but is not sparse";
+  if (entry.sparse && entry.record_changes) return "holds record changes but is sparse";
   if (const char* wrong = wrong_extents(entry)) return wrong;
   if (entry.chunks.size() > kChunksPerFileMax) return "has too many chunks";
   std::uint64_t total = 0;
@@ -169,7 +171,7 @@ void encode_entry(const Entry& entry, std::string_view previous_path, Writer& ou
     }
   }
   if (has_content(entry.kind)) {
-    out.u8(entry.sparse ? kSparse : 0);
+    out.u8((entry.sparse ? kSparse : 0) | (entry.record_changes ? kRecordChanges : 0));
     out.varint(entry.size);
     if (entry.sparse) {
       out.varint(entry.extents.size());
@@ -219,8 +221,9 @@ Result<Entry> decode_entry(Reader& in, std::string_view previous_path) {
   }
   if (has_content(entry.kind)) {
     const std::uint8_t flags = in.u8();
-    if (flags > kSparse) in.set_failed();
-    entry.sparse = flags == kSparse;
+    if (flags > (kSparse | kRecordChanges)) in.set_failed();
+    entry.sparse = (flags & kSparse) != 0;
+    entry.record_changes = (flags & kRecordChanges) != 0;
     entry.size = in.varint();
     if (entry.sparse) {
       const std::uint64_t count = in.count(2);

@@ -62,7 +62,10 @@ struct Entry {
   bool sparse = false;          // Files: `extents` says where the stored bytes lie.
   std::vector<Extent> extents;  // Ascending, not touching; empty and sparse = one hole.
   std::vector<ChunkRef>
-      chunks;          // Files: the stored bytes, in order; a file's extents put together.
+      chunks;  // Files: the stored bytes, in order; a file's extents put together.
+  // Files: the content is not the file's but what a layer changes in its records (FORMAT.md,
+  // "Record changes"). Not of a sparse file, and in layers only.
+  bool record_changes = false;
   std::string target;  // Symlink: its text. Hard link: the path of the first name.
   std::uint32_t device_major = 0;
   std::uint32_t device_minor = 0;

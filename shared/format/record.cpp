@@ -15,20 +15,26 @@ constexpr std::string_view kEnvelopeMagic = "LMsg";
 constexpr std::uint8_t kVersion = 1;
 constexpr std::string_view kDomain = "lamina record signature v1";
 
-constexpr std::uint8_t kSharesVersion = 2;  // Of a lease that names its shares.
+constexpr std::uint8_t kSharesVersion = 2;          // Of a lease that names its shares.
+constexpr std::uint16_t kRecordChangesFeature = 1;  // Of a layer.
 
-void write_head(RecordType type, Writer& out, std::uint8_t version = kVersion) {
+void write_head(RecordType type, Writer& out, std::uint8_t version = kVersion,
+                std::uint16_t features = 0) {
   out.raw(as_view(kRecordMagic));
   out.u8(static_cast<std::uint8_t>(type));
   out.u8(version);
-  out.u16(0);  // Required features: none exist.
+  out.u16(features);
 }
 
 std::string record_name(RecordType type) { return std::string(name_of(type)) + " record"; }
 
-// The record's version, from 1 to `newest`.
-Result<std::uint8_t> check_head(RecordType type, ByteView bytes, Reader& in,
-                                std::uint8_t newest = kVersion) {
+struct Head {
+  std::uint8_t version = 0;    // From 1 to `newest`.
+  std::uint16_t features = 0;  // All of them known.
+};
+
+Result<Head> check_head(RecordType type, ByteView bytes, Reader& in, std::uint8_t newest = kVersion,
+                        std::uint16_t known_features = 0) {
   if (bytes.size() > kRecordMax)
     return fail(ErrorKind::invalid, record_name(type) + " is larger than 1 MiB");
   const bool magic = as_text(in.raw(4)) == kRecordMagic;
@@ -44,11 +50,11 @@ Result<std::uint8_t> check_head(RecordType type, ByteView bytes, Reader& in,
                                         "; this program reads version " +
                                         (newest == kVersion ? "1" : "1 to ") +
                                         (newest == kVersion ? "" : std::to_string(newest)));
-  if (features != 0)
+  if (const int lacking = features & ~known_features; lacking != 0)
     return fail(ErrorKind::invalid, record_name(type) +
                                         " needs features that this program lacks (bits " +
-                                        std::to_string(features) + "): install a newer version");
-  return version;
+                                        std::to_string(lacking) + "): install a newer version");
+  return Head{version, features};
 }
 
 // The record once all its bytes are used; `value` was read with `in`.
@@ -162,7 +168,8 @@ Result<LayerKind> parse_layer_kind(std::string_view text) {
 
 Buffer encode(const LayerRecord& record) {
   Writer out;
-  write_head(RecordType::layer, out);
+  write_head(RecordType::layer, out, kVersion,
+             record.has_record_changes ? kRecordChangesFeature : 0);
   out.text(record.name);
   out.text(record.version);
   out.varint(record.revision);
@@ -180,9 +187,10 @@ Buffer encode(const LayerRecord& record) {
 
 Result<LayerRecord> parse_layer(ByteView bytes) {
   Reader in(bytes);
-  if (auto good = check_head(RecordType::layer, bytes, in); !good)
-    return fail(std::move(good.error()));
+  const auto head = check_head(RecordType::layer, bytes, in, kVersion, kRecordChangesFeature);
+  if (!head) return fail(head.error());
   LayerRecord record;
+  record.has_record_changes = (head->features & kRecordChangesFeature) != 0;
   record.name = in.text(kNameMax);
   record.version = in.text(kNameMax);
   record.revision = in.varint();
@@ -299,15 +307,15 @@ Buffer encode(const LeaseToken& record) {
 
 Result<LeaseToken> parse_lease(ByteView bytes) {
   Reader in(bytes);
-  auto version = check_head(RecordType::lease, bytes, in, kSharesVersion);
-  if (!version) return fail(std::move(version.error()));
+  const auto head = check_head(RecordType::lease, bytes, in, kSharesVersion);
+  if (!head) return fail(head.error());
   LeaseToken record;
   record.site = in.text(kNameMax);
   record.device = in.id<DeviceId>();
   record.epoch = in.varint();
   record.expires = read_time(in);
   bool fits = true;
-  if (*version == kSharesVersion) {
+  if (head->version == kSharesVersion) {
     const std::uint8_t count = in.u8();
     const std::uint16_t bits = in.u16();
     if (!in.failed() && count != ShareSet::kCount)

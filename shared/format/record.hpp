@@ -61,6 +61,8 @@ struct LayerRecord {
   ManifestRef manifest;
   WallTime created;
   std::vector<std::string> capture_rules;  // Names of the rules that left things out.
+  // Some of its entries hold record changes: programs that cannot merge them refuse the layer.
+  bool has_record_changes = false;
   bool operator==(const LayerRecord&) const = default;
 };
 

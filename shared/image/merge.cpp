@@ -4,6 +4,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/format/path.hpp"
+#include "shared/image/records/record_format.hpp"
 
 namespace lamina::image {
 
@@ -100,6 +101,16 @@ Result<std::optional<Entry>> MergeStream::next() {
       if (!heads_[i] || heads_[i]->path != path) continue;
       if (winner == layers_.size()) winner = i;
       if (heads_[i]->kind != EntryKind::directory) hides = std::max(hides, i);
+    }
+    beneath_.clear();
+    const bool is_merged = winner < layers_.size() && heads_[winner]->kind == EntryKind::file &&
+                           record_rule(path) != nullptr;
+    for (std::size_t i = level; is_merged && i < winner; ++i) {
+      if (!heads_[i] || heads_[i]->path != path) continue;
+      if (heads_[i]->kind == EntryKind::file)
+        beneath_.push_back({i, *heads_[i]});
+      else
+        beneath_.clear();
     }
     std::optional<Entry> entry;
     for (std::size_t i = 0; i < heads_.size(); ++i) {

@@ -30,6 +30,14 @@ class MergeStream : public format::EntryStream {
 
   // Index of the layer that the last entry came from.
   std::size_t source() const { return source_; }
+  // Of a file that is merged by record: the files of lower layers that the last entry hid, base
+  // first, with the layers' indexes. What a whiteout, or anything that is no file, hid in turn is
+  // not among them. Of other paths nothing.
+  struct Beneath {
+    std::size_t layer;
+    format::Entry entry;
+  };
+  const std::vector<Beneath>& beneath() const { return beneath_; }
 
  private:
   struct Hidden {  // Beneath `path`, entries of layers below `level` are hidden.
@@ -61,6 +69,7 @@ class MergeStream : public format::EntryStream {
   std::map<Name, FirstName> first_names_;  // Of groups whose first name was hidden.
   std::map<std::string, std::string, std::less<>> links_;  // Put out, to their first names.
   std::size_t source_ = 0;
+  std::vector<Beneath> beneath_;  // The last entry.
 };
 
 }  // namespace lamina::image

@@ -204,7 +204,7 @@ struct Report {
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
   bool ok = false;
-  std::string text;  // The error when not ok; at most 4 KiB.
+  std::string text;  // The error when not ok, else remarks; at most 4 KiB.
   // Of an apply: what the device received since the one before it, by kByteSources, and in
   // "local-cache" what it had of the stack already. At most 16.
   std::map<std::string, std::int64_t> bytes_by_source;

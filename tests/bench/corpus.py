@@ -17,7 +17,6 @@ import argparse
 import glob
 import os
 import random
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -27,6 +26,7 @@ import zipfile
 sys.dont_write_bytecode = True
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 sys.path.insert(0, os.path.join(TOP, "tests/support"))
+import packages  # noqa: E402
 import reference  # noqa: E402
 import verify  # noqa: E402
 
@@ -61,55 +61,6 @@ def run(words, seconds, cwd=None, env=None):
 
 # Where packages come from.
 
-def sources(code, suites):
-    """One-line sources of exactly these suites, from what this machine's own sources of `code` say. A suite of the
-    next release lies where this one's does."""
-    found = []
-    for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]:
-        if not path.endswith((".list", ".sources")) or not os.path.isfile(path):
-            continue
-        with open(path, encoding="utf-8") as file:
-            text = re.sub(r"^#.*\n?", "", file.read(), flags=re.M)
-        found += deb822(text) if path.endswith(".sources") else one_line(text)
-    lines = []
-    for suite in suites:
-        release, _, pocket = suite.partition("-")
-        beside = suite.replace(release, code, 1)
-        for options, uri, has, components in found:
-            if beside in has and "main" in components:
-                lines.append(f"deb {options}{uri} {suite} main")
-                break
-        else:
-            raise CorpusError(f"no package source of {beside} in /etc/apt: add one, or give trees with --corpus "
-                              f"({pocket or 'release'} pocket)")
-    return lines
-
-
-def deb822(text):
-    for stanza in re.split(r"\n\s*\n", text):
-        fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*)$", stanza, re.M))
-        if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
-            key = fields.get("Signed-By", "")
-            options = f"[signed-by={key}] " if key.startswith("/") else ""
-            for uri in fields.get("URIs", "").split():
-                yield options, uri, fields.get("Suites", "").split(), fields.get("Components", "").split()
-
-
-def one_line(text):
-    for options, uri, suite, components in re.findall(r"^deb\s+(\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)$", text, re.M):
-        yield options, uri, [suite], components.split()
-
-
-def acquire_options():
-    """The machine's own settings of how packages are fetched, as mmdebstrap takes them."""
-    options = []
-    for path in sorted(glob.glob("/etc/apt/apt.conf.d/*")):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            if "Acquire" in file.read():
-                options.append(path)
-    return options
-
-
 def fetch(cache, packages):
     """The content of packages, unpacked; each is fetched once. Returns {package: directory}."""
     folder = os.path.join(cache, "packages")
@@ -138,8 +89,8 @@ def system(tree, code, say, cache):
     architecture = run(["dpkg", "--print-architecture"], 10).strip()
     run(["mmdebstrap", "--variant=minbase", "--mode=root", "--quiet",
          "--include=" + ",".join([f"linux-image-{architecture}", *PACKAGES]),
-         *[f"--aptopt={path}" for path in acquire_options()],
-         code, tree, *sources(reference.codename(), [code])], 1800)
+         *[f"--aptopt={path}" for path in packages.acquire_options()],
+         code, tree, *packages.sources(reference.codename(), [code])], 1800)
     clean(tree)
 
 
@@ -173,11 +124,11 @@ def upgraded(tree, before, say):
     say(f"{os.path.basename(tree)}: a copy of A1 after dist-upgrade")
     verify.copy(before, tree)
     kept = {}
-    pockets = sources(code, [code, code + "-updates", code + "-security"])
+    pockets = packages.sources(code, [code, code + "-updates", code + "-security"])
     for name, text in (("etc/apt/sources.list", "".join(line + "\n" for line in pockets)),
                        ("etc/resolv.conf", read_text("/etc/resolv.conf")),
                        *((f"etc/apt/apt.conf.d/98{number}", read_text(path))
-                         for number, path in enumerate(acquire_options()))):
+                         for number, path in enumerate(packages.acquire_options()))):
         path = os.path.join(tree, name)
         kept[path] = read_text(path)
         with open(path, "w", encoding="utf-8") as file:

@@ -56,6 +56,7 @@ class Device:
         self.clock_seconds = 0.0  # What its clock is ahead of the others'.
         self.env = None
         self.run_options = []  # More words for `lamina-node run`.
+        self.more_capabilities = []  # For a worker whose volume is not the machine's root.
         self.id = ""
 
     def give_identity(self):
@@ -115,7 +116,7 @@ class Device:
         if os.geteuid() == 0:
             # With what the systemd unit leaves to it, and no more.
             words = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=" + ",".join(
-                ["-all", *("+" + capability for capability in worker_capabilities())]), *words]
+                ["-all", *("+" + capability for capability in worker_capabilities() + self.more_capabilities)]), *words]
         # No network at all for the process that runs as root.
         self.worker = self.fleet.lab.start(f"worker-{self.number}", words, None, env=self.env)
 
@@ -273,10 +274,11 @@ class Fleet:
         folder = os.path.join(self.data, "layers/packs")
         return {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if os.path.isdir(folder) else {}
 
-    def capture(self, layer, version, tree, kind="base", seconds=900):
+    def capture(self, layer, version, tree, kind="base", over=None, seconds=900):
         """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
         before = self.layer_packs()
-        done = self.cli(*self.capture_words(layer, version, tree, kind), seconds=seconds, name="lamina-capture")
+        words = self.capture_words(layer, version, tree, kind) + (["--over", over] if over else [])
+        done = self.cli(*words, seconds=seconds, name="lamina-capture")
         new = {name: size for name, size in self.layer_packs().items() if name not in before}
         return done.seconds, new, done
 

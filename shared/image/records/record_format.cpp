@@ -53,4 +53,13 @@ const RecordRule* record_rule(std::string_view path) {
   return nullptr;
 }
 
+bool has_record_rules_beneath(std::string_view path) {
+  // No pattern has a '*' before its last component.
+  for (const RecordRule& rule : record_rules())
+    if (path.empty() || matches(rule.pattern, path) ||
+        (rule.pattern.starts_with(path) && rule.pattern.substr(path.size()).starts_with('/')))
+      return true;
+  return false;
+}
+
 }  // namespace lamina::image

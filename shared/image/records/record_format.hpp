@@ -41,6 +41,12 @@ std::span<const RecordRule> record_rules();
 // The rule of a file that is merged by record, or none.
 const RecordRule* record_rule(std::string_view path);
 
+// Whether files that are merged by record may stand in the directory `path` or beneath it.
+bool has_record_rules_beneath(std::string_view path);
+
+// No file of more bytes is merged by record.
+constexpr std::size_t kRecordFileMax = std::size_t{64} << 20;
+
 struct RecordPlan {
   // One for each record of either stack: those of the new one in its order, then what leaves. None
   // where the files are compared as wholes.

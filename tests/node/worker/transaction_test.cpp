@@ -58,7 +58,8 @@ TEST_CASE("apply: a dry run counts and changes nothing", "[node]") {
   const auto before = content_of(f.volume());
   auto transaction = Transaction::open(f.volume());
   REQUIRE(transaction);
-  const auto counts = transaction->dry_run(f.two.stream(), image::Mode::apply);
+  const auto counts =
+      transaction->dry_run(f.two.stream(), f.two.captured.source(), image::Mode::apply);
   check(counts);
   CHECK(counts->created > 0);
   CHECK(counts->removed > 0);

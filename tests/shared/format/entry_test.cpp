@@ -30,6 +30,27 @@ TEST_CASE("entry: every kind reads back as it was", "[format]") {
   }
 }
 
+TEST_CASE("entry: one with record changes reads back, and an old program refuses it", "[format]") {
+  Entry entry = samples::file("etc/passwd", 300);
+  Writer plain, marked;
+  encode_entry(entry, "", plain);
+  entry.record_changes = true;
+  REQUIRE(check_entry(entry));
+  encode_entry(entry, "", marked);
+  const auto read = again(entry);
+  REQUIRE(read);
+  CHECK(*read == entry);
+  // They differ in the flags alone, of which a program knew only the lowest bit.
+  REQUIRE(plain.size() == marked.size());
+  std::size_t differing = 0;
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    if (plain.view()[i] != marked.view()[i]) {
+      ++differing;
+      CHECK(marked.view()[i] == std::byte{2});
+    }
+  CHECK(differing == 1);
+}
+
 TEST_CASE("entry: cut off anywhere, it is invalid", "[format]") {
   for (const Entry& entry : samples::every_kind()) {
     Writer out;
@@ -61,6 +82,12 @@ TEST_CASE("entry: fields that disagree are refused with the path and the reason"
   refused("outside", [](Entry& e) { e.sparse = true, e.extents = {{500, 501}}; });
   refused("outside", [](Entry& e) { e.sparse = true, e.extents = {{UINT64_MAX, 2}}; });
   refused("out of order", [](Entry& e) { e.sparse = true, e.extents = {{10, 10}, {5, 1}}; });
+  refused("record changes but is sparse", [](Entry& e) {
+    e.sparse = e.record_changes = true, e.extents = {{0, 1000}};
+  });
+  refused("no file", [](Entry& e) {
+    e = {.path = "a", .kind = EntryKind::symlink, .record_changes = true, .target = "x"};
+  });
   refused("no device", [](Entry& e) { e.device_major = 1; });
   refused("out of order", [](Entry& e) { e.attributes = {{"user.b", ""}, {"user.a", ""}}; });
   refused("bad name", [](Entry& e) { e.attributes = {{"", "x"}}; });

@@ -44,6 +44,10 @@ void check_record(const Record& record, Parse parse, int newest = 1) {
 
 TEST_CASE("record: every type reads back, and nothing broken is accepted", "[format]") {
   check_record(samples::layer(), parse_layer);
+  LayerRecord application = samples::layer();
+  application.has_record_changes = true;
+  CHECK(encode(application)[6] == std::byte{1});
+  check_record(application, parse_layer);
   check_record(samples::distribution(), parse_distribution);
   check_record(samples::target(), parse_target);
   check_record(samples::lease(), parse_lease, 2);

@@ -132,3 +132,36 @@ TEST_CASE("diff: a link to a file that changed has changed", "[image]") {
   CHECK(
       (seen == std::vector<Change>{Change::changed, Change::changed, Change::same, Change::same}));
 }
+
+TEST_CASE("merge: files that are merged by record come with those beneath them", "[image]") {
+  const auto beneath = [](std::vector<std::vector<Entry>> layers) {
+    std::vector<std::unique_ptr<format::EntryStream>> streams;
+    for (auto& layer : layers) streams.push_back(stream(std::move(layer)));
+    MergeStream merge(std::move(streams));
+    std::map<std::string, std::vector<std::size_t>> found;
+    for (;;) {
+      const auto entry = merge.next();
+      REQUIRE(entry);
+      if (!*entry) return found;
+      auto& layers_of = found[(*entry)->path];
+      for (const auto& [layer, hidden] : merge.beneath()) {
+        CHECK(hidden.path == (*entry)->path);
+        layers_of.push_back(layer);
+      }
+      layers_of.push_back(merge.source());
+    }
+  };
+  using Found = std::map<std::string, std::vector<std::size_t>>;
+  const Entry etc = dir("etc"), passwd = file("etc/passwd", 'x'), other = file("etc/issue", 'x');
+  CHECK((beneath({{etc, other, passwd}, {passwd}, {other, passwd}}) ==
+         Found{{"etc", {0}}, {"etc/issue", {2}}, {"etc/passwd", {0, 1, 2}}}));
+  // What was removed, or was no file, does not shine through.
+  CHECK((beneath({{etc, passwd}, {whiteout("etc/passwd")}, {passwd}}) ==
+         Found{{"etc", {0}}, {"etc/passwd", {2}}}));
+  CHECK((beneath({{etc, passwd}, {whiteout("etc")}, {etc, passwd}, {passwd}}) ==
+         Found{{"etc", {2}}, {"etc/passwd", {2, 3}}}));
+  CHECK((beneath({{etc, passwd}, {soft_link("etc/passwd", "x")}, {passwd}}) ==
+         Found{{"etc", {0}}, {"etc/passwd", {2}}}));
+  CHECK((beneath({{etc, passwd}, {soft_link("etc/passwd", "x")}}) ==
+         Found{{"etc", {0}}, {"etc/passwd", {1}}}));
+}
