@@ -6,6 +6,7 @@
 #include "shared/cli/progress.hpp"
 
 namespace lamina::origin::cli {
+
 Status Session::connect() {
   if (client_) return Done{};
   auto client = net::connect_to(*this);
