@@ -59,7 +59,7 @@ Status sync_data(int fd, const std::string& what);  // fdatasync
 Status sync_directory(const std::string& path);     // fsync of a directory: names are durable.
 Status sync_filesystem_of(int fd, const std::string& what);  // syncfs
 
-// Makes `path` and missing parents; their names are durable then. An existing directory is no error.
+// Makes `path` and missing parents, with durable names. An existing directory is no error.
 Status make_directories(const std::string& path, mode_t mode = 0755);
 Status rename_file(const std::string& from, const std::string& to);
 Status remove_file(const std::string& path);  // Not there: not_found.

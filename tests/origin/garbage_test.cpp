@@ -11,6 +11,7 @@
 #include "tests/origin/worked_origin.hpp"
 #include "tests/support/killed_at.hpp"
 #include "tests/support/patch_sender.hpp"
+#include "tests/support/send.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
