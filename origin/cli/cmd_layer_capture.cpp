@@ -3,6 +3,7 @@
 #include "origin/cli/platform.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/cli/upload.hpp"
+#include "origin/cli/verify.hpp"
 #include "shared/image/rules.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/tree/capture.hpp"
@@ -122,6 +123,12 @@ Status capture(Session& s, CaptureRequest request) {
          << to_text(Bytes{static_cast<std::int64_t>(captured->manifest.content_bytes)}) << "; sent "
          << (*upload)->packs_sent() << " packs, "
          << to_text(Bytes{static_cast<std::int64_t>((*upload)->bytes_sent())}) << '\n';
+  auto published = wire::parse_layer_info(reply->body);
+  if (!published) return fail(std::move(published.error()).in("the origin's answer"));
+  *s.out << "a fresh device fetches " << packs_text(*published) << '\n';
+  if (published->written_anew_bytes.value_or(0) > 0)
+    *s.out << to_text(Bytes{*published->written_anew_bytes})
+           << " of older packs were written anew for it\n";
   return Done{};
 }
 
