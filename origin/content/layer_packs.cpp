@@ -12,8 +12,7 @@ namespace {
 constexpr std::uint64_t kDeadShare = 100;
 constexpr std::uint64_t kDeadBytes = std::uint64_t{64} << 10;
 
-// What was coded at a publisher's leisure is not to grow; m, 2.05 GB of Debian: level 3 is what a
-// capture uses.
+// As `lamina layer capture` codes: an administrator waits for this too.
 constexpr int kLevel = 3;
 
 }  // namespace
