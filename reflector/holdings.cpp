@@ -32,8 +32,10 @@ void Holdings::join(const TorrentId& torrent, const std::vector<Pack>& packs,
         state.pieces = known->second;
       state.held = static_cast<std::uint32_t>(std::ranges::count(state.pieces, true));
     }
-    if (!state.whole && state.users.empty()) state.owner = torrent;
     state.users.insert(torrent);
+    if (!pack.is_needed) continue;
+    if (!state.whole && state.needed_by.empty()) state.owner = torrent;
+    state.needed_by.insert(torrent);
   }
 }
 
@@ -46,17 +48,19 @@ std::set<TorrentId> Holdings::leave(const TorrentId& torrent) {
   for (const PackId& id : packs) {
     PackState& pack = packs_.at(id);
     pack.users.erase(torrent);
+    pack.needed_by.erase(torrent);
     if (pack.users.empty()) {
       packs_.erase(id);
     } else if (pack.owner == torrent) {
-      pack.owner = first_of(pack.users);
-      heirs.insert(pack.owner);
+      pack.owner = first_of(pack.needed_by);
+      if (!pack.needed_by.empty()) heirs.insert(pack.owner);
     }
   }
   return heirs;
 }
 
 TorrentId Holdings::first_of(const std::set<TorrentId>& users) const {
+  if (users.empty()) return {};
   return *std::ranges::min_element(users, {},
                                    [this](const TorrentId& id) { return torrents_.at(id).joined; });
 }
@@ -93,7 +97,7 @@ std::set<TorrentId> Holdings::lose(const PackId& id) {
   state.whole = false;
   state.held = 0;
   state.pieces.assign(state.pieces.size(), false);
-  state.owner = first_of(state.users);
+  state.owner = first_of(state.needed_by);
   return state.users;
 }
 
@@ -153,6 +157,7 @@ Bytes Holdings::missing(const TorrentId& torrent) const {
   if (found == torrents_.end()) return total;
   for (const PackId& id : found->second.packs) {
     const PackState& pack = packs_.at(id);
+    if (!pack.needed_by.contains(torrent)) continue;
     for (std::uint32_t i = 0; i < pack.pieces.size(); ++i) {
       if (pack.pieces[i]) continue;
       const std::uint64_t begin = std::uint64_t{i} * swarm::kPieceSize;
@@ -164,12 +169,16 @@ Bytes Holdings::missing(const TorrentId& torrent) const {
 }
 
 bool Holdings::is_whole(const TorrentId& torrent) const {
-  return std::ranges::all_of(torrents_.at(torrent).packs,
-                             [this](const PackId& id) { return packs_.at(id).whole; });
+  return std::ranges::all_of(torrents_.at(torrent).packs, [&](const PackId& id) {
+    const PackState& pack = packs_.at(id);
+    return pack.whole || !pack.needed_by.contains(torrent);
+  });
 }
 
 bool Holdings::is_whole() const {
-  return std::ranges::all_of(packs_, [](const auto& entry) { return entry.second.whole; });
+  return std::ranges::all_of(packs_, [](const auto& entry) {
+    return entry.second.whole || entry.second.needed_by.empty();
+  });
 }
 
 std::vector<wire::Peer> peers_to_dial(const DeviceId& self, std::vector<wire::Peer> peers,

@@ -3,7 +3,8 @@
 //
 // A pack may belong to several torrents. libtorrent would fetch it once per torrent, so one torrent
 // *owns* a missing pack: the one that joined first. The others want it not; when it is whole they
-// are told that they hold it. Pure: no I/O, no clock. One thread.
+// are told that they hold it. A torrent may have packs that the device does not need: it is whole
+// without them, and gives them if they are there all the same. Pure: no I/O, no clock. One thread.
 #pragma once
 
 #include <map>
@@ -22,6 +23,7 @@ class Holdings {
   struct Pack {
     PackId id;
     std::uint64_t size = 0;
+    bool is_needed = true;
   };
 
   // `whole` and `pieces`: what of the new torrent's packs lies on disk; packs known already keep
@@ -53,8 +55,8 @@ class Holdings {
   std::set<PackId> owned(
       const TorrentId& torrent) const;  // Not whole, and fetched by this torrent.
   swarm::PieceMap missing_pieces(const TorrentId& torrent) const;  // Of owned packs.
-  Bytes missing(const TorrentId& torrent) const;  // Of all its packs; read back or not.
-  bool is_whole(const TorrentId& torrent) const;  // Every pack read back.
+  Bytes missing(const TorrentId& torrent) const;  // Of needed packs; read back or not.
+  bool is_whole(const TorrentId& torrent) const;  // Every needed pack read back.
   bool is_whole() const;                          // Every torrent.
 
  private:
@@ -63,15 +65,16 @@ class Holdings {
     bool whole = false;
     std::uint32_t held = 0;
     swarm::PieceBits pieces;
-    TorrentId owner;  // None once whole.
+    TorrentId owner;  // None once whole, and while no torrent needs it.
     std::set<TorrentId> users;
+    std::set<TorrentId> needed_by;  // Some of them.
   };
   struct Torrent {
     std::vector<PackId> packs;
     std::uint64_t joined = 0;  // In which order.
   };
 
-  TorrentId first_of(const std::set<TorrentId>& users) const;
+  TorrentId first_of(const std::set<TorrentId>& users) const;  // None of none.
 
   std::map<TorrentId, Torrent> torrents_;
   std::map<PackId, PackState> packs_;

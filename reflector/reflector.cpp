@@ -793,7 +793,8 @@ Reflector::~Reflector() {
 }
 
 Status Reflector::join(const LayerId& layer, const Buffer& torrent,
-                       const std::vector<format::DistributedPack>& packs) {
+                       const std::vector<format::DistributedPack>& packs,
+                       const std::set<PackId>& unneeded) {
   State& state = *state_;
   if (state.layers.contains(layer)) return Done{};
   auto content = swarm::read_torrent(torrent);
@@ -803,7 +804,8 @@ Status Reflector::join(const LayerId& layer, const Buffer& torrent,
   const TorrentId id = content->id;
   if (!state.holdings.has(id)) {
     std::set<PackId> whole;
-    for (const Holdings::Pack& pack : *agreed) {
+    for (Holdings::Pack& pack : *agreed) {
+      pack.is_needed = !unneeded.contains(pack.id);
       if (swarm::is_whole(state.config.cache, pack.id, pack.size)) whole.insert(pack.id);
       // It may have been removed since.
       if (!os::exists(state.config.cache + "/packs/" + pack.id.hex()))

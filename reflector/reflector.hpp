@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -37,7 +38,7 @@ struct Progress {
   LayerId layer;
   Bytes missing;
 };
-// Every pack of the layer is on disk, read back, and durable.
+// Every needed pack of the layer is on disk, read back, and durable.
 struct LayerComplete {
   LayerId layer;
 };
@@ -120,9 +121,12 @@ class Reflector {
   ~Reflector();
 
   // Fetches what is missing of the layer's packs and shares them. The torrent must have exactly
-  // these packs, else `invalid`. Peers are dialled at once. Joined already: no effect.
+  // these packs, else `invalid`. Those in `unneeded` are shared as far as they are on disk, and not
+  // fetched: the layer is complete without them. Peers are dialled at once. Joined already: no
+  // effect.
   Status join(const LayerId& layer, const Buffer& torrent,
-              const std::vector<format::DistributedPack>& packs);
+              const std::vector<format::DistributedPack>& packs,
+              const std::set<PackId>& unneeded = {});
   // Neither fetches nor shares the layer any more. Its packs stay on disk.
   void leave(const LayerId& layer);
 

@@ -198,6 +198,7 @@ void Agent::apply(const RecordsFetched& fetched, Instant) {
   if (layer == layers_.end() || layer->second.phase != Layer::Phase::records) return;
   layer->second = {.phase = Layer::Phase::fetching,
                    .missing = fetched.missing,
+                   .is_fresh = fetched.is_fresh,
                    .failures = layer->second.failures};
   actions_.push_back(Join{fetched.layer});
   news_ = true;
@@ -209,6 +210,16 @@ void Agent::apply(const RecordsFailed& failed, Instant now) {
   layer->second.asked = false;
   layer->second.again =
       now + policy::retry_after(limits_.backoff, ++layer->second.failures, failed.random);
+}
+
+void Agent::apply(const PacksNeeded& needed, Instant) {
+  const auto layer = layers_.find(needed.layer);
+  if (layer == layers_.end() || layer->second.phase == Layer::Phase::records) return;
+  layer->second.phase = Layer::Phase::fetching;
+  layer->second.missing = needed.missing;
+  layer->second.is_fresh = true;
+  wanting_since_ = last_now_;
+  news_ = true;
 }
 
 void Agent::apply(const LayerProgress& progress, Instant) {
@@ -476,7 +487,9 @@ std::vector<wire::Want> Agent::wants() const {
   std::vector<wire::Want> list;
   if (rule_.no_download || clock_is_wrong_) return list;
   for (const auto& [id, layer] : layers_)
-    if (layer.phase == Layer::Phase::fetching) list.push_back({id, layer.missing.count});
+    if (layer.phase == Layer::Phase::fetching)
+      list.push_back(
+          {id, layer.missing.count, layer.is_fresh ? std::optional(true) : std::nullopt});
   return list;
 }
 

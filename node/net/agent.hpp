@@ -82,7 +82,12 @@ class Agent {
   };
   struct RecordsFetched {  // Record, distribution and torrent of a layer are on disk, verified.
     LayerId layer;
-    Bytes missing;  // Of its packs.
+    Bytes missing;          // Of the packs that it needs.
+    bool is_fresh = false;  // Some of these it would not need with an earlier layer.
+  };
+  struct PacksNeeded {  // More of the layer's packs than before, for the site: it is being fetched.
+    LayerId layer;
+    Bytes missing;
   };
   struct RecordsFailed {
     LayerId layer;
@@ -92,7 +97,7 @@ class Agent {
     LayerId layer;
     Bytes missing;
   };
-  struct LayerComplete {  // Every pack is on disk, verified and synced.
+  struct LayerComplete {  // Every needed pack is on disk, verified and synced.
     LayerId layer;
   };
   struct LayerLost {  // Its records or packs proved unusable: from the records again, after a
@@ -158,11 +163,11 @@ class Agent {
   struct Changed {};  // Others add to the polls' requests: they have something new.
   struct Tick {};     // Time passed: call at next_change(), and once at the start.
   using Event =
-      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, LayerProgress, LayerComplete,
-                   LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted, BudgetFailed,
-                   BudgetSpent, WanTransportChanged, RuleChanged, Settled, Hurry, Applied,
-                   ApplyFailed, Reverted, Renewed, RenewFailed, Looked, SyncRequested, SyncEnded,
-                   PeersFound, Changed, Tick>;
+      std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, PacksNeeded, LayerProgress,
+                   LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted,
+                   BudgetFailed, BudgetSpent, WanTransportChanged, RuleChanged, Settled, Hurry,
+                   Applied, ApplyFailed, Reverted, Renewed, RenewFailed, Looked, SyncRequested,
+                   SyncEnded, PeersFound, Changed, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -255,6 +260,7 @@ class Agent {
     enum class Phase { records, fetching, complete };
     Phase phase = Phase::records;
     Bytes missing;
+    bool is_fresh = false;
     int failures = 0;
     bool asked = false;  // Its records are being fetched.
     Instant again{};
@@ -282,6 +288,7 @@ class Agent {
   void apply(const PollFailed& failed, Instant now);
   void apply(const RecordsFetched& fetched, Instant now);
   void apply(const RecordsFailed& failed, Instant now);
+  void apply(const PacksNeeded& needed, Instant now);
   void apply(const LayerProgress& progress, Instant now);
   void apply(const LayerComplete& complete, Instant now);
   void apply(const LayerLost& lost, Instant now);

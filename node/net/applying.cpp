@@ -53,7 +53,7 @@ Bytes Applying::stored_size(const std::vector<LayerId>& stack) const {
   std::map<PackId, std::uint64_t> packs;  // Layers may share them.
   for (const LayerId& layer : stack)
     if (const auto files = layers_.find(layer); files != layers_.end())
-      for (const auto& pack : files->second.packs) packs[pack.id] = pack.size;
+      for (const auto& pack : leaning_of(state_, files->second).packs) packs[pack.id] = pack.size;
   Bytes size;
   for (const auto& [pack, bytes] : packs) size += Bytes{static_cast<std::int64_t>(bytes)};
   return size;

@@ -47,10 +47,11 @@ void LayerCache::load(const std::set<LayerId>& target) {
 }
 
 bool LayerCache::keep(const LayerFiles& layer) {
-  if (missing_bytes(state_, layer).count > 0 || !load_layer(state_, layer.layer, keys_))
-    return false;
+  // Anew: it is whole without what the target had beside it.
+  auto files = load_layer(state_, layer.layer, keys_);
+  if (!files || missing_bytes(state_, *files).count > 0) return false;
   used(layer.layer);
-  kept_.insert_or_assign(layer.layer, layer);
+  kept_.insert_or_assign(layer.layer, std::move(*files));
   return true;
 }
 
@@ -61,8 +62,8 @@ Status LayerCache::settle(const Needs& needs, const std::function<void(const Lay
   load(target);
 
   std::map<PackId, policy::CachedPack> packs;
-  const auto add = [&](const LayerFiles& layer, Instant used, bool pinned) {
-    for (const format::DistributedPack& pack : layer.packs) {
+  const auto add = [&](const Leaning& leaning, Instant used, bool pinned) {
+    for (const format::DistributedPack& pack : leaning.packs) {
       policy::CachedPack& entry = packs[pack.id];
       entry.pack = pack.id;
       entry.size = Bytes{static_cast<std::int64_t>(pack.size)};
@@ -70,14 +71,25 @@ Status LayerCache::settle(const Needs& needs, const std::function<void(const Lay
       entry.pinned = entry.pinned || pinned;
     }
   };
-  for (const LayerFiles& layer : needs.target) add(layer, {}, true);
+  // What a layer leans on stays as long as that layer does.
+  std::set<LayerId> pinned(needs.applied.begin(), needs.applied.end());
+  for (const LayerFiles& layer : needs.target) {
+    Leaning leaning = leaning_of(state_, layer);
+    add(leaning, {}, true);
+    pinned.merge(leaning.upon);
+  }
   needed_.clear();
   for (const auto& [id, pack] : packs) needed_.insert(id);
+  std::map<LayerId, Leaning> leanings;
+  for (const auto& [id, files] : kept_) leanings.emplace(id, leaning_of(state_, files));
+  for (const LayerId& id : needs.applied)
+    if (const auto leaning = leanings.find(id); leaning != leanings.end())
+      pinned.insert(leaning->second.upon.begin(), leaning->second.upon.end());
   std::set<LayerId> going;
-  for (const auto& [id, files] : kept_) {
-    const bool pinned = std::ranges::find(needs.applied, id) != needs.applied.end();
-    if (pinned || needs.keeps_others)
-      add(files, used_at(id), pinned);
+  for (const auto& [id, leaning] : leanings) {
+    const bool is_pinned = pinned.contains(id);
+    if (is_pinned || needs.keeps_others)
+      add(leaning, used_at(id), is_pinned);
     else
       going.insert(id);
   }
@@ -90,15 +102,15 @@ Status LayerCache::settle(const Needs& needs, const std::function<void(const Lay
   for (const auto& [id, pack] : packs) list.push_back(pack);
   const auto eviction = policy::choose_evictions(list, marks);
   const std::set<PackId> evicted(eviction.packs.begin(), eviction.packs.end());
-  for (const auto& [id, files] : kept_)
-    if (std::ranges::any_of(files.packs,
+  for (const auto& [id, leaning] : leanings)
+    if (std::ranges::any_of(leaning.packs,
                             [&](const auto& pack) { return evicted.contains(pack.id); }))
       going.insert(id);
   limit_ = marks.high;
-  Bytes pinned;
+  Bytes held;
   for (const policy::CachedPack& pack : list)
-    if (pack.pinned) pinned += pack.size;
-  over_ = std::max(Bytes{}, pinned - marks.high);
+    if (pack.pinned) held += pack.size;
+  over_ = std::max(Bytes{}, held - marks.high);
 
   for (const auto& [id, files] : served)
     if (going.contains(id) || !kept_.contains(id)) leave(id);
@@ -169,7 +181,7 @@ bool LayerCache::take_in(const std::vector<LayerFiles>& target) {
 wire::CacheState LayerCache::look() const {
   std::map<PackId, std::uint64_t> packs;
   for (const auto& [id, files] : kept_)
-    for (const format::DistributedPack& pack : files.packs)
+    for (const format::DistributedPack& pack : leaning_of(state_, files).packs)
       if (!needed_.contains(pack.id)) packs[pack.id] = pack.size;
   wire::CacheState state{.limit_bytes = limit_.count, .over_bytes = over_.count};
   for (const auto& [pack, size] : packs) state.kept_bytes += static_cast<std::int64_t>(size);

@@ -1,10 +1,10 @@
 // LayerCache: the layers in a device's cache that its target does not name. They stay for its site
 // while there is room, so that a device which gets them later has them from the LAN.
 //
-// What the target names or stages, and what is applied, never leaves for want of room: a target may
-// be reverted, and a scan reads what is applied. The others leave as whole layers, the least
-// recently used first (policy::choose_evictions), when the cache is above its limit or the disk is
-// nearly full.
+// What the target names or stages, what is applied, and what these lean on (leaning_of) never
+// leaves for want of room: a target may be reverted, and a scan reads what is applied. The others
+// leave as whole layers, the least recently used first (policy::choose_evictions), when the cache
+// is above its limit or the disk is nearly full.
 //
 // Works on the files of layer_files.hpp; blocking, short. Loop thread only.
 #pragma once

@@ -2,6 +2,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "shared/os/file.hpp"
 #include "shared/swarm/piece_map.hpp"
 #include "shared/swarm/torrent_file.hpp"
@@ -38,7 +41,112 @@ Status remove_except(const std::string& directory, const std::set<std::string>& 
   return Done{};
 }
 
+using Packs = std::vector<format::DistributedPack>;
+
+// What a layer leans on stays in the cache for it. So many bytes there are worth one over the line:
+// layers of versions that follow each other lean on all that came before, which must end somewhere.
+constexpr std::uint64_t kKeptForSaved = 16;
+
+// The packs of the layers that `packs` name, as far as they are kept.
+void add_bases(const StateDirectory& state, const TrustedKeys& keys, const Packs& packs,
+               std::map<LayerId, Packs>& bases) {
+  for (const format::DistributedPack& pack : packs)
+    for (const LayerId& base : pack.unless) {
+      if (bases.contains(base)) continue;
+      auto envelope = os::read_file(record_path(state, base, "distribution"), format::kRecordMax);
+      if (!envelope) continue;
+      auto distribution = format::open_distribution(base, *envelope, keys.target);
+      if (!distribution) continue;
+      bases.emplace(base, distribution->packs);
+      add_bases(state, keys, distribution->packs, bases);
+    }
+}
+
+// Which packs stand in for which; looks at each layer and each pack once.
+class Standing {
+ public:
+  Standing(const StateDirectory& state, const LayerFiles& layer) : state_(state), layer_(layer) {}
+
+  bool is_whole(const format::DistributedPack& pack) {
+    const auto [known, is_new] = whole_.try_emplace(pack.id, false);
+    if (is_new) known->second = swarm::is_whole(state_.cache(), pack.id, pack.size);
+    return known->second;
+  }
+
+  // The base that stands in for a pack; none: the pack itself is needed.
+  std::optional<LayerId> base_of(const format::DistributedPack& pack) {
+    if (is_whole(pack)) return std::nullopt;
+    for (const LayerId& base : pack.unless)
+      if (layer_.beside.contains(base) || has(base)) return base;
+    return std::nullopt;
+  }
+
+ private:
+  bool has(const LayerId& base) {
+    const auto packs = layer_.bases.find(base);
+    if (packs == layer_.bases.end()) return false;
+    // Until it is known: a layer does not stand in for itself.
+    const auto [known, is_new] = layers_.try_emplace(base, false);
+    if (is_new)
+      layers_[base] = std::ranges::all_of(packs->second, [this](const auto& pack) {
+        return is_whole(pack) || base_of(pack).has_value();
+      });
+    return layers_[base];
+  }
+
+  const StateDirectory& state_;
+  const LayerFiles& layer_;
+  std::map<PackId, bool> whole_;
+  std::map<LayerId, bool> layers_;
+};
+
 }  // namespace
+
+void find_bases(const StateDirectory& state, const TrustedKeys& keys, LayerFiles& layer) {
+  layer.bases.clear();
+  add_bases(state, keys, layer.packs, layer.bases);
+}
+
+Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
+  Standing standing(state, layer);
+  Leaning leaning;
+  std::uint64_t saved = 0;
+  std::set<PackId> own;
+  std::vector<LayerId> found;
+  const auto lean_on = [&](const LayerId& base) {
+    if (leaning.upon.insert(base).second) found.push_back(base);
+  };
+  for (const format::DistributedPack& pack : layer.packs) {
+    own.insert(pack.id);
+    const auto base = layer.is_for_site ? std::nullopt : standing.base_of(pack);
+    if (base) {
+      leaning.unneeded.insert(pack.id);
+      saved += pack.size;
+      lean_on(*base);
+    } else {
+      leaning.packs.push_back(pack);
+      leaning.is_fresh = leaning.is_fresh || (!pack.unless.empty() && !standing.is_whole(pack));
+    }
+  }
+  std::uint64_t more = 0;  // Bytes that stay here for it.
+  while (!found.empty()) {
+    const auto packs = layer.bases.find(found.back());
+    found.pop_back();
+    if (packs == layer.bases.end()) continue;
+    for (const format::DistributedPack& pack : packs->second) {
+      if (const auto next = standing.base_of(pack)) {
+        lean_on(*next);
+        continue;
+      }
+      leaning.packs.push_back(pack);
+      if (own.insert(pack.id).second) more += pack.size;
+    }
+  }
+  if (more / kKeptForSaved <= saved) return leaning;
+  LayerFiles alone = layer;
+  alone.is_for_site = true;
+  return leaning_of(state, alone);
+}
 
 Bytes LayerFiles::size() const {
   Bytes sum;
@@ -68,7 +176,9 @@ Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
                               const TrustedKeys& keys) {
   auto envelopes = read_layer(state, layer, keys);
   if (!envelopes) return fail(std::move(envelopes.error()));
-  return check_layer(layer, *envelopes, keys);
+  auto files = check_layer(layer, *envelopes, keys);
+  if (files) find_bases(state, keys, *files);
+  return files;
 }
 
 Result<LayerEnvelopes> read_layer(const StateDirectory& state, const LayerId& layer,
@@ -134,8 +244,9 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer) {
 
 Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer) {
   Bytes missing;
+  const Leaning leaning = leaning_of(state, layer);
   for (const format::DistributedPack& pack : layer.packs)
-    if (!swarm::is_whole(state.cache(), pack.id, pack.size))
+    if (!leaning.unneeded.contains(pack.id) && !swarm::is_whole(state.cache(), pack.id, pack.size))
       missing += Bytes{static_cast<std::int64_t>(pack.size)};
   return missing;
 }
@@ -155,7 +266,7 @@ Result<Bytes> cache_size(const StateDirectory& state) {
 
 Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer) {
   std::size_t damaged = 0;
-  for (const format::DistributedPack& pack : layer.packs) {
+  for (const format::DistributedPack& pack : leaning_of(state, layer).packs) {
     if (swarm::is_whole(state.cache(), pack.id, pack.size) &&
         swarm::finish_pack(state.cache(), pack.id, pack.size))
       continue;

@@ -7,6 +7,7 @@
 // Blocking; any thread, one at a time for one directory.
 #pragma once
 
+#include <map>
 #include <set>
 
 #include "node/state.hpp"
@@ -22,6 +23,13 @@ struct LayerFiles {
   Buffer torrent;
   TorrentId torrent_id;
   std::vector<format::DistributedPack> packs;
+  // The packs of layers that are kept here and that it may lean on, and of those that these may
+  // lean on in turn.
+  std::map<LayerId, std::vector<format::DistributedPack>> bases = {};
+  // Layers that the device will have whole beside it, if it has not yet: those of the same target.
+  std::set<LayerId> beside = {};
+  // Other devices of the site are to get all of its packs from this one: it leans on nothing.
+  bool is_for_site = false;
 
   Bytes size() const;
 };
@@ -31,9 +39,11 @@ struct LayerFiles {
 Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envelopes,
                                const TrustedKeys& keys);
 
-// `not_found` when not all of it is kept.
+// What is kept of it, with its bases. `not_found` when not all of it is kept.
 Result<LayerFiles> load_layer(const StateDirectory& state, const LayerId& layer,
                               const TrustedKeys& keys);
+// Looks for its bases anew: some may have come or gone.
+void find_bases(const StateDirectory& state, const TrustedKeys& keys, LayerFiles& layer);
 // Its envelopes, as they are kept. Only the distribution is checked: it names the torrent.
 Result<LayerEnvelopes> read_layer(const StateDirectory& state, const LayerId& layer,
                                   const TrustedKeys& keys);
@@ -49,14 +59,28 @@ Result<std::vector<LayerId>> recorded_layers(const StateDirectory& state);
 // Fetches it anew next time.
 Status forget_layer(const StateDirectory& state, const LayerId& layer);
 
-// Of the layer's packs, what is not on disk whole.
+// How a layer is read here. Where a pack is not whole, and one of the layers that have its content
+// too is, the layer *leans* on that one: its packs are read instead. Not where much would have to
+// stay in the cache to save little.
+struct Leaning {
+  std::set<PackId> unneeded;  // Of the layer's packs.
+  std::set<LayerId> upon;     // Bases, and theirs.
+  // All that the layer is read from: its packs that are not unneeded, whole or not, and packs of
+  // the layers that it leans on.
+  std::vector<format::DistributedPack> packs;
+  bool is_fresh = false;  // It lacks packs that it would not need with an earlier layer.
+};
+// As the disk has it now.
+Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer);
+
+// Of the packs that the layer needs, what is not on disk whole.
 Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer);
 
 // What the packs take of the disk.
 Result<Bytes> cache_size(const StateDirectory& state);
 
-// Reads back every pack of the layer that counts as whole; the ones that are damaged count as
-// missing afterwards. How many these are.
+// Reads back every pack that the layer is read from; the ones that are damaged count as missing
+// afterwards. How many these are, and lacked before.
 Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const LayerFiles& layer);
 
 struct PackCheck {

@@ -98,6 +98,11 @@ Result<Exported> export_layer(const StateDirectory& state, const TrustedKeys& ke
   if (const Bytes missing = missing_bytes(state, *files); missing.count > 0)
     return fail(ErrorKind::unavailable, "layer " + files->name + " lacks " + to_text(missing) +
                                             " on this device; export it once it is whole");
+  if (!leaning_of(state, *files).upon.empty())
+    return fail(ErrorKind::unavailable,
+                "layer " + files->name +
+                    " is whole on this device only with what it has of an earlier layer: export it "
+                    "on a device that never had that one, or with `lamina layer export`");
   const StateDirectory to(directory);
   if (auto done = make_directories(to, false); !done) return fail(std::move(done.error()));
   Exported exported{.name = files->name, .layer = files->layer, .packs = files->packs.size()};

@@ -25,7 +25,7 @@ void Reflecting::use(LayerSwarm& swarm) {
   swarm_ = &swarm;
   configure();
   for (const auto& [id, files] : cache_.kept())
-    if (auto done = swarm.join(files); !done)
+    if (auto done = swarm.join(files, leaning_of(state_, files).unneeded); !done)
       log::warning("kept_layer_not_shared", {{"layer", id}, {"error", done.error().text()}});
 }
 
@@ -72,7 +72,7 @@ void Reflecting::tidy(bool unfinished) {
   for (const auto& [id, files] : cache_.kept()) {
     if (shared.contains(id)) continue;
     log::info("layer_kept", {{"layer", id}, {"name", files.name}});
-    if (auto joined = swarm_->join(files); !joined)
+    if (auto joined = swarm_->join(files, leaning_of(state_, files).unneeded); !joined)
       log::warning("kept_layer_not_shared", {{"layer", id}, {"error", joined.error().text()}});
   }
 }
@@ -149,8 +149,14 @@ void Reflecting::rebuild(std::uint64_t number) {
           return;
         }
         for (const LayerFiles& files : layers) {
-          const bool is_damaged = std::ranges::any_of(
-              files.packs, [&](const auto& pack) { return check->damaged.contains(pack.id); });
+          const auto is_broken = [&](const auto& pack) { return check->damaged.contains(pack.id); };
+          // What it leaned on may be of no use any more.
+          const bool has_lost_base =
+              std::ranges::any_of(
+                  files.bases,
+                  [&](const auto& base) { return std::ranges::any_of(base.second, is_broken); }) &&
+              missing_bytes(self->state_, files).count > 0;
+          const bool is_damaged = has_lost_base || std::ranges::any_of(files.packs, is_broken);
           if (!is_damaged) continue;
           log::warning("layer_damaged", {{"layer", files.layer}});
           if (!self->cache_.kept().contains(files.layer)) self->calls_.lose(files.layer);

@@ -71,6 +71,7 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   std::map<LayerId, LayerFiles> layers;  // With records on disk.
   std::set<LayerId> joined;              // What the Agent wants shared.
+  std::set<LayerId> for_site;            // To be had with all packs.
   std::vector<wire::Peer> peers;
   std::vector<wire::Peer> said_peers;  // By the origin, in the newest answer that had them...
   std::uint64_t said_version = 0;      // ...and the version of the site that it was of.
@@ -223,10 +224,21 @@ struct Service::State : std::enable_shared_from_this<State> {
       if (const auto known = layers.find(id); known != layers.end())
         needs.layers.push_back(known->second);
       else if (auto files = load_layer(state, id, keys))
-        needs.layers.push_back(std::move(*files));
+        needs.layers.push_back(placed(std::move(*files)));
     }
     needs.is_all = needs.layers.size() == agent->layers().size();
     return needs;
+  }
+
+  // With what the cache, its place in the target, and the site say about it.
+  LayerFiles placed(LayerFiles files) const {
+    find_bases(state, keys, files);
+    files.beside.clear();
+    if (agent && agent->target())
+      files.beside.insert(agent->target()->stack.begin(), agent->target()->stack.end());
+    files.beside.erase(files.layer);
+    files.is_for_site = for_site.contains(files.layer);
+    return files;
   }
 
   // Somebody put packs and records into the cache.
@@ -236,12 +248,37 @@ struct Service::State : std::enable_shared_from_this<State> {
     for (const auto& [id, layer] : agent->layers())
       if (layer.phase == Agent::Layer::Phase::fetching) fetching.push_back(id);
     for (const LayerId& layer : fetching) {
-      if (swarm) swarm->leave(layer);
-      if (joined.contains(layer)) share(layer);
+      share_anew(layer);
       if (const auto files = layers.find(layer); files != layers.end())
         feed(Agent::LayerProgress{layer, missing_bytes(state, files->second)});
     }
     feed(Agent::Hurry{});
+  }
+
+  // A layer that counts as whole may need more packs than it did: without a layer beside it, or for
+  // the site.
+  void fetch_more(const LayerId& layer) {
+    const auto progress = agent->layers().find(layer);
+    const auto files = layers.find(layer);
+    if (files == layers.end() || progress == agent->layers().end() ||
+        progress->second.phase == Agent::Layer::Phase::records)
+      return;
+    const Bytes missing = missing_bytes(state, files->second);
+    if (missing.count == 0) return;
+    log::info("layer_needs_more", {{"layer", layer}, {"missing", missing}});
+    feed(Agent::PacksNeeded{layer, missing});
+    share_anew(layer);
+  }
+
+  // Devices of the site need packs that this one does not, and cannot fetch them over the line.
+  void serve_fresh(const wire::PollReply& reply) {
+    if (!reply.site || !reply.site->fresh) return;
+    for (const LayerId& layer : *reply.site->fresh) {
+      const auto files = layers.find(layer);
+      if (files == layers.end() || !for_site.insert(layer).second) continue;
+      files->second.is_for_site = true;
+      fetch_more(layer);
+    }
   }
 
   // --- the agent
@@ -311,6 +348,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     reports.flush();
     uploads->heard(*reply);
     reflecting->heard(*reply);
+    serve_fresh(*reply);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
   }
 
@@ -418,6 +456,13 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void carry_out(const Agent::KeepTarget& keep) {
+    for (auto& [layer, files] : layers) {
+      files = placed(std::move(files));
+      if (const auto progress = agent->layers().find(layer);
+          progress != agent->layers().end() &&
+          progress->second.phase == Agent::Layer::Phase::complete)
+        fetch_more(layer);
+    }
     if (auto done = os::write_file(state.records() + "/target", keep.target); !done)
       log::error("target_not_kept", {{"error", done.error().text()}});
     log::info("target_received",
@@ -490,7 +535,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!files) return files;
     if (auto done = keep_layer(state, layer, *got, keys); !done)
       return fail(std::move(done.error()));
-    return files;
+    return load_layer(state, layer, keys);
   }
 
   void records_failed(const LayerId& layer, Error error) {
@@ -500,7 +545,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     feed(Agent::RecordsFailed{layer, os::random_number()});
   }
 
-  void records_ready(LayerFiles files) {
+  void records_ready(LayerFiles fetched) {
+    const LayerFiles files = placed(std::move(fetched));
     const LayerId layer = files.layer;
     layers[layer] = files;
     reflecting->wanted(layer);
@@ -514,10 +560,13 @@ struct Service::State : std::enable_shared_from_this<State> {
                                                to_text(missing + options.space_reserve) +
                                                " of space in " + state.cache() + ", " +
                                                to_text(space->free) + " are free: make room"});
-    log::info(
-        "layer_wanted",
-        {{"layer", layer}, {"name", files.name}, {"missing", missing}, {"size", files.size()}});
-    feed(Agent::RecordsFetched{layer, missing});
+    const Leaning leaning = leaning_of(state, files);
+    log::info("layer_wanted", {{"layer", layer},
+                               {"name", files.name},
+                               {"missing", missing},
+                               {"size", files.size()},
+                               {"leans_on", leaning.upon.size()}});
+    feed(Agent::RecordsFetched{layer, missing, leaning.is_fresh});
   }
 
   void carry_out(const Agent::Join& join) {
@@ -527,10 +576,15 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void share(const LayerId& layer) {
     if (!swarm) return;
-    if (auto done = swarm->join(layers.at(layer)); !done) {
+    const LayerFiles& files = layers.at(layer);
+    if (auto done = swarm->join(files, leaning_of(state, files).unneeded); !done) {
       log::error("join_failed", {{"layer", layer}, {"error", done.error().text()}});
       lose(layer);
     }
+  }
+  void share_anew(const LayerId& layer) {
+    if (swarm) swarm->leave(layer);
+    if (joined.contains(layer)) share(layer);
   }
 
   // Its records or packs proved unusable.
@@ -542,6 +596,7 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   void carry_out(const Agent::Leave& leave) {
     joined.erase(leave.layer);
+    for_site.erase(leave.layer);
     const auto left = layers.extract(leave.layer);
     if (!left.empty() && reflecting->keep(left.mapped())) return;
     if (swarm) swarm->leave(leave.layer);

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "node/worker/regeneration.hpp"
 #include "node/worker/volume.hpp"
@@ -43,28 +45,52 @@ Result<format::DistributionRecord> read_distribution(const StateDirectory& state
 }
 
 // Adds the packs of a layer to `set`. What the distribution says is only where to look: every chunk
-// is checked against the layer's own ids.
+// is checked against the layer's own ids. The content of a pack that is not whole here may be in
+// another layer's packs, which are added then. `added`: which layers were, and whether all of it.
 Status add_packs(const StateDirectory& state, const LayerId& id, const TrustedKeys& keys,
-                 PackSet& set) {
+                 PackSet& set, std::map<LayerId, bool>& added) {
+  if (const auto [known, is_new] = added.try_emplace(id, false); !is_new)
+    return known->second ? Status(Done{})
+                         : fail(ErrorKind::not_found, "layer " + id.short_hex() + " is not whole");
   auto distribution = read_distribution(state, id, keys);
   if (!distribution) return fail(std::move(distribution.error()));
   for (const format::DistributedPack& pack : distribution->packs) {
-    auto added = set.add(state.packs() + '/' + pack.id.hex(), "pack " + pack.id.short_hex());
-    if (!added) return added;
+    const auto stands_in = [&](const LayerId& base) {
+      return add_packs(state, base, keys, set, added).has_value();
+    };
+    // The network process marks a whole pack by its tree.
+    const std::string name = '/' + pack.id.hex();
+    if (!pack.unless.empty() && !os::exists(state.trees() + name) &&
+        std::ranges::any_of(pack.unless, stands_in))
+      continue;
+    if (auto here = set.add(state.packs() + name, "pack " + pack.id.short_hex()); !here)
+      return here;
   }
+  added[id] = true;
   return Done{};
 }
 
-// Of the layers that the target in the cache names, as far as they are there.
+// Of a layer and those that it may lean on, as far as they are there.
+void add_manifest_packs(const StateDirectory& state, const LayerId& id, const TrustedKeys& keys,
+                        std::set<LayerId>& seen, std::vector<std::string>& paths) {
+  if (!seen.insert(id).second) return;
+  const auto distribution = read_distribution(state, id, keys);
+  if (!distribution) return;
+  for (const format::DistributedPack& pack : distribution->packs) {
+    if (!pack.is_metadata) continue;
+    paths.push_back(state.packs() + '/' + pack.id.hex());
+    for (const LayerId& base : pack.unless) add_manifest_packs(state, base, keys, seen, paths);
+  }
+}
+
+// Of the layers that the target in the cache names.
 std::vector<std::string> manifest_packs(const StateDirectory& state, const NodeConfig& config,
                                         const TrustedKeys& keys, WallTime now) {
   std::vector<std::string> paths;
   const auto verified = read_target(state, config.device, keys, now);
   if (!verified) return paths;
-  for (const LayerId& id : verified->target.stack)
-    if (const auto distribution = read_distribution(state, id, keys))
-      for (const format::DistributedPack& pack : distribution->packs)
-        if (pack.is_metadata) paths.push_back(state.packs() + '/' + pack.id.hex());
+  std::set<LayerId> seen;
+  for (const LayerId& id : verified->target.stack) add_manifest_packs(state, id, keys, seen, paths);
   return paths;
 }
 
@@ -161,8 +187,9 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
   if (sequence == applied) return status();
 
   PackSet packs;
+  std::map<LayerId, bool> added;
   for (const LayerId& id : verified->target.stack)
-    if (auto done = add_packs(state_, id, keys_, packs); !done)
+    if (auto done = add_packs(state_, id, keys_, packs, added); !done)
       return fail(std::move(done.error()).in("layer " + id.short_hex()));
   packs.seal();
   auto accounts = image::read_accounts([&](const std::string& path) -> Result<std::string> {

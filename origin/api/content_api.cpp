@@ -183,6 +183,11 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
 }
 
 void Api::publish(const Act& act, Buffer envelope, const Reply& reply) {
+  // Before work is done for it in vain.
+  auto record = content_->read_layer(envelope);
+  auto fits = record ? catalog_.check_new_version(record->name, record->version)
+                     : Status(fail(std::move(record.error())));
+  if (!fits) return reply(net::error_response(fits.error()));
   offload_([this, act, envelope = std::move(envelope), reply]() -> std::function<void()> {
     auto examined = content_->examine(envelope, act.now);
     if (!examined) return [reply, error = examined.error()] { reply(net::error_response(error)); };
@@ -207,8 +212,11 @@ void Api::keep_layer(const Act& act, Publication publication, const Reply& reply
       log::info("layer_published", {{"layer", publication.info.id},
                                     {"name", publication.info.name},
                                     {"version", publication.info.version},
-                                    {"packs", publication.info.packs}});
-      reply(net::json_response(wire::to_json(publication.info), 201));
+                                    {"packs", publication.info.packs},
+                                    {"written_anew", publication.written_anew}});
+      wire::LayerInfo info = publication.info;
+      info.written_anew_bytes = publication.written_anew.count;
+      reply(net::json_response(wire::to_json(info), 201));
     };
   });
 }

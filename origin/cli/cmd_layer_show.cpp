@@ -31,8 +31,7 @@ Status show(Session& s, const std::string& text) {
                                 layer->release + " " + layer->architecture)},
            {"files", std::to_string(layer->files)},
            {"size", to_text(Bytes{layer->plain_bytes})},
-           {"stored", to_text(Bytes{layer->stored_bytes}) + " in " + std::to_string(layer->packs) +
-                          " packs, " + std::to_string(layer->chunks) + " chunks"},
+           {"stored", packs_text(*layer) + "; " + std::to_string(layer->chunks) + " chunks"},
            {"created", to_iso8601(WallTime{layer->created_ms * 1000000})},
            {"published", to_iso8601(WallTime{layer->published_ms * 1000000})}});
   return Done{};

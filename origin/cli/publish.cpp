@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "origin/cli/session.hpp"
+#include "origin/cli/verify.hpp"
 #include "shared/os/clock.hpp"
 
 namespace lamina::origin::cli {
@@ -105,6 +106,12 @@ Status Publication::publish(Content content) {
                  << to_text(Bytes{static_cast<std::int64_t>(record.manifest.content_bytes)})
                  << "; sent " << upload_->packs_sent() << " packs, "
                  << to_text(Bytes{static_cast<std::int64_t>(upload_->bytes_sent())}) << '\n';
+  auto published = wire::parse_layer_info(reply->body);
+  if (!published) return fail(std::move(published.error()).in("the origin's answer"));
+  *session_->out << "a fresh device fetches " << packs_text(*published) << '\n';
+  if (published->written_anew_bytes.value_or(0) > 0)
+    *session_->out << to_text(Bytes{*published->written_anew_bytes})
+                   << " of older packs were written anew for it\n";
   return Done{};
 }
 

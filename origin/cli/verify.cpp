@@ -7,6 +7,18 @@
 
 namespace lamina::origin::cli {
 
+std::string packs_text(const wire::LayerInfo& layer) {
+  const auto text = [](std::int64_t bytes, std::int64_t packs) {
+    return to_text(Bytes{bytes}) + " in " + std::to_string(packs) +
+           (packs == 1 ? " pack" : " packs");
+  };
+  std::string all = text(layer.stored_bytes, layer.packs);
+  if (layer.fresh_packs)
+    all += ", " + text(layer.fresh_bytes.value_or(0), *layer.fresh_packs) +
+           " of that only without an earlier layer";
+  return all;
+}
+
 Result<wire::LayerInfo> find_layer(const wire::LayerList& list, const std::string& text) {
   const std::size_t colon = text.find(':');
   const auto id = LayerId::parse(text);

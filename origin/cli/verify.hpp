@@ -13,6 +13,9 @@ namespace lamina::origin::cli {
 // neither, `not_found` when the origin has none such.
 Result<wire::LayerInfo> find_layer(const wire::LayerList& list, const std::string& text);
 
+// What a device fetches that has nothing: "600 MB in 40 packs".
+std::string packs_text(const wire::LayerInfo& layer);
+
 struct SignedLayer {
   format::LayerRecord record;
   PublicKey signer;

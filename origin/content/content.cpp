@@ -16,6 +16,22 @@ std::string object_path(const std::string& data, const char* kind, const std::st
   return data + "/objects/" + kind + '/' + hex;
 }
 
+void tell_packs(const format::DistributionRecord& distribution, wire::LayerInfo& info) {
+  info.packs = static_cast<std::int64_t>(distribution.packs.size());
+  info.stored_bytes = 0;
+  std::int64_t bytes = 0;
+  std::int64_t packs = 0;
+  for (const format::DistributedPack& pack : distribution.packs) {
+    info.stored_bytes += static_cast<std::int64_t>(pack.size);
+    if (pack.unless.empty()) continue;
+    bytes += static_cast<std::int64_t>(pack.size);
+    ++packs;
+  }
+  if (packs == 0) return;
+  info.fresh_packs = packs;
+  info.fresh_bytes = bytes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Content>> Content::open(const std::string& data, Keys keys) {
@@ -30,54 +46,71 @@ Result<std::unique_ptr<Content>> Content::open(const std::string& data, Keys key
       new Content(data, std::move(keys), std::move(*layers), std::move(*cvds)));
 }
 
-Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
+Result<format::LayerRecord> Content::read_layer(ByteView envelope) const {
   auto opened = format::open_record(format::RecordType::layer, envelope, keys_.publishers);
   if (!opened) return fail(std::move(opened.error()));
-  auto record = format::parse_layer(opened->record);
+  return format::parse_layer(opened->record);
+}
+
+Result<std::vector<Published>> Content::published_beside(const LayerId& layer) const {
+  auto names = os::list_directory(data_ + "/objects/distributions");
+  if (!names) return fail(std::move(names.error()));
+  std::vector<Published> published;
+  for (const std::string& name : *names) {
+    const auto id = LayerId::parse(name);
+    if (!id || *id == layer) continue;
+    auto distribution = distribution_record(*id);
+    auto envelope = layer_record(*id);
+    // One that is removed just now, or whose publisher is trusted no more: nobody gets it.
+    if (!distribution || !envelope) continue;
+    auto record = read_layer(*envelope);
+    if (!record) continue;
+    published.push_back({.layer = *id,
+                         .name = std::move(record->name),
+                         .created = record->created,
+                         .manifest = std::move(record->manifest),
+                         .packs = std::move(distribution->packs)});
+  }
+  return published;
+}
+
+Result<LayerPacks> Content::packs_of(const LayerId& layer,
+                                     const format::LayerRecord& record) const {
+  LayerPacks packs(*layers_, record.name);
+  auto visited = format::for_each_chunk(record.manifest, layers_->source(),
+                                        [&](const format::ChunkRef& chunk, bool is_metadata) {
+                                          return packs.add(chunk, is_metadata);
+                                        });
+  if (!visited)
+    return fail(std::move(visited.error()).in("it cannot be published, send its packs first"));
+  auto published = published_beside(layer);
+  if (!published) return fail(std::move(published.error()));
+  if (auto done = packs.make_lean(*published); !done) return fail(std::move(done.error()));
+  return packs;
+}
+
+Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
+  auto record = read_layer(envelope);
   if (!record) return fail(std::move(record.error()));
   const std::string what = "layer " + record->name + ' ' + record->version;
-
-  std::set<ChunkId> seen;
-  std::set<PackId> metadata_packs;
-  std::set<PackId> packs;
-  // What was here for long and nothing needed stays until the catalogue has the layer.
-  const auto claim = [&](const ChunkId& id) -> Status {
-    auto missing = layers_->claim({id});
-    if (!missing) return fail(std::move(missing.error()));
-    return Done{};
-  };
-  auto visited =
-      format::for_each_chunk(record->manifest, layers_->source(),
-                             [&](const format::ChunkRef& chunk, bool is_metadata) -> Status {
-                               if (!seen.insert(chunk.id).second) return Done{};
-                               if (auto done = claim(chunk.id); !done) return done;
-                               auto pack = layers_->pack_of(chunk.id);
-                               if (!pack) return fail(std::move(pack.error()));
-                               (is_metadata ? metadata_packs : packs).insert(*pack);
-                               return Done{};
-                             });
-  if (!visited)
-    return fail(std::move(visited.error()).in(what + " cannot be published, send its packs first"));
+  const LayerId id = format::layer_id(envelope);
+  auto packs = packs_of(id, *record);
+  if (!packs) return fail(std::move(packs.error()).in(what));
+  auto distributed = packs->packs();
+  if (!distributed) return fail(std::move(distributed.error()).in(what));
 
   Publication publication;
   publication.record = to_buffer(envelope);
-  publication.chunks.assign(seen.begin(), seen.end());
-  const LayerId id = format::layer_id(envelope);
+  publication.chunks = packs->chunks();
+  publication.written_anew = packs->written();
   format::DistributionRecord distribution{.layer = id, .sequence = 1};
   std::vector<swarm::TorrentPack> torrent_packs;
-  std::int64_t stored = 0;
-  // A pack with both kinds counts as metadata: it is fetched first then.
-  for (const PackId& pack : metadata_packs) packs.erase(pack);
-  for (const bool is_metadata : {true, false})
-    for (const PackId& pack : is_metadata ? metadata_packs : packs) {
-      auto size = layers_->files().size_of(pack);
-      if (!size) return fail(std::move(size.error()).in(what));
-      auto hashes = layers_->files().block_hashes(pack);
-      if (!hashes) return fail(std::move(hashes.error()).in(what));
-      distribution.packs.push_back({pack, *size, is_metadata});
-      torrent_packs.push_back({pack, *size, std::move(*hashes)});
-      stored += static_cast<std::int64_t>(*size);
-    }
+  for (const format::DistributedPack& pack : *distributed) {
+    auto hashes = layers_->files().block_hashes(pack.id);
+    if (!hashes) return fail(std::move(hashes.error()).in(what));
+    torrent_packs.push_back({pack.id, pack.size, std::move(*hashes)});
+  }
+  distribution.packs = std::move(*distributed);
   auto torrent = swarm::make_torrent(torrent_packs, keys_.swarm_ca_pem);
   if (!torrent) return fail(std::move(torrent.error()).in(what));
   distribution.torrent = torrent->id;
@@ -97,9 +130,8 @@ Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
                       .published_ms = now.ns / 1'000'000,
                       .files = static_cast<std::int64_t>(record->manifest.files),
                       .plain_bytes = static_cast<std::int64_t>(record->manifest.content_bytes),
-                      .stored_bytes = stored,
-                      .chunks = static_cast<std::int64_t>(seen.size()),
-                      .packs = static_cast<std::int64_t>(distribution.packs.size())};
+                      .chunks = static_cast<std::int64_t>(publication.chunks.size())};
+  tell_packs(distribution, publication.info);
   return publication;
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 
+#include "origin/content/layer_packs.hpp"
 #include "shared/format/record.hpp"
 #include "shared/store/chunk_store.hpp"
 #include "shared/wire/admin.hpp"
@@ -23,6 +24,7 @@ struct Publication {
   Buffer distribution;          // Signed by the origin.
   TorrentId torrent;
   Buffer torrent_file;
+  Bytes written_anew;  // Of packs of other layers that are worn for this one.
 };
 
 // What a snapshot needs, read from its manifest.
@@ -49,8 +51,11 @@ class Content {
   ChunkStore& cvds() { return *cvds_; }
   const std::string& data() const { return data_; }
 
-  // (slow) Checks signature, form and that every chunk is here; makes torrent and distribution.
-  // `refused`, `invalid` or `not_found` says what is wrong and names the first missing chunk.
+  // Checks signature and form of a layer's record: `refused` or `invalid`.
+  Result<format::LayerRecord> read_layer(ByteView envelope) const;
+  // (slow) Checks the record and that every chunk is here; writes anew what lies in worn packs
+  // (layer_packs.hpp); makes torrent and distribution. `refused`, `invalid` or `not_found` says
+  // what is wrong and names the first missing chunk.
   Result<Publication> examine(ByteView envelope, WallTime now) const;
   // (slow) Writes the objects of a publication, durably: the torrent last, since a seeder serves
   // whatever torrent it finds.
@@ -94,6 +99,9 @@ class Content {
     ChunkStore::FramePlace frame;
     auto operator<=>(const StoredIn&) const = default;
   };
+  // The layers whose distributions are here, but for one.
+  Result<std::vector<Published>> published_beside(const LayerId& layer) const;
+  Result<LayerPacks> packs_of(const LayerId& layer, const format::LayerRecord& record) const;
   Result<StoredIn> find_any(const ChunkId& id) const;
   Result<Buffer> read_any(const format::ChunkRef& ref) const;
   Result<std::string> gather_once(const std::vector<format::ChunkRef>& chunks) const;

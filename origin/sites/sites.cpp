@@ -234,6 +234,7 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   }
   member.wants = poll.wants;
   member.unfit = poll.unfit.has_value();
+  note_fresh(name, site, device, member);
   seen(device, member, moment.now);
   Status status = carry_out(name, site, report_of(site, device, member), moment);
   if (poll.bytes)
@@ -257,10 +258,29 @@ Status Sites::note_rate(const std::string& name, Member& member, const wire::Byt
 
 SiteLease::Reported Sites::report_of(const Site& site, const DeviceId& device,
                                      const Member& member) const {
-  // Without appointment, only who was named is a candidate.
-  const bool may_lead = site.appoint || site.named.contains(device);
   const Bytes missing = missing_of(member.wants, site.withheld);
-  return {device, policy::lease_claim(missing, mode_of(device), may_lead), member.unfit};
+  return {device, policy::lease_claim(missing, mode_of(device), is_eligible(site, device)),
+          member.unfit};
+}
+
+// Without appointment, only who was named is a candidate.
+bool Sites::is_eligible(const Site& site, const DeviceId& device) {
+  return site.appoint || site.named.contains(device);
+}
+
+bool Sites::may_lead(const Site& site, const DeviceId& device) const {
+  return is_eligible(site, device) && policy::duties_of(mode_of(device)).leads;
+}
+
+void Sites::note_fresh(const std::string& name, Site& site, const DeviceId& device,
+                       Member& member) {
+  std::set<LayerId> fresh;
+  if (!may_lead(site, device))
+    for (const wire::Want& want : member.wants)
+      if (want.fresh.value_or(false)) fresh.insert(want.layer);
+  if (fresh == member.fresh) return;
+  member.fresh = std::move(fresh);
+  changed(name, site);
 }
 
 policy::ReflectorMode Sites::mode_of(const DeviceId& device) const {
@@ -531,6 +551,14 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   if (!site.withheld.empty())
     view.site.withheld.emplace(site.withheld.begin(), site.withheld.end());
   if (site.rules_version != 0) view.site.rules_version = site.rules_version;
+  std::set<LayerId> fresh;
+  if (may_lead(site, device))
+    for (const auto& [other, member] : site.members)
+      fresh.insert(member.fresh.begin(), member.fresh.end());
+  if (!fresh.empty()) {
+    auto& told = view.site.fresh.emplace(fresh.begin(), fresh.end());
+    if (told.size() > wire::kFreshMax) told.resize(wire::kFreshMax);
+  }
   for (const auto& [other, member] : site.members)
     if (other != device && !member.address.empty() && member.port != 0) {
       wire::Peer peer{other, member.address, member.port, member.relay_port};

@@ -138,6 +138,7 @@ class Sites {
     std::optional<std::uint16_t> relay_port;
     Instant seen;
     std::vector<wire::Want> wants;
+    std::set<LayerId> fresh;  // Those of a member that may not lead: others are to have all packs.
     bool unfit = false;
     // Its bytes over the line as it said them, at the poll since which their rate is taken.
     std::optional<wire::ByteCounts> counted;
@@ -169,6 +170,10 @@ class Sites {
   policy::SiteLease::Reported report_of(const Site& site, const DeviceId& device,
                                         const Member& member) const;
   policy::ReflectorMode mode_of(const DeviceId& device) const;
+  static bool is_eligible(const Site& site, const DeviceId& device);
+  bool may_lead(const Site& site, const DeviceId& device) const;
+  // Which layers' fresh packs others must have for the member.
+  void note_fresh(const std::string& name, Site& site, const DeviceId& device, Member& member);
   Result<Site*> open(const std::string& name, Moment moment);
   void changed(const std::string& name, Site& site);  // Told to everybody now.
   void members_changed(const std::string& name, Site& site, Instant now);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <set>
 
 #include "shared/base/assert.hpp"
 #include "shared/hash/sha256.hpp"
@@ -16,7 +17,11 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::string_view kDomain = "lamina record signature v1";
 
 constexpr std::uint8_t kSharesVersion = 2;          // Of a lease that names its shares.
+constexpr std::uint8_t kAudienceVersion = 2;        // Of a distribution that says who needs a pack.
 constexpr std::uint16_t kRecordChangesFeature = 1;  // Of a layer.
+
+// Who needs a pack of a distribution.
+enum class Audience : std::uint8_t { everyone = 0, unless = 1 };
 
 void write_head(RecordType type, Writer& out, std::uint8_t version = kVersion,
                 std::uint16_t features = 0) {
@@ -214,29 +219,78 @@ Result<LayerRecord> parse_layer(ByteView bytes) {
   return finish(RecordType::layer, in, std::move(record), kind >= 1 && kind <= 3);
 }
 
+namespace {
+
+// The layers that packs of the record name, ascending: its packs name them by their numbers here.
+std::vector<LayerId> named_layers(const DistributionRecord& record) {
+  std::set<LayerId> layers;
+  for (const DistributedPack& pack : record.packs)
+    layers.insert(pack.unless.begin(), pack.unless.end());
+  return {layers.begin(), layers.end()};
+}
+
+void write_audience(const DistributedPack& pack, const std::vector<LayerId>& layers, Writer& out) {
+  const Audience audience = pack.unless.empty() ? Audience::everyone : Audience::unless;
+  out.u8(static_cast<std::uint8_t>(audience));
+  if (audience == Audience::everyone) return;
+  out.varint(pack.unless.size());
+  for (const LayerId& layer : pack.unless)
+    out.varint(
+        static_cast<std::uint64_t>(std::ranges::lower_bound(layers, layer) - layers.begin()));
+}
+
+// `invalid` for an audience that this program does not know.
+Status read_audience(Reader& in, const std::vector<LayerId>& layers, DistributedPack& pack) {
+  const std::uint8_t audience = in.u8();
+  if (in.failed() || audience == static_cast<std::uint8_t>(Audience::everyone)) return Done{};
+  if (audience != static_cast<std::uint8_t>(Audience::unless))
+    return fail(ErrorKind::invalid, "distribution record has a pack for audience " +
+                                        std::to_string(audience) +
+                                        ", which this program does not know: install a newer "
+                                        "version");
+  const std::uint64_t count = in.count(1);
+  if (count == 0) in.set_failed();  // One way only to say "everyone".
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) {
+    const std::uint64_t number = in.varint();
+    if (number < layers.size() && (pack.unless.empty() || pack.unless.back() < layers[number]))
+      pack.unless.push_back(layers[number]);
+    else
+      in.set_failed();
+  }
+  return Done{};
+}
+
+}  // namespace
+
 Buffer encode(const DistributionRecord& record) {
+  const std::vector<LayerId> layers = named_layers(record);
   Writer out;
-  write_head(RecordType::distribution, out);
+  write_head(RecordType::distribution, out, layers.empty() ? kVersion : kAudienceVersion);
   out.raw(record.layer.bytes());
   out.varint(record.sequence);
   out.raw(record.torrent.bytes());
+  if (!layers.empty()) write_stack(layers, out);
   out.varint(record.packs.size());
   for (const DistributedPack& pack : record.packs) {
     out.raw(pack.id.bytes());
     out.varint(pack.size);
     out.u8(pack.is_metadata ? 1 : 0);
+    if (!layers.empty()) write_audience(pack, layers, out);
   }
   return out.take();
 }
 
 Result<DistributionRecord> parse_distribution(ByteView bytes) {
   Reader in(bytes);
-  if (auto good = check_head(RecordType::distribution, bytes, in); !good)
-    return fail(std::move(good.error()));
+  const auto head = check_head(RecordType::distribution, bytes, in, kAudienceVersion);
+  if (!head) return fail(head.error());
+  const bool has_audiences = head->version == kAudienceVersion;
   DistributionRecord record;
   record.layer = in.id<LayerId>();
   record.sequence = in.varint();
   record.torrent = in.id<TorrentId>();
+  std::vector<LayerId> layers;
+  if (has_audiences) layers = read_stack(in);
   const std::uint64_t count = in.count(PackId::kSize + 2);
   if (count > kPacksMax) in.set_failed();
   bool ordered = true;
@@ -247,14 +301,19 @@ Result<DistributionRecord> parse_distribution(ByteView bytes) {
     const std::uint8_t metadata = in.u8();
     if (metadata > 1) in.set_failed();
     pack.is_metadata = metadata == 1;
+    if (has_audiences)
+      if (auto read = read_audience(in, layers, pack); !read) return fail(std::move(read.error()));
     if (!record.packs.empty()) {
       const DistributedPack& last = record.packs.back();
       ordered =
           ordered && (last.is_metadata == pack.is_metadata ? last.id < pack.id : last.is_metadata);
     }
-    record.packs.push_back(pack);
+    record.packs.push_back(std::move(pack));
   }
-  return finish(RecordType::distribution, in, std::move(record), ordered);
+  // The list is exactly the layers that packs name, in their order.
+  const bool is_listed =
+      in.failed() || (layers == named_layers(record) && (has_audiences == !layers.empty()));
+  return finish(RecordType::distribution, in, std::move(record), ordered && is_listed);
 }
 
 Buffer encode(const DeviceTarget& record) {

@@ -70,10 +70,14 @@ struct DistributedPack {
   PackId id;
   std::uint64_t size = 0;  // Bytes of the file.
   bool is_metadata = false;
+  // Ascending. What the layer needs of the pack is in each of these layers too: a device that has
+  // one of them whole does not need the pack.
+  std::vector<LayerId> unless = {};
   bool operator==(const DistributedPack&) const = default;
 };
 
-// How to get a layer now. Replaceable: a new one has a higher sequence.
+// How to get a layer now. Replaceable: a new one has a higher sequence. A device that needs no
+// other layer's packs for it needs all of these.
 struct DistributionRecord {
   LayerId layer;
   std::uint64_t sequence = 0;

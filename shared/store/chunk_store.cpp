@@ -397,4 +397,55 @@ Result<std::vector<ChunkId>> ChunkStore::take_in_new(const std::string& path,
   return chunks_of(pack->index());
 }
 
+Result<Bytes> ChunkStore::write_apart(const std::vector<Part>& parts, int level) {
+  const std::shared_lock taking(intake_);
+  PackWriter writer(files_, {.level = level}, [this](const format::PackSummary& summary) {
+    return index_pack(summary.id, summary.index);
+  });
+  ZstdDecompressor decompressor;
+  std::span<const Part> rest(parts);
+  while (!rest.empty()) {
+    const PackId id = rest.front().frame.pack;
+    std::size_t count = 1;
+    while (count < std::min(kFramesTogether, rest.size()) && rest[count].frame.pack == id) ++count;
+    const auto together = rest.first(count);
+    rest = rest.subspan(count);
+    const std::string what = "pack " + id.short_hex();
+    std::vector<format::Frame> frames;
+    std::vector<Buffer> coded;
+    for (const Part& part : together) {
+      auto frame = this->frame(part.frame);
+      if (!frame) return fail(std::move(frame.error()));
+      if (part.chunks.size() != frame->chunks.size())
+        return fail(ErrorKind::invalid, what + " has other frames than was said");
+      auto bytes = read_coded(id, *frame);
+      if (!bytes) return fail(std::move(bytes.error()));
+      frames.push_back(std::move(*frame));
+      coded.push_back(std::move(*bytes));
+    }
+    const std::vector<ByteView> views(coded.begin(), coded.end());
+    auto decoded = format::PlainFrame::decode(frames, views, decompressor);
+    if (!decoded) return fail(std::move(decoded.error()).in(what));
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::vector<bool>& wanted = together[i].chunks;
+      const bool is_whole = std::ranges::find(wanted, false) == wanted.end();
+      const auto content =
+          frames[i].coder == format::Coder::raw ? ContentClass::compressed : ContentClass::data;
+      for (std::size_t chunk = 0; chunk < wanted.size(); ++chunk) {
+        if (!wanted[chunk]) continue;
+        auto plain = (*decoded)[i].chunk(chunk);
+        if (!plain) return fail(std::move(plain.error()).in(what));
+        if (is_whole) continue;
+        if (auto done = writer.add(frames[i].chunks[chunk], *plain, content); !done)
+          return fail(std::move(done.error()));
+      }
+      if (!is_whole) continue;
+      if (auto done = writer.add_frame(frames[i], coded[i]); !done)
+        return fail(std::move(done.error()));
+    }
+  }
+  if (auto done = writer.finish(); !done) return fail(std::move(done.error()));
+  return Bytes{static_cast<std::int64_t>(writer.bytes_written())};
+}
+
 }  // namespace lamina

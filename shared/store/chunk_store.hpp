@@ -62,6 +62,17 @@ class ChunkStore {
   Result<std::vector<ChunkId>> take_in_new(const std::string& path, const PackId& expected,
                                            const format::ChunkSource& references);
 
+  // Some chunks of a frame that is here.
+  struct Part {
+    FramePlace frame;
+    std::vector<bool> chunks;  // Which of the frame's.
+  };
+  // Writes these chunks into packs that hold nothing else, in this order and coded at `level`; they
+  // are read from there from then on. The packs that had them stay. Frames that are asked for whole
+  // go as they are stored; every digest is checked. The same parts give the same packs. How many
+  // bytes the packs have; what was written before an error stays.
+  Result<Bytes> write_apart(const std::vector<Part>& parts, int level);
+
   // Takes out what nothing needs. One at a time; chunks may be taken in and read meanwhile. After
   // an error what was done is done, and another sweep goes on.
   Result<Swept> sweep(const SweepOptions& options);

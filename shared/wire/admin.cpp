@@ -24,6 +24,9 @@ void fields(A& a, LayerInfo& m) {
   a("stored_bytes", m.stored_bytes);
   a("chunks", m.chunks);
   a("packs", m.packs);
+  a("fresh_packs", m.fresh_packs);
+  a("fresh_bytes", m.fresh_bytes);
+  a("written_anew_bytes", m.written_anew_bytes);
 }
 template <class A>
 void fields(A& a, LayerList& m) {

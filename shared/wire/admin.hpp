@@ -32,6 +32,11 @@ struct LayerInfo {
   std::int64_t stored_bytes = 0;  // Of its packs.
   std::int64_t chunks = 0;
   std::int64_t packs = 0;
+  // Among them, those that devices with certain earlier layers do not need. Absent: none.
+  std::optional<std::int64_t> fresh_packs = std::nullopt;
+  std::optional<std::int64_t> fresh_bytes = std::nullopt;
+  // Written for these when it was published. Only in the answer to that.
+  std::optional<std::int64_t> written_anew_bytes = std::nullopt;
 };
 struct LayerList {
   std::vector<LayerInfo> layers;

@@ -35,6 +35,7 @@ template <class A>
 void fields(A& a, Want& m) {
   a("layer", m.layer);
   a("missing_bytes", m.missing_bytes);
+  a("fresh", m.fresh);
 }
 template <class A>
 void fields(A& a, RelayedSnapshot& m) {
@@ -94,6 +95,7 @@ void fields(A& a, SiteView& m) {
   a("rules_version", m.rules_version);
   a("rules", m.rules, static_cast<std::size_t>(kSiteRulesMax.count));
   a("withheld", m.withheld, 1024);
+  a("fresh", m.fresh, kFreshMax);
   a("transport", m.transport, 16);
 }
 template <class A>

@@ -24,6 +24,8 @@ std::string_view name_of(DeviceStatus status);
 struct Want {
   LayerId layer;
   std::int64_t missing_bytes = 0;
+  // true: some of them are in packs that it would not need with an earlier layer. Absent: none.
+  std::optional<bool> fresh = std::nullopt;
   bool operator==(const Want&) const = default;
 };
 
@@ -123,6 +125,7 @@ struct Peer {
   bool operator==(const Peer&) const = default;
 };
 
+constexpr std::size_t kFreshMax = 1024;
 struct SiteView {
   std::string name;
   std::uint64_t version = 0;  // Grows with every change of members, addresses or lease.
@@ -140,6 +143,10 @@ struct SiteView {
   std::optional<std::string> rules = std::nullopt;
   // Layers that the site may not fetch over its line yet: other sites of their rollout come first.
   std::optional<std::vector<LayerId>> withheld = std::nullopt;
+  // Layers that the asking device is to have with all of their packs, also those that it does not
+  // need itself: a device of the site needs them and may not fetch over the line.
+  // At most kFreshMax.
+  std::optional<std::vector<LayerId>> fresh = std::nullopt;
   // How its line is used, by an administrator's rule: "swarm" or "https". Absent, or a word that
   // the device does not know: as it finds out.
   std::optional<std::string> transport = std::nullopt;

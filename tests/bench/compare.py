@@ -235,6 +235,47 @@ def publish_release(bench):
     return publish(bench, "A3")
 
 
+def fresh_line(bench):
+    """A device that has nothing gets A2 from an origin that holds A1 too. MB: all bytes that device and origin exchange
+    until every pack is there; beside it, from an origin that holds A2 only."""
+    before, after = bench.tree("A1"), bench.tree("A2")
+    warm(before)
+    warm(after)
+
+    def fetch(*trees):
+        def run(_run):
+            with bench.volume("store") as volume, bench.lamina(os.path.join(volume.path, OURS)) as one:
+                for version, tree in trees:
+                    one.capture(tree, version)
+                device = one.add_device()
+                one.enrol(device)
+                return one.bring(device, "2")
+        return run
+
+    return bench.alternate("fresh-line", {OURS: fetch(("1", before), ("2", after)), "only A2": fetch(("2", after))})
+
+
+def update_line(bench):
+    """A device that has A1 gets A2. MB: all bytes that device and origin exchange; beside it, the packs that the capture
+    of A2 sent."""
+    before, after = bench.tree("A1"), bench.tree("A2")
+    warm(before)
+    warm(after)
+    sent = []
+
+    def fetch(_run):
+        with bench.volume("store") as volume, bench.lamina(os.path.join(volume.path, OURS)) as one:
+            one.capture(before, "1")
+            device = one.add_device()
+            one.enrol(device)
+            one.bring(device, "1")
+            sent.append(one.packs_added(lambda: one.capture(after, "2"), "2"))
+            return one.bring(device, "2")
+
+    samples = bench.alternate("update-line", {OURS: fetch})
+    return {**samples, "sent": Sample(bytes=statistics.median(sent))} if sent else samples
+
+
 def apply_fresh(bench):
     """A2 onto an empty file system, from what is on this machine already."""
     what, tree = "apply-fresh", bench.tree("A2")
@@ -470,6 +511,7 @@ class Comparison:
     told: str                 # Which of ours.TOLD.
     figures: dict             # The fields of a Sample that are its results: {field: name}.
     asked_for: bool = False   # Runs only when it is named.
+    belongs_to: str = ""      # The figure of another comparison that it is looked at with.
 
 
 def figures(prefix, *fields, **special):
@@ -479,6 +521,10 @@ def figures(prefix, *fields, **special):
 COMPARISONS = [
     Comparison("capture", capture, ("A1",), "capture",
                figures("capture", "bytes", "wall", "cpu", "rss", bytes="fresh-bytes")),
+    Comparison("fresh-line", fresh_line, ("A1", "A2"), "stage", figures("fresh-line", "bytes"),
+               belongs_to="fresh-bytes"),
+    Comparison("update-line", update_line, ("A1", "A2"), "stage", figures("update-line", "bytes"),
+               belongs_to="fresh-bytes"),
     Comparison("apply-fresh", apply_fresh, ("A2",), "apply", figures("apply-fresh", "wall", "cpu", "rss")),
     Comparison("apply-update", apply_update, ("A1", "A2"), "apply", figures("apply-update", "wall", "cpu", "rss")),
     Comparison("rescan", rescan, ("many",), "snapshot", figures("rescan", "wall", "cpu", "rss")),
@@ -531,7 +577,7 @@ def chosen(names):
             raise ValueError(f"there is no comparison '{name}': one of {', '.join(sorted(known))}")
     return [comparison for comparison in COMPARISONS
             if (not names and not comparison.asked_for) or comparison.name in names or
-            set(names) & set(comparison.figures.values())]
+            comparison.belongs_to in names or set(names) & set(comparison.figures.values())]
 
 
 def have_trees(options, comparisons, say):

@@ -19,7 +19,8 @@ class Options:
 
 class Compare(unittest.TestCase):
     def test_a_record_has_ratios_of_those_that_were_measured(self):
-        [comparison] = compare.chosen(["fresh-bytes"])
+        [comparison, *beside] = compare.chosen(["fresh-bytes"])
+        self.assertEqual([one.name for one in beside], ["fresh-line", "update-line"])
         samples = {compare.OURS: Sample(2.0, 3.0, 100, 50), "borg": Sample(4.0, None, 200, 100), "none": Sample()}
         records = {record["name"]: record for record in compare.results_of(comparison, samples)}
         self.assertEqual(records["fresh-bytes"], {"name": "fresh-bytes", "unit": "bytes", "ours": 50,

@@ -12,6 +12,7 @@ NOTICE_EVERY = 0.02  # How often a device's log is looked at; its own time stamp
 
 TOLD = {
     "capture": "lamina layer capture (level 3) to lamina-origin serve; processor and memory of both",
+    "stage": "lamina stage, one device; with polls, records and the headers of all packets",
     "apply": "the worker's and the node's part from apply_starts to applied in the device's log, packs in its cache",
     "snapshot": "lamina-node sync --protected; processor and memory of worker, node and lamina-origin serve with it",
     "restore": "lamina cvd restore from lamina-origin serve; processor and memory of both",
@@ -78,14 +79,23 @@ class Lamina:
         wait_until(lambda: any(when > begun - 0.01 for when, _ in device.events("origin_reached")), 30,
                    f"{device.name} at the origin")
 
+    def packs_added(self, capture, version):
+        """Bytes of the packs that a capture sent: without those that were written anew from older ones."""
+        before = set(self.fleet.layer_packs())
+        capture()
+        new = sum(size for name, size in self.fleet.layer_packs().items() if name not in before)
+        return new - self.fleet.fresh_bytes(f"{LAYER}:{version}")
+
     def bring(self, device, version):
-        """The layer's packs into the device's cache; nothing is applied."""
+        """The layer's packs into the device's cache; nothing is applied. Measures what is sent meanwhile."""
+        sent = sent_on_loopback()
         self.fleet.cli("stage", "--device", device.id, "--layers", f"{LAYER}:{version}")
 
         def here():
             return any(said.get("name") == f"{LAYER} {version}" for _, said in device.events("layer_complete"))
 
         wait_until(here, 600, f"{LAYER} {version} in the cache of {device.name}", every=0.5)
+        return Sample(bytes=sent_on_loopback() - sent)
 
     def apply(self, device, version):
         """Assigns a layer that is in the cache already. Measures the apply itself, and until the volume's file system

@@ -141,6 +141,29 @@ TEST_CASE("agent: a target is fetched, shared, and applied once all of it is the
   CHECK(bench.agent->applied_sequence() == 1);
 }
 
+TEST_CASE("agent: packs that the site needs are wanted once more, and said to be fresh", "[node]") {
+  Bench bench;
+  bench.fetching();
+  CHECK_FALSE(bench.all<Agent::Poll>()[0].request.wants.at(0).fresh);
+  bench.at(3s, Agent::LayerComplete{base});
+  CHECK(bench.agent->layers().at(base).phase == Agent::Layer::Phase::complete);
+  auto answered = Bench::assigned();
+  answered.kind = Agent::PollKind::quick;
+  bench.at(4s, answered);
+  bench.at(5s, Agent::PacksNeeded{base, 30_MiB});
+  CHECK(bench.agent->layers().at(base).phase == Agent::Layer::Phase::fetching);
+  bench.at(6s, answered);
+  const auto polls = bench.all<Agent::Poll>();
+  REQUIRE(polls.size() == 1);
+  CHECK(polls[0].request.wants == std::vector<wire::Want>{{base, (30_MiB).count, true}});
+  bench.at(7s, Agent::LayerComplete{base});
+  CHECK(bench.agent->layers().at(base).phase == Agent::Layer::Phase::complete);
+  // One whose records are not here yet is fetched whole anyway.
+  bench.at(8s, Bench::assigned(bench.target(2, {base, app})));
+  bench.at(9s, Agent::PacksNeeded{app, 30_MiB});
+  CHECK(bench.agent->layers().at(app).phase == Agent::Layer::Phase::records);
+}
+
 TEST_CASE("agent: the devices of a site fetch a layer's records in turns", "[node]") {
   Bench bench;
   const auto mine_first = id_of<LayerId>(1);  // Nearer to this device's id than to the other's.

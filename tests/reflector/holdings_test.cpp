@@ -77,6 +77,41 @@ TEST_CASE("holdings: one torrent owns a missing pack", "[reflector]") {
   }
 }
 
+TEST_CASE("holdings: a pack that is not needed is missing for nobody, and given if it is there",
+          "[reflector]") {
+  Holdings holdings;
+  holdings.join(torrent(1), {{pack(1), kSize}, {pack(2), kSize, false}, {pack(3), kSize, false}},
+                {pack(3)}, {});
+  CHECK(holdings.missing(torrent(1)).count == static_cast<std::int64_t>(kSize));
+  CHECK(holdings.owned(torrent(1)) == std::set{pack(1)});
+  CHECK(holdings.held(torrent(1)).complete == std::set{pack(3)});
+  holdings.finish(pack(1));
+  CHECK(holdings.is_whole(torrent(1)));
+  CHECK(holdings.is_whole());
+
+  SECTION("another torrent that needs it fetches it, and both have it then") {
+    holdings.join(torrent(2), {{pack(2), kSize}}, {}, {});
+    CHECK(holdings.owned(torrent(2)) == std::set{pack(2)});
+    CHECK_FALSE(holdings.is_whole(torrent(2)));
+    CHECK_FALSE(holdings.is_whole());
+    CHECK(holdings.is_whole(torrent(1)));
+    CHECK(holdings.finish(pack(2)) == std::set{torrent(1)});
+    CHECK(holdings.held(torrent(1)).complete == std::set{pack(1), pack(2), pack(3)});
+  }
+  SECTION("one that leaves hands it to nobody who does not need it") {
+    holdings.join(torrent(2), {{pack(2), kSize}}, {}, {});
+    CHECK(holdings.leave(torrent(2)).empty());
+    CHECK(holdings.owned(torrent(1)).empty());
+    CHECK(holdings.is_whole());
+  }
+  SECTION("all of them are missing for one that joins anew without another layer") {
+    holdings.leave(torrent(1));
+    holdings.join(torrent(1), {{pack(1), kSize}, {pack(2), kSize}, {pack(3), kSize}},
+                  {pack(1), pack(3)}, {});
+    CHECK(holdings.owned(torrent(1)) == std::set{pack(2)});
+  }
+}
+
 TEST_CASE("holdings: pieces remembered of a pack of another size are not believed", "[reflector]") {
   Holdings holdings;
   holdings.join(torrent(1), {{pack(1), kSize}}, {}, {{pack(1), Bits{1, 1}}});

@@ -274,6 +274,10 @@ class Fleet:
         folder = os.path.join(self.data, "layers/packs")
         return {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if os.path.isdir(folder) else {}
 
+    def fresh_bytes(self, layer):
+        """Of the packs of "NAME:VERSION", those that devices with an earlier layer do not fetch."""
+        return self.cli_json("layer", "show", layer)[0].get("fresh_bytes", 0)
+
     def capture(self, layer, version, tree, kind="base", over=None, seconds=900):
         """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
         before = self.layer_packs()

@@ -20,18 +20,20 @@ struct Bench {
     cache.emplace(state, keys);
   }
   // A layer of about a megabyte of its own, whole in the cache.
-  LayerFiles fetch(int n) {
-    LayerFiles files = make(n);
+  LayerFiles fetch(int n, std::vector<LayerId> unless = {}, std::uint64_t chunks = 10) {
+    LayerFiles files = make(n, std::move(unless), chunks);
     for (const auto& pack : files.packs) {
+      if (!pack.unless.empty()) continue;
       const auto bytes = os::read_file(scratch / ("layers/packs/" + pack.id.hex()), 1 << 26);
       REQUIRE(os::write_file(state.packs() + '/' + pack.id.hex(), bytes.value()));
       REQUIRE(swarm::finish_pack(state.cache(), pack.id, pack.size));
     }
     return files;
   }
-  // Its records only.
-  LayerFiles make(int n) {
-    const auto swarm = tests::SwarmLayer::make(scratch, ca, 10, 1000 * static_cast<unsigned>(n));
+  // Its records only. With `unless`: what is in its first pack is in that layer too.
+  LayerFiles make(int n, std::vector<LayerId> unless = {}, std::uint64_t chunks = 10) {
+    const auto swarm =
+        tests::SwarmLayer::make(scratch, ca, chunks, 1000 * static_cast<unsigned>(n));
     format::LayerRecord record{
         .name = "os", .version = std::to_string(n), .revision = static_cast<unsigned>(n)};
     record.platform = {"linux", "debian", "12", "x86_64"};
@@ -43,6 +45,7 @@ struct Bench {
         .layer = id, .sequence = 1, .torrent = swarm.torrent.id};
     distribution.packs = swarm.packs;
     std::ranges::sort(distribution.packs, {}, &format::DistributedPack::id);
+    distribution.packs.front().unless = std::move(unless);
     sent.distribution =
         format::sign_record(format::RecordType::distribution, format::encode(distribution), origin);
     REQUIRE(keep_layer(state, id, sent, keys));
@@ -171,4 +174,90 @@ TEST_CASE("layer cache: a rebuild reads every whole pack once, and drops what ro
   CHECK_FALSE(os::exists(bench.state.packs() + '/' + pack.id.hex()));
   CHECK(missing_bytes(bench.state, rotten).count == static_cast<std::int64_t>(pack.size));
   CHECK(bench.is_whole(sound));
+}
+
+TEST_CASE("layer cache: a layer is whole without packs that another layer stands in for",
+          "[node]") {
+  Bench bench;
+  const auto base = bench.fetch(1, {}, 30);
+  const auto next = bench.fetch(2, {base.layer}, 30);
+  const PackId skipped = next.packs.front().id;
+  REQUIRE(next.packs.size() > 1);
+  CHECK(bench.is_whole(next));
+  auto leaning = leaning_of(bench.state, next);
+  CHECK(leaning.unneeded == std::set{skipped});
+  CHECK(leaning.upon == std::set{base.layer});
+  CHECK(leaning.packs.size() == next.packs.size() - 1 + base.packs.size());
+  CHECK_FALSE(leaning.is_fresh);
+
+  SECTION("one that leans on it in turn leans on both") {
+    const auto last = bench.fetch(3, {next.layer}, 30);
+    CHECK(bench.is_whole(last));
+    CHECK(leaning_of(bench.state, last).upon == std::set{base.layer, next.layer});
+  }
+  SECTION("the other one lost a pack: the layer lacks its own") {
+    REQUIRE(os::remove_file(bench.state.trees() + '/' + base.packs.back().id.hex()));
+    leaning = leaning_of(bench.state, next);
+    CHECK(leaning.unneeded.empty());
+    CHECK(leaning.is_fresh);
+    CHECK(missing_bytes(bench.state, next).count ==
+          static_cast<std::int64_t>(next.packs.front().size));
+  }
+  SECTION("a pack of the other one is damaged: found where the layer is read back") {
+    const std::string path = bench.state.packs() + '/' + base.packs.back().id.hex();
+    Buffer bytes = os::read_file(path, 1 << 26).value();
+    bytes[100] ^= std::byte{1};
+    REQUIRE(os::write_file(path, bytes));
+    CHECK(forget_damaged_packs(bench.state, next).value() == 1);
+    CHECK_FALSE(bench.is_whole(next));
+  }
+  SECTION("the other one is of the same target, and still to come") {
+    REQUIRE(os::remove_file(bench.state.trees() + '/' + base.packs.back().id.hex()));
+    LayerFiles placed = next;
+    placed.beside = {base.layer};
+    CHECK(missing_bytes(bench.state, placed).count == 0);
+  }
+  SECTION("too much would have to stay for it") {
+    const auto large = bench.fetch(4, {}, 400);
+    const auto little = bench.fetch(5, {large.layer});
+    CHECK(leaning_of(bench.state, little).upon.empty());
+    CHECK(leaning_of(bench.state, little).is_fresh);
+  }
+  SECTION("the site needs all of its packs") {
+    LayerFiles placed = next;
+    placed.is_for_site = true;
+    leaning = leaning_of(bench.state, placed);
+    CHECK(leaning.unneeded.empty());
+    CHECK(leaning.is_fresh);
+    CHECK(missing_bytes(bench.state, placed).count > 0);
+  }
+}
+
+TEST_CASE("layer cache: what a layer leans on stays as long as it does", "[node]") {
+  Bench bench;
+  const auto base = bench.fetch(1, {}, 30);
+  const auto next = bench.fetch(2, {base.layer}, 30);
+  SECTION("a layer of the target, whatever the room and the settings") {
+    CHECK(bench.settle({.target = {next}, .keeps_others = false, .limit = 1_KiB}).empty());
+    CHECK(bench.is_whole(base));
+    CHECK(bench.is_whole(next));
+    CHECK(bench.cache->look().over_bytes > 0);
+    CHECK(bench.cache->look().kept_bytes == 0);  // Nothing is kept but what is needed.
+  }
+  SECTION("an applied one, over a restart") {
+    const auto other = bench.fetch(3);
+    const LayerCache::Needs needs{
+        .target = {other}, .applied = {next.layer}, .keeps_others = false, .limit = 1_KiB};
+    bench.settle(needs);
+    CHECK(bench.is_whole(base));
+    bench.cache.emplace(bench.state, bench.keys);
+    bench.settle(needs);
+    CHECK(bench.is_whole(next));
+    CHECK(bench.is_whole(base));
+  }
+  SECTION("nothing needs it any more") {
+    const auto other = bench.fetch(3);
+    bench.settle({.target = {other}, .keeps_others = false, .limit = 100_MiB});
+    CHECK_FALSE(os::exists(bench.state.packs() + '/' + base.packs.front().id.hex()));
+  }
 }

@@ -64,12 +64,15 @@ struct Fixture {
     const Buffer envelope = signed_layer(record, signer);
     const LayerId id = format::layer_id(envelope);
     REQUIRE(os::write_file(state.records() + '/' + id.hex() + ".layer", envelope));
+    distribute(id, packs);
+    return id;
+  }
+  void distribute(const LayerId& id, const std::vector<format::DistributedPack>& packs) {
     REQUIRE(os::write_file(
         state.records() + '/' + id.hex() + ".distribution",
         format::sign_record(format::RecordType::distribution,
                             format::encode(format::DistributionRecord{.layer = id, .packs = packs}),
                             target_key)));
-    return id;
   }
 
   void target(std::uint64_t sequence, std::vector<LayerId> stack, const PrivateKey& signer,
@@ -167,6 +170,58 @@ TEST_CASE("worker: what is not signed by the right key, for this device, now, is
   f.target(1, {f.layer(f.scratch / "tree", "3", f.publisher, format::LayerKind::app)},
            f.target_key);
   f.refused("no base layer");
+}
+
+TEST_CASE("worker: content of a pack that is not whole here comes from another layer", "[node]") {
+  Fixture f;
+  for (const char* name : {"one", "two"}) REQUIRE(os::make_directories(f.scratch / name));
+  for (const char* name : {"one/same", "two/same"}) make_file(f.scratch / name, noise(50'000, 1));
+  set_mtime(f.scratch / "two/same", 1'600'000'000, 0);
+  const LayerId one = f.layer(f.scratch / "one", "1.0", f.publisher);
+  const auto before = os::list_directory(f.state.packs()).value();
+  const LayerId two = f.layer(f.scratch / "two", "2.0", f.publisher);
+  // In packs of its own: what the first layer has, and what it has not.
+  const auto files = PackFiles::open(f.state.cache(), PackFiles::Access::write).value();
+  const auto known = capture(f.scratch / "one").chunks;
+  std::vector<format::DistributedPack> packs;
+  for (const bool is_known : {true, false}) {
+    PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
+      packs.push_back({pack.id, pack.size, false});
+      if (is_known) packs.back().unless = {one};
+      return Done{};
+    });
+    for (const auto& [id, plain] : capture(f.scratch / "two").chunks)
+      if (known.contains(id) == is_known)
+        REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
+    REQUIRE(writer.finish());
+  }
+  REQUIRE(packs.size() == 2);
+  const std::string name = '/' + packs[0].id.hex();
+  std::ranges::sort(packs, {}, &format::DistributedPack::id);
+  f.distribute(two, packs);
+  f.target(1, {two}, f.target_key);
+
+  SECTION("it is not here") { REQUIRE(os::remove_file(f.state.packs() + name)); }
+  SECTION("it was fetched in part") {
+    // The index is there, the content is not.
+    Buffer bytes = os::read_file(f.state.packs() + name, 1 << 20).value();
+    std::fill(bytes.begin() + 16, bytes.begin() + 40'000, std::byte{0});
+    REQUIRE(os::write_file(f.state.packs() + name, bytes));
+    REQUIRE(os::remove_file(f.state.trees() + name));
+  }
+  SECTION("neither is the other layer") {
+    REQUIRE(os::remove_file(f.state.packs() + name));
+    REQUIRE(os::remove_file(f.state.trees() + name));
+    REQUIRE(os::remove_file(f.state.packs() + '/' + before.front()));
+    const auto reply = f.apply();
+    REQUIRE(reply.error);
+    CHECK(reply.error->kind() == ErrorKind::not_found);
+    return;
+  }
+  if (!os::exists(f.state.packs() + name)) REQUIRE(os::remove_file(f.state.trees() + name));
+  const auto reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(os::read_file(f.scratch / "volume/same", 1 << 20).value() == noise(50'000, 1));
 }
 
 TEST_CASE("worker: an older target is refused, also after a revert", "[node]") {

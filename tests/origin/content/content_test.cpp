@@ -172,3 +172,163 @@ TEST_CASE("gather: a frame goes as it is stored, unless a chunk of it was not as
   refs.pop_back();
   frames_of(refs);
 }
+
+namespace {
+
+// Versions of a layer, one after the other, of files of 60 kB each named by a number.
+struct Versions {
+  explicit Versions(Origin& origin) : origin(origin) {}
+
+  origin::Publication publish(const std::string& version, const std::vector<int>& files,
+                              const std::string& name = "debian") {
+    const std::string tree = origin.scratch / (name + version);
+    REQUIRE(os::make_directories(tree));
+    for (const int n : files)
+      make_file(tree + '/' + std::to_string(1000 + n), noise(60'000, static_cast<unsigned>(n)));
+    Captured captured = capture(tree);
+    // As a client: what the origin has is not sent.
+    std::map<ChunkId, Buffer> lacking;
+    for (const auto& [id, plain] : captured.chunks)
+      if (!origin.content->layers().has(id).value()) lacking.emplace(id, plain);
+    if (!lacking.empty()) origin.send(origin.content->layers(), lacking);
+    auto publication = examine(name, version, captured);
+    REQUIRE(origin.content->keep(publication));
+    return publication;
+  }
+  origin::Publication examine(const std::string& name, const std::string& version,
+                              const Captured& captured) {
+    auto record = tests::layer_record(name, version, captured.result.manifest);
+    record.created = {++created};
+    auto publication = origin.content->examine(signed_layer(record, origin.publisher), {7});
+    if (!publication) FAIL(publication.error().text());
+    return std::move(*publication);
+  }
+  std::vector<format::DistributedPack> packs(const origin::Publication& publication) {
+    return origin.content->distribution_record(publication.info.id).value().packs;
+  }
+  std::set<PackId> fresh(const origin::Publication& publication, const LayerId& unless) {
+    std::set<PackId> ids;
+    for (const auto& pack : packs(publication))
+      if (std::ranges::count(pack.unless, unless) > 0) ids.insert(pack.id);
+    return ids;
+  }
+  // Every chunk of the layer is in the packs that it names, whole.
+  void check_whole(const origin::Publication& publication,
+                   const std::vector<format::DistributedPack>& of) {
+    PackSet set;
+    for (const auto& pack : of)
+      REQUIRE(set.add(origin.content->layers().files().path_of(pack.id), pack.id.short_hex()));
+    set.seal();
+    const auto record = origin.content->read_layer(publication.record).value();
+    CHECK(format::for_each_chunk(record.manifest, set.source(),
+                                 [&](const format::ChunkRef& chunk, bool) -> Status {
+                                   auto bytes = set.read(chunk);
+                                   if (!bytes) return fail(std::move(bytes.error()));
+                                   return Done{};
+                                 }));
+  }
+
+  Origin& origin;
+  std::int64_t created = 0;
+};
+
+std::vector<int> numbers(int first, int last) {
+  std::vector<int> list;
+  for (int n = first; n < last; ++n) list.push_back(n);
+  return list;
+}
+
+PackId pack_id(int n) {
+  std::array<std::byte, PackId::kSize> bytes{};
+  bytes[0] = static_cast<std::byte>(n);
+  return PackId(bytes);
+}
+
+}  // namespace
+
+TEST_CASE("layer packs: as few are written anew as keep the rest lean", "[origin]") {
+  using origin::worn_packs;
+  constexpr std::uint64_t mib = 1 << 20;
+  CHECK(worn_packs({}).empty());
+  CHECK(worn_packs({{pack_id(1), 16 * mib, 16 * mib}, {pack_id(2), 16 * mib, 16 * mib}}).empty());
+  // Little enough to leave, of a small layer and of a large one.
+  CHECK(worn_packs({{pack_id(1), 100'000, 50'000}}).empty());
+  CHECK(worn_packs({{pack_id(1), 200 * mib, 198 * mib + mib / 2}}).empty());
+  // The emptiest first, and no more than needed.
+  const std::vector<origin::PackUse> uses{{pack_id(1), 16 * mib, 15 * mib + 900'000},
+                                          {pack_id(2), 16 * mib, 1 * mib},
+                                          {pack_id(3), 16 * mib, 8 * mib},
+                                          {pack_id(4), 16 * mib, 16 * mib}};
+  CHECK(worn_packs(uses) == std::vector{pack_id(2), pack_id(3)});
+  CHECK(worn_packs({{pack_id(1), 16 * mib, 100}}) == std::vector{pack_id(1)});
+}
+
+TEST_CASE("publish: a fresh device fetches no dead weight of older layers", "[origin]") {
+  Origin origin;
+  Versions versions(origin);
+  const auto one = versions.publish("1.0", numbers(0, 40));
+  CHECK(one.written_anew.count == 0);
+  CHECK_FALSE(one.info.fresh_packs);
+
+  // Half of the old files are gone.
+  auto kept = numbers(20, 60);
+  const auto two = versions.publish("2.0", kept);
+  CHECK(two.written_anew.count > 20 * 60'000);
+  CHECK(two.info.fresh_packs.value_or(0) > 0);
+  Origin alone;
+  const auto only = Versions(alone).publish("2.0", kept);
+  CHECK(two.info.stored_bytes <= only.info.stored_bytes * 103 / 100);
+  versions.check_whole(two, versions.packs(two));
+
+  // A device that has the first one fetches what is new, and has the rest.
+  const auto fresh = versions.fresh(two, one.info.id);
+  CHECK(fresh.size() == static_cast<std::size_t>(*two.info.fresh_packs));
+  auto update = versions.packs(two);
+  std::erase_if(update, [&](const auto& pack) { return fresh.contains(pack.id); });
+  std::int64_t fetched = 0;
+  for (const auto& pack : update) fetched += static_cast<std::int64_t>(pack.size);
+  CHECK(fetched < 21 * 60'000);
+  for (const auto& pack : versions.packs(one)) update.push_back(pack);
+  versions.check_whole(two, update);
+  versions.check_whole(one, versions.packs(one));
+
+  SECTION("the next version uses what was written for this one") {
+    kept.push_back(60);
+    const auto three = versions.publish("3.0", kept);
+    CHECK(three.written_anew.count == 0);
+    versions.check_whole(three, versions.packs(three));
+    CHECK(versions.fresh(three, one.info.id) == fresh);
+    CHECK(versions.fresh(three, two.info.id) == fresh);
+  }
+  SECTION("published once more it is the same, and nothing is written") {
+    const auto again = origin.content->examine(two.record, {8});
+    REQUIRE(again);
+    CHECK(again->distribution == two.distribution);
+    CHECK(again->written_anew.count == 0);
+  }
+  SECTION("what only a later layer has is not for devices with the first one") {
+    // Half of what was new in the second one, and half of what it had from the first.
+    const auto three = versions.publish("3.0", [] {
+      auto files = numbers(30, 50);
+      files.push_back(70);
+      return files;
+    }());
+    versions.check_whole(three, versions.packs(three));
+    CHECK(three.written_anew.count > 0);
+    const auto for_one = versions.fresh(three, one.info.id);
+    const auto for_two = versions.fresh(three, two.info.id);
+    CHECK_FALSE(for_one.empty());
+    CHECK(std::ranges::includes(for_two, for_one));
+    CHECK(for_two.size() > for_one.size());
+    auto own = versions.packs(three);
+    std::erase_if(own, [&](const auto& pack) { return for_one.contains(pack.id); });
+    for (const auto& pack : versions.packs(one)) own.push_back(pack);
+    versions.check_whole(three, own);
+  }
+  SECTION("a layer of another name that shares files leans on it too") {
+    const auto app = versions.publish("1.0", {25, 80}, "app");
+    CHECK(app.info.stored_bytes < 3 * 60'000 + 64 * 1024);
+    CHECK_FALSE(versions.fresh(app, two.info.id).empty());
+    CHECK_FALSE(versions.fresh(app, one.info.id).empty());
+  }
+}

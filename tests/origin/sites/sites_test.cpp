@@ -457,3 +457,31 @@ TEST_CASE("sites: the rate over the line is what polls at least 10 s apart say",
   say(130s, 109'000'000, 2);
   CHECK(rate() == 8'000'000);
 }
+
+TEST_CASE("sites: who may fetch is told of packs that only others need", "[origin]") {
+  Bench bench;
+  const auto layer = id_of<LayerId>(1);
+  const auto lacks = [&](std::chrono::milliseconds t, bool fresh) {
+    wire::PollRequest poll{.lan_address = "10.0.0.9", .swarm_port = 8445};
+    poll.wants = {{layer, 100, fresh ? std::optional(true) : std::nullopt}};
+    return bench.sites.reported("shop", kBob, poll, Bench::at(t));
+  };
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  REQUIRE(lacks(0s, true));
+  // It fetches them itself.
+  CHECK_FALSE(bench.view(0s, kAnn).site.fresh);
+
+  REQUIRE(bench.sites.set_reflectors("shop", 1, {kAnn}, Bench::at(1s)));
+  REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1s)));
+  const auto known = bench.view(1s, kAnn).site.version;
+  REQUIRE(lacks(2s, true));
+  CHECK(bench.sites.is_news("shop", kAnn, known));
+  CHECK(bench.view(2s, kAnn).site.fresh == std::vector{layer});
+  CHECK_FALSE(bench.view(2s, kBob).site.fresh);
+  // What it lacks besides is no reason.
+  REQUIRE(lacks(3s, false));
+  CHECK_FALSE(bench.view(3s, kAnn).site.fresh);
+  REQUIRE(lacks(4s, true));
+  REQUIRE(bench.poll(5s, kBob, 0));
+  CHECK_FALSE(bench.view(5s, kAnn).site.fresh);
+}

@@ -33,6 +33,12 @@ inline format::DistributionRecord distribution() {
                     {id<PackId>(0x44), 16'000'000, false},
                     {id<PackId>(0x55), 9'000'000, false}}};
 }
+inline format::DistributionRecord distribution_with_bases() {
+  format::DistributionRecord record = distribution();
+  record.packs[0].unless = {id<LayerId>(0x20)};
+  record.packs[2].unless = {id<LayerId>(0x20), id<LayerId>(0x21)};
+  return record;
+}
 inline format::DeviceTarget target() {
   return {.device = id<DeviceId>(0x77),
           .sequence = 7,

@@ -48,7 +48,8 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   application.has_record_changes = true;
   CHECK(encode(application)[6] == std::byte{1});
   check_record(application, parse_layer);
-  check_record(samples::distribution(), parse_distribution);
+  check_record(samples::distribution(), parse_distribution, 2);
+  check_record(samples::distribution_with_bases(), parse_distribution, 2);
   check_record(samples::target(), parse_target);
   check_record(samples::lease(), parse_lease, 2);
   check_record(samples::lease_of_shares(), parse_lease, 2);
@@ -123,6 +124,34 @@ TEST_CASE("record: packs of a distribution have one order", "[format]") {
   record = samples::distribution();
   std::swap(record.packs[0], record.packs[2]);
   CHECK_FALSE(parse_distribution(encode(record)));
+}
+
+TEST_CASE("record: a distribution names its bases once, in order, and only known audiences",
+          "[format]") {
+  const Buffer good = encode(samples::distribution_with_bases());
+  const auto at = [&good](std::size_t from_end) { return good.size() - from_end; };
+  // It ends with the last pack's audience: 1, two bases, 0 and 1.
+  const auto changed = [&](std::size_t position, unsigned char value) {
+    Buffer bytes = good;
+    bytes[position] = std::byte{value};
+    return parse_distribution(bytes);
+  };
+  REQUIRE(parse_distribution(good));
+  CHECK_FALSE(changed(at(1), 0));  // The same base twice.
+  CHECK_FALSE(changed(at(1), 2));  // One that is not listed.
+  CHECK_FALSE(changed(at(2), 1));  // Not ascending.
+  const auto unknown = changed(at(4), 7);
+  REQUIRE_FALSE(unknown);
+  CHECK(unknown.error().kind() == ErrorKind::invalid);
+  CHECK(unknown.error().text().find("audience 7") != std::string::npos);
+
+  auto record = samples::distribution_with_bases();
+  record.packs[2].unless = {samples::id<LayerId>(0x21), samples::id<LayerId>(0x20)};
+  CHECK_FALSE(parse_distribution(encode(record)));
+  // Of version 2, with a base that no pack names.
+  Buffer bytes = encode(samples::distribution());
+  bytes[5] = std::byte{2};
+  CHECK_FALSE(parse_distribution(bytes));
 }
 
 TEST_CASE("signed record: only a trusted key, the right type and the very bytes open it",
