@@ -79,9 +79,9 @@ struct Bench {
     auto before = lower->entries();
     REQUIRE(before);
     format::MadeContent made;
-    image::DifferenceStream difference(std::move(*before), lower->source(),
-                                       std::make_unique<image::ListStream>(std::move(entries)),
-                                       source(), made);
+    image::DeltaStream difference(std::move(*before),
+                                  std::make_unique<image::ListStream>(std::move(entries)),
+                                  {.before = lower->source(), .after = source(), .made = made});
     const auto all = made.source(source());
     std::vector<Entry> layer;
     for (;;) {
