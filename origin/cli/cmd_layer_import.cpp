@@ -164,15 +164,16 @@ Status import(Session& s, ImportRequest request) {
 void add_layer_import(CLI::App& layer, Run& run) {
   auto request = std::make_shared<ImportRequest>();
   auto* command = layer.add_subcommand(
-      "import", "publish a tar file or a container image as layers; nothing is unpacked");
+      "import",
+      "publish a tar file, a container image or a directory as layers; nothing is unpacked");
   command->footer(
       "FROM is a tar file (plain, gzip, zstd, xz, bzip2), an OCI image layout (a directory or a "
       "tar "
-      "file)\nor what `docker save` wrote; for a directory tree there is `lamina layer capture`. "
-      "Each "
-      "layer of an\nimage becomes one: NAME, then app layers NAME-2, NAME-3, ... in the order in "
-      "which "
-      "to assign them.\nWhat the factory rules cover is left out, as in a capture.\n"
+      "file)\nor what `docker save` wrote; any other directory is taken as by `lamina layer "
+      "capture`. "
+      "Each layer\nof an image becomes one: NAME, then app layers NAME-2, NAME-3, ... in the order "
+      "in "
+      "which to assign\nthem. What the factory rules cover is left out, as in a capture.\n"
       "Example: lamina layer import debian.tar --name debian --version 12.11 --squash --key "
       "publisher.key");
   command->add_option("FROM", request->from, "the file or directory")->required();

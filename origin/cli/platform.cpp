@@ -51,9 +51,11 @@ std::string architecture_of(std::string_view elf) {
   }
 }
 
-// The shell is what every system has; then what is left of one that has none.
-constexpr const char* kPrograms[] = {"bin/sh",      "usr/bin/sh", "bin/bash",     "bin/busybox",
-                                     "usr/bin/env", "sbin/init",  "sbin/ldconfig"};
+// The shell is what every system has, by its own name where nothing is called sh; then what is left
+// of a system that has none.
+constexpr const char* kPrograms[] = {"bin/sh",    "usr/bin/sh",   "bin/dash",    "usr/bin/dash",
+                                     "bin/bash",  "usr/bin/bash", "bin/busybox", "usr/bin/env",
+                                     "sbin/init", "sbin/ldconfig"};
 
 }  // namespace
 

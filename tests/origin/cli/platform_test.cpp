@@ -55,6 +55,13 @@ TEST_CASE("platform: the machine of the shell", "[cli]") {
         "aarch64");
 }
 
+TEST_CASE("platform: a shell by its own name, where nothing is called sh", "[cli]") {
+  for (const char* program : {"usr/bin/dash", "bin/dash", "usr/bin/bash", "bin/bash"}) {
+    CAPTURE(program);
+    CHECK(detect({{program, elf(2, 1, 183)}}).architecture == "aarch64");
+  }
+}
+
 TEST_CASE("platform: what os-release says", "[cli]") {
   const auto of = [](const std::string& text) { return detect({{"etc/os-release", text}}); };
   CHECK(of("ID=debian\nVERSION_ID=\"12\"\n") == format::Platform{"linux", "debian", "12", ""});
