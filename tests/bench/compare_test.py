@@ -8,8 +8,9 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compare  # noqa: E402
-import corpus  # noqa: E402
 from measure import Sample, ToolFailed, execute, shell  # noqa: E402
+
+import packages  # noqa: E402
 
 
 class Options:
@@ -80,10 +81,10 @@ class Sources(unittest.TestCase):
     def test_both_forms_are_read(self):
         stanza = ("Types: deb\nURIs: http://a/debian\nSuites: one one-updates\nComponents: main extra\n"
                   "Signed-By: /k.gpg\n")
-        self.assertEqual(list(corpus.deb822(stanza + "\n" + stanza.replace("deb\n", "deb-src\n"))),
+        self.assertEqual(list(packages.deb822(stanza + "\n" + stanza.replace("deb\n", "deb-src\n"))),
                          [("[signed-by=/k.gpg] ", "http://a/debian", ["one", "one-updates"], ["main", "extra"])])
         lines = "deb [signed-by=/k.gpg] http://a/debian one main\ndeb-src http://b one x\n"
-        self.assertEqual(list(corpus.one_line(lines)),
+        self.assertEqual(list(packages.one_line(lines)),
                          [("[signed-by=/k.gpg] ", "http://a/debian", ["one"], ["main"])])
 
 

@@ -223,7 +223,9 @@ TEST_CASE("gc: a removed layer's packs go when no snapshot rests on it", "[origi
   const Bytes before = f.stored("layers");
   auto report = f.collect(kStart, kAtOnce);
   CHECK(report.layers_released == 0);
-  CHECK(f.stored("layers") == before);
+  // No chunk goes. The older copies of what was written anew for 1.1 do: no layer names their packs.
+  CHECK(report.layers.removed == 0);
+  CHECK(f.stored("layers").count < before.count);
   CHECK_FALSE(os::exists(f.data.object("layers", one.hex())));
   CHECK(os::exists(f.data.object("layers", two.hex())));
   CHECK(os::list_directory(f.data.torrents())->size() == 1);
