@@ -20,6 +20,18 @@ def cut(net):
     ip("-n", net.far, "link", "set", "wan0", "down")
 
 
+def emptied(net):
+    """The line's counters once what was under way in it has come out."""
+    last = [net.counters()]
+
+    def is_still():
+        before, last[0] = last[0], net.counters()
+        return vars(before) == vars(last[0])
+
+    wait_until(is_still, 10, "an empty line", every=0.2)
+    return last[0]
+
+
 def mend(net):
     ip("-n", net.far, "link", "set", "wan0", "up")
     ip("-n", net.far, "route", "replace", "default", "via", "10.80.1.1")
@@ -66,7 +78,7 @@ def scenario(stage):
     cut(net)
     for device in lacking:
         power_off(device)
-    before = net.counters()
+    before = emptied(net)
     move(net, holders[0])
     begun = time.time()
     for device in (holders[0], *lacking):
