@@ -44,6 +44,7 @@ std::string next_step(StoreFinding::Kind kind, const std::string& space, const P
       return "stop `lamina-origin serve`, then `lamina-origin repair` makes them anew from the "
              "pack";
     case Kind::pack_lost:
+    case Kind::pack_aside:
     case Kind::pack_broken:
       return space == "layers"
                  ? "copy layers/packs/" + pack.hex() +
