@@ -72,8 +72,7 @@ Status capture(Session& s, CaptureRequest request) {
                                        : next_revision(s, request.name);
   if (!revision) return fail(std::move(revision.error()));
 
-  auto upload = Upload::start(s, request.level);
-  if (!upload) return fail(std::move(upload.error()));
+  Upload upload(s, request.level);
   const CaptureOptions options{
       .include = [](const std::string& path,
                     bool is_directory) { return image::in_capture(path, is_directory); },
@@ -85,14 +84,12 @@ Status capture(Session& s, CaptureRequest request) {
           }};
   auto captured = capture_tree(
       *root, options,
-      [&](const ContentChunk& chunk) {
-        return (*upload)->add(chunk.ref, chunk.plain, chunk.content);
-      },
+      [&](const ContentChunk& chunk) { return upload.add(chunk.ref, chunk.plain, chunk.content); },
       [&](const ChunkId& id, ByteView plain) {
-        return (*upload)->add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);
+        return upload.add_metadata({id, static_cast<std::uint32_t>(plain.size())}, plain);
       });
   if (!captured) return fail(std::move(captured.error()));
-  if (auto done = (*upload)->finish(); !done) return done;
+  if (auto done = upload.finish(); !done) return done;
   s.progress("");
 
   format::LayerRecord record{.name = request.name,
@@ -120,8 +117,8 @@ Status capture(Session& s, CaptureRequest request) {
          << format::layer_id(envelope).hex() << '\n'
          << captured->manifest.entries << " entries, "
          << to_text(Bytes{static_cast<std::int64_t>(captured->manifest.content_bytes)}) << "; sent "
-         << (*upload)->packs_sent() << " packs, "
-         << to_text(Bytes{static_cast<std::int64_t>((*upload)->bytes_sent())}) << '\n';
+         << upload.packs_sent() << " packs, "
+         << to_text(Bytes{static_cast<std::int64_t>(upload.bytes_sent())}) << '\n';
   return Done{};
 }
 

@@ -17,16 +17,17 @@ constexpr std::uint64_t kSmallMetadata = 1 << 20;
 
 }  // namespace
 
-Upload::Upload(Session& session, os::TemporaryDirectory directory, PackFiles files, int level)
+Upload::Upload(Session& session, int level)
     : session_(session),
-      directory_(std::move(directory)),
-      files_(std::move(files)),
-      content_(files_, {.level = level, .small_level = kSmallLevel, .small_bytes = kSmallBytes},
-               [this](const format::PackSummary& pack) { return hand_to_sender(pack); }),
+      content_({.level = level, .small_level = kSmallLevel, .small_bytes = kSmallBytes},
+               [this](const format::PackSummary& pack, std::string bytes) {
+                 return hand_to_sender(pack, std::move(bytes));
+               }),
       metadata_(
-          files_,
           {.level = kMetadataLevel, .small_level = kSmallLevel, .small_bytes = kSmallMetadata},
-          [this](const format::PackSummary& pack) { return hand_to_sender(pack); }),
+          [this](const format::PackSummary& pack, std::string bytes) {
+            return hand_to_sender(pack, std::move(bytes));
+          }),
       own_session_(std::make_unique<Session>(static_cast<const SessionOptions&>(session))),
       sender_([this] { send_packs(); }) {}
 
@@ -40,26 +41,19 @@ void Upload::stop_sending() {
   if (sender_.joinable()) sender_.join();
 }
 
-Result<std::unique_ptr<Upload>> Upload::start(Session& session, int level) {
-  auto directory = os::TemporaryDirectory::make(os::temporary_root(), "lamina-upload-");
-  if (!directory) return fail(std::move(directory.error()));
-  auto files = PackFiles::open(directory->path(), PackFiles::Access::spool);
-  if (!files) return fail(std::move(files.error()));
-  return std::unique_ptr<Upload>(
-      new Upload(session, std::move(*directory), std::move(*files), level));
-}
-
 Status Upload::add(const format::ChunkRef& ref, ByteView plain, ContentClass content) {
   if (content_.was_given(ref.id)) return Done{};
-  waiting_.push_back({ref, to_buffer(plain), content});
-  waiting_bytes_ += plain.size();
-  return waiting_bytes_ < kBatchBytes ? Status(Done{}) : send_batch();
+  return wait(ref, plain, content);
 }
 
 Status Upload::add_metadata(const format::ChunkRef& ref, ByteView plain) {
-  waiting_.push_back({ref, to_buffer(plain), ContentClass::metadata});
-  waiting_bytes_ += plain.size();
-  return waiting_bytes_ < kBatchBytes ? Status(Done{}) : send_batch();
+  return wait(ref, plain, ContentClass::metadata);
+}
+
+Status Upload::wait(const format::ChunkRef& ref, ByteView plain, ContentClass content) {
+  waiting_.push_back({ref, waiting_plain_.size(), content});
+  waiting_plain_.insert(waiting_plain_.end(), plain.begin(), plain.end());
+  return waiting_plain_.size() < kBatchBytes ? Status(Done{}) : send_batch();
 }
 
 Status Upload::send_batch() {
@@ -74,16 +68,17 @@ Status Upload::send_batch() {
   for (const Waiting& chunk : waiting_) {
     if (!lacking.contains(chunk.ref.id)) continue;
     PackWriter& writer = chunk.content == ContentClass::metadata ? metadata_ : content_;
-    if (auto done = writer.add(chunk.ref, chunk.plain, chunk.content); !done) return done;
+    const ByteView plain = ByteView(waiting_plain_).subspan(chunk.offset, chunk.ref.length);
+    if (auto done = writer.add(chunk.ref, plain, chunk.content); !done) return done;
   }
   waiting_.clear();
-  waiting_bytes_ = 0;
+  waiting_plain_.clear();
   return Done{};
 }
 
-Status Upload::hand_to_sender(const format::PackSummary& pack) {
+Status Upload::hand_to_sender(const format::PackSummary& pack, std::string bytes) {
   // It is closed when a pack could not be sent.
-  if (made_.put({pack.id, pack.size})) return Done{};
+  if (made_.put({pack.id, std::move(bytes)})) return Done{};
   auto why = sent();
   return why ? Status(fail(ErrorKind::unavailable, "the upload has ended")) : why;
 }
@@ -95,8 +90,8 @@ Status Upload::sent() const {
 
 // The sender's thread.
 void Upload::send_packs() {
-  while (const auto pack = made_.take()) {
-    auto done = send_pack(*pack);
+  while (auto pack = made_.take()) {
+    auto done = send_pack(std::move(*pack));
     if (done) continue;
     {
       const std::lock_guard lock(mutex_);
@@ -106,15 +101,16 @@ void Upload::send_packs() {
   }
 }
 
-Status Upload::send_pack(const Made& pack) {
+Status Upload::send_pack(Made pack) {
   net::Call call{.method = "PUT", .target = "/v1/layers/packs/" + pack.id.hex()};
   call.content_type = "application/octet-stream";
-  call.upload_file = files_.path_of(pack.id);
+  const std::uint64_t size = pack.bytes.size();
+  call.body = std::move(pack.bytes);
   auto reply = own_session_->send(std::move(call));
   if (!reply) return fail(std::move(reply.error()).in("sending pack " + pack.id.short_hex()));
   ++packs_;
-  bytes_ += pack.size;
-  return files_.remove(pack.id);
+  bytes_ += size;
+  return Done{};
 }
 
 Status Upload::finish() {

@@ -5,6 +5,16 @@
 #include "shared/base/assert.hpp"
 
 namespace lamina {
+namespace {
+
+// The level that captures use, with tables that stay in a core's second-level cache (m: frames of
+// 1 MiB of a Debian tree: 0.79 of the time, 0.5 % more bytes; level 2 with the
+// same size of tables takes 0.69 of it for 1.6 %).
+constexpr int kFastLevel = 3;
+constexpr int kFastHashLog = 16;
+constexpr int kFastChainLog = 15;
+
+}  // namespace
 
 struct ZstdCompressor::State {
   State() : context(ZSTD_createCCtx()) { LAMINA_ASSERT(context != nullptr); }
@@ -12,23 +22,31 @@ struct ZstdCompressor::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ZSTD_CCtx* context;
+  Buffer room;  // For the worst case; kept, as making it anew means filling it with zeros.
 };
 
 ZstdCompressor::ZstdCompressor(int level) : state_(std::make_unique<State>()) {
-  LAMINA_ASSERT(
-      ZSTD_isError(ZSTD_CCtx_setParameter(state_->context, ZSTD_c_compressionLevel, level)) == 0);
+  const auto set = [this](ZSTD_cParameter parameter, int value) {
+    LAMINA_ASSERT(ZSTD_isError(ZSTD_CCtx_setParameter(state_->context, parameter, value)) == 0);
+  };
+  set(ZSTD_c_compressionLevel, level);
+  if (level == kFastLevel) {
+    set(ZSTD_c_hashLog, kFastHashLog);
+    set(ZSTD_c_chainLog, kFastChainLog);
+  }
 }
 ZstdCompressor::~ZstdCompressor() = default;
 ZstdCompressor::ZstdCompressor(ZstdCompressor&&) noexcept = default;
 ZstdCompressor& ZstdCompressor::operator=(ZstdCompressor&&) noexcept = default;
 
 Buffer ZstdCompressor::compress(ByteView plain) {
-  Buffer coded(ZSTD_compressBound(plain.size()));
+  Buffer& room = state_->room;
+  if (const std::size_t most = ZSTD_compressBound(plain.size()); room.size() < most)
+    room.resize(most);
   const std::size_t size =
-      ZSTD_compress2(state_->context, coded.data(), coded.size(), plain.data(), plain.size());
+      ZSTD_compress2(state_->context, room.data(), room.size(), plain.data(), plain.size());
   LAMINA_ASSERT(ZSTD_isError(size) == 0);
-  coded.resize(size);
-  return coded;
+  return to_buffer(ByteView(room).first(size));
 }
 
 struct ZstdDecompressor::State {

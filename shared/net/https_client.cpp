@@ -166,7 +166,9 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
         return local_failure(file_error(call.upload_file, "reading"));
       size = info.st_size;
     }
-    upload_left_ = upload_.descriptor >= 0 ? size : 0;
+    // What is long goes in steps, so that each that arrives counts as progress.
+    const bool in_steps = upload_.descriptor >= 0 || size > static_cast<std::int64_t>(kStep);
+    upload_left_ = in_steps ? size : 0;
     uploaded_ = 0;
 
     parser_ = std::make_unique<HttpParser>(HttpParser::Kind::response, kHeaderBytesMax,
@@ -185,7 +187,8 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
     if (!owner->options.bearer.empty())
       out_ += "Authorization: Bearer " + owner->options.bearer + "\r\n";
     for (const auto& [name, value] : call.headers.all()) out_ += name + ": " + value + "\r\n";
-    out_ += "\r\n" + call.body;
+    out_ += "\r\n";
+    if (!in_steps) out_ += call.body;
     moved();
     if (!total_.pending()) limit_call();
     write();
@@ -216,13 +219,18 @@ class HttpsClient::Impl::Link : public std::enable_shared_from_this<Link> {
       step = pace->step(step);
       pace->spend(step, loop_.now());
     }
-    out_.resize(static_cast<std::size_t>(step.count));
-    const auto count = ::read(upload_.descriptor, out_.data(), out_.size());
-    if (count <= 0) return local_failure(file_error(job_->call.upload_file, "reading"));
-    out_.resize(static_cast<std::size_t>(count));
-    upload_left_ -= count;
-    uploaded_ += count;
-    if (job_->call.progress) job_->call.progress(Bytes{uploaded_});
+    const auto wanted = static_cast<std::size_t>(step.count);
+    if (upload_.descriptor >= 0) {
+      out_.resize(wanted);
+      const auto count = ::read(upload_.descriptor, out_.data(), out_.size());
+      if (count <= 0) return local_failure(file_error(job_->call.upload_file, "reading"));
+      out_.resize(static_cast<std::size_t>(count));
+    } else {
+      out_.assign(job_->call.body, static_cast<std::size_t>(uploaded_), wanted);
+    }
+    upload_left_ -= static_cast<std::int64_t>(out_.size());
+    uploaded_ += static_cast<std::int64_t>(out_.size());
+    if (job_->call.progress && upload_.descriptor >= 0) job_->call.progress(Bytes{uploaded_});
     write();
   }
 

@@ -42,7 +42,8 @@ struct Call {
   std::string content_type = {};
   std::string body = {};
   std::filesystem::path upload_file = {};  // Instead of body.
-  // Of the uploaded file; none: as fast as the line allows. Stopped: the call is `unavailable`.
+  // Of the uploaded file, or of a long body; none: as fast as the line allows. Stopped: the call is
+  // `unavailable`.
   std::shared_ptr<Pace> pace = nullptr;
   // A 2xx body goes to this file (created or truncated) instead of memory.
   std::filesystem::path download_to = {};

@@ -38,7 +38,14 @@ struct PackWriter::NewPack {
   NewPack(std::string temporary, os::Descriptor opened)
       : path(std::move(temporary)),
         file(std::move(opened)),
-        builder([this](ByteView bytes) { return os::write_all(file.get(), bytes, path); }) {}
+        builder([this](ByteView part) { return os::write_all(file.get(), part, path); }) {}
+  explicit NewPack(std::uint64_t expected)
+      : builder([this](ByteView part) -> Status {
+          bytes.append(as_text(part));
+          return Done{};
+        }) {
+    bytes.reserve(expected);
+  }
   ~NewPack() {
     // A pack given up halfway; a later open of the directory removes what cannot be removed now.
     if (!path.empty()) static_cast<void>(os::remove_file(path));
@@ -46,18 +53,26 @@ struct PackWriter::NewPack {
   NewPack(const NewPack&) = delete;
   NewPack& operator=(const NewPack&) = delete;
 
-  std::string path;
+  std::string path;  // Empty: in memory.
   os::Descriptor file;
+  std::string bytes;
   format::PackBuilder builder;
 };
 
-PackWriter::PackWriter(const PackFiles& files, Options options, OnPack on_pack)
+PackWriter::PackWriter(const PackFiles* files, Options options, OnPack on_pack, OnBytes on_bytes)
     : files_(files),
       options_(options),
       on_pack_(std::move(on_pack)),
+      on_bytes_(std::move(on_bytes)),
       compressors_(std::make_unique<Compressors>(options.level)),
       small_compressors_(std::make_unique<Compressors>(options.small_level)),
       is_small_(options.small_bytes > 0) {}
+
+PackWriter::PackWriter(const PackFiles& files, Options options, OnPack on_pack)
+    : PackWriter(&files, options, std::move(on_pack), nullptr) {}
+
+PackWriter::PackWriter(Options options, OnBytes on_bytes)
+    : PackWriter(nullptr, options, nullptr, std::move(on_bytes)) {}
 
 PackWriter::~PackWriter() = default;
 
@@ -124,26 +139,36 @@ Status PackWriter::append(format::Coder coder, ByteView coded,
                 pack_->builder.has_patches() != is_patch))
     if (auto done = end_pack(); !done) return done;
   if (!pack_) {
-    auto path = files_.new_temporary();
-    if (!path) return fail(std::move(path.error()));
-    auto file = os::open_write(*path);
-    if (!file) return fail(std::move(file.error()));
-    pack_ = std::make_unique<NewPack>(std::move(*path), std::move(*file));
+    auto begun = begin_pack();
+    if (!begun) return fail(std::move(begun.error()));
+    pack_ = std::move(*begun);
   }
   return pack_->builder.add(coder, coded, std::move(chunks));
+}
+
+Result<std::unique_ptr<PackWriter::NewPack>> PackWriter::begin_pack() const {
+  if (files_ == nullptr) return std::make_unique<NewPack>(options_.pack_bytes);
+  auto path = files_->new_temporary();
+  if (!path) return fail(std::move(path.error()));
+  auto file = os::open_write(*path);
+  if (!file) return fail(std::move(file.error()));
+  return std::make_unique<NewPack>(std::move(*path), std::move(*file));
 }
 
 Status PackWriter::end_pack() {
   if (!pack_) return Done{};
   auto summary = pack_->builder.finish();
   if (!summary) return fail(std::move(summary.error()));
-  if (auto done = files_.publish(pack_->path, summary->id, summary->block_hashes); !done)
-    return done;
-  pack_->path.clear();
+  if (files_ != nullptr) {
+    if (auto done = files_->publish(pack_->path, summary->id, summary->block_hashes); !done)
+      return done;
+    pack_->path.clear();
+  }
+  std::string bytes = std::move(pack_->bytes);
   pack_.reset();
   ++packs_written_;
   bytes_written_ += summary->size;
-  return on_pack_(*summary);
+  return files_ != nullptr ? on_pack_(*summary) : on_bytes_(*summary, std::move(bytes));
 }
 
 Status PackWriter::finish() {

@@ -1,4 +1,4 @@
-// PackWriter: chunks in, durable packs out.
+// PackWriter: chunks in, packs out: durable files, or bytes in memory.
 //
 // Chunks of one content class are gathered into a solid frame of about 1 MiB (m: a fresh 2 GB tree
 // is 636 MB with every chunk alone, 515 MB with 1 MiB frames, zstd level 9), frames are compressed
@@ -33,9 +33,13 @@ class PackWriter {
   };
   // Called when a pack is durable under its name.
   using OnPack = std::function<Status(const format::PackSummary&)>;
+  // Called with a pack that was made in memory.
+  using OnBytes = std::function<Status(const format::PackSummary&, std::string bytes)>;
 
   // Both `files` and what `on_pack` refers to must outlive the writer.
   PackWriter(const PackFiles& files, Options options, OnPack on_pack);
+  // For packs that are sent on at once: no file is made, and each is in memory while it grows.
+  PackWriter(Options options, OnBytes on_bytes);
   ~PackWriter();  // Without finish(): what was not finished is removed.
 
   // Takes a chunk of at most format::kChunkMax bytes; the digest is the caller's word. A chunk that
@@ -72,9 +76,13 @@ class PackWriter {
   Status write_oldest();
   Status append(format::Coder coder, ByteView coded, std::vector<format::ChunkRef> chunks);
 
-  const PackFiles& files_;
+  PackWriter(const PackFiles* files, Options options, OnPack on_pack, OnBytes on_bytes);
+  Result<std::unique_ptr<NewPack>> begin_pack() const;
+
+  const PackFiles* files_;  // Null: in memory.
   Options options_;
   OnPack on_pack_;
+  OnBytes on_bytes_;
   std::unique_ptr<Compressors> compressors_;
   std::unique_ptr<Compressors> small_compressors_;
   // Frames that wait until it is known at which level they are coded.

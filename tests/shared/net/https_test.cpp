@@ -266,6 +266,24 @@ TEST_CASE("https: a large body goes through a file, both ways, unchanged", "[net
   CHECK(files == 2);
 }
 
+TEST_CASE("https: a long body from memory arrives unchanged, and keeps to its pace", "[net]") {
+  Bench bench;
+  const std::string bytes = pattern(1'000'001);
+  int whole = 0;
+  bench.serve([&](Request request, Responder responder) {
+    whole += contents(request.body_file) == bytes;
+    responder.reply(json_response("{}"));
+  });
+  bench.connect(bench.as_device());
+  CHECK(bench.ask({.method = "PUT", .target = "/pack", .body = bytes}));
+  const auto pace = std::make_shared<Pace>();
+  pace->set(BitRate{16'000'000});
+  const Instant start = bench.loop.now();
+  CHECK(bench.ask({.method = "PUT", .target = "/pack", .body = bytes, .pace = pace}));
+  CHECK(bench.loop.now() - start > 350ms);
+  CHECK(whole == 2);
+}
+
 TEST_CASE("https: an upload keeps to its pace, and ends when it is stopped", "[net]") {
   Bench bench;
   const std::string bytes = pattern(500'000);

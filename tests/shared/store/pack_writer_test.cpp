@@ -74,6 +74,22 @@ TEST_CASE("pack writer: the same chunks give the same packs, whatever the thread
   CHECK(one.packs == two.packs);
 }
 
+TEST_CASE("pack writer: in memory the same packs are made as in files", "[store]") {
+  Place place;
+  fill(place.writer);
+  std::vector<PackId> packs;
+  PackWriter writer({.level = 3, .frame_bytes = 100'000, .pack_bytes = 400'000},
+                    [&](const format::PackSummary& summary, std::string bytes) -> Status {
+                      packs.push_back(summary.id);
+                      CHECK(bytes.size() == summary.size);
+                      CHECK(os::read_text(place.files.path_of(summary.id), 1 << 20) == bytes);
+                      return Done{};
+                    });
+  fill(writer);
+  CHECK(packs == place.packs);
+  CHECK(writer.bytes_written() == place.writer.bytes_written());
+}
+
 TEST_CASE("pack writer: a chunk given twice is stored once", "[store]") {
   Place place;
   const Buffer chunk = noise(1000, 1);
