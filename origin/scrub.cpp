@@ -298,16 +298,18 @@ void Scrubber::run(const std::stop_token& stop) {
   ScrubPlace place = read_scrub_place(data);
   count(scrub, place, false);
   Instant written = os::system_clock().now();
-  std::optional<Instant> refreshed;
+  Instant refresh_at = os::system_clock().now();
+  bool is_new = true;  // At the start, and after each round.
   while (!stop.stop_requested()) {
     const Instant now = os::system_clock().now();
     Status done = Done{};
     const bool is_lost =
         !content_.layers().lost_packs().empty() || !content_.cvds().lost_packs().empty();
-    if (!refreshed || has_found || (is_lost && now - *refreshed >= options_.refresh_every)) {
+    if (is_new || has_found || (is_lost && now >= refresh_at)) {
       has_found = false;
       done = refresh(scrub);
-      refreshed = now;
+      refresh_at = now + options_.refresh_every;
+      is_new = false;
     }
     const std::int64_t wall_ms = os::system_clock().wall().ns / 1'000'000;
     // A clock that was wrong does not put it off.
@@ -326,7 +328,7 @@ void Scrubber::run(const std::stop_token& stop) {
     if (ended && *ended) {
       log::info("scrub_round_done",
                 {{"packs", scrub.counts().packs}, {"read", scrub.counts().read}});
-      refreshed.reset();
+      is_new = true;
     }
     if ((ended && *ended) || os::system_clock().now() - written >= kPlaceEvery) {
       if (auto kept = write_scrub_place(data, place); !kept)
