@@ -165,6 +165,7 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   service_options.uploads.relay = std::move(*relay);
   service_options.beacons = *beacons;
   service_options.cache_limit = options.cache_limit;
+  service_options.patrol_every = options.patrol_every;
   service_options.limits.sync_interval = options.sync_interval;
   service_options.limits.transport = options.wan_transport;
   service_options.limits.record = decisions ? &*decisions : nullptr;

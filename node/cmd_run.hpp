@@ -18,6 +18,8 @@ struct RunOptions {
   std::string beacon_port;    // UDP; empty: the swarm's port and 2; "off": no beacons.
   Bytes relay_space = 8_GiB;  // Held for others at most.
   std::optional<Bytes> cache_limit = std::nullopt;  // None: a fifth of the disk.
+  // One pack of the cache is read back so often; none: never.
+  std::optional<Duration> patrol_every = std::chrono::minutes{1};
   Duration sync_interval = std::chrono::minutes{60};
   std::string record;         // Decisions about the line are written there; empty: nowhere.
   Bytes record_max = 64_MiB;  // Where the record ends.

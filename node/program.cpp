@@ -37,6 +37,7 @@ struct CommandLine {
   std::string sync_interval;
   std::string relay_space;
   std::string cache_limit;
+  std::string cache_patrol = "1min";
   std::string record_max;
   bool until_protected = false;
   CacheCommand cache;
@@ -237,6 +238,15 @@ Status run(CommandLine& line) {
     if (!most) return fail(std::move(most.error()).in("--record-max"));
     line.run.record_max = *most;
   }
+  if (line.cache_patrol == "off") {
+    line.run.patrol_every.reset();
+  } else {
+    auto every = parse_duration(line.cache_patrol);
+    if (!every || *every < std::chrono::seconds{1})
+      return fail(ErrorKind::invalid,
+                  "--cache-patrol takes 'off' or at least a second, as in '1 min'");
+    line.run.patrol_every = *every;
+  }
   if (!line.cache_limit.empty()) {
     auto limit = parse_bytes(line.cache_limit);
     if (!limit) return fail(std::move(limit.error()).in("--cache"));
@@ -368,6 +378,11 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   run_command->add_option("--cache", line.cache_limit,
                           "most that the cache of layers takes, beyond what the device needs for "
                           "itself (default: a fifth of the disk), for example '20 GiB'");
+  run_command
+      ->add_option("--cache-patrol", line.cache_patrol,
+                   "how often one pack of the cache is read back to see whether the disk still has "
+                   "it, or 'off'")
+      ->capture_default_str();
   run_command->add_option("--sync-interval", line.sync_interval,
                           "between two snapshots (default: 60 min), for example '15 min'");
 

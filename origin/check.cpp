@@ -8,8 +8,12 @@
 #include "origin/catalog/journal.hpp"
 #include "origin/catalog/kv_table.hpp"
 #include "origin/lost_chunks.hpp"
+#include "origin/scrub.hpp"
+#include "origin/touched.hpp"
+#include "shared/format/record.hpp"
 #include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
+#include "shared/store/chunk_index.hpp"
 #include "shared/swarm/torrent_file.hpp"
 
 namespace lamina::origin {
@@ -29,11 +33,13 @@ struct Finding {
   std::set<std::string> layers;   // That are touched, by full name...
   std::set<std::string> devices;  // ...and devices: they are assigned such a layer, or it is of
                                   // their own content.
+  std::set<std::string> snapshots = {};
+  PackId pack = {};  // None: of no single pack.
 };
 
 std::string full_name(const wire::LayerInfo& layer) { return layer.name + ':' + layer.version; }
 
-std::string next_step(StoreFinding::Kind kind, const std::string& space, const PackId& pack) {
+std::string next_step(StoreFinding::Kind kind, const std::string& space, const std::string& data) {
   using Kind = StoreFinding::Kind;
   switch (kind) {
     case Kind::index_lost:
@@ -46,13 +52,10 @@ std::string next_step(StoreFinding::Kind kind, const std::string& space, const P
              "pack";
     case Kind::pack_lost:
     case Kind::pack_broken:
-      return space == "layers"
-                 ? "copy layers/packs/" + pack.hex() +
-                       " from a seeder's data directory or a backup to this one's, then "
-                       "`lamina-origin repair` and check again"
-                 : "restore cvd/packs/" + pack.hex() +
-                       " from a backup; without one `lamina-origin repair` has the devices send "
-                       "again what they still have";
+      return "the scrub of `lamina-origin serve` sets it aside and heals it; at once: stop `serve` "
+             "and type `lamina-origin repair --data " +
+             data + " --from BACKUP`";
+    case Kind::pack_aside: return next_for_lost(space, data);
   }
   return {};
 }
@@ -72,6 +75,7 @@ class Check {
   Status look_at_needs(const Catalog& catalog);
   Status look_at_objects(const Catalog& catalog);
   void look_at_distribution(const LayerId& id, const std::string& name, const PublicKey& target);
+  Status look_at_named();
   Status name_touched(const Catalog& catalog);
   // Of what the catalogue has no row of its own: the id.
   std::string layer_name(const LayerId& id) const;
@@ -134,10 +138,12 @@ Status Check::look_at_space(const std::string& name, const std::string& director
     findings_.push_back({std::string(name_of(finding.kind)),
                          name,
                          finding.text,
-                         next_step(finding.kind, name, finding.pack),
+                         next_step(finding.kind, name, data_.root()),
                          std::move(finding.unreadable),
                          {},
-                         {}});
+                         {},
+                         {},
+                         finding.pack});
   check->findings.clear();
   spaces_[name] = std::move(*check);
   return Done{};
@@ -180,14 +186,18 @@ Status Check::look_at_needs(const Catalog& catalog) {
     return finding.kind == name_of(StoreFinding::Kind::index_lost);
   };
   if (spaces_.size() < 2 || std::ranges::any_of(findings_, is_lost)) return Done{};
+  std::set<ChunkId> explained;  // By the pack that they were in.
+  for (const Finding& finding : findings_)
+    explained.insert(finding.unreadable.begin(), finding.unreadable.end());
   std::map<std::string, Finding> lost;
   auto looked = for_each_lost(data_, catalog, [&](const Need& need) {
     const std::string owner =
         need.layer ? "layer " + layer_name(*need.layer) : "device " + device_name(*need.device);
-    lost[owner].unreadable.insert(need.chunk);
+    if (!explained.contains(need.chunk)) lost[owner].unreadable.insert(need.chunk);
   });
   if (!looked) return looked;
   for (auto& [owner, finding] : lost) {
+    if (finding.unreadable.empty()) continue;
     const bool is_layer = owner.starts_with("layer ");
     finding.kind = "chunks-lost";
     finding.space = is_layer ? "layers" : "cvd";
@@ -273,26 +283,69 @@ Status Check::look_at_objects(const Catalog& catalog) {
              "", name, "restore objects/snapshots/" + snapshot.id.hex() + " from a backup");
     }
   }
+  return look_at_named();
+}
+
+// Packs that layers name. One that is not there is told of already where the index knew it.
+Status Check::look_at_named() {
+  auto files = PackFiles::open(data_.layers(), PackFiles::Access::read);
+  if (!files) return fail(std::move(files.error()));
+  auto keys = read_keys(data_);
+  if (!keys) return fail(std::move(keys.error()));
+  std::map<PackId, std::vector<std::string>> lacking;
+  for (const auto& [id, name] : layers_) {
+    auto envelope = os::read_file(data_.object("distributions", id.hex()), format::kRecordMax);
+    auto record = envelope ? format::open_distribution(id, *envelope, keys->target.public_key())
+                           : Result<format::DistributionRecord>(fail(std::move(envelope.error())));
+    if (!record) continue;  // That is a finding of its own.
+    for (const format::DistributedPack& pack : record->packs)
+      if (!files->has(pack.id)) lacking[pack.id].push_back(name);
+  }
+  for (const auto& [pack, names] : lacking) {
+    if (std::ranges::find(findings_, pack, &Finding::pack) != findings_.end()) continue;
+    object(std::string(name_of(StoreFinding::Kind::pack_lost)),
+           "pack " + pack.hex() + " is not there", names.front(), "",
+           next_for_lost("layers", data_.root()));
+    for (const std::string& name : names) {
+      findings_.back().layers.insert(name);
+      if (const auto on = assigned_.find(name); on != assigned_.end())
+        findings_.back().devices.insert(on->second.begin(), on->second.end());
+    }
+  }
   return Done{};
 }
 
 Status Check::name_touched(const Catalog& catalog) {
-  std::map<ChunkId, std::vector<Finding*>> of;
-  for (Finding& finding : findings_)
-    for (const ChunkId& chunk : finding.unreadable) of[chunk].push_back(&finding);
-  if (of.empty()) return Done{};
-  return catalog.for_each_need([&](const Need& need) {
-    const auto at = of.find(need.chunk);
-    if (at == of.end()) return;
-    for (Finding* finding : at->second) {
-      if (need.device) finding->devices.insert(device_name(*need.device));
-      if (!need.layer) continue;
-      const std::string layer = layer_name(*need.layer);
-      finding->layers.insert(layer);
+  std::vector<std::set<ChunkId>> damages;
+  for (const Finding& finding : findings_) damages.push_back(finding.unreadable);
+  ChunkReader reader({data_.cvds(), data_.layers()});
+  auto touched = find_touched(
+      catalog, [&](const format::ChunkRef& ref) { return reader.read(ref); },
+      [&](const SnapshotId& id) {
+        return os::read_file(data_.object("snapshots", id.hex()), format::kRecordMax);
+      },
+      damages);
+  if (!touched) return fail(std::move(touched.error()));
+  for (std::size_t i = 0; i < findings_.size(); ++i) {
+    Finding& finding = findings_[i];
+    for (const DeviceId& device : (*touched)[i].devices)
+      finding.devices.insert(device_name(device));
+    for (const Touched::Snapshot& snapshot : (*touched)[i].snapshots)
+      finding.snapshots.insert(std::to_string(snapshot.number) + " of " +
+                               device_name(snapshot.device));
+    for (const LayerId& id : (*touched)[i].layers) {
+      const std::string layer = layer_name(id);
+      finding.layers.insert(layer);
       if (const auto on = assigned_.find(layer); on != assigned_.end())
-        finding->devices.insert(on->second.begin(), on->second.end());
+        finding.devices.insert(on->second.begin(), on->second.end());
     }
+  }
+  // What was set aside and nothing needs is no loss.
+  std::erase_if(findings_, [](const Finding& finding) {
+    return finding.kind == name_of(StoreFinding::Kind::pack_aside) && finding.layers.empty() &&
+           finding.devices.empty();
   });
+  return Done{};
 }
 
 std::string Check::layer_name(const LayerId& id) const {
@@ -330,6 +383,7 @@ void Check::print(std::ostream& out) const {
       out << "  chunks   " << finding.unreadable.size() << " cannot be read\n";
     if (!finding.layers.empty()) out << "  layers   " << some_of(finding.layers) << '\n';
     if (!finding.devices.empty()) out << "  devices  " << some_of(finding.devices) << '\n';
+    if (!finding.snapshots.empty()) out << "  snapshots " << some_of(finding.snapshots) << '\n';
     out << "  next     " << finding.next << '\n';
   }
   if (findings_.empty()) out << "nothing wrong\n";
@@ -350,6 +404,7 @@ void Check::print_json(std::ostream& out) const {
                         {"unreadable_chunks", finding.unreadable.size()},
                         {"layers", finding.layers},
                         {"devices", finding.devices},
+                        {"snapshots", finding.snapshots},
                         {"next", finding.next}});
   out << nlohmann::json{{"check",
                          {{"spaces", spaces},

@@ -43,6 +43,7 @@ class Collection {
               ChunkSet& entered) const;
   Status sweep_cvds();
   Status sweep_layers();
+  Status without_lost(std::vector<ChunkId>& missing) const;
   SweepOptions sweep_options() const;
   Status remove_objects();
   bool is_new(const std::string& path) const;
@@ -240,20 +241,34 @@ SweepOptions Collection::sweep_options() const {
           .on_step = options_.on_step};
 }
 
+// What went with packs that were set aside is missed, and says nothing against the index.
+Status Collection::without_lost(std::vector<ChunkId>& missing) const {
+  for (const ChunkStore* store : {&content_.layers(), &content_.cvds()}) {
+    auto lost = store->lost(missing);
+    if (!lost) return fail(std::move(lost.error()));
+    const std::set<ChunkId> known(lost->begin(), lost->end());
+    std::erase_if(missing, [&](const ChunkId& id) { return known.contains(id); });
+  }
+  return Done{};
+}
+
 Status Collection::sweep_cvds() {
   SweepOptions options = sweep_options();
   options.needed = [&](std::uint8_t first) { return catalog_.needed_by_devices(first); };
   options.lacking = [&](std::span<const ChunkId> ids) -> Status {
-    const std::vector<ChunkId> all(ids.begin(), ids.end());
+    std::vector<ChunkId> all(ids.begin(), ids.end());
     auto missing = content_.layers().lacking(all);
     if (!missing) return fail(std::move(missing.error()));
+    const std::set<ChunkId> nowhere(missing->begin(), missing->end());
+    std::erase_if(all, [&](const ChunkId& id) { return nowhere.contains(id); });
+    if (auto known = without_lost(*missing); !known) return known;
     if (!missing->empty())
       return fail(ErrorKind::corrupt,
                   std::to_string(missing->size()) + " chunks that devices need, chunk " +
                       missing->front().hex() +
                       " among them, are in no index: nothing is removed before `lamina-origin "
                       "check` says why");
-    borrowed_[std::to_integer<std::uint8_t>(all.front().bytes()[0])] = all;
+    if (!all.empty()) borrowed_[std::to_integer<std::uint8_t>(all.front().bytes()[0])] = all;
     return Done{};
   };
   auto swept = content_.cvds().sweep(options);
@@ -274,10 +289,12 @@ Status Collection::sweep_layers() {
     std::ranges::set_union(*needed, borrowed->second, std::back_inserter(all));
     return all;
   };
-  options.lacking = [](std::span<const ChunkId> ids) -> Status {
+  options.lacking = [&](std::span<const ChunkId> ids) -> Status {
+    std::vector<ChunkId> missing(ids.begin(), ids.end());
+    if (auto known = without_lost(missing); !known || missing.empty()) return known;
     return fail(ErrorKind::corrupt,
-                std::to_string(ids.size()) + " chunks that layers need, chunk " +
-                    ids.front().hex() +
+                std::to_string(missing.size()) + " chunks that layers need, chunk " +
+                    missing.front().hex() +
                     " among them, are not in the index: nothing is removed before `lamina-origin "
                     "check` says why");
   };

@@ -15,6 +15,7 @@
 #include "origin/rebuild.hpp"
 #include "origin/repair.hpp"
 #include "origin/replay.hpp"
+#include "origin/scrub.hpp"
 #include "origin/seeding/seeding.hpp"
 #include "origin/support.hpp"
 #include "shared/base/log.hpp"
@@ -95,7 +96,8 @@ struct Record {
 };
 
 Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after,
-                 std::optional<Duration> gc_every, const RecordOptions& record) {
+                 std::optional<Duration> gc_every, const Scrubber::Options& scrub,
+                 const RecordOptions& record) {
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   auto address = parse_listen(listen, config->api_port);
@@ -139,6 +141,23 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
       return {standing.collections, standing.failures, standing.freed, standing.last};
     };
   }
+  const Scrubber* scrubbing = nullptr;  // Begins when the loop is there.
+  monitored.scrub = [&scrubbing, &api]() -> std::optional<Monitor::Options::Scrub> {
+    if (scrubbing == nullptr) return std::nullopt;
+    const auto standing = scrubbing->standing();
+    Monitor::Options::Scrub told{.packs = standing.counts.packs,
+                                 .set_aside = standing.counts.set_aside,
+                                 .mended = standing.counts.mended,
+                                 .rounds = standing.rounds,
+                                 .failures = standing.failures,
+                                 .read = standing.counts.read,
+                                 .round_ended = WallTime{standing.round_ended_ms * 1'000'000},
+                                 .lost = {},
+                                 .wanted = static_cast<std::int64_t>(api.wanted_packs())};
+    for (const auto& [space, lost] : standing.lost)
+      told.lost[space] = {lost.packs, lost.chunks, lost.bytes};
+    return told;
+  };
   Monitor monitor(catalog, sites, std::move(monitored), start.wall);
   api.serve_metrics(monitor);
   policy::Alerts::Limits limits;
@@ -170,6 +189,16 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   const int connections_max = options.connections_max;
   auto listener = Listener::open(loop, api, std::move(options));
   if (!listener) return fail(std::move(listener.error()));
+  std::optional<Scrubber> scrubber;
+  if (scrub.rate.count > 0) {
+    scrubber.emplace(**content, **table, scrub, [&, to = listener->get()](WantedPacks::List list) {
+      loop.post([&loop, &api, to, list = std::move(list)] {
+        api.want_packs(list, {loop.now(), net::Loop::wall_now()});
+        to->wake();
+      });
+    });
+    scrubbing = &*scrubber;
+  }
   loop.on_signal({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
   log::info("serving", {{"address", address->host},
                         {"port", (*listener)->port()},
@@ -238,6 +267,8 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   std::string names;
   std::string stale_after = "7d";
   std::string gc_every = "24h";
+  std::string scrub_rate = "4 MiB";
+  std::string scrub_every = "24h";
   OriginConfig config;
   SeedingOptions seeding;
   JoinOptions join;
@@ -269,8 +300,14 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "and what to do.\nExample: lamina-origin check --data /srv/lamina --read-data --subset 2/7");
   auto* repair = app.add_subcommand(
       "repair", "make index and block hashes anew from the packs; `serve` must be stopped");
-  repair->footer("Reads every pack.\nExample: lamina-origin repair --data /srv/lamina");
   std::string from;
+  repair->add_option("--from", from,
+                     "a backup, or a seeder's data directory: what is lost is taken from it first");
+  repair->footer(
+      "Reads every pack. With --from, packs that are lost or damaged here and sound there are\n"
+      "copied; without it nothing is asked of anybody.\n"
+      "Examples: lamina-origin repair --data /srv/lamina\n"
+      "  lamina-origin repair --data /srv/lamina --from /mnt/backup/lamina");
   BackupRequest backed_up;
   auto* backup =
       app.add_subcommand("backup", "copy everything into a directory, while `serve` runs");
@@ -361,6 +398,15 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       ->add_option("--gc-every", gc_every,
                    "how often what nothing needs is removed (see gc --help), or 'off'")
       ->capture_default_str();
+  serve
+      ->add_option("--scrub-rate", scrub_rate,
+                   "how much of the packs is read in a second to see whether the disk still has "
+                   "them, or 'off'")
+      ->capture_default_str();
+  serve
+      ->add_option("--scrub-every", scrub_every,
+                   "how long after a round over all packs the next begins")
+      ->capture_default_str();
   init->add_option("--name", names, "host name and addresses of the origin, with commas")
       ->required();
   init->add_option("--api-port", config.api_port, "TCP port of the API")->capture_default_str();
@@ -384,16 +430,27 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     err << "lamina-origin: --gc-every takes 'off' or at least an hour, as in '12 h' or '1 d'\n";
     return cli::usage;
   }
+  const auto rate = scrub_rate == "off" ? Result<Bytes>(Bytes{}) : parse_bytes(scrub_rate);
+  if (!rate || (scrub_rate != "off" && *rate < 64_KiB)) {
+    err << "lamina-origin: --scrub-rate takes 'off' or at least 64 KiB, as in '4 MiB'\n";
+    return cli::usage;
+  }
+  const auto rest = parse_duration(scrub_every);
+  if (!rest || *rest < std::chrono::seconds{1}) {
+    err << "lamina-origin: --scrub-every takes at least a second, as in '12 h' or '7 d'\n";
+    return cli::usage;
+  }
   const DataDirectory directory(data);
   lamina::cli::Progress progress(err, lamina::cli::stderr_is_terminal());
   checked.as_json = as_json;
   backed_up.as_json = as_json;
   garbage.as_json = as_json;
   const Status done =
-      replay->parsed()   ? run_replay(recorded, as_json, out)
-      : check->parsed()  ? run_check(directory, checked, out, progress)
-      : repair->parsed() ? run_repair(directory, as_json, os::system_clock().wall(), out, progress)
-      : gc->parsed()     ? run_gc(directory, garbage, os::system_clock().wall(), out)
+      replay->parsed()  ? run_replay(recorded, as_json, out)
+      : check->parsed() ? run_check(directory, checked, out, progress)
+      : repair->parsed()
+          ? run_repair(directory, {from, as_json}, os::system_clock().wall(), out, progress)
+      : gc->parsed() ? run_gc(directory, garbage, os::system_clock().wall(), out)
       : backup->parsed()
           ? run_backup(directory, backed_up, os::system_clock().wall(), out, progress)
       : restore->parsed()
@@ -402,10 +459,10 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       : move->parsed()    ? run_move(directory, {to, as_json}, out, progress)
       : capacity->parsed()
           ? run_capacity(directory, as_json, os::system_clock().wall(), out, progress)
-      : init->parsed() ? run_init(directory, config, out)
-      : serve->parsed()
-          ? run_serve(directory, listen, *stale,
-                      gc_every == "off" ? std::nullopt : std::optional(*every), record)
+      : init->parsed()  ? run_init(directory, config, out)
+      : serve->parsed() ? run_serve(directory, listen, *stale,
+                                    gc_every == "off" ? std::nullopt : std::optional(*every),
+                                    {.rate = *rate, .round_every = *rest}, record)
       : support->parsed()
           ? write_support_bundle(directory, to, os::system_clock().wall())
           : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));

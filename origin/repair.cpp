@@ -6,12 +6,103 @@
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/journaled_table.hpp"
 #include "origin/lost_chunks.hpp"
+#include "shared/format/record.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/user.hpp"
+#include "shared/store/chunk_store.hpp"
 #include "shared/store/store_check.hpp"
 
 namespace lamina::origin {
 namespace {
+
+// What was taken from elsewhere.
+struct Brought {
+  std::map<std::string, std::uint64_t> packs;  // By space.
+  std::vector<std::string> damaged;            // They are no help.
+};
+
+// What the catalogue needs and is not here.
+struct Missing {
+  std::set<ChunkId> chunks;
+  std::set<PackId> packs;  // That layers name.
+};
+
+Result<Missing> find_missing(const DataDirectory& data) {
+  Missing missing;
+  auto keys = read_keys(data);
+  if (!keys) return fail(std::move(keys.error()));
+  auto table = JournaledTable::open(data.catalog(), data.journal());
+  if (!table) return fail(std::move(table.error()));
+  const Catalog catalog(**table);
+  auto looked = for_each_lost(
+      data, catalog, [&](const Catalog::ChunkNeed& need) { missing.chunks.insert(need.chunk); });
+  if (!looked) return fail(std::move(looked.error()));
+  auto layers = catalog.layers();
+  if (!layers) return fail(std::move(layers.error()));
+  auto files = PackFiles::open(data.layers(), PackFiles::Access::read);
+  if (!files) return fail(std::move(files.error()));
+  for (const wire::LayerInfo& layer : *layers) {
+    auto envelope = os::read_file(data.object("distributions", layer.id.hex()), format::kRecordMax);
+    auto record = envelope
+                      ? format::open_distribution(layer.id, *envelope, keys->target.public_key())
+                      : Result<format::DistributionRecord>(fail(std::move(envelope.error())));
+    if (!record) continue;  // `check` names it.
+    for (const format::DistributedPack& pack : record->packs)
+      if (!files->has(pack.id)) missing.packs.insert(pack.id);
+  }
+  return missing;
+}
+
+bool helps(const PackFiles& files, const PackId& id, const Missing& missing) {
+  if (missing.packs.contains(id)) return true;
+  const auto pack = files.read(id);
+  if (!pack) return false;  // If it was needed, what it had is still missing afterwards.
+  for (const format::Frame& frame : pack->index().frames)
+    for (const format::ChunkRef& chunk : frame.chunks)
+      if (missing.chunks.contains(chunk.id)) return true;
+  return false;
+}
+
+// Every pack is proven by its name, and every chunk by its own, before it is taken in.
+Status bring_space(const std::string& name, const std::string& from, const std::string& to,
+                   const Missing& missing, Brought& brought) {
+  if (!os::exists(from + "/packs")) return Done{};
+  auto there = PackFiles::open(from, PackFiles::Access::read);
+  if (!there) return fail(std::move(there.error()));
+  auto ids = there->list();
+  if (!ids) return fail(std::move(ids.error()));
+  auto store = ChunkStore::open(to);
+  if (!store) return fail(std::move(store.error()));
+  for (const PackId& id : *ids) {
+    if ((*store)->files().has(id) || !helps(*there, id, missing)) continue;
+    auto copy = (*store)->files().new_temporary();
+    if (!copy) return fail(std::move(copy.error()));
+    auto identity = copy_and_identify(there->path_of(id), *copy);
+    auto taken = identity ? (*store)->take_in(*copy, id)
+                          : Result<std::vector<ChunkId>>(fail(std::move(identity.error())));
+    if (taken) {
+      ++brought.packs[name];
+      continue;
+    }
+    const os::TemporaryFile rest(*copy);
+    if (taken.error().kind() != ErrorKind::corrupt) return fail(std::move(taken.error()));
+    brought.damaged.push_back(name + "/packs/" + id.hex());
+  }
+  return Done{};
+}
+
+Result<Brought> bring(const DataDirectory& data, const std::string& from) {
+  Brought brought{{{"layers", 0}, {"cvd", 0}}, {}};
+  auto missing = find_missing(data);
+  if (!missing) return fail(std::move(missing.error()));
+  const DataDirectory other(from);
+  for (const auto& [name, source, target] : {std::tuple("layers", other.layers(), data.layers()),
+                                             std::tuple("cvd", other.cvds(), data.cvds())})
+    if (auto done = bring_space(name, source, target, *missing, brought); !done)
+      return fail(std::move(done.error()).in("taking packs from " + printable(from)));
+  return brought;
+}
 
 // What devices sent that no pack has any more.
 using Lost = std::map<DeviceId, std::vector<ChunkId>>;
@@ -54,11 +145,17 @@ void print(std::ostream& out, const std::string& name, const StoreRepair& repair
 
 }  // namespace
 
-Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::ostream& out,
-                  lamina::cli::Progress& progress) {
+Status run_repair(const DataDirectory& data, const RepairRequest& request, WallTime now,
+                  std::ostream& out, lamina::cli::Progress& progress) {
+  const bool as_json = request.as_json;
   if (auto is = check_is_origin(data); !is) return is;
   // What another user makes, `serve` could not open.
   if (auto own = os::check_owner(data.root()); !own) return own;
+  if (!request.from.empty() && !os::exists(request.from + "/layers/packs") &&
+      !os::exists(request.from + "/cvd/packs"))
+    return fail(ErrorKind::not_found, printable(request.from) +
+                                          " holds no packs: --from takes a backup or a seeder's "
+                                          "data directory");
   nlohmann::json spaces = nlohmann::json::object();
   bool has_all = true;
   for (const auto& [name, directory] :
@@ -79,6 +176,18 @@ Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::os
   }
   // Nothing was ever taken in, or the catalogue is to be restored first.
   Lost lost;
+  Brought brought;
+  if (!request.from.empty() && has_all && os::exists(data.catalog() + "/data.mdb")) {
+    auto took = bring(data, request.from);
+    if (!took) return fail(std::move(took.error()));
+    brought = std::move(*took);
+    if (!as_json)
+      out << "from      " << brought.packs["layers"] << " packs of layers and "
+          << brought.packs["cvd"] << " of devices were taken from " << printable(request.from)
+          << '\n';
+    for (const std::string& name : brought.damaged)
+      if (!as_json) out << "  " << name << " is damaged there, too\n";
+  }
   if (has_all && os::exists(data.catalog() + "/data.mdb")) {
     auto forgotten = forget_lost(data, now);
     if (!forgotten) return fail(std::move(forgotten.error()));
@@ -89,6 +198,8 @@ Status run_repair(const DataDirectory& data, bool as_json, WallTime now, std::os
   if (as_json)
     out << nlohmann::json{{"repair",
                            {{"spaces", spaces},
+                            {"packs_brought", brought.packs},
+                            {"damaged_there", brought.damaged},
                             {"devices_to_send_again", lost.size()},
                             {"chunks_to_send_again", chunks}}}}
                .dump()

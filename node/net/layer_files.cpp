@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "shared/os/file.hpp"
+#include "shared/store/pack_look.hpp"
 #include "shared/swarm/piece_map.hpp"
 #include "shared/swarm/torrent_file.hpp"
 
@@ -282,6 +283,8 @@ Result<std::size_t> forget_damaged_packs(const StateDirectory& state, const Laye
 
 Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<LayerFiles>& layers) {
   PackCheck check;
+  auto cache = PackFiles::open(state.cache(), PackFiles::Access::read);
+  if (!cache) return fail(std::move(cache.error()));
   std::set<PackId> seen;
   for (const LayerFiles& layer : layers)
     for (const format::DistributedPack& pack : layer.packs) {
@@ -289,9 +292,14 @@ Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<La
         continue;
       ++check.packs;
       check.read += Bytes{static_cast<std::int64_t>(pack.size)};
-      const auto done = swarm::finish_pack(state.cache(), pack.id, pack.size);
-      if (done) continue;
-      if (done.error().kind() != ErrorKind::corrupt) return fail(done.error());
+      auto look = look_at_pack(*cache, pack.id);
+      if (!look) return fail(std::move(look.error()));
+      if (look->state == PackLook::State::sound && !look->are_hashes_wrong) continue;
+      if (look->state == PackLook::State::sound) {
+        if (auto done = swarm::finish_pack(state.cache(), pack.id, pack.size); !done)
+          return fail(std::move(done.error()));
+        continue;
+      }
       check.damaged.insert(pack.id);
       for (const std::string& path :
            {state.trees() + '/' + pack.id.hex(), state.packs() + '/' + pack.id.hex()})

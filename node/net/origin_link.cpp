@@ -146,8 +146,17 @@ void OriginLink::find_lacking(const std::vector<ChunkId>& ids, Then<std::vector<
 }
 
 void OriginLink::send_pack(const PackId& pack, const std::string& path, Then<Done> then) {
+  put_pack("/v1/node/cvd/packs/" + pack.hex(), path, std::move(then));
+}
+
+void OriginLink::send_layer_pack(const LayerId& layer, const PackId& pack, const std::string& path,
+                                 Then<Done> then) {
+  put_pack("/v1/node/layers/" + layer.hex() + "/packs/" + pack.hex(), path, std::move(then));
+}
+
+void OriginLink::put_pack(std::string target, const std::string& path, Then<Done> then) {
   net::Call call{.method = "PUT",
-                 .target = "/v1/node/cvd/packs/" + pack.hex(),
+                 .target = std::move(target),
                  .content_type = std::string(wire::kBinary),
                  .upload_file = path,
                  .pace = upload_pace_};

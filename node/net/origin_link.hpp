@@ -37,9 +37,12 @@ class OriginLink {
   // Which of these chunks the device's CVD and layers do not have. At most 131,072 ids.
   void find_lacking(const std::vector<ChunkId>& ids, Then<std::vector<ChunkId>> then);
   // How fast packs and parcels are sent from now on, those under way too: see net::Pace. While it
-  // is stopped send_pack() and send_parcel() are `unavailable`.
+  // is stopped sending packs and parcels is `unavailable`.
   net::Pace& upload_pace() { return *upload_pace_; }
   void send_pack(const PackId& pack, const std::string& path, Then<Done> then);
+  // A pack of a layer that the origin asked for (wire::WantedPack).
+  void send_layer_pack(const LayerId& layer, const PackId& pack, const std::string& path,
+                       Then<Done> then);
   // A parcel that this device relays; after a failure it is this device's still.
   void send_parcel(const format::ParcelId& id, const std::string& path,
                    Then<wire::ParcelReply> then);
@@ -57,6 +60,7 @@ class OriginLink {
  private:
   OriginLink(std::unique_ptr<net::HttpsClient> client, std::shared_ptr<PackRanges> ranges)
       : client_(std::move(client)), ranges_(std::move(ranges)) {}
+  void put_pack(std::string target, const std::string& path, Then<Done> then);
 
   std::unique_ptr<net::HttpsClient> client_;
   std::shared_ptr<PackRanges> ranges_;

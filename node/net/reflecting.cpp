@@ -9,9 +9,12 @@ namespace lamina::node {
 
 std::shared_ptr<Reflecting> Reflecting::open(net::Loop& loop, const StateDirectory& state,
                                              const TrustedKeys& keys,
-                                             std::optional<Bytes> cache_limit, Calls calls) {
-  return std::shared_ptr<Reflecting>(
-      new Reflecting(loop, state, keys, cache_limit, std::move(calls)));
+                                             std::optional<Bytes> cache_limit, Calls calls,
+                                             std::optional<Duration> patrol_every) {
+  std::shared_ptr<Reflecting> reflecting(
+      new Reflecting(loop, state, keys, cache_limit, std::move(calls), patrol_every));
+  reflecting->patrol_later();
+  return reflecting;
 }
 
 std::optional<Bytes> Reflecting::limit() const {
@@ -148,26 +151,78 @@ void Reflecting::rebuild(std::uint64_t number) {
           self->is_commanded_ = false;  // It is tried again with the next answer to a poll.
           return;
         }
-        for (const LayerFiles& files : layers) {
-          const auto is_broken = [&](const auto& pack) { return check->damaged.contains(pack.id); };
-          // What it leaned on may be of no use any more.
-          const bool has_lost_base =
-              std::ranges::any_of(
-                  files.bases,
-                  [&](const auto& base) { return std::ranges::any_of(base.second, is_broken); }) &&
-              missing_bytes(self->state_, files).count > 0;
-          const bool is_damaged = has_lost_base || std::ranges::any_of(files.packs, is_broken);
-          if (!is_damaged) continue;
-          log::warning("layer_damaged", {{"layer", files.layer}});
-          if (!self->cache_.kept().contains(files.layer)) self->calls_.lose(files.layer);
-        }
-        self->tidy();
+        self->found_damaged(layers, check->damaged);
         self->command_ended(number, {"reflector-rebuild",
                                      started,
                                      {{"packs", static_cast<std::int64_t>(check->packs)},
                                       {"damaged", static_cast<std::int64_t>(check->damaged.size())},
                                       {"bytes_read", check->read.count}}});
       });
+}
+
+// What was damaged is gone from the disk.
+void Reflecting::found_damaged(const std::vector<LayerFiles>& layers,
+                               const std::set<PackId>& damaged) {
+  for (const LayerFiles& files : layers) {
+    const auto is_broken = [&](const auto& pack) { return damaged.contains(pack.id); };
+    // What it leaned on may be of no use any more.
+    const bool has_lost_base =
+        std::ranges::any_of(
+            files.bases,
+            [&](const auto& base) { return std::ranges::any_of(base.second, is_broken); }) &&
+        missing_bytes(state_, files).count > 0;
+    if (!has_lost_base && !std::ranges::any_of(files.packs, is_broken)) continue;
+    log::warning("layer_damaged", {{"layer", files.layer}});
+    if (!cache_.kept().contains(files.layer)) calls_.lose(files.layer);
+  }
+  tidy();
+}
+
+// --- what the disk may lose
+
+void Reflecting::patrol_later() {
+  if (!patrol_every_) return;
+  patrol_timer_ = loop_.after(*patrol_every_, [this] { patrol(); });
+}
+
+void Reflecting::patrol() {
+  // A command reads everything.
+  if (is_commanded_) return patrol_later();
+  std::vector<LayerFiles> layers = calls_.needs().layers;
+  for (const auto& [id, files] : cache_.kept()) layers.push_back(files);
+  std::map<PackId, format::DistributedPack> packs;
+  for (const LayerFiles& files : layers)
+    for (const format::DistributedPack& pack : files.packs) packs.try_emplace(pack.id, pack);
+  if (packs.empty()) return patrol_later();
+  auto next = packs.upper_bound(patrolled_);
+  if (next == packs.end()) next = packs.begin();
+  patrolled_ = next->first;
+  LayerFiles one;
+  one.packs = {next->second};
+  loop_.offload_value([state = state_, one] { return verify_packs(state, {one}); },
+                      [weak = weak_from_this(), layers](const Result<PackCheck>& check) {
+                        const auto self = weak.lock();
+                        if (!self) return;
+                        if (!check)
+                          log::error("cache_not_read", {{"error", check.error().text()}});
+                        else if (!check->damaged.empty())
+                          self->found_damaged(layers, check->damaged);
+                        self->patrol_later();
+                      });
+}
+
+void Reflecting::suspect(const LayerId& layer) {
+  std::vector<LayerFiles> layers = calls_.needs().layers;
+  std::erase_if(layers, [&](const LayerFiles& files) { return files.layer != layer; });
+  loop_.offload_value([state = state_, layers] { return verify_packs(state, layers); },
+                      [weak = weak_from_this(), layers](const Result<PackCheck>& check) {
+                        const auto self = weak.lock();
+                        if (!self) return;
+                        if (!check)
+                          log::error("cache_not_read", {{"error", check.error().text()}});
+                        else if (!check->damaged.empty())
+                          self->found_damaged(layers, check->damaged);
+                      });
 }
 
 void Reflecting::command_ended(std::uint64_t number, const Ended& ended) {

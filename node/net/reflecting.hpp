@@ -45,9 +45,12 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
   };
 
   // `cache_limit`: where nothing is settled about it; none: a fifth of the disk.
+  // `patrol_every`: how often one pack of the cache is read back, one after the other, to see
+  // whether the disk still has it; none: never.
   static std::shared_ptr<Reflecting> open(net::Loop& loop, const StateDirectory& state,
                                           const TrustedKeys& keys, std::optional<Bytes> cache_limit,
-                                          Calls calls);
+                                          Calls calls,
+                                          std::optional<Duration> patrol_every = std::nullopt);
 
   // The swarm has opened; it outlives this, or stop() is called first.
   void use(LayerSwarm& swarm);
@@ -69,6 +72,10 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
   // Now and then: layers that served since are marked, so that others leave first.
   void look();
 
+  // Packs of the layer that an origin asked for proved damaged, or might be: all of it is read
+  // back, and what is damaged is fetched again.
+  void suspect(const LayerId& layer);
+
   // As they are now.
   wire::CacheState cache() const { return cache_.look(); }
   wire::ServingState serving() const;
@@ -77,10 +84,11 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
 
  private:
   Reflecting(net::Loop& loop, const StateDirectory& state, const TrustedKeys& keys,
-             std::optional<Bytes> cache_limit, Calls calls)
+             std::optional<Bytes> cache_limit, Calls calls, std::optional<Duration> patrol_every)
       : loop_(loop),
         state_(state),
         cache_limit_(cache_limit),
+        patrol_every_(patrol_every),
         calls_(std::move(calls)),
         settled_(state.reflector_settings()),
         cache_(state, keys) {}
@@ -90,15 +98,21 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
   void next_command();
   void synchronize(std::uint64_t number);
   void rebuild(std::uint64_t number);
+  void patrol_later();
+  void patrol();
+  void found_damaged(const std::vector<LayerFiles>& layers, const std::set<PackId>& damaged);
   void command_ended(std::uint64_t number, const Ended& ended);
 
   net::Loop& loop_;
   StateDirectory state_;
   std::optional<Bytes> cache_limit_;
+  std::optional<Duration> patrol_every_;
   Calls calls_;
   Settled settled_;
   LayerCache cache_;
   LayerSwarm* swarm_ = nullptr;
+  net::Timer patrol_timer_;
+  PackId patrolled_;               // The last one.
   std::map<LayerId, Bytes> sent_;  // Of kept layers, when last looked at.
   bool is_commanded_ = false;      // A command is being carried out.
   Remembered<wire::CacheState> said_cache_{std::chrono::seconds{10}};

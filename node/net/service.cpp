@@ -9,6 +9,7 @@
 #include "node/net/certificate_renewal.hpp"
 #include "node/net/control.hpp"
 #include "node/net/node_view.hpp"
+#include "node/net/pack_offers.hpp"
 #include "node/net/reflecting.hpp"
 #include "node/net/report_queue.hpp"
 #include "node/net/site_fetch.hpp"
@@ -90,6 +91,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   LineLimits line;
 
   std::shared_ptr<Reflecting> reflecting;
+  std::shared_ptr<PackOffers> offers;
   std::shared_ptr<Applying> applying;
   std::unique_ptr<Uploads> uploads;
   std::unique_ptr<Synchronization> sync;
@@ -124,6 +126,14 @@ struct Service::State : std::enable_shared_from_this<State> {
         }));
     keep_to(line.limits());
     open_reflecting();
+    offers = PackOffers::open(
+        loop, state,
+        {.send =
+             [this](const wire::WantedPack& pack, const std::string& path,
+                    std::function<void(Result<Done>)> then) {
+               origin->send_layer_pack(pack.layer, pack.pack, path, std::move(then));
+             },
+         .damaged = [this](const LayerId& layer) { reflecting->suspect(layer); }});
     open_applying();
     uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
                             {.changed = later([](State& self) {
@@ -212,7 +222,8 @@ struct Service::State : std::enable_shared_from_this<State> {
              [this](const Reflecting::Ended& ended) {
                report({ended.operation, ended.started_ms, std::nullopt, {}, ended.counts});
                feed(Agent::Changed{});
-             }});
+             }},
+        options.patrol_every);
   }
 
   Reflecting::Needs needs() const {
@@ -349,6 +360,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     uploads->heard(*reply);
     reflecting->heard(*reply);
     serve_fresh(*reply);
+    if (reply->wanted_packs && !origin->upload_pace().is_stopped())
+      offers->asked(*reply->wanted_packs);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
   }
 

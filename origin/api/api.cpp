@@ -29,7 +29,8 @@ Api::Answer Api::route(const net::Request& request, const Reply& reply, Moment m
   if (request.path == "/v1/enroll" && request.method == "POST") return enrol(request, moment);
   if (elsewhere_ && request.path == "/v1/seeders/join" && request.method == "POST")
     return join_seeder(request, moment);
-  if (elsewhere_ && request.path.starts_with("/v1/seeder/")) return seeder(request, moment);
+  if (elsewhere_ && request.path.starts_with("/v1/seeder/"))
+    return seeder(request, reply, moment, later);
   if (request.path.starts_with("/v1/node/")) return node(request, reply, moment, later);
   return admin(request, reply, moment, later);
 }
@@ -56,6 +57,7 @@ void Api::wake(Moment moment) {
   for (const std::string& site : sites_.take_changed()) look.merge(waiting_.of_site(site));
   std::set<DeviceId> changed = catalog_.take_changed_devices();
   changed.merge(std::exchange(judged_uploads_, {}));
+  changed.merge(std::exchange(may_be_asked_, {}));
   for (const DeviceId& id : changed) {
     const auto device = catalog_.device(id);
     if (device)

@@ -22,6 +22,7 @@
 #include "origin/sites/relays.hpp"
 #include "origin/sites/seeders.hpp"
 #include "origin/sites/sites.hpp"
+#include "origin/sites/wanted_packs.hpp"
 #include "shared/format/parcel.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/net/http.hpp"
@@ -78,6 +79,9 @@ class Api {
     std::vector<std::string> own;  // Addresses of the origin's own seeder.
   };
   void serve_seeders(Elsewhere elsewhere) { elsewhere_.emplace(std::move(elsewhere)); }
+  // Packs of layers that are lost: who has them is asked from now on; call wake() afterwards.
+  void want_packs(const WantedPacks::List& list, Moment moment);
+  std::size_t wanted_packs() const { return wanted_.size(); }
   // The largest body that a request with this head may have, or why it may have none: known callers
   // only may send packs.
   Result<Bytes> admit(const net::Request& head, WallTime now) const;
@@ -106,8 +110,9 @@ class Api {
   Answer swarm_certificate(const wire::DeviceInfo& device, const net::Request& request,
                            Moment moment);
   // The answer to a poll; none while there is nothing new. All that it looks at either changes its
-  // site's version or is among Catalog::take_changed_devices or judged_uploads_: nothing else is
-  // looked at by wake(). A member list that is signed anew later comes with the next poll.
+  // site's version or is among Catalog::take_changed_devices, judged_uploads_ or may_be_asked_:
+  // nothing else is looked at by wake(). A member list that is signed anew later comes with the
+  // next poll.
   Result<std::optional<wire::PollReply>> news(const DeviceId& device, const wire::PollRequest& poll,
                                               wire::DeviceStatus known, bool now_or_never,
                                               Moment moment);
@@ -144,7 +149,7 @@ class Api {
     std::vector<LayerId> layers;
   };
   Answer join_seeder(const net::Request& request, Moment moment);
-  Answer seeder(const net::Request& request, Moment moment);
+  Answer seeder(const net::Request& request, const Reply& reply, Moment moment, bool& later);
   Answer renew_seeder(const wire::SeederInfo& seeder, const net::Request& request, Moment moment);
   Answer poll_seeder(const wire::SeederInfo& seeder, const net::Request& request, Moment moment);
   Result<SeederCertificates> certify(const wire::SeederInfo& seeder, const std::string& csr_pem,
@@ -187,7 +192,14 @@ class Api {
   void publish(const Act& act, Buffer envelope, const Reply& reply);
   void keep_layer(const Act& act, Publication publication, const Reply& reply);
   void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);
-  void take_layer_pack(const net::Request& request, const PackId& id, const Reply& reply);
+  void take_layer_pack(const Act& act, const net::Request& request, const PackId& id,
+                       const Reply& reply);
+  // A pack that the origin lost, from a device that was asked for it.
+  Answer take_wanted_pack(const wire::DeviceInfo& device, const std::string& layer,
+                          const std::string& pack, const net::Request& request, const Reply& reply,
+                          Moment moment, bool& later);
+  // What the device has to send: what its CVD and layers lack, and what of it was lost.
+  Result<std::vector<ChunkId>> lacks(const DeviceId& device, const std::vector<ChunkId>& ids);
   void take_cvd_pack(const DeviceId& device, const net::Request& request, const PackId& id,
                      const Reply& reply);
 
@@ -221,6 +233,8 @@ class Api {
   std::optional<Listing> listing_;  // None: to be read again.
   WaitingPolls waiting_;
   std::set<DeviceId> judged_uploads_;  // Their waiting polls may have news of what relays brought.
+  WantedPacks wanted_;
+  std::set<DeviceId> may_be_asked_;            // Their waiting polls may have news of wanted_.
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
   struct Seen {
     std::int64_t ms = 0;

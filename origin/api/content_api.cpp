@@ -1,5 +1,6 @@
 // The calls that carry content: packs, records, torrents, snapshots. All of them answer through
 // `reply`, most after work on another thread.
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 
@@ -96,7 +97,12 @@ Result<std::string> keep_body(const net::Request& request, const ChunkStore& sto
 
 Result<Bytes> Api::admit(const net::Request& head, WallTime now) const {
   const bool is_parcel = head.path.starts_with("/v1/node/relay/");
-  const bool from_device = is_parcel || head.path.starts_with("/v1/node/cvd/");
+  const bool is_wanted = wanted_.size() > 0 && head.method == "PUT";
+  const bool from_device = is_parcel || head.path.starts_with("/v1/node/cvd/") ||
+                           (is_wanted && head.path.starts_with("/v1/node/layers/"));
+  if (is_wanted && head.path.starts_with("/v1/seeder/packs/") && head.peer.device &&
+      !head.peer.certificate_expired && catalog_.seeder(*head.peer.device))
+    return Bytes{static_cast<std::int64_t>(format::kPackSizeMax)};
   const bool from_administrator =
       head.path.starts_with("/v1/layers") || head.path.starts_with("/v1/cvds");
   if (!from_device && !from_administrator) return kSmallBody;
@@ -161,7 +167,7 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
     if (!id) {
       reply(net::error_response(id.error()));
     } else if (request.method == "PUT") {
-      take_layer_pack(request, *id, reply);
+      take_layer_pack(act, request, *id, reply);
     } else if (get && content_->layers().files().has(*id)) {
       net::Response response;
       response.content_type = wire::kBinary;
@@ -221,15 +227,54 @@ void Api::keep_layer(const Act& act, Publication publication, const Reply& reply
   });
 }
 
-void Api::take_layer_pack(const net::Request& request, const PackId& id, const Reply& reply) {
+void Api::take_layer_pack(const Act& act, const net::Request& request, const PackId& id,
+                          const Reply& reply) {
   auto path = keep_body(request, content_->layers());
   if (!path) return reply(net::error_response(path.error()));
-  offload_([this, id, path = *path, reply]() -> std::function<void()> {
+  offload_([this, act, id, path = *path, reply]() -> std::function<void()> {
     auto ids = content_->layers().take_in(path, id);
-    return [ids = std::move(ids), reply] {
-      reply(ids ? net::json_response("{}", 201) : net::error_response(ids.error()));
+    return [this, act, id, ids = std::move(ids), reply] {
+      if (!ids) return reply(net::error_response(ids.error()));
+      if (wanted_.wants(id)) {
+        wanted_.arrived(id);
+        log::info("pack_healed", {{"pack", id.hex()}, {"from", act.actor}});
+        // It is here, whether that is noted or not.
+        if (auto noted = catalog_.audit(act, "layer.pack-healed", "pack:" + id.hex(), ""); !noted)
+          log::error("audit_failed", {{"error", noted.error().text()}});
+      }
+      reply(net::json_response("{}", 201));
     };
   });
+}
+
+Api::Answer Api::take_wanted_pack(const wire::DeviceInfo& device, const std::string& layer,
+                                  const std::string& pack, const net::Request& request,
+                                  const Reply& reply, Moment moment, bool& later) {
+  auto of = LayerId::parse(layer);
+  if (!of) return fail(std::move(of.error()));
+  auto id = PackId::parse(pack);
+  if (!id) return fail(std::move(id.error()));
+  auto may = catalog_.may_read_layer(device.id, *of);
+  if (!may) return fail(std::move(may.error()));
+  // The same for both: an answer tells nothing about what others have.
+  if (!*may || !wanted_.wants(*id, *of))
+    return fail(ErrorKind::refused, "pack " + id->short_hex() + " is not wanted of this device");
+  later = true;
+  take_layer_pack({"device:" + device.id.hex(), moment.wall}, request, *id, reply);
+  return net::Response();
+}
+
+Result<std::vector<ChunkId>> Api::lacks(const DeviceId& device, const std::vector<ChunkId>& ids) {
+  auto lacking = catalog_.lacks(device, ids);
+  if (!lacking) return lacking;
+  auto lost = content_->lost(ids);
+  if (!lost) return lost;
+  if (lost->empty()) return lacking;
+  lacking->insert(lacking->end(), lost->begin(), lost->end());
+  std::ranges::sort(*lacking);
+  const auto repeated = std::ranges::unique(*lacking);
+  lacking->erase(repeated.begin(), repeated.end());
+  return lacking;
 }
 
 void Api::take_cvd_pack(const DeviceId& device, const net::Request& request, const PackId& id,
@@ -337,7 +382,7 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
   if (parts.size() < 4 || parts[2] != "cvd") return false;
   if (parts.size() == 4 && parts[3] == "lacks" && post) {
     auto ids = ids_of(request);
-    reply(answer(ids ? catalog_.lacks(device.id, *ids) : std::move(ids)));
+    reply(answer(ids ? lacks(device.id, *ids) : std::move(ids)));
     return true;
   }
   if (parts.size() == 5 && parts[3] == "packs" && request.method == "PUT") {
@@ -416,7 +461,7 @@ void Api::commit_snapshot(const DeviceId& device, Buffer record, const Reply& re
     auto examined = content_->examine_snapshot(record, device);
     if (!examined) return [reply, error = examined.error()] { reply(net::error_response(error)); };
     return [this, device, record, reply, moment, snapshot = std::move(*examined)] {
-      auto missing = catalog_.lacks(device, snapshot.chunks);
+      auto missing = lacks(device, snapshot.chunks);
       if (!missing) return reply(net::error_response(missing.error()));
       if (!missing->empty()) return reply(answer(missing, 409));
       if (!snapshot.manifest_complete)

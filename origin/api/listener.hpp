@@ -15,11 +15,12 @@ class Listener {
   static Result<std::unique_ptr<Listener>> open(net::Loop& loop, Api& api,
                                                 net::ServerOptions options);
   std::uint16_t port() const { return server_->port(); }
+  // The Api was told something that was no request.
+  void wake();
 
  private:
   Listener(net::Loop& loop, Api& api) : loop_(loop), api_(api) {}
   Moment moment() const { return {loop_.now(), net::Loop::wall_now()}; }
-  void wake();
 
   net::Loop& loop_;
   Api& api_;

@@ -1,4 +1,5 @@
 #include "origin/api/api.hpp"
+#include "origin/api/path.hpp"
 #include "origin/catalog/secret.hpp"
 #include "shared/policy/reflector_role.hpp"
 #include "shared/policy/subnet.hpp"
@@ -22,7 +23,25 @@ std::int64_t wait_of(const DeviceId& id) {
   return wire::kPollWaitMaxMs - wire::kPollWaitMaxMs / 4 * part / 256;
 }
 
+// Layers of its target that the device has whole; nothing is missing either before it has their
+// records.
+std::set<LayerId> whole_layers(const wire::PollRequest& poll) {
+  std::set<LayerId> whole;
+  for (const wire::LayerState& layer : poll.layers.value_or(std::vector<wire::LayerState>()))
+    if (layer.missing_bytes == 0 && layer.reason == "local-cache") whole.insert(layer.layer);
+  return whole;
+}
+
 }  // namespace
+
+void Api::want_packs(const WantedPacks::List& list, Moment moment) {
+  wanted_.set(list);
+  may_be_asked_ = waiting_.devices_where(
+      [&](const WaitingPolls::Poll& poll) {
+        return wanted_.would_ask(poll.device, whole_layers(poll.request), moment.now);
+      },
+      wire::kWantedPacksMax);
+}
 
 Api::Answer Api::enrol(const net::Request& request, Moment moment) {
   auto message = wire::parse_enrol_request(request.body);
@@ -76,6 +95,10 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
                 "device " + device->id.hex() + " waits for a site: " +
                     device->waiting.value_or(
                         "it is pending; an administrator places it with `lamina device assign`"));
+  if (const auto parts = path_parts(request.path); content_ != nullptr && request.method == "PUT" &&
+                                                   parts.size() == 6 && parts[2] == "layers" &&
+                                                   parts[4] == "packs")
+    return take_wanted_pack(*device, parts[3], parts[5], request, reply, moment, later);
   if (content_ != nullptr && node_content(*device, request, reply, moment)) {
     later = true;
     return net::Response();
@@ -320,6 +343,19 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
         told = member_lists_.issued(device->site);
       }
       reply.members = std::move(*members);
+    }
+    if (wanted_.size() > 0) {
+      // What it has by a layer that is not its own any more, it may not send.
+      std::set<LayerId> whole = whole_layers(poll);
+      for (auto it = whole.begin(); it != whole.end();) {
+        auto may = catalog_.may_read_layer(id, *it);
+        if (!may) return fail(std::move(may.error()));
+        it = *may ? std::next(it) : whole.erase(it);
+      }
+      if (auto asked = wanted_.ask(id, whole, moment.now); !asked.empty()) {
+        reply.wanted_packs = std::move(asked);
+        anything = true;
+      }
     }
     if (keys_.relay) reply.relay_key = to_buffer(keys_.relay->public_key().bytes());
     if (poll.handed) {

@@ -83,7 +83,8 @@ Api::Answer Api::join_seeder(const net::Request& request, Moment moment) {
   return net::json_response(wire::to_json(reply), 201);
 }
 
-Api::Answer Api::seeder(const net::Request& request, Moment moment) {
+Api::Answer Api::seeder(const net::Request& request, const Reply& reply, Moment moment,
+                        bool& later) {
   if (!request.peer.device)
     return net::error_response(
         401, Error(ErrorKind::refused, "a seeder's certificate is needed; join the seeder first"));
@@ -104,9 +105,17 @@ Api::Answer Api::seeder(const net::Request& request, Moment moment) {
     if (parts[4] == "distribution") return file_or_error(content_->distribution(*id));
     if (parts[4] == "torrent") return file_or_error(content_->torrent(*id));
   }
-  if (get && content_ != nullptr && parts.size() == 4 && parts[2] == "packs") {
+  if (content_ != nullptr && parts.size() == 4 && parts[2] == "packs" &&
+      (get || request.method == "PUT")) {
     auto id = PackId::parse(parts[3]);
     if (!id) return fail(std::move(id.error()));
+    if (!get) {
+      if (!wanted_.wants(*id))
+        return fail(ErrorKind::refused, "pack " + id->short_hex() + " is not wanted");
+      later = true;
+      take_layer_pack(act_of(*known, moment.wall), request, *id, reply);
+      return net::Response();
+    }
     if (!content_->layers().files().has(*id))
       return fail(ErrorKind::not_found, "no layer has pack " + id->hex());
     net::Response response;
@@ -167,6 +176,11 @@ Api::Answer Api::poll_seeder(const wire::SeederInfo& seeder, const net::Request&
   if (!listed) return fail(std::move(listed.error()));
   wire::SeederPollReply reply{.list_version = (*listed)->version};
   if (message->list_version != reply.list_version) reply.layers = (*listed)->layers;
+  for (const wire::WantedPack& wanted :
+       wanted_.ask(seeder.id, {message->holds.begin(), message->holds.end()}, moment.now)) {
+    if (!reply.wanted_packs) reply.wanted_packs.emplace();
+    reply.wanted_packs->push_back(wanted.pack);
+  }
   elsewhere_->seeders.polled(seeder.id, *place, std::move(*message), moment.now, moment.wall);
   return net::json_response(wire::to_json(reply));
 }

@@ -73,4 +73,14 @@ void WaitingPolls::hurry_oldest(Instant now) {
   by_deadline_.emplace(now, number);
 }
 
+std::set<DeviceId> WaitingPolls::devices_where(const std::function<bool(const Poll&)>& is_one,
+                                               std::size_t most) const {
+  std::set<DeviceId> devices;
+  for (const auto& [number, poll] : polls_) {
+    if (devices.size() >= most) break;
+    if (is_one(poll)) devices.insert(poll.device);
+  }
+  return devices;
+}
+
 }  // namespace lamina::origin

@@ -43,6 +43,9 @@ class WaitingPolls {
   void amend(const DeviceId& device, const std::function<void(wire::PollRequest&)>& change);
   // Its device is at another site now.
   void move(Number number, const std::string& site);
+  // At most `most` devices whose poll `is_one`.
+  std::set<DeviceId> devices_where(const std::function<bool(const Poll&)>& is_one,
+                                   std::size_t most) const;
   // The one that waits longest is due at `now`. There is one.
   void hurry_oldest(Instant now);
 

@@ -176,6 +176,12 @@ Result<Buffer> Content::read_any(const format::ChunkRef& ref) const {
   return layers_->read(ref);
 }
 
+Result<std::vector<ChunkId>> Content::lost(const std::vector<ChunkId>& ids) const {
+  auto lost = cvds_->lost(ids);
+  if (!lost || lost->empty()) return lost;
+  return layers_->lacking(*lost);
+}
+
 format::ChunkSource Content::source() const {
   return [this](const format::ChunkRef& ref) { return read_any(ref); };
 }

@@ -76,6 +76,9 @@ class Content {
   Result<SnapshotContent> examine_snapshot(ByteView record, const DeviceId& device) const;
   Status keep_snapshot(const SnapshotContent& snapshot, ByteView record) const;
   Result<Buffer> snapshot_record(const SnapshotId& id) const;
+  // Those of `ids`, chunks of a device, that went with a damaged pack and are nowhere now: a device
+  // that has them is to send them again.
+  Result<std::vector<ChunkId>> lost(const std::vector<ChunkId>& ids) const;
   // Chunks of CVDs or layers. This must outlive it.
   format::ChunkSource source() const;
 

@@ -8,7 +8,7 @@
 #include "shared/os/lock.hpp"
 #include "shared/os/random.hpp"
 #include "shared/policy/retry.hpp"
-#include "shared/store/pack_files.hpp"
+#include "shared/store/pack_look.hpp"
 #include "shared/wire/protocol.hpp"
 #include "shared/wire/seeder.hpp"
 
@@ -67,13 +67,15 @@ struct Mirror::State {
   std::set<LayerId> asking;
   std::map<PackId, Again> packs_again;
   std::map<LayerId, Again> records_again;
+  std::set<PackId> sending;                                           // Packs that the origin lost.
   std::map<LayerId, std::weak_ptr<const swarm::PieceHashes>> hashes;  // Of layers being fetched.
   std::string trouble;       // Of the disk or of records; cleared by success.
   std::string poll_trouble;  // Of the last poll.
   int polls_failed = 0;
   bool is_renewing = false;
   Instant renew_at{};
-  net::Timer poll_timer, turn_timer;
+  net::Timer poll_timer, turn_timer, patrol_timer;
+  PackId patrolled;  // The last one.
   // Work in the pool may come back after this is gone.
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 
@@ -245,6 +247,7 @@ struct Mirror::State {
       poll_trouble.clear();
       list_version = reply->list_version;
       if (reply->layers) facts.listed.emplace(reply->layers->begin(), reply->layers->end());
+      for (const PackId& id : reply->wanted_packs.value_or(std::vector<PackId>())) give_back(id);
       const WallTime now = net::Loop::wall_now();
       if (swarm_expires.ns - now.ns < options.renew_before.count()) renew();
     }
@@ -501,6 +504,62 @@ struct Mirror::State {
     turn_soon();
   }
 
+  // The origin lost it. What is damaged here too is no help, and is fetched again.
+  void give_back(const PackId& id) {
+    if (!facts.held.contains(id) || !sending.insert(id).second) return;
+    offload([this_files = files, id] { return look_at_pack(this_files, id); },
+            [this, id](const Result<PackLook>& look) {
+              if (!look) return given(id, fail(look.error()));
+              if (look->state != PackLook::State::sound) return lose(id, look->text);
+              client->send({.method = "PUT",
+                            .target = "/v1/seeder/packs/" + id.hex(),
+                            .content_type = std::string(wire::kBinary),
+                            .upload_file = files.path_of(id)},
+                           [this, id](Result<net::Reply> reply) {
+                             auto good = net::check(std::move(reply));
+                             given(id, good ? Status(Done{}) : Status(fail(good.error())));
+                           });
+            });
+  }
+
+  void given(const PackId& id, const Status& done) {
+    sending.erase(id);
+    if (done)
+      log::info("pack_given_back", {{"pack", id.hex()}});
+    else
+      log::warning("pack_not_given_back", {{"pack", id.hex()}, {"error", done.error().text()}});
+  }
+
+  void patrol_later() {
+    patrol_timer = loop.after(options.patrol_every, [this] { patrol(); });
+  }
+
+  void patrol() {
+    if (facts.held.empty()) return patrol_later();
+    auto next = facts.held.upper_bound(patrolled);
+    if (next == facts.held.end()) next = facts.held.begin();
+    patrolled = next->first;
+    offload([this_files = files, id = patrolled] { return look_at_pack(this_files, id); },
+            [this, id = patrolled](const Result<PackLook>& look) {
+              if (!look)
+                note_trouble("pack " + id.short_hex(), look.error());
+              else if (look->state != PackLook::State::sound && facts.held.contains(id))
+                lose(id, look->text);
+              patrol_later();
+            });
+  }
+
+  void lose(const PackId& id, const std::string& why) {
+    sending.erase(id);
+    log::error("pack_damaged", {{"pack", id.hex()}, {"why", why}});
+    facts.held.erase(id);
+    // The torrent first: the seeder must not offer what goes.
+    plan = plan_mirror(facts);
+    if (Status done = tidy_up(); !done) return note_trouble("removing", done.error());
+    if (Status gone = files.remove(id); !gone) return note_trouble("removing", gone.error());
+    turn_soon();
+  }
+
   void give_up(const PackId& id, const Error& error) {
     facts.partial[id] = Bytes{static_cast<std::int64_t>(fetches.at(id).file->have())};
     fetches.erase(id);
@@ -536,6 +595,7 @@ Result<std::unique_ptr<Mirror>> Mirror::open(net::Loop& loop, const DataDirector
                           {"origin", state->config.origin_host},
                           {"layers", state->plan.complete.size()}});
   state->poll();
+  state->patrol_later();
   return std::unique_ptr<Mirror>(new Mirror(std::move(state)));
 }
 

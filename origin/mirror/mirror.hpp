@@ -33,6 +33,8 @@ struct MirrorOptions {
   // After a failure; doubled up to a minute.
   Duration retry_after = std::chrono::seconds{1};
   Duration renew_before = std::chrono::hours{84};  // Half of what certificates last.
+  // How often one pack is read back, one after the other, to see whether the disk still has it.
+  Duration patrol_every = std::chrono::minutes{1};
 };
 
 class Mirror {

@@ -140,6 +140,35 @@ void Monitor::add_own(metrics::Exposition& out, WallTime now, std::size_t waitin
     out.gauge("lamina_gc_last_time_seconds", "When one came to its end last, since 1970; 0: never.",
               {{{}, garbage.last.ns / kSecond}});
   }
+  const auto scrub = options_.scrub ? options_.scrub() : std::nullopt;
+  if (scrub) {
+    out.counter("lamina_scrub_packs_total", "Packs that the scrub read since the start, by result.",
+                {{{{"result", "sound"}}, scrub->packs - scrub->set_aside},
+                 {{{"result", "set_aside"}}, scrub->set_aside}});
+    out.counter("lamina_scrub_mended_total", "Index rows and block hashes that it made right.",
+                {{{}, scrub->mended}});
+    out.counter("lamina_scrub_read_bytes_total", "What it read of packs.",
+                {{{}, scrub->read.count}});
+    out.counter("lamina_scrub_failures_total", "How often it could not go on.",
+                {{{}, scrub->failures}});
+    out.counter("lamina_scrub_rounds_total", "Rounds over all packs since the start.",
+                {{{}, scrub->rounds}});
+    out.gauge("lamina_scrub_last_round_time_seconds",
+              "When a round came to its end last, since 1970; 0: never.",
+              {{{}, scrub->round_ended.ns / kSecond}});
+    Samples packs, chunks, bytes;
+    for (const auto& [space, lost] : scrub->lost) {
+      packs[{{"space", space}}] = lost.packs;
+      chunks[{{"space", space}}] = lost.chunks;
+      bytes[{{"space", space}}] = lost.bytes.count;
+    }
+    out.gauge("lamina_lost_packs", "Packs that are set aside and missed.", std::move(packs));
+    out.gauge("lamina_lost_chunks", "Chunks that went with them and are not back.",
+              std::move(chunks));
+    out.gauge("lamina_lost_bytes", "Their plain bytes.", std::move(bytes));
+    out.gauge("lamina_wanted_packs", "Packs of layers that whoever has them is asked for.",
+              {{{}, scrub->wanted}});
+  }
   Samples requests, certificates;
   for (const auto& [labels, counter] : requests_) requests[labels] = counter.value();
   out.counter("lamina_requests_total", "Requests by class and status since the start.",

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "origin/sites/sites.hpp"
@@ -28,6 +29,24 @@ class Monitor {
       WallTime last;  // 0: none yet.
     };
     std::function<Garbage()> garbage = {};
+    // The scrub of the packs; none: nobody scrubs here.
+    struct Scrub {
+      std::int64_t packs = 0;  // Since the start: looked at,
+      std::int64_t set_aside = 0;
+      std::int64_t mended = 0;
+      std::int64_t rounds = 0;
+      std::int64_t failures = 0;
+      Bytes read;
+      WallTime round_ended;  // The last one that came to its end; 0: none did.
+      struct Lost {
+        std::int64_t packs = 0;
+        std::int64_t chunks = 0;
+        Bytes bytes;
+      };
+      std::map<std::string, Lost> lost;  // By space: what is set aside and not back.
+      std::int64_t wanted = 0;           // Packs that anybody may bring.
+    };
+    std::function<std::optional<Scrub>()> scrub = {};
   };
 
   // `catalog` and `sites` outlive this.

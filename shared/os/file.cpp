@@ -174,6 +174,11 @@ Status write_file(const std::string& path, ByteView bytes, mode_t mode) {
   return sync_directory(directory_of(path));
 }
 
+void forget_cached(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.is_open()) static_cast<void>(posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED));
+}
+
 Status sync_data(int fd, const std::string& what) {
   if (fdatasync(fd) != 0) return fail(last_error("syncing " + printable(what)));
   return Done{};

@@ -55,6 +55,9 @@ Result<std::string> read_text(const std::string& path, std::size_t limit = 1 << 
 // exactly.
 Status write_file(const std::string& path, ByteView bytes, mode_t mode = 0644);
 
+// The next reading of it comes from the disk, as far as the kernel goes along. Changes nothing.
+void forget_cached(const std::string& path);
+
 Status sync_data(int fd, const std::string& what);  // fdatasync
 Status sync_directory(const std::string& path);     // fsync of a directory: names are durable.
 Status sync_filesystem_of(int fd, const std::string& what);  // syncfs

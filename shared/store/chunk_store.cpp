@@ -107,11 +107,14 @@ struct ChunkStore::Frames {
   std::list<Opened> packs;
 };
 
-ChunkStore::ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index)
+ChunkStore::ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index,
+                       std::vector<LostPack> lost)
     : files_(std::move(files)),
       lock_(std::move(lock)),
       index_(std::move(index)),
-      frames_(std::make_unique<Frames>()) {}
+      frames_(std::make_unique<Frames>()) {
+  for (LostPack& note : lost) note_lost(std::move(note));
+}
 
 ChunkStore::~ChunkStore() = default;
 
@@ -135,8 +138,10 @@ Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const std::string& director
   if (!files) return fail(std::move(files.error()));
   auto index = Kv::open(directory + "/index");
   if (!index) return fail(std::move(index.error()));
+  auto lost = read_lost_packs(directory);
+  if (!lost) return fail(std::move(lost.error()));
   return std::unique_ptr<ChunkStore>(
-      new ChunkStore(std::move(*files), std::move(*lock), std::move(*index)));
+      new ChunkStore(std::move(*files), std::move(*lock), std::move(*index), std::move(*lost)));
 }
 
 Result<bool> ChunkStore::has(const ChunkId& id) const {
@@ -342,6 +347,7 @@ Result<std::vector<ChunkId>> ChunkStore::take_in(const std::string& path, const 
   if (auto done = files_.publish(path, expected, identity->block_hashes); !done)
     return fail(std::move(done.error()));
   if (auto done = index_pack(expected, pack->index()); !done) return fail(std::move(done.error()));
+  if (auto done = drop_lost(expected); !done) return fail(std::move(done.error()));
   return chunks_of(pack->index());
 }
 

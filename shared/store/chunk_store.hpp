@@ -3,16 +3,22 @@
 //
 // Write order: pack durable, then index. What a kill leaves between the two is a pack that the
 // index does not know; taking it in again repairs that. The index can be rebuilt from the packs
-// alone. Chunks that nothing needs go by sweep() (chunk_sweep.hpp). Thread-safe; one process at a
-// time (a lock file says whose).
+// alone. Chunks that nothing needs go by sweep() (chunk_sweep.hpp); packs that the disk has damaged
+// are set aside with a note (lost_pack.hpp), and their chunks are not here until somebody brings
+// them again. Thread-safe; one process at a time (a lock file says whose).
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <shared_mutex>
 
 #include "shared/os/lock.hpp"
 #include "shared/store/kv.hpp"
+#include "shared/store/lost_pack.hpp"
+#include "shared/store/pack_look.hpp"
 #include "shared/store/pack_set.hpp"
 #include "shared/store/pack_writer.hpp"
 
@@ -72,13 +78,32 @@ class ChunkStore {
   // go as they are stored; every digest is checked. The same parts give the same packs. How many
   // bytes the packs have; what was written before an error stays.
   Result<Bytes> write_apart(const std::vector<Part>& parts, int level);
+  // Packs that rows of the index name, and how many do.
+  Result<std::map<PackId, std::uint64_t>> packs_in_index() const;
+  // Sets the pack aside that look_at_pack() found lost or broken: its note is written, then its
+  // rows go, then its file moves to unsound/. Nothing when it is no longer as it was found, or when
+  // it is gone and nothing was in it. Killed in between it is begun again: the note says that it is
+  // to be looked at. Gives the note. `on_step` is told "noted", "unlisted", "aside", for tests.
+  Result<std::optional<LostPack>> set_aside(
+      const PackId& id, const PackLook& look, WallTime now,
+      const std::function<void(std::string_view step)>& on_step = {});
+  // Of a pack that look_at_pack() found sound: makes right what the index and the block hashes say
+  // of it, and takes it back if it was noted as lost. How many rows and files it changed.
+  Result<std::uint64_t> mend(const PackId& id, const PackLook& look);
+  // Notes on packs that are set aside, by pack; some of their chunks may be back.
+  std::vector<LostPack> lost_packs() const;
+  // Those of `ids` that went with a pack that was set aside, and are not back.
+  Result<std::vector<ChunkId>> lost(const std::vector<ChunkId>& ids) const;
+  // Nothing is missed of it any more.
+  Status drop_lost(const PackId& id);
 
   // Takes out what nothing needs. One at a time; chunks may be taken in and read meanwhile. After
   // an error what was done is done, and another sweep goes on.
   Result<Swept> sweep(const SweepOptions& options);
 
  private:
-  ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index);
+  ChunkStore(PackFiles files, os::FileLock lock, std::unique_ptr<Kv> index,
+             std::vector<LostPack> lost);
 
   Status index_pack(const PackId& id, const format::PackIndex& index);
   struct Place;
@@ -86,6 +111,8 @@ class ChunkStore {
   Result<std::shared_ptr<const OpenPack>> open_pack(const PackId& id) const;
   Result<Buffer> read_at(const Place& place, const format::ChunkRef& ref) const;
   void forget_pack(const PackId& id) const;  // It is gone from the disk.
+  Result<std::vector<ChunkId>> rows_of(const PackId& id) const;
+  void note_lost(LostPack note);
   class Sweep;
 
   PackFiles files_;
@@ -95,6 +122,9 @@ class ChunkStore {
   std::shared_mutex intake_;
   struct Frames;
   std::unique_ptr<Frames> frames_;  // Decoded frames, under a lock of its own.
+  mutable std::mutex lost_mutex_;
+  std::map<PackId, LostPack> lost_packs_;
+  std::set<ChunkId> lost_chunks_;  // Of all notes; some may be back.
 };
 
 }  // namespace lamina

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 
 #include "shared/format/patch.hpp"
 #include "shared/os/errno.hpp"
@@ -80,10 +79,8 @@ Result<OpenPack::CodedFrames> OpenPack::read_coded(std::span<const format::Frame
   return coded;
 }
 
-namespace {
-
-Result<FileIdentity> identify_to(const std::string& path,
-                                 const std::function<Status(ByteView)>& take) {
+Result<FileIdentity> identify(const std::string& path,
+                              const std::function<Status(ByteView)>& take) {
   auto file = os::open_read(path);
   if (!file) return fail(std::move(file.error()));
   FileIdentity identity;
@@ -104,14 +101,10 @@ Result<FileIdentity> identify_to(const std::string& path,
   return identity;
 }
 
-}  // namespace
-
-Result<FileIdentity> identify(const std::string& path) { return identify_to(path, {}); }
-
 Result<FileIdentity> copy_and_identify(const std::string& path, const std::string& copy) {
   auto to = os::open_write(copy);
   if (!to) return fail(std::move(to.error()));
-  return identify_to(path, [&](ByteView piece) { return os::write_all(to->get(), piece, copy); });
+  return identify(path, [&](ByteView piece) { return os::write_all(to->get(), piece, copy); });
 }
 
 Result<PackFiles> PackFiles::open(const std::string& directory, Access access) {

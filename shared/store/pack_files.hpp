@@ -7,6 +7,7 @@
 // one directory; one writes. Any thread.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "shared/format/pack.hpp"
@@ -45,13 +46,15 @@ class OpenPack {
   format::PackIndex index_;
 };
 
-// The true identity of a file's bytes: reads all of it.
+// The true identity of a file's bytes: reads all of it. `take` is given the bytes as they come, at
+// most 256 KiB at a time; an error of it is passed on.
 struct FileIdentity {
   PackId id;
   std::uint64_t size = 0;
   std::vector<Sha256Digest> block_hashes;
 };
-Result<FileIdentity> identify(const std::string& path);
+Result<FileIdentity> identify(const std::string& path,
+                              const std::function<Status(ByteView)>& take = {});
 // Likewise, and writes what it read to the new file `copy`, which is not synced. It is there after
 // a failure too.
 Result<FileIdentity> copy_and_identify(const std::string& path, const std::string& copy);

@@ -6,6 +6,8 @@
 
 #include "shared/store/chunk_rows.hpp"
 #include "shared/store/kv.hpp"
+#include "shared/store/lost_pack.hpp"
+#include "shared/store/pack_look.hpp"
 
 namespace lamina {
 namespace {
@@ -29,6 +31,7 @@ class Checking {
   Status count_rows();
   Status look_at_pack(const PackId& id);
   Status look_at_index(const PackId& id, const format::PackIndex& index);
+  Status look_at_aside(const LostPack& note);
   std::set<ChunkId> broken_chunks(const OpenPack& pack);
   Status name_unreadable();
   void found(Kind kind, const PackId& pack, std::string text) {
@@ -106,11 +109,28 @@ Status Checking::look_at_pack(const PackId& id) {
   if (auto done = look_at_index(id, pack->index()); !done) return done;
   if (!options_.read_data) return Done{};
   check_.read = check_.read + Bytes{static_cast<std::int64_t>(pack->size())};
-  auto identity = identify(files_.path_of(id));
-  if (identity && identity->id == id) return Done{};
-  found(Kind::pack_broken, id,
-        identity ? what + " has other bytes than its name says" : identity.error().text());
+  auto look = lamina::look_at_pack(files_, id);
+  if (!look) return fail(std::move(look.error()));
+  if (look->state == PackLook::State::sound) return Done{};
+  found(Kind::pack_broken, id, look->text);
   check_.findings.back().unreadable = broken_chunks(*pack);
+  return Done{};
+}
+
+// What of it is not back.
+Status Checking::look_at_aside(const LostPack& note) {
+  std::set<ChunkId> missing;
+  auto done = index_->read([&](const Kv::View& view) -> Status {
+    for (const format::ChunkRef& chunk : note.chunks) {
+      auto row = view.get(chunk_rows::key_of(chunk.id));
+      if (!row) return fail(std::move(row.error()));
+      if (!*row) missing.insert(chunk.id);
+    }
+    return Done{};
+  });
+  if (!done || missing.empty()) return done;
+  found(Kind::pack_aside, note.pack, "pack " + note.pack.hex() + " was set aside: " + note.text);
+  check_.findings.back().unreadable = std::move(missing);
   return Done{};
 }
 
@@ -191,6 +211,11 @@ Result<StoreCheck> Checking::run() {
     unusable_.insert(id);
   }
   if (auto done = name_unreadable(); !done) return fail(std::move(done.error()));
+  auto notes = read_lost_packs(files_.directory());
+  if (!notes) return fail(std::move(notes.error()));
+  for (const LostPack& note : *notes)
+    if (index_ && is_in_part(note.pack, options_))
+      if (auto done = look_at_aside(note); !done) return fail(std::move(done.error()));
   return std::move(check_);
 }
 
@@ -200,6 +225,7 @@ std::string_view name_of(StoreFinding::Kind kind) {
   switch (kind) {
     case Kind::index_lost: return "index-lost";
     case Kind::pack_lost: return "pack-lost";
+    case Kind::pack_aside: return "pack-aside";
     case Kind::pack_broken: return "pack-broken";
     case Kind::hashes_broken: return "hashes-broken";
     case Kind::rows_wrong: return "rows-wrong";

@@ -29,6 +29,7 @@ struct StoreFinding {
   enum class Kind {
     index_lost,     // There is none, or it cannot be read.
     pack_lost,      // The index has chunks in a pack that is not there.
+    pack_aside,     // It was set aside, and some of its chunks are not back (lost_pack.hpp).
     pack_broken,    // It is no sound pack, or its bytes are not those of its name.
     hashes_broken,  // Its block hashes do not lead to it: it cannot be seeded.
     rows_wrong,     // The index has chunks at places of it where they are not.

@@ -1,6 +1,7 @@
 #include "shared/os/lock.hpp"
 #include "shared/store/chunk_rows.hpp"
 #include "shared/store/kv.hpp"
+#include "shared/store/lost_pack.hpp"
 #include "shared/store/store_check.hpp"
 
 namespace lamina {
@@ -23,9 +24,8 @@ Status take(const PackFiles& files, const PackId& id, PackProof proof, Kv& rows,
                       .in("a pack that its disk has lost must be moved away before a repair"));
     // Out of the way of a good one.
     repair.unsound.push_back(id);
-    const std::string aside = files.directory() + "/unsound";
-    if (auto done = os::make_directories(aside, 0700); !done) return done;
-    return os::rename_file(files.path_of(id), aside + '/' + id.hex());
+    if (auto done = os::make_directories(files.directory() + "/unsound", 0700); !done) return done;
+    return os::rename_file(files.path_of(id), unsound_path(files.directory(), id));
   }
   ++repair.packs;
   if (!files.block_hashes(id)) {
@@ -114,6 +114,10 @@ Result<StoreRepair> repair_store(const std::string& directory,
     else if (auto done = compare(index, **made, repair); !done)
       return fail(std::move(done.error()));
   }
+  // What is sound again is not lost; what is not there any more is noted still.
+  for (const PackId& id : *ids)
+    if (files->has(id))
+      if (auto done = remove_lost_pack(directory, id); !done) return fail(std::move(done.error()));
   // Killed between the two, there is none: ChunkStore::open() says so, and this is done again.
   if (auto done = os::remove_tree(index); !done) return fail(std::move(done.error()));
   if (auto done = os::rename_file(index + ".new", index); !done)

@@ -22,8 +22,9 @@ class Seeder {
 
   static Result<Seeder> start(Config config, std::function<void()> notify);
 
-  // Takes up torrents that appeared and drops those that went. A broken torrent, or one with a pack
-  // that is not here whole, is logged and left out.
+  // Takes up torrents that appeared and drops those that went; a broken one is logged and left out.
+  // Of a torrent with packs that are not here whole the others are served, and those once they are
+  // here: a damaged pack is set aside, and may come back.
   Status rescan();
   // Logs what happened since the last call.
   void step();
@@ -42,10 +43,21 @@ class Seeder {
   Seeder(Config config, std::unique_ptr<Session> session)
       : config_(std::move(config)), session_(std::move(session)) {}
 
+  struct Served {
+    TorrentId id;
+    std::vector<TorrentContent::Pack> packs;
+    std::set<PackId> missing;
+  };
+  Result<Served> add(const std::string& name);
+  Status look_at_packs();
+
   Config config_;
   std::unique_ptr<Session> session_;
-  std::map<std::string, TorrentId> served_;  // By file name.
-  std::set<std::string> refused_;            // Files already complained about.
+  std::map<std::string, Served> served_;  // By file name.
+  std::set<std::string> refused_;         // Files already complained about.
+  std::vector<std::string> packs_;        // Names of packs, as of the last look; sorted.
+  std::int64_t packs_changed_ = 0;        // When their directory was, at that look.
+  int looks_ = 0;                         // To be made even if it was not.
 };
 
 }  // namespace lamina::swarm

@@ -113,6 +113,11 @@ void fields(A& a, LeaseView& m) {
   a("holders", m.holders, 16);
 }
 template <class A>
+void fields(A& a, WantedPack& m) {
+  a("layer", m.layer);
+  a("pack", m.pack);
+}
+template <class A>
 void fields(A& a, PollReply& m) {
   a("status", m.status);
   a("target", m.target);
@@ -125,6 +130,7 @@ void fields(A& a, PollReply& m) {
   a("handed", m.handed, 32);
   a("members", m.members);
   a("waiting", m.waiting, 1024);
+  a("wanted_packs", m.wanted_packs, kWantedPacksMax);
 }
 template <class A>
 void fields(A& a, LeaseRequest& m) {

@@ -167,6 +167,15 @@ struct LeaseView {
 // Of a view that says it or not.
 std::vector<DeviceId> holders_of(const LeaseView& lease);
 
+// A pack of a layer that the origin lost: whoever has it sends it, with
+// PUT /v1/node/layers/{layer}/packs/{pack}.
+struct WantedPack {
+  LayerId layer;
+  PackId pack;
+  bool operator==(const WantedPack&) const = default;
+};
+inline constexpr std::size_t kWantedPacksMax = 8;  // In one answer.
+
 struct PollReply {
   DeviceStatus status = DeviceStatus::pending;
   std::optional<Buffer> target;    // The signed device target, when newer than the known one.
@@ -183,6 +192,8 @@ struct PollReply {
   std::optional<Buffer> members = std::nullopt;
   // Why the device is in no site now, and the next step. Absent: it is in one.
   std::optional<std::string> waiting = std::nullopt;
+  // What the device is asked to send; it has all of these layers. Absent: nothing.
+  std::optional<std::vector<WantedPack>> wanted_packs = std::nullopt;
 };
 
 // POST /v1/node/lease, by the holder, each second. `refused` (403) when the epoch is not current.

@@ -54,6 +54,7 @@ template <class A>
 void fields(A& a, SeederPollReply& m) {
   a("list_version", m.list_version);
   a("layers", m.layers, kSeederLayersMax);
+  a("wanted_packs", m.wanted_packs, kWantedPacksMax);
 }
 template <class A>
 void fields(A& a, SeederInfo& m) {

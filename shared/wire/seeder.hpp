@@ -65,6 +65,9 @@ struct SeederPollRequest {
 struct SeederPollReply {
   std::uint64_t list_version = 0;
   std::optional<std::vector<LayerId>> layers;  // All that there are; absent: as before.
+  // Packs that the origin lost and that the seeder serves: it sends them with
+  // PUT /v1/seeder/packs/{id}. Absent: none. At most kWantedPacksMax.
+  std::optional<std::vector<PackId>> wanted_packs = std::nullopt;
 };
 
 // A seeder as an administrator sees it. What it said itself is 0 and empty until its first poll

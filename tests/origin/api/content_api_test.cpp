@@ -225,6 +225,117 @@ TEST_CASE("content api: bytes of packs are for the holder of a lease", "[origin]
   CHECK(entries == 1);
 }
 
+namespace {
+
+// As the scrub does with a pack that is not there any more.
+void lose(ChunkStore& store, const PackId& pack) {
+  REQUIRE(os::remove_file(store.files().path_of(pack)));
+  const PackLook look = look_at_pack(store.files(), pack).value();
+  REQUIRE(store.set_aside(pack, look, kNow.wall).value());
+}
+
+}  // namespace
+
+TEST_CASE("content api: a lost pack is asked of one who has it, and taken in by its name",
+          "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
+  const DeviceId eve = bench.enrol("eve");  // Has no layers.
+  const auto [id, bytes] = bench.pack();
+  const LayerId layer = bench.publish_and_assign(id, bytes, {ann, bob});
+  const std::string path = "/v1/node/layers/" + layer.hex() + "/packs/" + id.hex();
+  const auto asked = [&](const DeviceId& device, std::int64_t missing) {
+    const wire::PollRequest poll{
+        .target_sequence = 1,
+        .layers = std::vector<wire::LayerState>{{layer, "local-cache", missing}}};
+    const auto reply = bench.device(device, "POST", "/v1/node/poll", wire::to_json(poll));
+    REQUIRE(reply.status == 200);
+    return wire::parse_poll_reply(reply.body)->wanted_packs.has_value();
+  };
+  CHECK_FALSE(asked(ann, 0));
+  CHECK(bench.device(ann, "PUT", path, bytes).status == 403);  // Nobody lacks it.
+
+  lose(bench.content->layers(), id);
+  CHECK(bench.admin("POST", "/v1/layers/lacks", bench.ids()).body == bench.ids());
+  bench.api.want_packs({{id, {layer}}}, kNow);
+  CHECK_FALSE(asked(eve, 0));
+  CHECK_FALSE(asked(ann, 100));
+  CHECK(asked(ann, 0));
+  CHECK_FALSE(asked(ann, 0));
+  CHECK_FALSE(asked(bob, 0));  // Ann has her time.
+  net::Request head{.method = "PUT", .path = path};
+  CHECK(bench.api.admit(head, {1}).value() == wire::kMessageMax);
+  head.peer.device = ann;
+  CHECK(bench.api.admit(head, {1}).value() > 16_MiB);
+
+  CHECK(bench.device(eve, "PUT", path, bytes).status == 403);
+  std::string wrong = bytes;
+  wrong[200] ^= 1;
+  CHECK(bench.device(ann, "PUT", path, wrong).status == 422);
+  CHECK(bench.api.wanted_packs() == 1);
+  CHECK(bench.device(ann, "PUT", path, bytes).status == 201);
+  CHECK(bench.api.wanted_packs() == 0);
+  CHECK(bench.content->layers().lost_packs().empty());
+  CHECK(bench.admin("POST", "/v1/layers/lacks", bench.ids()).body.empty());
+  CHECK(bench.device(ann, "PUT", path, bytes).status == 403);
+  std::size_t healed = 0;
+  const auto log = bench.catalog.audit_log(100).value();
+  for (const auto& entry : log.entries) healed += entry.action == "layer.pack-healed" ? 1 : 0;
+  CHECK(healed == 1);
+}
+
+TEST_CASE("content api: a poll that waits is answered when its device is asked for a pack",
+          "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const auto [id, bytes] = bench.pack();
+  const LayerId layer = bench.publish_and_assign(id, bytes, {ann});
+  std::optional<net::Response> answer;
+  wire::PollRequest poll{.target_sequence = 1,
+                         .wait_ms = 30'000,
+                         .layers = std::vector<wire::LayerState>{{layer, "local-cache", 0}}};
+  for (int tries = 0; tries < 3; ++tries) {  // The first ones have news of the site.
+    answer.reset();
+    net::Request request{.method = "POST", .path = "/v1/node/poll", .body = wire::to_json(poll)};
+    request.headers.add(std::string(wire::kProtocolHeader), "1");
+    request.peer.device = ann;
+    bench.api.handle(
+        request, [&](net::Response response) { answer = std::move(response); }, kNow);
+    bench.api.wake(kNow);
+    if (!answer) break;
+    poll.site_version = wire::parse_poll_reply(answer->body)->site->version;
+  }
+  REQUIRE_FALSE(answer);
+  lose(bench.content->layers(), id);
+  bench.api.want_packs({{id, {layer}}}, kNow);
+  bench.api.wake(kNow);
+  REQUIRE(answer);
+  const auto reply = wire::parse_poll_reply(answer->body).value();
+  CHECK(reply.wanted_packs == std::vector<wire::WantedPack>{{layer, id}});
+}
+
+TEST_CASE("content api: what a disk lost of a device is asked for again", "[origin]") {
+  Bench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
+  const auto [id, bytes] = bench.pack();
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  REQUIRE(bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann)).status == 201);
+  const PackId stored = bench.content->cvds().files().list().value().at(0);
+  lose(bench.content->cvds(), stored);
+
+  CHECK(bench.device(ann, "POST", "/v1/node/cvd/lacks", bench.ids()).body == bench.ids());
+  CHECK(bench.device(bob, "POST", "/v1/node/cvd/lacks", bench.ids()).body == bench.ids());
+  CHECK(bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann, 2)).status == 409);
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  CHECK(bench.device(ann, "POST", "/v1/node/cvd/lacks", bench.ids()).body.empty());
+  CHECK(bench.device(bob, "POST", "/v1/node/cvd/lacks", bench.ids()).body == bench.ids());
+  CHECK(bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann, 2)).status == 201);
+  for (const auto& [chunk, plain] : bench.captured.chunks)
+    CHECK(bench.content->cvds().read(ref_of(plain)).value() == plain);
+}
+
 TEST_CASE("content api: of a version that is not newer nothing is kept", "[origin]") {
   Bench bench;
   const auto [id, bytes] = bench.pack();

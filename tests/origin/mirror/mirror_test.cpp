@@ -54,6 +54,10 @@ class TestOrigin {
     options.client_ca_pem = content.api_ca.certificate_pem;
     options.spool_directory = std::string(content.scratch / "spool");
     REQUIRE(os::make_directories(content.scratch / "spool"));
+    options.admit = [this](const net::Request& head) {
+      const std::lock_guard lock(mutex);
+      return content.api.admit(head, net::Loop::wall_now());
+    };
     auto opened = net::HttpsServer::listen(loop, std::move(options),
                                            [this](net::Request request, net::Responder responder) {
                                              answer(std::move(request), std::move(responder));
@@ -325,6 +329,62 @@ TEST_CASE("mirror: killed midway, it goes on with what fits", "[origin]") {
   CHECK(bench.serves());
   const auto all = static_cast<std::int64_t>(bench.origin.bytes.size());
   CHECK(bench.origin.sent == all - 5 * 256 * 1024);
+}
+
+TEST_CASE("mirror: a pack that the origin lost is sent to it", "[origin]") {
+  Bench bench;
+  REQUIRE(join(bench.data, bench.how()));
+  bench.open(Bench::quick());
+  bench.until([&] { return bench.mirror->standing().layers == 1; });
+  const PackId id = bench.origin.pack;
+  ChunkStore& store = bench.origin.content.content->layers();
+  const bool is_damaged_here = GENERATE(false, true);
+  const std::string own = bench.data.layers() + "/packs/" + id.hex();
+  if (is_damaged_here) {
+    std::string bytes = bench.origin.bytes;
+    bytes[1'000'000] ^= 1;
+    REQUIRE(os::write_file(own, as_view(bytes)));
+  }
+  const auto lose = [&] {
+    REQUIRE(os::remove_file(store.files().path_of(id)));
+    const PackLook look = look_at_pack(store.files(), id).value();
+    REQUIRE(store.set_aside(id, look, {1}).value());
+    bench.origin.content.api.want_packs({{id, {bench.origin.layer}}},
+                                        {bench.loop.now(), net::Loop::wall_now()});
+  };
+  bench.origin.look(lose);
+  if (is_damaged_here) {
+    // It is no help: it is taken away here, and fetched once the origin has it again.
+    bench.until([&] { return !os::exists(own); });
+    CHECK_FALSE(bench.serves());
+    bench.origin.look([&] {
+      const std::string path = store.files().new_temporary().value();
+      REQUIRE(os::write_file(path, as_view(bench.origin.bytes)));
+      REQUIRE(store.take_in(path, id));
+    });
+    bench.until([&] { return bench.serves(); });
+  } else {
+    bench.until([&] { return bench.origin.look([&] { return store.files().has(id); }); });
+    CHECK(bench.serves());
+    CHECK(bench.origin.look([&] { return bench.origin.content.api.wanted_packs() == 0; }));
+    CHECK(store.lost_packs().empty());
+  }
+  CHECK(bench.mirrored() == bench.origin.bytes);
+}
+
+TEST_CASE("mirror: what its disk damages is fetched again", "[origin]") {
+  Bench bench;
+  REQUIRE(join(bench.data, bench.how()));
+  MirrorOptions options = Bench::quick();
+  options.patrol_every = 5ms;
+  bench.open(options);
+  bench.until([&] { return bench.mirror->standing().layers == 1; });
+  std::string bytes = bench.origin.bytes;
+  bytes[1'000'000] ^= 1;
+  REQUIRE(
+      os::write_file(bench.data.layers() + "/packs/" + bench.origin.pack.hex(), as_view(bytes)));
+  bench.until([&] { return bench.mirrored() == bench.origin.bytes && bench.serves(); });
+  CHECK(bench.origin.sent == 2 * static_cast<std::int64_t>(bytes.size()));
 }
 
 TEST_CASE("mirror: what the origin removed is removed", "[origin]") {
