@@ -29,7 +29,7 @@ def scenario(stage):
     stage.origin_with_layer(0, tree)
     os.remove(former)
     with open(more, "wb") as file:
-        file.write(dice.randbytes(5_000_000))
+        file.write(dice.randbytes(30_000_000))
     devices = stage.devices(start=False)
     first, second, third, late = devices
     for device in devices[:3]:
