@@ -31,7 +31,7 @@ OF_RELEASE = {
     "13": ["var/lib/systemd/credential.secret", "var/lib/dhcpcd/eth0.lease", "etc/systemd/network/10-eth0.link"],
 }
 LEFTOVERS = ["var/log/syslog", "var/log/apt/history.log", "var/cache/apt/archives/bash_5.deb",
-             "var/lib/apt/lists/deb.debian.org_main", "var/lib/logrotate/status", "var/crash/dump"]
+             "var/lib/apt/lists/mirror_main_Packages", "var/lib/logrotate/status", "var/crash/dump"]
 SYSTEM = ["etc/passwd", "etc/ssh/sshd_config", "etc/network/if-up.d/ifenslave", "usr/bin/tool", "var/lib/dpkg/status",
           "etc/udev/rules.d/60-local.rules", "etc/systemd/system/own.service", "boot/vmlinuz", "var/cache/debconf/config.dat"]
 KEPT_DIRECTORIES = ["var/log", "var/log/apt", "var/lib/apt/lists", "home", "root", "proc", "tmp"]
