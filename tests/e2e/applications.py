@@ -18,10 +18,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import reference  # noqa: E402
 import verify  # noqa: E402
-from checks import Checks  # noqa: E402
 from chroot import Chroot  # noqa: E402
-from fleet import Fleet, run_directory  # noqa: E402
-from lab import Lab, LabError, Loopback  # noqa: E402
+from fleet import Fleet  # noqa: E402
+from lab import Loopback  # noqa: E402
+from scenario import in_lab  # noqa: E402
 
 BASE = "base"
 
@@ -226,41 +226,31 @@ def main():
     if os.geteuid() != 0 or missing:
         print("SKIP applications: needs " + (f"the programs {', '.join(missing)}" if missing else "root"))
         return 77
-    os.umask(0o022)
-    checks = Checks()
-    run_dir = run_directory(options.build, "applications")
-    cache = os.path.join(os.path.abspath(options.build), "demo")
-    with Lab(run_dir) as lab:
-        try:
-            base = reference.debian(cache, print)
-            chroot = Chroot(os.path.join(cache, "apt"))
-            fleet = Fleet(lab, Loopback(2), options.build)
-            fleet.init_origin()
-            fleet.start_origin()
-            trial = Trial(fleet, checks, chroot)
-            for name in list(SETS):
-                if name not in only:
-                    del SETS[name]
-            trial.make_trees(base)
-            fleet.cli("site", "add", "branch", "--subnet", fleet.net.SUBNET)
-            token = fleet.token("applications", 2)
-            for _ in fleet.net.devices:
-                device = fleet.add_device()
-                device.more_capabilities = ["sys_chroot"]
-                device.give_identity()
-                device.enroll(token)
-                fleet.cli("device", "assign", device.id, "--site", "branch")
-                device.start()
-            trial.run(only)
-        except (LabError, verify.VerifyError, reference.ReferenceError, OSError) as error:
-            checks.check("the trial runs to its end", False, f"{type(error).__name__}: {error}")
-            for process in lab.processes:
-                print(f"--- {process.name}\n{process.tail(6)}", file=sys.stderr)
-    if checks.failed or options.keep:
-        print(f"trees, volumes and logs: {run_dir}")
-    else:
-        shutil.rmtree(run_dir, ignore_errors=True)
-    return checks.summary()
+
+    def work(lab, checks):
+        cache = os.path.join(os.path.abspath(options.build), "demo")
+        base = reference.debian(cache, print)
+        chroot = Chroot(os.path.join(cache, "apt"))
+        fleet = Fleet(lab, Loopback(2), options.build)
+        fleet.init_origin()
+        fleet.start_origin()
+        trial = Trial(fleet, checks, chroot)
+        for name in list(SETS):
+            if name not in only:
+                del SETS[name]
+        trial.make_trees(base)
+        fleet.cli("site", "add", "branch", "--subnet", fleet.net.SUBNET)
+        token = fleet.token("applications", 2)
+        for _ in fleet.net.devices:
+            device = fleet.add_device()
+            device.more_capabilities = ["sys_chroot"]
+            device.give_identity()
+            device.enroll(token)
+            fleet.cli("device", "assign", device.id, "--site", "branch")
+            device.start()
+        trial.run(only)
+
+    return in_lab(options, "applications", work)
 
 
 if __name__ == "__main__":

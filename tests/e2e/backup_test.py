@@ -8,64 +8,32 @@ import http.client
 import json
 import os
 import shutil
-import signal
-import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import threading
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from checks import Checks  # noqa: E402
+from origin_on_loopback import ServedOrigin, free_port, run  # noqa: E402
+
 ORIGIN, LAMINA = sys.argv[1:3]
-failures = 0
+checks = Checks()
+check = checks.check
 
 
-def check(name, good, detail=""):
-    global failures
-    failures += 0 if good else 1
-    print(("PASS " if good else "FAIL ") + name + (f": {detail}" if detail else ""), flush=True)
-
-
-def run(*args):
-    return subprocess.run(args, capture_output=True, text=True, timeout=60)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Origin:
-    """`lamina-origin serve` on a data directory, and who calls it."""
+class Origin(ServedOrigin):
+    """And devices call it."""
 
     def __init__(self, data, port):
-        self.data, self.port = data, port
-        self.process = subprocess.Popen([ORIGIN, "serve", "--data", data, "--listen", f"127.0.0.1:{port}"],
-                                        stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if " serving " in line:
-                break
-        else:
-            raise RuntimeError("serve ended")
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def lamina(self, *args):
-        done = run(LAMINA, "--origin", f"127.0.0.1:{self.port}", "--ca", self.data + "/keys/api-ca.pem",
-                   "--token-file", self.data + "/keys/admin.token", *args)
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr)
-        return done.stdout
+        super().__init__(ORIGIN, LAMINA, data, port)
 
     def post(self, path, body, ca, certificate=None):
         context = ssl.create_default_context(cafile=ca)
         if certificate:
             context.load_cert_chain(*certificate)
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=20)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api, context=context, timeout=20)
         connection.request("POST", path, json.dumps(body), {"Lamina-Protocol": "1"})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"{}")
@@ -99,7 +67,7 @@ def answers(origin):
     told = {}
     for name, args in {"layers": ("layer", "ls"), "sites": ("site", "ls"), "devices": ("device", "ls"),
                        "tokens": ("token", "ls"), "cvds": ("cvd", "ls")}.items():
-        told[name] = [json.loads(line) for line in origin.lamina("--json", *args).splitlines()]
+        told[name] = [json.loads(line) for line in origin.told("--json", *args).splitlines()]
     for device in told["devices"]:
         for key in ("seen_ms", "applied_sequence", "public_address"):
             device.pop(key, None)
@@ -113,8 +81,8 @@ def main():
         init = run(ORIGIN, "init", "--data", data, "--name", "localhost,127.0.0.1", "--api-port", str(port))
         check("init makes an origin", init.returncode == 0, init.stderr.strip())
         origin = Origin(data, port)
-        origin.lamina("site", "add", "north")
-        token = origin.lamina("token", "create", "--name", "batch", "--kind", "enrol", "--uses", "5", "--ttl", "1d",
+        origin.told("site", "add", "north")
+        token = origin.told("token", "create", "--name", "batch", "--kind", "enrol", "--uses", "5", "--ttl", "1d",
                               "--site", "north").split()[-1]
         device = Device(top, origin, token)
         tree = top + "/tree/etc"
@@ -126,11 +94,11 @@ def main():
         def publish(version):
             with open(tree + "/version", "w") as file:
                 file.write(version)
-            origin.lamina("layer", "capture", "--name", "system", "--version", version, "--tree", top + "/tree",
+            origin.told("layer", "capture", "--name", "system", "--version", version, "--tree", top + "/tree",
                           "--key", data + "/keys/publisher.key")
 
         publish("1.0")
-        origin.lamina("assign", "--site", "north", "--layers", "system:1.0")
+        origin.told("assign", "--site", "north", "--layers", "system:1.0")
         check("the device has its target", "target" in device.poll(origin, 0)[1])
 
         stop = threading.Event()
@@ -138,7 +106,7 @@ def main():
 
         def write():
             while not stop.is_set():
-                origin.lamina("token", "create", "--name", f"t{writes[0]}", "--kind", "metrics", "--ttl", "1d")
+                origin.told("token", "create", "--name", f"t{writes[0]}", "--kind", "metrics", "--ttl", "1d")
                 writes[0] += 1
 
         writer = threading.Thread(target=write)
@@ -153,9 +121,9 @@ def main():
         check("the last one copies no pack again", json.loads(last.stdout)["backup"]["packs_new"] == 0, last.stderr)
         # What the backup does not know: a newer target, which the device has seen.
         publish("1.1")
-        origin.lamina("assign", "--site", "north", "--layers", "system:1.1")
+        origin.told("assign", "--site", "north", "--layers", "system:1.1")
         check("the device has a newer target", "target" in device.poll(origin, 1)[1])
-        origin.kill()
+        origin.serve.kill()
 
         # --- another machine
         shutil.move(data, top + "/lost")
@@ -173,7 +141,7 @@ def main():
 
         # --- its databases are lost
         before = answers(origin)
-        origin.kill()
+        origin.serve.kill()
         for name in ("catalog", "layers/index", "cvd/index"):
             shutil.rmtree(f"{restored}/{name}")
         done = run(ORIGIN, "serve", "--data", restored)
@@ -187,7 +155,7 @@ def main():
         # --- a larger disk
         done = run(ORIGIN, "move", "--data", restored, "--to", moved)
         check("a move waits for serve to be stopped", done.returncode == 4, done.stderr.strip())
-        origin.kill()
+        origin.serve.kill()
         done = run(ORIGIN, "move", "--data", restored, "--to", moved)
         check("it is moved", done.returncode == 0, done.stderr.strip())
         check("the old directory serves no more", run(ORIGIN, "serve", "--data", restored).returncode == 3)
@@ -195,8 +163,8 @@ def main():
         check("every answer is as before the move", answers(origin) == before)
         report = json.loads(run(ORIGIN, "capacity", "--data", moved, "--json").stdout)["capacity"]
         check("the report knows the layers", len(report["layers"]) == 1 and report["spaces"]["layers"] > 0)
-        origin.kill()
-    return 1 if failures else 0
+        origin.serve.kill()
+    return checks.summary()
 
 
 if __name__ == "__main__":

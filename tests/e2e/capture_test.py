@@ -15,9 +15,11 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
+from checks import Checks  # noqa: E402
 from origin_on_loopback import OriginOnLoopback, run  # noqa: E402
 
-failures = 0
+checks = Checks()
+check = checks.check
 
 # What must not travel, by what it is. {n} stands for the release.
 IDENTITY = ["etc/machine-id", "var/lib/dbus/machine-id", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/fstab",
@@ -31,16 +33,10 @@ OF_RELEASE = {
     "13": ["var/lib/systemd/credential.secret", "var/lib/dhcpcd/eth0.lease", "etc/systemd/network/10-eth0.link"],
 }
 LEFTOVERS = ["var/log/syslog", "var/log/apt/history.log", "var/cache/apt/archives/bash_5.deb",
-             "var/lib/apt/lists/deb.debian.org_main", "var/lib/logrotate/status", "var/crash/dump"]
+             "var/lib/apt/lists/mirror_main_Packages", "var/lib/logrotate/status", "var/crash/dump"]
 SYSTEM = ["etc/passwd", "etc/ssh/sshd_config", "etc/network/if-up.d/ifenslave", "usr/bin/tool", "var/lib/dpkg/status",
           "etc/udev/rules.d/60-local.rules", "etc/systemd/system/own.service", "boot/vmlinuz", "var/cache/debconf/config.dat"]
 KEPT_DIRECTORIES = ["var/log", "var/log/apt", "var/lib/apt/lists", "home", "root", "proc", "tmp"]
-
-
-def check(name, good, detail=""):
-    global failures
-    failures += 0 if good else 1
-    print(("PASS " if good else "FAIL ") + name + (f": {str(detail).strip()}" if detail else ""), flush=True)
 
 
 def write(path, text):
@@ -159,7 +155,7 @@ def versions(lamina, key, top):
 
 def real_trees(top, lamina):
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
-        print("SKIP real trees: need root and mmdebstrap")
+        checks.skip("real trees", "need root and mmdebstrap")
         return
     # Found by their names wherever they are, so that a rule whose path is wrong is noticed.
     suspicious = ["machine-id", "hostname", "ssh_host_*", "random-seed", "*.lease*", "resolv.conf", "*.deb"]
@@ -167,7 +163,7 @@ def real_trees(top, lamina):
         tree = f"{top}/real{release}"
         made = run("mmdebstrap", "--variant=minbase", "--include=systemd,dbus,openssh-server,ifupdown", code, tree, seconds=900)
         if made.returncode != 0:
-            print(f"SKIP Debian {release}, real: {made.stderr.strip().splitlines()[-1]}")
+            checks.skip(f"Debian {release}, real", made.stderr.strip().splitlines()[-1])
             continue
         write(tree + "/etc/hostname", "reference\n")
         rows = [json.loads(line) for line in
@@ -194,7 +190,7 @@ def main():
         versions(origin.lamina, key, top)
         if "--debian" in sys.argv:
             real_trees(top, origin.lamina)
-    return 1 if failures else 0
+    return checks.summary()
 
 
 if __name__ == "__main__":

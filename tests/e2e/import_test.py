@@ -19,21 +19,13 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
+from checks import Checks  # noqa: E402
 from origin_on_loopback import OriginOnLoopback, run  # noqa: E402
 
 ORIGIN, LAMINA, LAY_OUT = sys.argv[1:4]
 ROOT = os.geteuid() == 0
-failures = 0
-
-
-def say(word, name, detail=""):
-    print(f"{word} {name}" + (f": {detail}" if detail else ""), flush=True)
-
-
-def check(name, good, detail=""):
-    global failures
-    failures += 0 if good else 1
-    say("PASS" if good else "FAIL", name, str(detail).strip())
+checks = Checks()
+check = checks.check
 
 
 def write(path, text="", mode=0o644):
@@ -254,7 +246,7 @@ def compare_with_others(top):
     compare("a compressed tar file is what GNU tar unpacks", describe(top + "/expected-plain"),
             describe(top + "/out-plain"))
     if not ROOT or shutil.which("umoci") is None:
-        say("SKIP", "the image is what umoci unpacks", "umoci is not installed" if ROOT else "needs root")
+        checks.skip("the image is what umoci unpacks", "umoci is not installed" if ROOT else "needs root")
         return top
     done = run("umoci", "raw", "unpack", "--image", top + "/gzipped:latest", top + "/umoci")
     if done.returncode != 0:
@@ -327,17 +319,17 @@ def refuses(lamina, take, option, value, what):
     assert run_site.returncode == 0, run_site.stderr
     answer = lamina("assign", "--site", "s-" + what, "--layers", f"plain:1,{name}:1")
     base = json.loads(lamina("--json", "layer", "show", "plain:1").stdout)
-    say("NOTE", f"assigning {name}", answer.stderr.strip())
+    print(f"NOTE assigning {name}: {answer.stderr.strip()}", flush=True)
     return answer.returncode == 5 and f"'{value}'" in answer.stderr and f"'{base[what]}'" in answer.stderr
 
 
 def main():
     if not ROOT:
-        say("SKIP", "owners, capabilities and ACLs are compared", "needs root")
+        checks.skip("owners, capabilities and ACLs are compared", "needs root")
     with tempfile.TemporaryDirectory(prefix="lamina-import-") as top:
         compare_with_others(top)
         through_the_origin(top)
-    return 1 if failures else 0
+    return checks.summary()
 
 
 if __name__ == "__main__":

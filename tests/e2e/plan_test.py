@@ -10,58 +10,18 @@ import http.client
 import json
 import os
 import shutil
-import signal
-import socket
 import ssl
-import subprocess
 import sys
 import tempfile
-import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from checks import Checks  # noqa: E402
+from origin_on_loopback import OriginOnLoopback, run  # noqa: E402
 
 ORIGIN, LAMINA, SIM = sys.argv[1:4]
-failures = 0
-
-
-def check(name, good, detail=""):
-    global failures
-    failures += 0 if good else 1
-    print(("PASS " if good else "FAIL ") + name + (f": {detail}" if detail else ""), flush=True)
-
-
-def run(*args):
-    return subprocess.run(args, capture_output=True, text=True, timeout=60)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Origin:
-    def __init__(self, top):
-        self.data, self.port = top + "/origin", free_port()
-        run(ORIGIN, "init", "--data", self.data, "--name", "localhost,127.0.0.1", "--api-port", str(self.port),
-            "--swarm-port", str(free_port())).check_returncode()
-        self.access = ("--origin", f"127.0.0.1:{self.port}", "--ca", self.data + "/keys/api-ca.pem",
-                       "--token-file", self.data + "/keys/admin.token")
-        self.process = subprocess.Popen([ORIGIN, "serve", "--data", self.data], stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if " serving " in line:
-                break
-        else:
-            raise RuntimeError("serve ended")
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-
-    def lamina(self, *args):
-        done = run(LAMINA, *self.access, *args)
-        if done.returncode != 0:
-            raise RuntimeError(f"lamina {' '.join(args)}: {done.stderr}")
-        return done.stdout
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
+checks = Checks()
+check = checks.check
 
 
 class Device:
@@ -80,7 +40,7 @@ class Device:
         context = ssl.create_default_context(cafile=self.origin.data + "/keys/api-ca.pem")
         if certificate:
             context.load_cert_chain(self.keys + ".pem", self.keys + ".key")
-        connection = http.client.HTTPSConnection("127.0.0.1", self.origin.port, context=context, timeout=20)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.origin.api, context=context, timeout=20)
         connection.request("POST", path, json.dumps(message),
                            {"Content-Type": "application/json", "Lamina-Protocol": "1"})
         reply = connection.getresponse()
@@ -112,22 +72,22 @@ def make_tree(path):
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="lamina-plan-") as top:
-        origin = Origin(top)
+    with tempfile.TemporaryDirectory(prefix="lamina-plan-") as top, \
+            OriginOnLoopback(ORIGIN, LAMINA, top + "/origin") as origin:
         tree = top + "/tree"
         make_tree(tree)
-        capture = lambda version: origin.lamina("layer", "capture", "--name", "system", "--version", version, "--tree",
+        capture = lambda version: origin.told("layer", "capture", "--name", "system", "--version", version, "--tree",
                                                 tree, "--key", origin.data + "/keys/publisher.key")
         capture("1.0")
         with open(tree + "/etc/noise", "wb") as file:
             file.write(os.urandom(3_000_000))
         capture("1.1")
-        layers = {layer["version"]: layer for layer in map(json.loads, origin.lamina(
+        layers = {layer["version"]: layer for layer in map(json.loads, origin.told(
             "--json", "layer", "ls").splitlines())}
         devices = {}
         for site in ("north", "south"):
-            origin.lamina("site", "add", site)
-            token = json.loads(origin.lamina("--json", "token", "create", "--name", "t-" + site, "--kind", "enrol",
+            origin.told("site", "add", site)
+            token = json.loads(origin.told("--json", "token", "create", "--name", "t-" + site, "--kind", "enrol",
                                              "--uses", "9", "--site", site))["secret"]
             devices[site] = [Device(origin, top, f"{site}{i}", token) for i in range(3)]
             for device in devices[site]:
@@ -137,28 +97,28 @@ def main():
         with open(plan_file, "w", encoding="ascii") as file:
             file.write('name = "r"\nlayers = ["system:1.1"]\n[[wave]]\nname = "pilot"\nsites = ["north"]\n'
                        '[[wave]]\nsites = ["south"]\n')
-        text = origin.lamina("rollout", "plan", "--file", plan_file, "--line", "8Mbit")
+        text = origin.told("rollout", "plan", "--file", plan_file, "--line", "8Mbit")
         check("a plan says what is assumed, waves and sites",
               "2 sites of 2, whose line nobody measured, have 8Mbit" in text and "pilot" in text and "south" in text)
-        check("nothing was assigned", not json.loads(origin.lamina("--json", "device", "ls").splitlines()[0])["target"])
-        planned = origin.lamina("--json", "rollout", "plan", "--file", plan_file, "--line", "8Mbit")
+        check("nothing was assigned", not json.loads(origin.told("--json", "device", "ls").splitlines()[0])["target"])
+        planned = origin.told("--json", "rollout", "plan", "--file", plan_file, "--line", "8Mbit")
         plan = json.loads(planned)
         least = 3_000_000
         fetched = [site["content_bytes"]["origin-by-lease"] for site in plan["sites"]]
         check("each site fetches what it lacks, once", all(least < bytes < 1.05 * least for bytes in fetched), fetched)
         check("the waves are done", all(wave["done"] == 3 for wave in plan["waves"]))
-        one = json.loads(origin.lamina("--json", "rollout", "plan", "--site", "south", "--layers", "system:1.1"))
+        one = json.loads(origin.told("--json", "rollout", "plan", "--site", "south", "--layers", "system:1.1"))
         check("an assignment is planned too", [site["name"] for site in one["sites"]] == ["south"])
         for args, code, why in ((("--site", "south", "--layers", "system:9"), 3, "has no layer 'system:9'"),
                                 (("--site", "south", "--layers", "system:1.0"), 2, "there is nothing to fetch"),
                                 (("--site", "none", "--layers", "system:1.1"), 2, "no device of the waves"),
                                 (("nameless",), 3, "there is no rollout 'nameless'"),
                                 ((), 2, "")):
-            done = run(LAMINA, *origin.access, "rollout", "plan", *args)
+            done = origin.lamina("rollout", "plan", *args)
             check(f"a plan of {' '.join(args) or 'nothing'} is refused", done.returncode == code and why in done.stderr,
                   done.stderr.strip())
 
-        origin.lamina("rollout", "create", "--file", plan_file)
+        origin.told("rollout", "create", "--file", plan_file)
         imported = lambda directory: run(SIM, "import", directory, "--rollout", "r", *origin.access, "--line", "8Mbit",
                                          "--start", "2026-03-02T20:00:00+01:00")
         made = imported(top + "/scenario")
@@ -175,12 +135,12 @@ def main():
         same = lambda result: [(site["finished_ms"], site["content_bytes"]) for site in result["sites"]]
         check("and says what the plan said", same(json.loads(read(top + "/plan.json"))) == same(plan))
 
-        origin.lamina("rollout", "start", "r")
+        origin.told("rollout", "start", "r")
         lacks = fetched[0]
         for site in ("north", "south"):
             for number, device in enumerate(devices[site]):
                 device.applies(layers["1.1"]["id"], 1, lacks if number == 0 else 0)
-        measured = origin.lamina("--json", "rollout", "show", "r")
+        measured = origin.told("--json", "rollout", "show", "r")
         check("the rollout is done", json.loads(measured)["rollout"]["phase"] == "done")
         with open(top + "/measured.json", "w", encoding="ascii") as file:
             file.write(measured)
@@ -193,8 +153,7 @@ def main():
               [site["bytes_error"] for site in said["sites"]] == [0, 0] and
               all(site["finished_error"] is not None for site in said["sites"]), compared.stdout.strip())
         check("nothing is in one alone", said["only_planned"] == said["only_actual"] == [])
-        origin.stop()
-    return 1 if failures else 0
+    return checks.summary()
 
 
 if __name__ == "__main__":

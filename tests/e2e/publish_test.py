@@ -5,53 +5,19 @@ usage: publish_test.py LAMINA_ORIGIN LAMINA     One PASS or FAIL line a check; e
 """
 
 import os
-import select
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from checks import Checks  # noqa: E402
+from origin_on_loopback import Daemon, free_port, run  # noqa: E402
+
 ORIGIN, LAMINA = sys.argv[1:3]
-failures = 0
-
-
-def check(name, good, detail=""):
-    global failures
-    failures += 0 if good else 1
-    print(("PASS " if good else "FAIL ") + name + (f": {detail}" if detail else ""))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Daemon:
-    """A program whose stderr says when it is ready."""
-
-    def __init__(self, *args, ready):
-        self.process = subprocess.Popen(args, stderr=subprocess.PIPE)
-        self.log = b""
-        self.wait_for(ready)
-
-    def wait_for(self, text, seconds=20):
-        fd = self.process.stderr.fileno()
-        while text.encode() not in self.log:
-            if not select.select([fd], [], [], seconds)[0]:
-                raise TimeoutError(f"no '{text}' within {seconds} s: {self.log.decode()}")
-            piece = os.read(fd, 65536)
-            if not piece:
-                raise RuntimeError(self.log.decode())
-            self.log += piece
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        _, rest = self.process.communicate(timeout=20)
-        self.log += rest
-        return self.process.returncode
+checks = Checks()
+check = checks.check
 
 
 def peak_memory(pid):
@@ -77,7 +43,6 @@ def main():
         data, tree = top + "/origin", top + "/tree"
         api, swarm = free_port(), free_port()
         make_tree(tree)
-        run = lambda *args: subprocess.run(args, capture_output=True, text=True, timeout=60)
         init = run(ORIGIN, "init", "--data", data, "--name", "localhost,127.0.0.1", "--api-port",
                    str(api), "--swarm-port", str(swarm))
         check("init makes an origin", init.returncode == 0, init.stderr.strip())
@@ -151,7 +116,7 @@ def main():
         gone = lamina("site", "ls")
         check("an origin that is down is one line", gone.returncode == 4 and gone.stderr.count("\n") == 1,
               gone.stderr.strip())
-    return 1 if failures else 0
+    return checks.summary()
 
 
 if __name__ == "__main__":

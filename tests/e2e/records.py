@@ -11,9 +11,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import reference  # noqa: E402
 import verify  # noqa: E402
-from checks import Checks  # noqa: E402
-from fleet import Fleet, run_directory  # noqa: E402
-from lab import Lab, LabError, Loopback  # noqa: E402
+from fleet import Fleet  # noqa: E402
+from lab import Loopback  # noqa: E402
+from scenario import in_lab  # noqa: E402
 
 BASE = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n",
@@ -130,21 +130,7 @@ def main():
     if shutil.which("rsync") is None:
         print("SKIP records: rsync is not installed")
         return 77
-    os.umask(0o022)
-    checks = Checks()
-    run_dir = run_directory(options.build, "records")
-    with Lab(run_dir) as lab:
-        try:
-            scenario(Fleet(lab, Loopback(1), options.build), checks)
-        except (LabError, verify.VerifyError, OSError) as error:
-            checks.check("the scenario runs to its end", False, f"{type(error).__name__}: {error}")
-            for process in lab.processes:
-                print(f"--- {process.name}\n{process.tail(6)}", file=sys.stderr)
-    if checks.failed or options.keep:
-        print(f"logs and data: {run_dir}")
-    else:
-        shutil.rmtree(run_dir, ignore_errors=True)
-    return checks.summary()
+    return in_lab(options, "records", lambda lab, checks: scenario(Fleet(lab, Loopback(1), options.build), checks))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""One real origin on loopback, and the administrator's commands to it."""
+"""Real programs on loopback: one origin, whoever else is started, and the administrator's commands."""
 
-import os
-import select
 import signal
 import socket
 import subprocess
+import threading
 
 
 def run(*args, seconds=60):
@@ -17,33 +16,73 @@ def free_port():
         return s.getsockname()[1]
 
 
-class OriginOnLoopback:
-    """Made and served in the directory `data` while the block runs."""
+class Daemon:
+    """A program that says on stderr when it is ready. What it says is read as it comes, so that it never waits."""
 
-    def __init__(self, origin_program, lamina_program, data):
-        self.data, self.api = data, free_port()
-        self.programs = origin_program, lamina_program
+    def __init__(self, *args, ready):
+        self.log, self._news, self._has_ended = "", threading.Condition(), False
+        self.process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_for(ready)
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._news:
+                self.log += line
+                self._news.notify_all()
+        with self._news:
+            self._has_ended = True
+            self._news.notify_all()
+
+    def wait_for(self, text, seconds=20):
+        with self._news:
+            self._news.wait_for(lambda: text in self.log or self._has_ended, seconds)
+            if text not in self.log:
+                raise RuntimeError(f"no '{text}' within {seconds} s: {self.log}")
+
+    def stop(self, number=signal.SIGTERM):
+        """Its exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        self._reader.join(timeout=20)
+        return code
+
+    def kill(self):
+        self.stop(signal.SIGKILL)
+
+
+class ServedOrigin:
+    """`lamina-origin serve` on the data directory of an origin that exists."""
+
+    def __init__(self, origin_program, lamina_program, data, api):
+        self.data, self.api, self.lamina_program = data, api, lamina_program
+        self.serve = Daemon(origin_program, "serve", "--data", data, "--listen", f"127.0.0.1:{api}", ready=" serving ")
+        self.access = ("--origin", f"127.0.0.1:{api}", "--ca", data + "/keys/api-ca.pem",
+                       "--token-file", data + "/keys/admin.token")
+
+    def lamina(self, *args):
+        return run(self.lamina_program, *self.access, *args)
+
+    def told(self, *args):
+        """What a command prints that has to succeed."""
+        done = self.lamina(*args)
+        if done.returncode != 0:
+            raise RuntimeError(f"lamina {' '.join(args)}: {done.stderr}")
+        return done.stdout
 
     def __enter__(self):
-        made = run(self.programs[0], "init", "--data", self.data, "--name", "localhost,127.0.0.1", "--api-port",
-                   str(self.api), "--swarm-port", str(free_port()))
-        if made.returncode != 0:
-            raise RuntimeError(made.stderr)
-        self.process = subprocess.Popen([self.programs[0], "serve", "--data", self.data], stderr=subprocess.PIPE)
-        log = b""
-        while b" serving " not in log:
-            if not select.select([self.process.stderr], [], [], 20)[0]:
-                raise TimeoutError(f"the origin does not serve: {log.decode()}")
-            piece = os.read(self.process.stderr.fileno(), 65536)
-            if not piece:
-                raise RuntimeError(log.decode())
-            log += piece
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=20)
+        self.serve.stop()
 
-    def lamina(self, *args):
-        return run(self.programs[1], "--origin", f"127.0.0.1:{self.api}", "--ca", self.data + "/keys/api-ca.pem",
-                   "--token-file", self.data + "/keys/admin.token", *args)
+
+class OriginOnLoopback(ServedOrigin):
+    """Made and served in the directory `data`; stopped at the end of the block."""
+
+    def __init__(self, origin_program, lamina_program, data):
+        api = free_port()
+        run(origin_program, "init", "--data", data, "--name", "localhost,127.0.0.1", "--api-port", str(api),
+            "--swarm-port", str(free_port())).check_returncode()
+        super().__init__(origin_program, lamina_program, data, api)

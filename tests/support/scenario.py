@@ -64,22 +64,15 @@ class Stage:
         return count
 
 
-def scenario_main(scenario, name, devices=2, rate=20_000_000, rtt_ms=30, queue_ms=60):
-    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--build", default="build")
-    parser.add_argument("--keep", action="store_true", help="keep volumes, states and logs")
-    options = parser.parse_args()
-    reason = can_make_namespaces()
-    if reason:
-        print(f"SKIP {name}: needs network namespaces: {reason}")
-        return 77
+def in_lab(options, name, work):
+    """work(lab, checks) in a lab of its own below options.build; what it made goes away, unless a check failed or
+    options.keep is set. The exit code."""
     os.umask(0o022)
     checks = Checks()
     run_dir = run_directory(options.build, name)
     with Lab(run_dir) as lab:
         try:
-            net = Branch(lab, options.build, devices, rate, rtt_ms, queue_ms=queue_ms)
-            scenario(Stage(lab, net, options.build, checks))
+            work(lab, checks)
         except (LabError, verify.VerifyError, reference.ReferenceError, OSError) as error:
             checks.check("the scenario runs to its end", False, f"{type(error).__name__}: {error}")
             for process in lab.processes:
@@ -89,3 +82,16 @@ def scenario_main(scenario, name, devices=2, rate=20_000_000, rtt_ms=30, queue_m
     else:
         shutil.rmtree(run_dir, ignore_errors=True)
     return checks.summary()
+
+
+def scenario_main(scenario, name, devices=2, rate=20_000_000, rtt_ms=30, queue_ms=60):
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--keep", action="store_true", help="keep volumes, states and logs")
+    options = parser.parse_args()
+    reason = can_make_namespaces()
+    if reason:
+        print(f"SKIP {name}: needs network namespaces: {reason}")
+        return 77
+    return in_lab(options, name, lambda lab, checks: scenario(
+        Stage(lab, Branch(lab, options.build, devices, rate, rtt_ms, queue_ms=queue_ms), options.build, checks)))

@@ -4,19 +4,15 @@
 #include "origin/api/api.hpp"
 #include "shared/format/record.hpp"
 #include "shared/wire/protocol.hpp"
+#include "tests/support/ids.hpp"
 #include "tests/support/memory_table.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
+using lamina::tests::id_of;
 
 namespace {
 
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 DeviceId device(int n) { return id_of<DeviceId>(n); }
 const LayerId kOld = id_of<LayerId>(1), kNew = id_of<LayerId>(2);
 

@@ -4,23 +4,19 @@
 
 #include "origin/catalog/kv_table.hpp"
 #include "origin/catalog/secret.hpp"
+#include "tests/support/ids.hpp"
 #include "tests/support/memory_table.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
+using lamina::tests::id_of;
 using wire::DeviceStatus;
 
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 const DeviceId kAnn = id_of<DeviceId>(1), kBob = id_of<DeviceId>(2);
 
 // Speaks to the catalogue in seconds since the test began.

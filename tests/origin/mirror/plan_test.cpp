@@ -1,18 +1,14 @@
 #include "origin/mirror/plan.hpp"
+#include "tests/support/ids.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace lamina;
 using namespace lamina::origin;
+using lamina::tests::id_of;
 
 namespace {
 
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 const LayerId kOs = id_of<LayerId>(1), kApp = id_of<LayerId>(2);
 const TorrentId kOsTorrent = id_of<TorrentId>(1), kAppTorrent = id_of<TorrentId>(2);
 const PackId kOne = id_of<PackId>(1), kTwo = id_of<PackId>(2), kShared = id_of<PackId>(3);

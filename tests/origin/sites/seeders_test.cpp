@@ -3,20 +3,16 @@
 #include <catch2/catch.hpp>
 
 #include "origin/sites/sites.hpp"
+#include "tests/support/ids.hpp"
 #include "tests/support/memory_table.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
+using lamina::tests::id_of;
 using namespace std::chrono_literals;
 
 namespace {
 
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 const std::vector<std::string> kOwn{"192.0.2.1:8444"};
 const std::string kTwo = "192.0.2.2:8444", kThree = "192.0.2.3:8444";
 const LayerId kOs = id_of<LayerId>(1), kApp = id_of<LayerId>(2);

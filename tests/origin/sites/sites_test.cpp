@@ -3,20 +3,16 @@
 #include <catch2/catch.hpp>
 
 #include "shared/format/record.hpp"
+#include "tests/support/ids.hpp"
 #include "tests/support/memory_table.hpp"
 
 using namespace lamina;
 using namespace lamina::origin;
+using lamina::tests::id_of;
 using namespace std::chrono_literals;
 
 namespace {
 
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 const DeviceId kAnn = id_of<DeviceId>(1), kBob = id_of<DeviceId>(2);
 
 // Speaks in seconds since the test began; the wall clock is 1,000,000 s ahead.

@@ -6,18 +6,13 @@
 #include "shared/wire/ids.hpp"
 #include "shared/wire/node.hpp"
 #include "shared/wire/protocol.hpp"
+#include "tests/support/ids.hpp"
 
 using namespace lamina;
 using namespace lamina::wire;
+using lamina::tests::id_of;
 
 namespace {
-
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 
 const std::string kPoll =
     R"({"target_sequence":3,"applied_sequence":2,"site_version":0,"applied":[],"wants":[],)"

@@ -7,19 +7,15 @@
 #include "sim/import/options.hpp"
 #include "sim/model/run.hpp"
 #include "sim/scenario/load.hpp"
+#include "tests/support/ids.hpp"
 
 using namespace lamina;
 using namespace lamina::sim;
+using lamina::tests::id_of;
 using namespace std::chrono_literals;
 
 namespace {
 
-template <class Id>
-Id id_of(int n) {
-  std::array<std::byte, Id::kSize> bytes{};
-  bytes.back() = static_cast<std::byte>(n);
-  return Id(bytes);
-}
 DeviceId device(int n) { return id_of<DeviceId>(n); }
 
 constexpr std::int64_t kNowMs = std::int64_t{1'772'478'000} * 1000;  // 2026-03-02T19:00:00Z
