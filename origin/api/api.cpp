@@ -53,6 +53,7 @@ void Api::wake(Moment moment) {
   if (watch_ != nullptr && moment.now >= watch_->next_change())
     if (auto done = watch_->look(moment, [this] { return devices(); }); !done)
       log::error("watch_failed", {{"error", done.error().text()}});
+  if (wanted_.expire(moment.now)) look_for_holders(moment);
   std::set<WaitingPolls::Number> look = waiting_.due(moment.now);
   for (const std::string& site : sites_.take_changed()) look.merge(waiting_.of_site(site));
   std::set<DeviceId> changed = catalog_.take_changed_devices();
@@ -89,6 +90,7 @@ std::optional<Instant> Api::next_change() const {
     next = next ? std::min(*next, *rollouts) : rollouts;
   if (watch_ != nullptr)
     next = next ? std::min(*next, watch_->next_change()) : watch_->next_change();
+  if (const auto wanted = wanted_.next_change()) next = next ? std::min(*next, *wanted) : wanted;
   if (const auto poll = waiting_.next_deadline()) next = next ? std::min(*next, *poll) : poll;
   return next;
 }

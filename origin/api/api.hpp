@@ -194,6 +194,8 @@ class Api {
   void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);
   void take_layer_pack(const Act& act, const net::Request& request, const PackId& id,
                        const Reply& reply);
+  // Devices whose waiting polls bring them what is wanted, at the next wake().
+  void look_for_holders(Moment moment);
   // A pack that the origin lost, from a device that was asked for it.
   Answer take_wanted_pack(const wire::DeviceInfo& device, const std::string& layer,
                           const std::string& pack, const net::Request& request, const Reply& reply,

@@ -36,6 +36,10 @@ std::set<LayerId> whole_layers(const wire::PollRequest& poll) {
 
 void Api::want_packs(const WantedPacks::List& list, Moment moment) {
   wanted_.set(list);
+  look_for_holders(moment);
+}
+
+void Api::look_for_holders(Moment moment) {
   may_be_asked_ = waiting_.devices_where(
       [&](const WaitingPolls::Poll& poll) {
         return wanted_.would_ask(poll.device, whole_layers(poll.request), moment.now);
@@ -220,6 +224,7 @@ Api::Answer Api::poll(const wire::DeviceInfo& known, const net::Request& request
   const DeviceStatus standing = standing_of(device);
   if (standing != DeviceStatus::assigned)
     if (auto gone = sites_.left(device.id, moment); !gone) return fail(std::move(gone.error()));
+  wanted_.heard_from(device.id, moment.now);
   Seen& seen = seen_[device.id];
   seen.ms = moment.wall.ns / 1'000'000;
   seen.disk = message->disk;
@@ -233,10 +238,12 @@ Api::Answer Api::poll(const wire::DeviceInfo& known, const net::Request& request
     relays_.reported(device.id, device.site,
                      std::move(message->relayed).value_or(std::vector<wire::RelayedSnapshot>{}),
                      moment.now);
-    // The poll that waits was sent before the snapshot was handed over: it brings the news all the
-    // same.
-    if (message->handed)
-      waiting_.amend(device.id, [&](wire::PollRequest& poll) { poll.handed = message->handed; });
+    // The poll that waits was sent before the snapshot was handed over, or before a layer was
+    // whole: it brings the news all the same.
+    waiting_.amend(device.id, [&](wire::PollRequest& poll) {
+      if (message->handed) poll.handed = message->handed;
+      if (message->layers) poll.layers = message->layers;
+    });
   }
   auto at_once = news(device.id, *message, standing, message->wait_ms == 0, moment);
   if (!at_once) return fail(std::move(at_once.error()));

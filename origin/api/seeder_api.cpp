@@ -176,6 +176,7 @@ Api::Answer Api::poll_seeder(const wire::SeederInfo& seeder, const net::Request&
   if (!listed) return fail(std::move(listed.error()));
   wire::SeederPollReply reply{.list_version = (*listed)->version};
   if (message->list_version != reply.list_version) reply.layers = (*listed)->layers;
+  wanted_.heard_from(seeder.id, moment.now);
   for (const wire::WantedPack& wanted :
        wanted_.ask(seeder.id, {message->holds.begin(), message->holds.end()}, moment.now)) {
     if (!reply.wanted_packs) reply.wanted_packs.emplace();

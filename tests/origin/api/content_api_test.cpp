@@ -285,34 +285,64 @@ TEST_CASE("content api: a lost pack is asked of one who has it, and taken in by 
   CHECK(healed == 1);
 }
 
-TEST_CASE("content api: a poll that waits is answered when its device is asked for a pack",
+TEST_CASE("content api: polls that wait are answered when their devices are asked for a pack",
           "[origin]") {
   Bench bench;
   const DeviceId ann = bench.enrol("ann");
+  const DeviceId bob = bench.enrol("bob");
   const auto [id, bytes] = bench.pack();
-  const LayerId layer = bench.publish_and_assign(id, bytes, {ann});
-  std::optional<net::Response> answer;
-  wire::PollRequest poll{.target_sequence = 1,
-                         .wait_ms = 30'000,
-                         .layers = std::vector<wire::LayerState>{{layer, "local-cache", 0}}};
-  for (int tries = 0; tries < 3; ++tries) {  // The first ones have news of the site.
-    answer.reset();
-    net::Request request{.method = "POST", .path = "/v1/node/poll", .body = wire::to_json(poll)};
+  const LayerId layer = bench.publish_and_assign(id, bytes, {ann, bob});
+  std::map<DeviceId, std::optional<net::Response>> answers;
+  std::map<DeviceId, std::uint64_t> versions;
+  const auto poll = [&](const DeviceId& device, std::int64_t wait_ms, std::int64_t missing) {
+    const wire::PollRequest said{
+        .target_sequence = 1,
+        .site_version = versions[device],
+        .wait_ms = wait_ms,
+        .layers = std::vector<wire::LayerState>{{layer, "local-cache", missing}}};
+    net::Request request{.method = "POST", .path = "/v1/node/poll", .body = wire::to_json(said)};
     request.headers.add(std::string(wire::kProtocolHeader), "1");
-    request.peer.device = ann;
+    request.peer.device = device;
     bench.api.handle(
-        request, [&](net::Response response) { answer = std::move(response); }, kNow);
+        request,
+        [&answers, device, wait_ms](net::Response response) {
+          if (wait_ms > 0) answers[device] = std::move(response);
+        },
+        kNow);
     bench.api.wake(kNow);
-    if (!answer) break;
-    poll.site_version = wire::parse_poll_reply(answer->body)->site->version;
-  }
-  REQUIRE_FALSE(answer);
+  };
+  // The first ones have news of the site, and so has one when another device comes.
+  poll(ann, 30'000, 100);
+  poll(bob, 30'000, 100);
+  for (int tries = 0; tries < 8; ++tries)
+    for (const DeviceId& device : {ann, bob}) {
+      if (!answers[device]) continue;
+      versions[device] = wire::parse_poll_reply(answers[device]->body)->site->version;
+      answers[device].reset();
+      poll(device, 30'000, 100);
+    }
+  REQUIRE_FALSE(answers[ann]);
+  REQUIRE_FALSE(answers[bob]);
+  // What they say meanwhile, in polls that do not wait, counts.
+  poll(ann, 0, 0);
+  poll(bob, 0, 0);
+  REQUIRE_FALSE(answers[ann]);
+  REQUIRE_FALSE(answers[bob]);
+  const auto is_asked = [&](const DeviceId& device) {
+    return answers[device] && wire::parse_poll_reply(answers[device]->body)->wanted_packs ==
+                                  std::vector<wire::WantedPack>{{layer, id}};
+  };
   lose(bench.content->layers(), id);
   bench.api.want_packs({{id, {layer}}}, kNow);
   bench.api.wake(kNow);
-  REQUIRE(answer);
-  const auto reply = wire::parse_poll_reply(answer->body).value();
-  CHECK(reply.wanted_packs == std::vector<wire::WantedPack>{{layer, id}});
+  REQUIRE(is_asked(ann) != is_asked(bob));
+  // The connection was dead: who was asked does not poll again, and the pack is asked of the other.
+  const DeviceId other = is_asked(ann) ? bob : ann;
+  CHECK_FALSE(answers[other]);
+  const Instant late = kNow.now + std::chrono::seconds{15};
+  CHECK(*bench.api.next_change() <= late);
+  bench.api.wake({late, kNow.wall});
+  CHECK(is_asked(other));
 }
 
 TEST_CASE("content api: what a disk lost of a device is asked for again", "[origin]") {

@@ -34,6 +34,11 @@ struct Lost {
     CHECK(would == !packs.empty());
     return packs;
   }
+  // A poll of the holder's, as they come.
+  std::set<PackId> poll(const DeviceId& holder, const std::set<LayerId>& layers, Duration when) {
+    wanted.heard_from(holder, at(when));
+    return ask(holder, layers, when);
+  }
 };
 
 }  // namespace
@@ -48,13 +53,35 @@ TEST_CASE("wanted packs: a holder is asked for what it has by its layers", "[sit
 TEST_CASE("wanted packs: one holder at a time, and another one after its time", "[sites]") {
   Lost lost;
   const std::set<LayerId> all{lost.base, lost.app};
-  CHECK(lost.ask(lost.ann, all, 0s).size() == 2);
-  CHECK(lost.ask(lost.ann, all, 1s).empty());
-  CHECK(lost.ask(lost.bob, all, 299s).empty());
+  CHECK(lost.poll(lost.ann, all, 0s).size() == 2);
+  CHECK(lost.poll(lost.ann, all, 1s).empty());
+  CHECK(lost.wanted.next_change() == at(301s));
+  CHECK(lost.poll(lost.ann, all, 200s).empty());
+  CHECK(lost.poll(lost.bob, all, 300s).empty());
+  CHECK_FALSE(lost.wanted.expire(at(300s)));
+  CHECK(lost.wanted.expire(at(301s)));
+  CHECK_FALSE(lost.wanted.next_change());
   // Who did not bring them is not asked again at once, and others are.
-  CHECK(lost.ask(lost.ann, all, 300s).empty());
-  CHECK(lost.ask(lost.bob, all, 300s).size() == 2);
-  CHECK(lost.ask(lost.ann, all, 1800s).size() == 2);
+  CHECK(lost.poll(lost.ann, all, 301s).empty());
+  CHECK(lost.poll(lost.bob, all, 301s).size() == 2);
+  CHECK(lost.poll(lost.bob, all, 302s).empty());
+  CHECK(lost.poll(lost.ann, all, 1801s).size() == 2);
+}
+
+TEST_CASE("wanted packs: a holder that does not poll again was not there", "[sites]") {
+  Lost lost;
+  const std::set<LayerId> all{lost.base, lost.app};
+  CHECK(lost.poll(lost.ann, all, 0s).size() == 2);
+  CHECK(lost.poll(lost.bob, all, 14s).empty());
+  CHECK(lost.wanted.next_change() == at(15s));
+  CHECK(lost.wanted.expire(at(15s)));
+  CHECK(lost.poll(lost.bob, all, 15s).size() == 2);
+  // Nor is it to blame.
+  CHECK(lost.wanted.expire(at(30s)));
+  CHECK(lost.poll(lost.ann, all, 30s).size() == 2);
+  lost.wanted.arrived(lost.one);
+  lost.wanted.arrived(lost.two);
+  CHECK_FALSE(lost.wanted.next_change());
 }
 
 TEST_CASE("wanted packs: what arrived is wanted no more", "[sites]") {
