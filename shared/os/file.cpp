@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "shared/os/errno.hpp"
+#include "shared/os/inodes.hpp"
 
 namespace lamina::os {
 namespace {
@@ -234,18 +235,11 @@ bool exists(const std::string& path) {
 }
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {
-  const std::unique_ptr<DIR, CloseDirectory> directory(opendir(path.c_str()));
-  if (!directory) return fail(last_error("listing " + printable(path)));
+  auto listed = list_inodes(path);
+  if (!listed) return fail(std::move(listed.error()));
   std::vector<std::string> names;
-  for (;;) {
-    errno = 0;
-    const dirent* entry = readdir(directory.get());
-    if (entry == nullptr && errno != 0) return fail(last_error("listing " + printable(path)));
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  std::ranges::sort(names);
+  names.reserve(listed->size());
+  for (NamedInode& one : *listed) names.push_back(std::move(one.name));
   return names;
 }
 

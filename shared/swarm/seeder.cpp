@@ -50,7 +50,8 @@ Result<Seeder::Served> Seeder::add(const std::string& name) {
   return served;
 }
 
-// A pack that goes or comes back takes its torrents out of the session and puts them in again.
+// A pack that goes or comes back takes its torrents out of the session and puts them in again. One
+// that did both since the last look is another file of that name: the session has the old one open.
 Status Seeder::look_at_packs() {
   struct stat facts {};
   const std::string directory = config_.layers + "/packs";
@@ -61,13 +62,13 @@ Status Seeder::look_at_packs() {
   packs_changed_ = changed;
   if (looks_ == 0) return Done{};
   --looks_;
-  auto names = os::list_directory(directory);
-  if (!names) return fail(std::move(names.error()));
-  std::vector<std::string> gone;
-  std::ranges::set_difference(packs_, *names, std::back_inserter(gone));
-  packs_ = std::move(*names);
-  const auto is_in = [](const std::vector<std::string>& list, const PackId& pack) {
-    return std::ranges::binary_search(list, pack.hex());
+  auto files = os::list_inodes(directory);
+  if (!files) return fail(std::move(files.error()));
+  std::vector<os::NamedInode> gone;
+  std::ranges::set_difference(packs_, *files, std::back_inserter(gone));
+  packs_ = std::move(*files);
+  const auto is_in = [](const std::vector<os::NamedInode>& list, const PackId& pack) {
+    return std::ranges::binary_search(list, pack.hex(), {}, &os::NamedInode::name);
   };
   for (auto it = served_.begin(); it != served_.end();) {
     const Served& served = it->second;

@@ -3,6 +3,7 @@
 // Holds no key but its own swarm identity. One thread.
 #pragma once
 
+#include "shared/os/inodes.hpp"
 #include "shared/store/pack_files.hpp"
 #include "shared/swarm/session.hpp"
 
@@ -55,7 +56,7 @@ class Seeder {
   std::unique_ptr<Session> session_;
   std::map<std::string, Served> served_;  // By file name.
   std::set<std::string> refused_;         // Files already complained about.
-  std::vector<std::string> packs_;        // Names of packs, as of the last look; sorted.
+  std::vector<os::NamedInode> packs_;     // As of the last look; sorted.
   std::int64_t packs_changed_ = 0;        // When their directory was, at that look.
   int looks_ = 0;                         // To be made even if it was not.
 };

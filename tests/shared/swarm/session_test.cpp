@@ -1,6 +1,8 @@
 // Real sessions on loopback, with TLS and leases.
 #include "shared/swarm/session.hpp"
 
+#include <fcntl.h>
+
 #include <condition_variable>
 #include <mutex>
 
@@ -387,6 +389,25 @@ TEST_CASE("swarm: a layer of a single pack is fetched too", "[swarm]") {
   const auto session = site.wan("single", token("north", 1, 60s), site.ca);
   REQUIRE(site.fetch_all(*session));
   CHECK(PackId(merkle_root(merkle_block_hashes(site.read_all(*session).at(pack)))) == pack);
+}
+
+TEST_CASE("swarm: a pack that was set aside and brought back between two looks is served",
+          "[swarm]") {
+  Site site;
+  const auto first = site.wan("first", token("north", 1, 60s), site.ca);
+  REQUIRE(site.fetch_all(*first));  // Its files are open now.
+  for (const PackId& pack : site.packs) {
+    const std::string path = site.scratch / ("layers/packs/" + pack.hex());
+    Buffer bytes = os::read_file(path, 1 << 26).value();
+    REQUIRE(os::rename_file(path, site.scratch / "aside"));
+    REQUIRE(os::write_file(path, bytes));
+    const os::Descriptor aside(open((site.scratch / "aside").c_str(), O_WRONLY | O_CLOEXEC));
+    for (std::byte& byte : bytes) byte ^= std::byte{1};
+    REQUIRE(os::write_all_at(aside.get(), bytes, 0, "aside"));
+  }
+  REQUIRE(site.seeder.rescan());
+  const auto second = site.wan("second", token("north", 1, 60s), site.ca);
+  CHECK(site.fetch_all(*second));
 }
 
 TEST_CASE("swarm: a port in use is a clear error", "[swarm]") {
