@@ -48,6 +48,12 @@ Result<std::optional<LostPack>> ChunkStore::set_aside(
   const std::unique_lock lock(intake_);
   const bool is_there = files_.has(id);
   if (is_there == (look.state == PackLook::State::lost)) return std::optional<LostPack>();
+  if (is_there) {
+    // Somebody may have brought it since, or memory may have been at fault.
+    auto again = look_at_pack(files_, id);
+    if (!again) return fail(std::move(again.error()));
+    if (again->state != PackLook::State::broken) return std::optional<LostPack>();
+  }
 
   LostPack note{.pack = id,
                 .found = now,
@@ -98,8 +104,9 @@ Result<std::optional<LostPack>> ChunkStore::set_aside(
     if (auto done = os::rename_file(files_.path_of(id), unsound_path(files_.directory(), id));
         !done)
       return fail(std::move(done.error()));
-    if (auto done = os::sync_directory(files_.directory() + "/packs"); !done)
-      return fail(std::move(done.error()));
+    for (const char* directory : {"/unsound", "/packs"})
+      if (auto done = os::sync_directory(files_.directory() + directory); !done)
+        return fail(std::move(done.error()));
     step("aside");
   }
   forget_pack(id);

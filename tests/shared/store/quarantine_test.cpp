@@ -246,10 +246,17 @@ TEST_CASE("quarantine: a pack that is there again is not set aside", "[store]") 
   const Stored stored;
   const PackId id = stored.packs[0];
   const auto store = ChunkStore::open(stored.directory).value();
-  REQUIRE(os::remove_file(stored.path_of(id)));
+  const bool was_lost = GENERATE(false, true);
+  if (was_lost)
+    REQUIRE(os::remove_file(stored.path_of(id)));
+  else
+    stored.damage(id, 20'000);
   const PackLook look = look_at_pack(store->files(), id).value();
-  REQUIRE(look.state == State::lost);
-  stored.bring(*store, id);
+  REQUIRE(look.state == (was_lost ? State::lost : State::broken));
+  if (was_lost)
+    stored.bring(*store, id);
+  else
+    REQUIRE(os::write_file(stored.path_of(id), stored.copy_of(id)));
   CHECK_FALSE(store->set_aside(id, look, kNow).value());
   stored.check_all_readable(*store);
 }
