@@ -75,7 +75,8 @@ class Check {
   Status look_at_needs(const Catalog& catalog);
   Status look_at_objects(const Catalog& catalog);
   void look_at_distribution(const LayerId& id, const std::string& name, const PublicKey& target);
-  Status look_at_named();
+  Status look_at_named(const Catalog& catalog);
+  void touch(Finding& finding, const LayerId& layer) const;
   Status name_touched(const Catalog& catalog);
   // Of what the catalogue has no row of its own: the id.
   std::string layer_name(const LayerId& id) const;
@@ -283,36 +284,29 @@ Status Check::look_at_objects(const Catalog& catalog) {
              "", name, "restore objects/snapshots/" + snapshot.id.hex() + " from a backup");
     }
   }
-  return look_at_named();
+  return look_at_named(catalog);
 }
 
 // Packs that layers name. One that is not there is told of already where the index knew it.
-Status Check::look_at_named() {
-  auto files = PackFiles::open(data_.layers(), PackFiles::Access::read);
-  if (!files) return fail(std::move(files.error()));
-  auto keys = read_keys(data_);
-  if (!keys) return fail(std::move(keys.error()));
-  std::map<PackId, std::vector<std::string>> lacking;
-  for (const auto& [id, name] : layers_) {
-    auto envelope = os::read_file(data_.object("distributions", id.hex()), format::kRecordMax);
-    auto record = envelope ? format::open_distribution(id, *envelope, keys->target.public_key())
-                           : Result<format::DistributionRecord>(fail(std::move(envelope.error())));
-    if (!record) continue;  // That is a finding of its own.
-    for (const format::DistributedPack& pack : record->packs)
-      if (!files->has(pack.id)) lacking[pack.id].push_back(name);
-  }
-  for (const auto& [pack, names] : lacking) {
+Status Check::look_at_named(const Catalog& catalog) {
+  auto lost = find_lost_packs(data_, catalog);
+  if (!lost) return fail(std::move(lost.error()));
+  for (const auto& [pack, layers] : *lost) {
     if (std::ranges::find(findings_, pack, &Finding::pack) != findings_.end()) continue;
     object(std::string(name_of(StoreFinding::Kind::pack_lost)),
-           "pack " + pack.hex() + " is not there", names.front(), "",
+           "pack " + pack.hex() + " is not there", layer_name(layers.front()), "",
            next_for_lost("layers", data_.root()));
-    for (const std::string& name : names) {
-      findings_.back().layers.insert(name);
-      if (const auto on = assigned_.find(name); on != assigned_.end())
-        findings_.back().devices.insert(on->second.begin(), on->second.end());
-    }
+    for (const LayerId& layer : layers) touch(findings_.back(), layer);
   }
   return Done{};
+}
+
+// And the devices that are assigned it.
+void Check::touch(Finding& finding, const LayerId& layer) const {
+  const std::string name = layer_name(layer);
+  finding.layers.insert(name);
+  if (const auto on = assigned_.find(name); on != assigned_.end())
+    finding.devices.insert(on->second.begin(), on->second.end());
 }
 
 Status Check::name_touched(const Catalog& catalog) {
@@ -333,12 +327,7 @@ Status Check::name_touched(const Catalog& catalog) {
     for (const Touched::Snapshot& snapshot : (*touched)[i].snapshots)
       finding.snapshots.insert(std::to_string(snapshot.number) + " of " +
                                device_name(snapshot.device));
-    for (const LayerId& id : (*touched)[i].layers) {
-      const std::string layer = layer_name(id);
-      finding.layers.insert(layer);
-      if (const auto on = assigned_.find(layer); on != assigned_.end())
-        finding.devices.insert(on->second.begin(), on->second.end());
-    }
+    for (const LayerId& id : (*touched)[i].layers) touch(finding, id);
   }
   // What was set aside and nothing needs is no loss.
   std::erase_if(findings_, [](const Finding& finding) {

@@ -1,7 +1,9 @@
-// What the catalogue needs and no pack has, for `lamina-origin check` and `repair`.
+// What the catalogue needs and is not there, for `lamina-origin check`, `repair` and the scrub.
 #pragma once
 
 #include <functional>
+#include <map>
+#include <vector>
 
 #include "origin/catalog/catalog.hpp"
 #include "origin/data_directory.hpp"
@@ -12,5 +14,10 @@ namespace lamina::origin {
 // one of the two has no index that can be read.
 Status for_each_lost(const DataDirectory& data, const Catalog& catalog,
                      const std::function<void(const Catalog::ChunkNeed&)>& visit);
+
+// Packs that layers name and that are not there, each with those layers. A layer whose distribution
+// record cannot be read names none.
+Result<std::map<PackId, std::vector<LayerId>>> find_lost_packs(const DataDirectory& data,
+                                                               const Catalog& catalog);
 
 }  // namespace lamina::origin

@@ -6,8 +6,6 @@
 #include "origin/catalog/catalog.hpp"
 #include "origin/catalog/journaled_table.hpp"
 #include "origin/lost_chunks.hpp"
-#include "shared/format/record.hpp"
-#include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/user.hpp"
 #include "shared/store/chunk_store.hpp"
@@ -30,27 +28,15 @@ struct Missing {
 
 Result<Missing> find_missing(const DataDirectory& data) {
   Missing missing;
-  auto keys = read_keys(data);
-  if (!keys) return fail(std::move(keys.error()));
   auto table = JournaledTable::open(data.catalog(), data.journal());
   if (!table) return fail(std::move(table.error()));
   const Catalog catalog(**table);
   auto looked = for_each_lost(
       data, catalog, [&](const Catalog::ChunkNeed& need) { missing.chunks.insert(need.chunk); });
   if (!looked) return fail(std::move(looked.error()));
-  auto layers = catalog.layers();
-  if (!layers) return fail(std::move(layers.error()));
-  auto files = PackFiles::open(data.layers(), PackFiles::Access::read);
-  if (!files) return fail(std::move(files.error()));
-  for (const wire::LayerInfo& layer : *layers) {
-    auto envelope = os::read_file(data.object("distributions", layer.id.hex()), format::kRecordMax);
-    auto record = envelope
-                      ? format::open_distribution(layer.id, *envelope, keys->target.public_key())
-                      : Result<format::DistributionRecord>(fail(std::move(envelope.error())));
-    if (!record) continue;  // `check` names it.
-    for (const format::DistributedPack& pack : record->packs)
-      if (!files->has(pack.id)) missing.packs.insert(pack.id);
-  }
+  auto packs = find_lost_packs(data, catalog);
+  if (!packs) return fail(std::move(packs.error()));
+  for (const auto& [pack, layers] : *packs) missing.packs.insert(pack);
   return missing;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "origin/catalog/table.hpp"
+#include "origin/lost_chunks.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/lock.hpp"
@@ -109,16 +110,7 @@ Result<std::set<ChunkId>> Scrub::needed_of(const std::set<ChunkId>& chunks) cons
 }
 
 Result<WantedPacks::List> Scrub::wanted() const {
-  auto layers = catalog_.layers();
-  if (!layers) return fail(std::move(layers.error()));
-  WantedPacks::List list;
-  for (const wire::LayerInfo& layer : *layers) {
-    auto distribution = content_.distribution_record(layer.id);
-    if (!distribution) continue;  // A finding of `check`; it names no pack.
-    for (const format::DistributedPack& pack : distribution->packs)
-      if (!content_.layers().files().has(pack.id)) list[pack.id].push_back(layer.id);
-  }
-  return list;
+  return find_lost_packs(DataDirectory(content_.data()), catalog_);
 }
 
 Status Scrub::list(Space& space, WallTime now) {
