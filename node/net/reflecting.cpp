@@ -138,25 +138,39 @@ void Reflecting::synchronize(std::uint64_t number) {
 }
 
 void Reflecting::rebuild(std::uint64_t number) {
+  const std::vector<LayerFiles> layers = all_layers();
+  verify(layers, layers,
+         [this, number,
+          started = net::Loop::wall_now().ns / 1'000'000](const Result<PackCheck>& check) {
+           if (!check) {
+             log::error("rebuild_failed", {{"error", check.error().text()}});
+             is_commanded_ = false;  // It is tried again with the next answer to a poll.
+             return;
+           }
+           command_ended(number, {"reflector-rebuild",
+                                  started,
+                                  {{"packs", static_cast<std::int64_t>(check->packs)},
+                                   {"damaged", static_cast<std::int64_t>(check->damaged.size())},
+                                   {"bytes_read", check->read.count}}});
+         });
+}
+
+std::vector<LayerFiles> Reflecting::all_layers() const {
   std::vector<LayerFiles> layers = calls_.needs().layers;
   for (const auto& [id, files] : cache_.kept()) layers.push_back(files);
+  return layers;
+}
+
+void Reflecting::verify(std::vector<LayerFiles> packs_of, std::vector<LayerFiles> layers,
+                        std::function<void(const Result<PackCheck>&)> then) {
   loop_.offload_value(
-      [state = state_, layers] { return verify_packs(state, layers); },
-      [weak = weak_from_this(), number, layers,
-       started = net::Loop::wall_now().ns / 1'000'000](const Result<PackCheck>& check) {
+      [state = state_, packs_of = std::move(packs_of)] { return verify_packs(state, packs_of); },
+      [weak = weak_from_this(), layers = std::move(layers),
+       then = std::move(then)](const Result<PackCheck>& check) {
         const auto self = weak.lock();
         if (!self) return;
-        if (!check) {
-          log::error("rebuild_failed", {{"error", check.error().text()}});
-          self->is_commanded_ = false;  // It is tried again with the next answer to a poll.
-          return;
-        }
-        self->found_damaged(layers, check->damaged);
-        self->command_ended(number, {"reflector-rebuild",
-                                     started,
-                                     {{"packs", static_cast<std::int64_t>(check->packs)},
-                                      {"damaged", static_cast<std::int64_t>(check->damaged.size())},
-                                      {"bytes_read", check->read.count}}});
+        if (check && !check->damaged.empty()) self->found_damaged(layers, check->damaged);
+        then(check);
       });
 }
 
@@ -188,8 +202,7 @@ void Reflecting::patrol_later() {
 void Reflecting::patrol() {
   // A command reads everything.
   if (is_commanded_) return patrol_later();
-  std::vector<LayerFiles> layers = calls_.needs().layers;
-  for (const auto& [id, files] : cache_.kept()) layers.push_back(files);
+  std::vector<LayerFiles> layers = all_layers();
   std::map<PackId, format::DistributedPack> packs;
   for (const LayerFiles& files : layers)
     for (const format::DistributedPack& pack : files.packs) packs.try_emplace(pack.id, pack);
@@ -199,30 +212,19 @@ void Reflecting::patrol() {
   patrolled_ = next->first;
   LayerFiles one;
   one.packs = {next->second};
-  loop_.offload_value([state = state_, one] { return verify_packs(state, {one}); },
-                      [weak = weak_from_this(), layers](const Result<PackCheck>& check) {
-                        const auto self = weak.lock();
-                        if (!self) return;
-                        if (!check)
-                          log::error("cache_not_read", {{"error", check.error().text()}});
-                        else if (!check->damaged.empty())
-                          self->found_damaged(layers, check->damaged);
-                        self->patrol_later();
-                      });
+  verify({one}, std::move(layers), [this](const Result<PackCheck>& check) {
+    if (!check) log::error("cache_not_read", {{"error", check.error().text()}});
+    patrol_later();
+  });
 }
 
 void Reflecting::suspect(const LayerId& layer) {
-  std::vector<LayerFiles> layers = calls_.needs().layers;
-  std::erase_if(layers, [&](const LayerFiles& files) { return files.layer != layer; });
-  loop_.offload_value([state = state_, layers] { return verify_packs(state, layers); },
-                      [weak = weak_from_this(), layers](const Result<PackCheck>& check) {
-                        const auto self = weak.lock();
-                        if (!self) return;
-                        if (!check)
-                          log::error("cache_not_read", {{"error", check.error().text()}});
-                        else if (!check->damaged.empty())
-                          self->found_damaged(layers, check->damaged);
-                      });
+  std::vector<LayerFiles> layers = all_layers();
+  std::vector<LayerFiles> of = layers;
+  std::erase_if(of, [&](const LayerFiles& files) { return files.layer != layer; });
+  verify(std::move(of), std::move(layers), [](const Result<PackCheck>& check) {
+    if (!check) log::error("cache_not_read", {{"error", check.error().text()}});
+  });
 }
 
 void Reflecting::command_ended(std::uint64_t number, const Ended& ended) {

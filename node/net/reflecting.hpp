@@ -100,6 +100,10 @@ class Reflecting : public std::enable_shared_from_this<Reflecting> {
   void rebuild(std::uint64_t number);
   void patrol_later();
   void patrol();
+  std::vector<LayerFiles> all_layers() const;
+  // Reads the packs of `packs_of` back; what is damaged is gone from `layers` before `then`.
+  void verify(std::vector<LayerFiles> packs_of, std::vector<LayerFiles> layers,
+              std::function<void(const Result<PackCheck>&)> then);
   void found_damaged(const std::vector<LayerFiles>& layers, const std::set<PackId>& damaged);
   void command_ended(std::uint64_t number, const Ended& ended);
 
