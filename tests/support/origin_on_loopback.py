@@ -35,11 +35,22 @@ class Daemon:
             self._has_ended = True
             self._news.notify_all()
 
-    def wait_for(self, text, seconds=20):
+    def here(self):
+        """For `after`: what it says from now on."""
         with self._news:
-            self._news.wait_for(lambda: text in self.log or self._has_ended, seconds)
-            if text not in self.log:
-                raise RuntimeError(f"no '{text}' within {seconds} s: {self.log}")
+            return len(self.log)
+
+    def _line(self, texts, after):
+        return next((line for line in self.log[after:].splitlines() if all(text in line for text in texts)), None)
+
+    def wait_for(self, *texts, after=0, seconds=20):
+        """The first line with all of these texts."""
+        with self._news:
+            self._news.wait_for(lambda: self._line(texts, after) is not None or self._has_ended, seconds)
+            line = self._line(texts, after)
+            if line is None:
+                raise RuntimeError(f"no {' '.join(texts)!r} within {seconds} s: {self.log[-20_000:]}")
+            return line
 
     def stop(self, number=signal.SIGTERM):
         """Its exit code."""
@@ -53,11 +64,12 @@ class Daemon:
 
 
 class ServedOrigin:
-    """`lamina-origin serve` on the data directory of an origin that exists."""
+    """`lamina-origin serve` with these `options` on the data directory of an origin that exists."""
 
-    def __init__(self, origin_program, lamina_program, data, api):
+    def __init__(self, origin_program, lamina_program, data, api, options=()):
         self.data, self.api, self.lamina_program = data, api, lamina_program
-        self.serve = Daemon(origin_program, "serve", "--data", data, "--listen", f"127.0.0.1:{api}", ready=" serving ")
+        self.serve = Daemon(origin_program, "serve", "--data", data, "--listen", f"127.0.0.1:{api}", *options,
+                            ready=" serving ")
         self.access = ("--origin", f"127.0.0.1:{api}", "--ca", data + "/keys/api-ca.pem",
                        "--token-file", data + "/keys/admin.token")
 
@@ -81,8 +93,10 @@ class ServedOrigin:
 class OriginOnLoopback(ServedOrigin):
     """Made and served in the directory `data`; stopped at the end of the block."""
 
-    def __init__(self, origin_program, lamina_program, data):
-        api = free_port()
-        run(origin_program, "init", "--data", data, "--name", "localhost,127.0.0.1", "--api-port", str(api),
-            "--swarm-port", str(free_port())).check_returncode()
-        super().__init__(origin_program, lamina_program, data, api)
+    def __init__(self, origin_program, lamina_program, data, options=()):
+        api, self.swarm = free_port(), free_port()
+        made = run(origin_program, "init", "--data", data, "--name", "localhost,127.0.0.1", "--api-port", str(api),
+                   "--swarm-port", str(self.swarm))
+        made.check_returncode()
+        self.fingerprint = next(line.split()[-1] for line in made.stdout.splitlines() if "fingerprint" in line)
+        super().__init__(origin_program, lamina_program, data, api, options)
