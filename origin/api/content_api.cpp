@@ -231,11 +231,13 @@ void Api::take_layer_pack(const Act& act, const net::Request& request, const Pac
                           const Reply& reply) {
   auto path = keep_body(request, content_->layers());
   if (!path) return reply(net::error_response(path.error()));
-  offload_([this, act, id, path = *path, reply]() -> std::function<void()> {
+  // The scrub may see it there before this is done, and want it no more.
+  const bool is_wanted = wanted_.wants(id);
+  offload_([this, act, id, path = *path, reply, is_wanted]() -> std::function<void()> {
     auto ids = content_->layers().take_in(path, id);
-    return [this, act, id, ids = std::move(ids), reply] {
+    return [this, act, id, ids = std::move(ids), reply, is_wanted] {
       if (!ids) return reply(net::error_response(ids.error()));
-      if (wanted_.wants(id)) {
+      if (is_wanted) {
         wanted_.arrived(id);
         log::info("pack_healed", {{"pack", id.hex()}, {"from", act.actor}});
         // It is here, whether that is noted or not.
