@@ -57,6 +57,8 @@ DOORS = {
     "boost/": ("shared/net", "shared/swarm"),
     "openssl/": ("shared/hash", "shared/net", "shared/format", "shared/os", "shared/swarm", "origin"),
     "zstd": ("shared/codec",),
+    "lzma.h": ("shared/codec",),
+    "zlib.h": ("shared/codec",),
     "xxhash.h": ("shared/hash",),
     "nlohmann/": None,  # Any .cpp file.
     "CLI/": None,
