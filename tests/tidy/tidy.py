@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 # What each folder may include directly; what those may include comes with them.
-SHARED = ("base", "hash", "codec", "chunk", "format", "image", "policy", "wire", "os", "cli", "store",
+SHARED = ("base", "hash", "codec", "chunk", "delta", "format", "image", "policy", "wire", "os", "cli", "store",
           "tree", "net", "swarm", "metrics", "archive", "support")
 MAY_INCLUDE = {
     "shared/base": (),
@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "shared/chunk": ("shared/hash",),
     # A manifest is cut with the chunker's own limits.
     "shared/format": ("shared/codec", "shared/hash", "shared/chunk"),
+    "shared/delta": ("shared/codec", "shared/hash", "shared/chunk"),
     "shared/image": ("shared/format",),
     "shared/policy": ("shared/base",),
     "shared/wire": ("shared/format",),

@@ -1,0 +1,315 @@
+#include "shared/delta/streams.hpp"
+
+#include <elf.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "shared/delta/columns.hpp"
+#include "shared/delta/x86_addresses.hpp"
+
+namespace lamina::delta {
+namespace {
+
+// The stretches that are read before the layout is known; each once a file.
+constexpr StreamId kHead = 1;
+constexpr StreamId kSectionHeaders = 2;
+constexpr StreamId kSectionNames = 3;
+constexpr StreamId kBetween = 4;
+constexpr StreamId kBehind = 5;
+// Sections without a stream of their own.
+constexpr StreamId kOtherCode = 6;
+constexpr StreamId kOtherRela = 7;
+constexpr StreamId kOther = 8;
+// The sections that have one: kNamedFrom + place in the list. Chosen by their bytes in updates of
+// programs, libraries and kernel modules; a list that grows at its end keeps its meaning.
+constexpr StreamId kNamedFrom = 16;
+constexpr std::array<std::string_view, 35> kNamed = {".text",
+                                                     ".rodata",
+                                                     ".data",
+                                                     ".data.rel.ro",
+                                                     ".eh_frame",
+                                                     ".eh_frame_hdr",
+                                                     ".gcc_except_table",
+                                                     ".symtab",
+                                                     ".strtab",
+                                                     ".dynsym",
+                                                     ".dynstr",
+                                                     ".gnu.hash",
+                                                     ".gnu.version",
+                                                     ".rela.dyn",
+                                                     ".rela.plt",
+                                                     ".relr.dyn",
+                                                     ".plt",
+                                                     ".plt.sec",
+                                                     ".got",
+                                                     ".rodata.str1.1",
+                                                     ".rodata.str1.8",
+                                                     ".gopclntab",
+                                                     ".BTF",
+                                                     ".init.text",
+                                                     ".modinfo",
+                                                     "__versions",
+                                                     "__ksymtab_strings",
+                                                     ".orc_unwind",
+                                                     ".orc_unwind_ip",
+                                                     ".return_sites",
+                                                     ".rela.text",
+                                                     ".rela.orc_unwind_ip",
+                                                     ".rela.return_sites",
+                                                     ".rela__mcount_loc",
+                                                     ".rela.init.text"};
+
+constexpr std::size_t kUnwindIndexColumns = 2;  // Of .eh_frame_hdr: address and place of its entry.
+
+constexpr std::uint64_t kImageMost = INT32_MAX;
+
+StreamId stream_of(std::string_view name, const Elf64_Shdr& section) {
+  const auto named = std::ranges::find(kNamed, name);
+  if (named != kNamed.end()) return static_cast<StreamId>(kNamedFrom + (named - kNamed.begin()));
+  if (section.sh_type == SHT_RELA) return kOtherRela;
+  return (section.sh_flags & SHF_EXECINSTR) != 0 ? kOtherCode : kOther;
+}
+
+// The loaded image: every address in it less `from`.
+struct Image {
+  std::uint64_t from = 0;
+  std::uint64_t size = 0;  // 0: nothing that x86_addresses.hpp can work on.
+};
+
+Image image_of(const Elf64_Ehdr& head, const std::vector<Elf64_Shdr>& sections) {
+  // The code of relocatable files has no addresses yet.
+  if (head.e_machine != EM_X86_64 || head.e_type == ET_REL) return {};
+  std::uint64_t from = head.e_type == ET_DYN ? 0 : UINT64_MAX;
+  std::uint64_t to = 0;
+  for (const auto& section : sections) {
+    if ((section.sh_flags & SHF_ALLOC) == 0) continue;
+    if (section.sh_size > kImageMost || section.sh_addr > UINT64_MAX - kImageMost) return {};
+    from = std::min(from, section.sh_addr);
+    to = std::max(to, section.sh_addr + section.sh_size);
+  }
+  if (to <= from || to - from > kImageMost) return {};
+  return {from, to - from};
+}
+
+// The bytes [offset, offset + size) of a content, which are of `stream`; nothing: they cannot be
+// had.
+using Fetch =
+    std::function<Result<ByteView>(StreamId stream, std::uint64_t offset, std::uint64_t size)>;
+
+// The stretches of a content of `size` bytes, in order and without gaps; nothing when it is no
+// ELF-64 file with a clean layout. Asks for header, section headers and section names, in this
+// order, before it knows anything else.
+Result<std::optional<std::vector<Stretch>>> layout_of(std::uint64_t size, const Fetch& fetch) {
+  using Layout = std::optional<std::vector<Stretch>>;
+  if (size < sizeof(Elf64_Ehdr)) return Layout();
+  const auto head_bytes = fetch(kHead, 0, sizeof(Elf64_Ehdr));
+  if (!head_bytes) return fail(head_bytes.error());
+  Elf64_Ehdr head;
+  std::memcpy(&head, head_bytes->data(), sizeof head);
+  constexpr std::array<unsigned char, 6> kMagic = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB};
+  if (!std::equal(kMagic.begin(), kMagic.end(), head.e_ident)) return Layout();
+  const std::uint64_t headers_size = std::uint64_t{head.e_shnum} * sizeof(Elf64_Shdr);
+  if (head.e_shentsize != sizeof(Elf64_Shdr) || head.e_shstrndx >= head.e_shnum ||
+      head.e_shoff > size || headers_size > size - head.e_shoff)
+    return Layout();
+  const auto header_bytes = fetch(kSectionHeaders, head.e_shoff, headers_size);
+  if (!header_bytes) return fail(header_bytes.error());
+  std::vector<Elf64_Shdr> sections(head.e_shnum);
+  std::memcpy(sections.data(), header_bytes->data(), static_cast<std::size_t>(headers_size));
+  for (const auto& section : sections)
+    if (section.sh_type != SHT_NOBITS &&
+        (section.sh_offset > size || section.sh_size > size - section.sh_offset))
+      return Layout();
+  const Elf64_Shdr& names = sections[head.e_shstrndx];
+  if (names.sh_type == SHT_NULL || names.sh_type == SHT_NOBITS || names.sh_size == 0)
+    return Layout();
+  const auto name_bytes = fetch(kSectionNames, names.sh_offset, names.sh_size);
+  if (!name_bytes) return fail(name_bytes.error());
+
+  const Image image = image_of(head, sections);
+  std::vector<Stretch> found = {
+      {.stream = kHead, .offset = 0, .size = sizeof(Elf64_Ehdr)},
+      {.stream = kSectionHeaders, .offset = head.e_shoff, .size = headers_size}};
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const Elf64_Shdr& section = sections[i];
+    if (section.sh_type == SHT_NULL || section.sh_type == SHT_NOBITS || section.sh_size == 0)
+      continue;
+    if (section.sh_name >= name_bytes->size()) return Layout();
+    std::string_view name = as_text(name_bytes->subspan(section.sh_name));
+    name = name.substr(0, name.find('\0'));
+    Stretch stretch{.stream = i == head.e_shstrndx ? kSectionNames : stream_of(name, section),
+                    .offset = section.sh_offset,
+                    .size = section.sh_size};
+    if (stretch.stream != kSectionNames) {
+      const std::uint64_t address = section.sh_addr - image.from;
+      if (section.sh_type == SHT_RELA)
+        stretch.shape = Stretch::Shape::rela;
+      else if (name == ".eh_frame_hdr")
+        stretch.shape = Stretch::Shape::unwind_index;
+      else if ((section.sh_flags & SHF_EXECINSTR) != 0 && (section.sh_flags & SHF_ALLOC) != 0 &&
+               image.size > 0 && address <= image.size && section.sh_size <= image.size - address) {
+        stretch.shape = Stretch::Shape::code;
+        stretch.address = address;
+        stretch.image_size = image.size;
+      }
+    }
+    found.push_back(stretch);
+  }
+  std::ranges::stable_sort(found, {}, &Stretch::offset);
+  std::vector<Stretch> stretches;
+  std::uint64_t at = 0;
+  for (const Stretch& stretch : found) {
+    if (stretch.offset < at) return Layout();  // Two stretches share bytes.
+    if (stretch.offset > at)
+      stretches.push_back({.stream = kBetween, .offset = at, .size = stretch.offset - at});
+    stretches.push_back(stretch);
+    at = stretch.offset + stretch.size;
+  }
+  if (at < size) stretches.push_back({.stream = kBehind, .offset = at, .size = size - at});
+  return Layout(std::move(stretches));
+}
+
+void shape(std::span<std::byte> bytes, const Stretch& stretch, Targets targets) {
+  switch (stretch.shape) {
+    case Stretch::Shape::plain: break;
+    case Stretch::Shape::rela: to_rela_differences(bytes); break;
+    case Stretch::Shape::unwind_index: to_byte_planes(bytes, kUnwindIndexColumns); break;
+    case Stretch::Shape::code:
+      if (targets == Targets::places) to_places(bytes, stretch.address, stretch.image_size);
+  }
+}
+
+void unshape(std::span<std::byte> bytes, const Stretch& stretch, Targets targets) {
+  switch (stretch.shape) {
+    case Stretch::Shape::plain: break;
+    case Stretch::Shape::rela: from_rela_differences(bytes); break;
+    case Stretch::Shape::unwind_index: from_byte_planes(bytes, kUnwindIndexColumns); break;
+    case Stretch::Shape::code:
+      if (targets == Targets::places) to_distances(bytes, stretch.address, stretch.image_size);
+  }
+}
+
+// Takes the streams' bytes from the front.
+class Cursors {
+ public:
+  explicit Cursors(std::map<StreamId, Stream>& streams) : streams_(streams) {}
+
+  Result<std::span<std::byte>> take(StreamId stream, std::uint64_t size) {
+    const auto found = streams_.find(stream);
+    std::size_t& at = at_[stream];
+    if (found == streams_.end() || size > found->second.bytes.size() - at)
+      return fail(ErrorKind::corrupt,
+                  "stream " + std::to_string(stream) + " ends before its contents do");
+    const auto taken = std::span(found->second.bytes).subspan(at, static_cast<std::size_t>(size));
+    at += taken.size();
+    return taken;
+  }
+
+  Status check_all_taken() const {
+    for (const auto& [id, stream] : streams_)
+      if (const auto at = at_.find(id); at == at_.end() || at->second != stream.bytes.size())
+        return fail(ErrorKind::corrupt, "stream " + std::to_string(id) + " has bytes left over");
+    return Done{};
+  }
+
+  Targets targets(StreamId stream) const { return streams_.at(stream).targets; }
+
+ private:
+  std::map<StreamId, Stream>& streams_;
+  std::map<StreamId, std::size_t> at_;
+};
+
+Status join_split(std::size_t index, std::uint64_t size, Cursors& cursors, const Emit& emit) {
+  std::map<std::uint64_t, std::span<std::byte>> taken;  // By offset: what the layout was read from.
+  const auto layout = layout_of(
+      size, [&](StreamId stream, std::uint64_t offset, std::uint64_t length) -> Result<ByteView> {
+        auto bytes = cursors.take(stream, length);
+        if (!bytes) return fail(std::move(bytes.error()));
+        taken[offset] = *bytes;
+        return ByteView(*bytes);
+      });
+  if (!layout) return fail(layout.error());
+  if (!*layout) return fail(ErrorKind::corrupt, "a split content is no ELF file");
+  for (const Stretch& stretch : **layout) {
+    std::span<std::byte> bytes;
+    if (stretch.stream == kHead || stretch.stream == kSectionHeaders ||
+        stretch.stream == kSectionNames) {
+      bytes = taken.at(stretch.offset);
+    } else {
+      const auto next = cursors.take(stretch.stream, stretch.size);
+      if (!next) return fail(next.error());
+      bytes = *next;
+      unshape(bytes, stretch, cursors.targets(stretch.stream));
+    }
+    if (auto emitted = emit(index, bytes); !emitted) return emitted;
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Result<SplitContents> SplitContents::of(std::vector<Source> contents) {
+  SplitContents split;
+  for (Source& source : contents) {
+    std::array<Buffer, 3> fetched;  // Kept while the layout is made.
+    std::size_t count = 0;
+    auto layout = layout_of(
+        source.size, [&](StreamId, std::uint64_t offset, std::uint64_t size) -> Result<ByteView> {
+          auto bytes = read_range(source, offset, size);
+          if (!bytes) return fail(std::move(bytes.error()));
+          return ByteView(fetched[count++] = std::move(*bytes));
+        });
+    if (!layout) return fail(std::move(layout.error()));
+    Content content{.source = std::move(source), .is_split = layout->has_value()};
+    if (*layout)
+      content.stretches = std::move(**layout);
+    else if (content.source.size > 0)
+      content.stretches = {{.stream = kRaw, .offset = 0, .size = content.source.size}};
+    for (const Stretch& stretch : content.stretches) split.sizes_[stretch.stream] += stretch.size;
+    split.contents_.push_back(std::move(content));
+  }
+  return split;
+}
+
+bool SplitContents::has_code(StreamId stream) const {
+  for (const Content& content : contents_)
+    for (const Stretch& stretch : content.stretches)
+      if (stretch.stream == stream && stretch.shape == Stretch::Shape::code) return true;
+  return false;
+}
+
+Result<Buffer> SplitContents::gather(StreamId stream, Targets targets) const {
+  const auto size = sizes_.find(stream);
+  Buffer bytes(size == sizes_.end() ? 0 : static_cast<std::size_t>(size->second));
+  std::span<std::byte> left = bytes;
+  for (const Content& content : contents_)
+    for (const Stretch& stretch : content.stretches) {
+      if (stretch.stream != stream) continue;
+      const auto into = left.first(static_cast<std::size_t>(stretch.size));
+      left = left.subspan(into.size());
+      if (const auto read = content.source.read(stretch.offset, into); !read)
+        return fail(read.error());
+      shape(into, stretch, targets);
+    }
+  return bytes;
+}
+
+Status join(std::span<const Part> parts, std::map<StreamId, Stream> streams, const Emit& emit) {
+  Cursors cursors(streams);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].is_split) {
+      if (auto joined = join_split(i, parts[i].size, cursors, emit); !joined) return joined;
+    } else if (parts[i].size > 0) {
+      const auto bytes = cursors.take(kRaw, parts[i].size);
+      if (!bytes) return fail(bytes.error());
+      if (auto emitted = emit(i, *bytes); !emitted) return emitted;
+    }
+  }
+  return cursors.check_all_taken();
+}
+
+}  // namespace lamina::delta
