@@ -13,7 +13,7 @@ namespace {
 
 // Long matches are looked for separately from here on: the tables of a level reach less far (m:
 // solid groups of 4 MiB with references at level 9 are 3 % smaller with it).
-constexpr std::size_t kLongDistanceFrom = std::size_t{1} << 20;
+constexpr std::size_t kLongDistanceFrom = std::size_t{128} << 10;
 constexpr int kWindowLogLeast = 17;
 
 int window_log(std::size_t bytes) {

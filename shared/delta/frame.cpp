@@ -1,0 +1,318 @@
+#include "shared/delta/frame.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+
+#include "shared/base/assert.hpp"
+#include "shared/codec/reader.hpp"
+#include "shared/codec/referenced.hpp"
+#include "shared/codec/writer.hpp"
+#include "shared/hash/xxh3.hpp"
+
+namespace lamina::delta {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kSplit = 1;       // A flag of an item.
+constexpr std::uint8_t kPlaces = 0x10;   // Beside a stream's coder.
+constexpr std::size_t kLeastNamed = 4;   // Bytes of the shortest item, and of the shortest
+constexpr std::size_t kLeastStream = 4;  // stream entry.
+
+// LZMA2 takes a dictionary as large as stream and reference, at the receiver too: beyond this they
+// are zstd's, which needs none.
+constexpr std::uint64_t kLzmaBytesMax = ReferencedCoder::kLzmaDictionaryMax;
+
+int zstd_level(Effort effort) { return effort == Effort::fast ? 3 : 9; }
+
+// Tells one sequence of reference streams from another: XXH3 of the streams' own XXH3.
+class StreamsChecksum {
+ public:
+  void add(StreamId id, ByteView bytes) { sums_[id] = xxh3(bytes); }
+  std::uint64_t value() const {
+    Writer all;
+    for (const auto& [id, sum] : sums_) all.u64(sum);
+    return xxh3(all.view());
+  }
+
+ private:
+  std::map<StreamId, std::uint64_t> sums_;
+};
+
+struct CodedStream {
+  FrameHead::StreamEntry entry;
+  Buffer bytes;
+};
+
+bool is_worth_lzma2(Effort effort, std::uint64_t bytes) {
+  return effort == Effort::high && bytes <= kLzmaBytesMax;
+}
+
+CodedStream code(StreamId id, Targets targets, ByteView plain, ByteView reference, Effort effort,
+                 ReferencedCoder& coder) {
+  CodedStream coded{.entry = {.id = id,
+                              .coder = StreamCoder::zstd,
+                              .targets = targets,
+                              .plain_size = plain.size()},
+                    .bytes = coder.with_zstd(plain, reference, zstd_level(effort))};
+  if (is_worth_lzma2(effort, plain.size() + reference.size())) {
+    Buffer smaller = coder.with_lzma2(plain, reference);
+    if (smaller.size() < coded.bytes.size()) {
+      coded.bytes = std::move(smaller);
+      coded.entry.coder = StreamCoder::lzma2;
+    }
+  }
+  if (coded.bytes.size() >= plain.size()) {
+    coded.bytes = to_buffer(plain);
+    coded.entry.coder = StreamCoder::raw;
+  }
+  coded.entry.coded_size = coded.bytes.size();
+  return coded;
+}
+
+void write_named(Writer& out, const std::vector<FrameHead::Named>& all) {
+  out.varint(all.size());
+  std::int64_t before = 0;
+  for (const FrameHead::Named& named : all) {
+    out.svarint(std::int64_t{named.name.file} - before);
+    before = named.name.file;
+    out.varint(named.name.member);
+    out.varint(named.size);
+    out.u8(named.is_split ? kSplit : 0);
+  }
+}
+
+std::vector<FrameHead::Named> read_named(Reader& in) {
+  std::vector<FrameHead::Named> all(in.count(kLeastNamed));
+  std::int64_t file = 0;
+  for (FrameHead::Named& named : all) {
+    // Differences beyond any number of a file must not overflow.
+    const std::int64_t step = in.svarint();
+    if (step > UINT32_MAX || step < -std::int64_t{UINT32_MAX}) in.set_failed();
+    file += in.failed() ? 0 : step;
+    if (file < 0 || file > UINT32_MAX) in.set_failed();
+    named.name.file = static_cast<std::uint32_t>(file);
+    named.name.member = static_cast<std::uint32_t>(in.varint(UINT32_MAX));
+    named.size = in.varint(kFrameContentsMax);
+    const std::uint8_t flags = in.u8();
+    if (flags > kSplit) in.set_failed();
+    named.is_split = flags == kSplit;
+    if (in.failed()) return {};
+  }
+  return all;
+}
+
+Buffer write_head(const FrameHead& head) {
+  Writer body;
+  write_named(body, head.items);
+  write_named(body, head.references);
+  body.varint(head.streams.size());
+  for (const FrameHead::StreamEntry& stream : head.streams) {
+    body.u8(stream.id);
+    body.u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(stream.coder) |
+                                      (stream.targets == Targets::places ? kPlaces : 0)));
+    body.varint(stream.plain_size);
+    body.varint(stream.coded_size);
+  }
+  body.u64(head.references_checksum);
+  body.raw(head.items_digest);
+  Writer out;
+  out.u8(kVersion);
+  out.varint(body.size());
+  out.raw(body.view());
+  return out.take();
+}
+
+std::uint64_t sum(const std::vector<FrameHead::Named>& all) {
+  std::uint64_t bytes = 0;
+  for (const FrameHead::Named& named : all) bytes += named.size;
+  return bytes;
+}
+
+Result<SplitContents> split(std::span<const Item> items) {
+  std::vector<Source> sources;
+  for (const Item& item : items) sources.push_back(item.content);
+  return SplitContents::of(std::move(sources));
+}
+
+std::vector<FrameHead::Named> names_of(std::span<const Item> items) {
+  std::vector<FrameHead::Named> names;
+  for (const Item& item : items) names.push_back({item.name, item.content.size, false});
+  return names;
+}
+
+Result<CodedStream> code_best(StreamId id, const SplitContents& contents,
+                              const SplitContents& references, Effort effort,
+                              StreamsChecksum& checksum, ReferencedCoder& coder) {
+  std::optional<CodedStream> best;
+  std::vector<Targets> ways = {Targets::distances};
+  if (contents.has_code(id)) ways.push_back(Targets::places);
+  for (const Targets targets : ways) {
+    const auto plain = contents.gather(id, targets);
+    if (!plain) return fail(plain.error());
+    const auto reference = references.gather(id, targets);
+    if (!reference) return fail(reference.error());
+    CodedStream coded = code(id, targets, *plain, *reference, effort, coder);
+    if (best && best->bytes.size() <= coded.bytes.size()) continue;
+    best = std::move(coded);
+    checksum.add(id, *reference);
+  }
+  return std::move(*best);
+}
+
+}  // namespace
+
+std::uint64_t FrameHead::plain_size() const { return sum(items); }
+
+Result<FrameHead> FrameHead::parse(ByteView frame) {
+  Reader in(frame);
+  if (const std::uint8_t version = in.u8(); !in.failed() && version != kVersion)
+    return fail(ErrorKind::invalid, "a delta frame of version " + std::to_string(version) +
+                                        "; this program reads version " + std::to_string(kVersion));
+  const auto broken = [] { return fail(ErrorKind::corrupt, "this is no whole delta frame"); };
+  const ByteView body = in.bytes(frame.size());
+  if (in.failed()) return broken();
+  FrameHead head;
+  head.size = in.offset();
+  Reader fields(body);
+  head.items = read_named(fields);
+  head.references = read_named(fields);
+  head.streams.resize(fields.failed() ? 0 : fields.count(kLeastStream));
+  std::uint64_t plain = 0;
+  std::uint64_t coded = 0;
+  int id_before = -1;
+  for (StreamEntry& stream : head.streams) {
+    stream.id = fields.u8();
+    if (stream.id <= id_before) fields.set_failed();
+    id_before = stream.id;
+    const std::uint8_t coder = fields.u8();
+    if ((coder & ~kPlaces) > static_cast<std::uint8_t>(StreamCoder::lzma2)) fields.set_failed();
+    stream.coder = static_cast<StreamCoder>(coder & ~kPlaces);
+    stream.targets = (coder & kPlaces) != 0 ? Targets::places : Targets::distances;
+    stream.plain_size = fields.varint(kFrameContentsMax);
+    stream.coded_size = fields.varint(frame.size());
+    if (stream.plain_size == 0) fields.set_failed();
+    if (fields.failed()) return broken();
+    plain += stream.plain_size;
+    coded += stream.coded_size;
+  }
+  head.references_checksum = fields.u64();
+  const ByteView digest = fields.raw(head.items_digest.size());
+  if (!fields.finished() || head.items.empty() || coded != in.remaining() ||
+      plain != sum(head.items) || plain > kFrameContentsMax ||
+      sum(head.references) > kFrameContentsMax)
+    return broken();
+  std::ranges::copy(digest, head.items_digest.begin());
+  return head;
+}
+
+Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> references,
+                            Effort effort) {
+  FrameHead head{.items = names_of(items), .references = names_of(references)};
+  LAMINA_ASSERT(!items.empty() && sum(head.items) <= kFrameContentsMax &&
+                sum(head.references) <= kFrameContentsMax);
+  const auto contents = split(items);
+  if (!contents) return fail(contents.error());
+  const auto basis = split(references);
+  if (!basis) return fail(basis.error());
+  Sha256 digest;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    head.items[i].is_split = contents->is_split(i);
+    const auto read = read_pieces(items[i].content, [&](ByteView piece) -> Status {
+      digest.update(piece);
+      return Done{};
+    });
+    if (!read) return fail(read.error());
+  }
+  head.items_digest = digest.finish();
+
+  ReferencedCoder coder;
+  StreamsChecksum checksum;
+  Buffer coded_streams;
+  for (const auto& [id, size] : contents->sizes()) {
+    auto coded = code_best(id, *contents, *basis, effort, checksum, coder);
+    if (!coded) return fail(std::move(coded.error()));
+    head.streams.push_back(coded->entry);
+    coded_streams.insert(coded_streams.end(), coded->bytes.begin(), coded->bytes.end());
+  }
+  head.references_checksum = checksum.value();
+  Buffer frame = write_head(head);
+  frame.insert(frame.end(), coded_streams.begin(), coded_streams.end());
+  coded_streams = {};
+
+  const auto parsed = FrameHead::parse(frame);
+  LAMINA_ASSERT(parsed.has_value());
+  std::vector<Source> sources;
+  for (const Item& item : references) sources.push_back(item.content);
+  const auto proven =
+      decode_frame(*parsed, frame, sources, [](std::size_t, ByteView) -> Status { return Done{}; });
+  if (!proven) return fail(Error(proven.error()).in("proving a delta frame"));
+  return frame;
+}
+
+Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> references,
+                    const Emit& emit) {
+  LAMINA_ASSERT(references.size() == head.references.size());
+  for (std::size_t i = 0; i < references.size(); ++i)
+    if (references[i].size != head.references[i].size)
+      return fail(ErrorKind::corrupt, "a reference has " + std::to_string(references[i].size) +
+                                          " bytes instead of " +
+                                          std::to_string(head.references[i].size));
+  const auto basis = SplitContents::of(std::move(references));
+  if (!basis) return fail(basis.error());
+
+  struct Place {
+    const FrameHead::StreamEntry* entry;
+    ByteView coded;
+  };
+  std::vector<Place> places;
+  ByteView left = frame.subspan(head.size);
+  for (const FrameHead::StreamEntry& entry : head.streams) {
+    places.push_back({&entry, left.first(static_cast<std::size_t>(entry.coded_size))});
+    left = left.subspan(static_cast<std::size_t>(entry.coded_size));
+  }
+  // The largest first: its reference is gone before the others fill memory.
+  std::ranges::stable_sort(places, std::greater(),
+                           [](const Place& place) { return place.entry->plain_size; });
+  ReferencedCoder coder;
+  StreamsChecksum checksum;
+  std::map<StreamId, Stream> streams;
+  std::optional<Error> broken;
+  for (const auto& [entry, coded] : places) {
+    const auto reference = basis->gather(entry->id, entry->targets);
+    if (!reference) return fail(reference.error());
+    checksum.add(entry->id, *reference);
+    if (broken) continue;  // Only the checksum is still wanted.
+    Buffer plain(static_cast<std::size_t>(entry->plain_size));
+    Status decoded = Done{};
+    switch (entry->coder) {
+      case StreamCoder::raw:
+        if (coded.size() == plain.size())
+          std::ranges::copy(coded, plain.begin());
+        else
+          decoded = fail(ErrorKind::corrupt, "a raw stream of another size");
+        break;
+      case StreamCoder::zstd: decoded = coder.decode_zstd(coded, *reference, plain); break;
+      case StreamCoder::lzma2: decoded = coder.decode_lzma2(coded, *reference, plain); break;
+    }
+    if (!decoded) broken = std::move(decoded.error());
+    streams[entry->id] = {std::move(plain), entry->targets};
+  }
+  if (checksum.value() != head.references_checksum)
+    return fail(ErrorKind::corrupt, "a reference is not the content that the frame was made with");
+  if (broken) return fail(std::move(*broken).in("decoding a delta frame"));
+
+  std::vector<Part> parts;
+  for (const FrameHead::Named& item : head.items) parts.push_back({item.size, item.is_split});
+  Sha256 digest;
+  const auto joined = join(parts, std::move(streams), [&](std::size_t part, ByteView piece) {
+    digest.update(piece);
+    return emit(part, piece);
+  });
+  if (!joined) return joined;
+  if (digest.finish() != head.items_digest)
+    return fail(ErrorKind::corrupt, "a delta frame decodes to other bytes than it was made from");
+  return Done{};
+}
+
+}  // namespace lamina::delta

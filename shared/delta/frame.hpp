@@ -1,0 +1,90 @@
+// Delta frame: contents, coded together against contents that the receiver has.
+//
+//   frame = head, coded streams
+//
+// Items and references are split into streams (streams.hpp); each stream is coded on its own
+// against the same stream of the references, by the coder and the way to write code that gave the
+// fewest bytes. The head names items and references by numbers that the caller gives meaning to,
+// and says every size before a byte is decoded. See FORMAT.md of this folder.
+//
+// Pure; any thread.
+#pragma once
+
+#include <vector>
+
+#include "shared/delta/streams.hpp"
+#include "shared/hash/sha256.hpp"
+
+namespace lamina::delta {
+
+// A content of a tree: a file's, by the file's number in an order that both sides know, or what an
+// opened container (container.hpp) has inside.
+struct ItemName {
+  static constexpr std::uint32_t kFileItself = 0;
+  std::uint32_t file = 0;
+  std::uint32_t member = kFileItself;  // The others count from 1 on.
+  auto operator<=>(const ItemName&) const = default;
+};
+
+struct Item {
+  ItemName name;
+  Source content;
+};
+
+// How much work the sender does for fewer bytes.
+enum class Effort : std::uint8_t {
+  fast,      // zstd at level 3.
+  standard,  // zstd at level 9, and LZMA2 for the streams where it gains most.
+  high,      // LZMA2 for all streams that the receiver has memory for.
+};
+
+// How a stream is coded in a frame.
+enum class StreamCoder : std::uint8_t { raw = 0, zstd = 1, lzma2 = 2 };
+
+struct FrameHead {
+  struct Named {
+    ItemName name;
+    std::uint64_t size = 0;
+    bool is_split = false;  // Of items.
+    bool operator==(const Named&) const = default;
+  };
+  struct StreamEntry {
+    StreamId id = kRaw;
+    StreamCoder coder = StreamCoder::raw;
+    Targets targets = Targets::distances;
+    std::uint64_t plain_size = 0;
+    std::uint64_t coded_size = 0;
+    bool operator==(const StreamEntry&) const = default;
+  };
+  std::vector<Named> items;
+  std::vector<Named> references;
+  std::vector<StreamEntry> streams;       // Ascending by id.
+  std::uint64_t references_checksum = 0;  // XXH3; tells a wrong reference from a broken frame.
+  Sha256Digest items_digest{};            // Of the bytes of all items in order.
+  std::size_t size = 0;                   // Of the head in the frame.
+
+  // Checks that the sizes add up: items to streams, streams to the frame. `corrupt` if not,
+  // `invalid` when the frame is of another version. Takes memory in proportion to the frame, not to
+  // the sizes in it: compare those with what is expected before decoding.
+  static Result<FrameHead> parse(ByteView frame);
+  std::uint64_t plain_size() const;
+};
+
+// More bytes than this in one frame's items, or its references, are refused.
+constexpr std::uint64_t kFrameContentsMax = std::uint64_t{512} << 20;
+
+// The frame, already decoded once for proof. Preconditions: at least one item; items, and
+// references, of at most kFrameContentsMax bytes. Errors of the sources are passed on; `corrupt`
+// when one gives other bytes on a second reading. Memory: three times the largest stream and its
+// reference, and the coded bytes.
+Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> references,
+                            Effort effort);
+
+// Decodes against the contents of head.references, in their order; gives the items' bytes in order,
+// piece by piece (`part` is the item's index). `corrupt` when a reference is not what the sender
+// had, or the frame is broken; what was emitted counts only after success. Memory: the items, and
+// the largest stream's reference.
+Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> references,
+                    const Emit& emit);
+
+}  // namespace lamina::delta
