@@ -1,0 +1,84 @@
+// Containers: files that hold other contents in compressed form, opened into what is inside.
+//
+// Opened contents are coded against those of an old version, or are equal to a file of the tree:
+// most of an initramfs is. The receiver closes the container again, bit for bit; its recipe names
+// the encoders that were found to do so when it was opened. A container that nothing here makes
+// again is left closed.
+//
+// Known by their first bytes: gzip, zstd, zip with deflated members, and cpio archives in the "new
+// ASCII" format (cpio(5)), plain, one behind the other or inside gzip or zstd: an initramfs
+// (Linux, Documentation/driver-api/early-userspace/buffer-format.rst). Any thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shared/delta/recompress.hpp"
+
+namespace lamina::delta {
+
+// How a container is put together, from front to back.
+struct Recipe {
+  struct Step {
+    enum class Kind : std::uint8_t {
+      skeleton = 0,  // The next `size` bytes of what is between the members.
+      member = 1,    // The next member, of `size` bytes.
+      coded = 2,     // The next `size` steps, compressed by `encoder`; they are no `coded` ones.
+    };
+    Kind kind = Kind::skeleton;
+    std::uint64_t size = 0;
+    Encoder encoder;
+    bool operator==(const Step&) const = default;
+  };
+  std::vector<Step> steps;
+
+  std::vector<std::uint64_t> member_sizes() const;
+  std::uint64_t skeleton_size() const;
+  bool operator==(const Recipe&) const = default;
+};
+
+void write_recipe(Writer& out, const Recipe& recipe);
+// `in` has failed when it is none, or one for more than `kContainerMax` bytes inside.
+Recipe read_recipe(Reader& in);
+
+// Containers with more bytes inside stay closed: a receiver has them in memory when it closes one.
+constexpr std::uint64_t kContainerMax = std::uint64_t{256} << 20;
+
+// Borrows nothing; views into it live as long as it does.
+struct Opened {
+  struct Member {
+    std::string name;  // In the container; empty where it has none.
+    ByteView bytes;
+  };
+  Recipe recipe;
+  Buffer skeleton;
+  std::vector<Member> members;  // In the order of the recipe.
+  std::vector<Buffer> kept;     // What the members are views into, with the bytes that were opened.
+
+  Opened() = default;
+  Opened(Opened&&) = default;
+  Opened& operator=(Opened&&) = default;
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+};
+
+// Opens `bytes` for sending: nothing when they are no container, or nothing here makes them again.
+// The result closes to `bytes`.
+std::optional<Opened> open_proven(Buffer bytes, const Programs& programs);
+// Opens without looking for encoders: for what is only read, such as the old version, whose members
+// sender and receiver then number alike. The recipe's encoders mean nothing.
+std::optional<Opened> open_unproven(Buffer bytes);
+
+// Whether a file that begins so may be a container: 6 bytes are enough.
+bool may_be_container(ByteView first_bytes);
+
+// Gives the container's bytes in order, piece by piece. `member` gives a member by its index, of
+// the size that the recipe says. `unavailable` names an encoder that is missing here; `corrupt`
+// when sizes do not fit. What comes out is the caller's to compare.
+using MemberSource = std::function<Result<Buffer>(std::size_t index)>;
+Status close_container(const Recipe& recipe, ByteView skeleton, const MemberSource& member,
+                       const Programs& programs, const std::function<Status(ByteView)>& emit);
+
+}  // namespace lamina::delta
