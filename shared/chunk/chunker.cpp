@@ -1,29 +1,13 @@
 #include "shared/chunk/chunker.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "shared/base/assert.hpp"
+#include "shared/chunk/gear.hpp"
 
 namespace lamina {
 namespace {
-
-// One random 64-bit number a byte value, from SplitMix64 (Steele et al., OOPSLA 2014) with seed 0:
-// reproducible from this text alone.
-constexpr std::array<std::uint64_t, 256> make_gear() {
-  std::array<std::uint64_t, 256> gear{};
-  std::uint64_t state = 0;
-  for (auto& value : gear) {
-    state += 0x9e3779b97f4a7c15;
-    std::uint64_t z = state;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    value = z ^ z >> 31;
-  }
-  return gear;
-}
-constexpr auto kGear = make_gear();
 
 // `bits` ones at the top of the word: those depend on the most bytes, the hash shifts left.
 constexpr std::uint64_t top_bits(int bits) { return ~std::uint64_t{0} << (64 - bits); }

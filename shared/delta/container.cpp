@@ -258,9 +258,7 @@ std::optional<std::vector<ZipMember>> deflated_members(ByteView bytes) {
   return members;
 }
 
-// Members that nothing here makes again stay closed among the others. Proven or not must give the
-// same members, so that a zip file that was left with closed ones cannot be opened unproven: it is
-// all or nothing.
+// All or nothing: opened proven or not, a container has the same members.
 bool take_zip(ByteView bytes, Opening& opening) {
   const auto members = deflated_members(bytes);
   if (!members || members->empty()) return false;
@@ -287,6 +285,8 @@ bool take_zip(ByteView bytes, Opening& opening) {
   return true;
 }
 
+bool is_compressed(ByteView bytes) { return begins(bytes, kGzip) || begins(bytes, kZstd); }
+
 bool take_compressed(ByteView bytes, Opening& opening) {
   if (begins(bytes, kGzip)) return take_gzip(bytes, opening);
   if (begins(bytes, kZstd)) return take_zstd(bytes, opening);
@@ -303,9 +303,11 @@ std::optional<Opened> open(Buffer bytes, const Programs* programs) {
     if (!opening.has_room_for(all.size())) return std::nullopt;
     const std::size_t end = take_cpio(all, opening);
     is_open = end > 0;
-    // What follows may be compressed in a way that is not known: then it stays as it is.
-    if (end < all.size() && !take_compressed(all.subspan(end), opening))
-      opening.skeleton(all.subspan(end));
+    const ByteView behind = all.subspan(end);
+    if (is_compressed(behind))
+      is_open = is_open && take_compressed(behind, opening);
+    else
+      opening.skeleton(behind);  // It may be compressed in a way that is not known here.
   } else {
     is_open = take_compressed(all, opening);
   }

@@ -67,8 +67,8 @@ struct Opened {
 // Opens `bytes` for sending: nothing when they are no container, or nothing here makes them again.
 // The result closes to `bytes`.
 std::optional<Opened> open_proven(Buffer bytes, const Programs& programs);
-// Opens without looking for encoders: for what is only read, such as the old version, whose members
-// sender and receiver then number alike. The recipe's encoders mean nothing.
+// Opens without looking for encoders, for what is only read. Where open_proven() has a result, this
+// has the same members and skeleton. The recipe's encoders mean nothing.
 std::optional<Opened> open_unproven(Buffer bytes);
 
 // Whether a file that begins so may be a container: 6 bytes are enough.
