@@ -147,26 +147,27 @@ Result<Source> TreeReader::open(ItemName name) {
   if (name.file >= tree_.files.size())
     return fail(ErrorKind::corrupt, "a tree has no file number " + std::to_string(name.file));
   if (name.member == ItemName::kFileItself) return tree_.open(name.file);
-  if (opened_ == nullptr || opened_file_ != name.file) {
-    opened_ = nullptr;
+  auto container = opened_file_ == name.file ? opened_.lock() : nullptr;
+  if (container == nullptr) {
     const auto source = tree_.open(name.file);
     if (!source) return fail(source.error());
     auto bytes = read_all(*source, kContainerMax);
     if (!bytes) return fail(std::move(bytes.error()));
     if (auto opened = open_unproven(std::move(*bytes)))
-      opened_ = std::make_shared<const Opened>(std::move(*opened));
+      container = std::make_shared<const Opened>(std::move(*opened));
+    opened_ = container;
     opened_file_ = name.file;
   }
   const bool is_there =
-      opened_ != nullptr &&
-      (name.member == kSkeletonMember || name.member - kFirstMember < opened_->members.size());
+      container != nullptr &&
+      (name.member == kSkeletonMember || name.member - kFirstMember < container->members.size());
   if (!is_there)
     return fail(ErrorKind::corrupt, "'" + printable(tree_.files[name.file].path) +
                                         "' has no member number " + std::to_string(name.member));
   Source source = source_of(name.member == kSkeletonMember
-                                ? ByteView(opened_->skeleton)
-                                : opened_->members[name.member - kFirstMember].bytes);
-  source.read = [read = std::move(source.read), kept = opened_](
+                                ? ByteView(container->skeleton)
+                                : container->members[name.member - kFirstMember].bytes);
+  source.read = [read = std::move(source.read), kept = container](
                     std::uint64_t offset, std::span<std::byte> into) { return read(offset, into); };
   return source;
 }

@@ -14,7 +14,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -119,8 +118,8 @@ struct UpdatePlan {
 // frame is `invalid`.
 Result<UpdatePlan> plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes);
 
-// Contents of a tree by their names: files, and members of containers, of which the one opened last
-// is kept. One thread at a time; the sources that it gives live on their own.
+// Contents of a tree by their names: files, and members of containers. A container stays open, and
+// in memory, as long as a source of one of its members lives. One thread at a time.
 class TreeReader {
  public:
   explicit TreeReader(const Tree& tree) : tree_(tree) {}
@@ -130,7 +129,7 @@ class TreeReader {
  private:
   const Tree& tree_;
   std::uint32_t opened_file_ = 0;
-  std::shared_ptr<const Opened> opened_;
+  std::weak_ptr<const Opened> opened_;
 };
 
 }  // namespace lamina::delta

@@ -1,0 +1,447 @@
+// What an update costs as delta frames, beside zstd over whole tar files in the same run: bytes by
+// class, processor time, peak memory; everything is decoded and compared. `--help` says the rest.
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "shared/delta/update.hpp"
+#include "shared/os/file.hpp"
+#include "shared/os/filter.hpp"
+#include "shared/os/user.hpp"
+
+using namespace lamina;
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t kGzipMost = std::size_t{256} << 20;
+
+[[noreturn]] void die(const std::string& text) {
+  std::cerr << "delta_bench: " << text << '\n';
+  std::_Exit(1);
+}
+
+template <class T>
+T sure(Result<T> result, const std::string& doing) {
+  if (!result) die(doing + ": " + result.error().text());
+  return std::move(*result);
+}
+
+double cpu_seconds(const rusage& use) {
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(use.ru_utime) + seconds(use.ru_stime);
+}
+
+double cpu_seconds(int who) {
+  rusage use{};
+  ::getrusage(who, &use);
+  return cpu_seconds(use);
+}
+
+// With that of the programs that it ran.
+double own_cpu_seconds() { return cpu_seconds(RUSAGE_SELF) + cpu_seconds(RUSAGE_CHILDREN); }
+
+// Regular files in the order of their paths, hard links once. An empty name is an empty tree.
+delta::Tree tree_at(const std::string& root) {
+  delta::Tree tree;
+  std::set<std::pair<dev_t, ino_t>> seen;
+  std::vector<std::string> paths;
+  if (!root.empty())
+    for (const auto& entry : fs::recursive_directory_iterator(root))
+      if (entry.is_regular_file() && !entry.is_symlink())
+        paths.push_back(fs::relative(entry.path(), root));
+  std::ranges::sort(paths);
+  for (const std::string& path : paths) {
+    struct stat status {};
+    if (::stat((root + "/" + path).c_str(), &status) != 0) die("cannot read " + path);
+    if (!seen.emplace(status.st_dev, status.st_ino).second) continue;
+    tree.files.push_back({path, static_cast<std::uint64_t>(status.st_size)});
+  }
+  const auto files = std::make_shared<std::vector<delta::Tree::File>>(tree.files);
+  tree.open = [root, files](std::uint32_t number) -> Result<delta::Source> {
+    const delta::Tree::File& file = files->at(number);
+    auto opened = os::open_read(root + "/" + file.path);
+    if (!opened) return fail(std::move(opened.error()));
+    const auto shared = std::make_shared<os::Descriptor>(std::move(*opened));
+    return delta::Source{
+        file.size, [shared, path = file.path](std::uint64_t offset, std::span<std::byte> into) {
+          while (!into.empty()) {
+            const ssize_t got =
+                ::pread(shared->get(), into.data(), into.size(), static_cast<off_t>(offset));
+            if (got <= 0) return Status(fail(ErrorKind::corrupt, "cannot read " + path));
+            into = into.subspan(static_cast<std::size_t>(got));
+            offset += static_cast<std::uint64_t>(got);
+          }
+          return Status(Done{});
+        }};
+  };
+  return tree;
+}
+
+delta::Programs programs() {
+  return {.gzip = [](ByteView plain, int level) {
+    return os::run_filter({"gzip", "-" + std::to_string(level), "-n"}, plain, kGzipMost);
+  }};
+}
+
+const char* name_of(delta::ItemClass kind) {
+  switch (kind) {
+    case delta::ItemClass::module: return "kernel modules";
+    case delta::ItemClass::program: return "other ELF";
+    case delta::ItemClass::archive: return "archives";
+    case delta::ItemClass::closed: return "compressed";
+    case delta::ItemClass::skeleton: return "skeletons";
+    case delta::ItemClass::other: return "other";
+  }
+  return "";
+}
+
+std::string frame_path(const std::string& directory, std::size_t number) {
+  return directory + "/frame." + std::to_string(number);
+}
+
+// Plans and encodes into `directory`; says what it cost.
+json send(const std::string& old_root, const std::string& next_root, const std::string& directory,
+          delta::Effort effort, std::uint64_t group_bytes, unsigned threads) {
+  const delta::Tree old_tree = tree_at(old_root);
+  const delta::Tree next_tree = tree_at(next_root);
+  const delta::Programs at_hand = programs();
+  const auto old = sure(delta::survey(
+                            old_tree, [](const Sha256Digest&) { return false; }, nullptr),
+                        "old tree");
+  std::set<Sha256Digest> known(old.files.begin(), old.files.end());
+  for (const auto& content : old.contents) known.insert(content.digest);
+  const double old_cpu = own_cpu_seconds();
+  const auto next = sure(
+      delta::survey(
+          next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); }, &at_hand),
+      "new tree");
+  const double next_cpu = own_cpu_seconds();
+  const auto plan = sure(delta::plan_update(old, next, group_bytes), "planning");
+  const double plan_cpu = own_cpu_seconds();
+
+  struct Cost {
+    std::uint64_t plain = 0, coded = 0;
+  };
+  std::map<std::string, Cost> classes;
+  std::map<std::pair<std::string, int>, Cost> streams;
+  std::uint64_t bytes = 0;
+  std::mutex mutex;
+  std::atomic<std::size_t> next_group = 0;
+  const auto work = [&] {
+    delta::TreeReader old_reader(old_tree);
+    delta::TreeReader next_reader(next_tree);
+    for (std::size_t g; (g = next_group++) < plan.groups.size();) {
+      const delta::Group& group = plan.groups[g];
+      std::vector<delta::Item> items, references;
+      for (const std::size_t i : group.items)
+        items.push_back({next.contents[i].name,
+                         sure(next_reader.open(next.contents[i].name), next.contents[i].path)});
+      for (const std::size_t i : group.references)
+        references.push_back({old.contents[i].name,
+                              sure(old_reader.open(old.contents[i].name), old.contents[i].path)});
+      const Buffer frame = sure(delta::encode_frame(items, references, effort), "encoding");
+      sure(os::write_file(frame_path(directory, g), frame), "writing");
+      const auto head = sure(delta::FrameHead::parse(frame), "parsing");
+      const std::string name = name_of(next.contents[group.items.front()].kind);
+      const std::lock_guard lock(mutex);
+      bytes += frame.size();
+      classes[name].plain += group.bytes;
+      classes[name].coded += frame.size();
+      for (const auto& stream : head.streams) {
+        Cost& cost = streams[{name, stream.id}];
+        cost.plain += stream.plain_size;
+        cost.coded += stream.coded_size;
+      }
+    }
+  };
+  std::vector<std::thread> workers;
+  for (unsigned i = 0; i < threads; ++i) workers.emplace_back(work);
+  for (std::thread& worker : workers) worker.join();
+  const Buffer assembly = delta::write_assembly(plan.assembly);
+  sure(os::write_file(directory + "/assembly", assembly), "writing");
+  classes["assembly"] = {assembly.size(), assembly.size()};
+
+  json result = {{"bytes", bytes + assembly.size()},
+                 {"frames", plan.groups.size()},
+                 {"containers", plan.assembly.closings.size()},
+                 {"cpu_survey_old", old_cpu},
+                 {"cpu_survey_new", next_cpu - old_cpu},
+                 {"cpu_plan", plan_cpu - next_cpu},
+                 {"cpu_encode", own_cpu_seconds() - plan_cpu}};
+  for (const auto& [name, cost] : classes)
+    result["classes"][name] = {{"plain", cost.plain}, {"coded", cost.coded}};
+  std::vector<std::pair<Cost, std::pair<std::string, int>>> largest;
+  for (const auto& [key, cost] : streams) largest.emplace_back(cost, key);
+  std::ranges::sort(largest, std::greater(), [](const auto& entry) { return entry.first.coded; });
+  for (std::size_t i = 0; i < std::min<std::size_t>(largest.size(), 24); ++i)
+    result["streams"].push_back({{"class", largest[i].second.first},
+                                 {"stream", largest[i].second.second},
+                                 {"plain", largest[i].first.plain},
+                                 {"coded", largest[i].first.coded}});
+  return result;
+}
+
+// Decodes what is in `directory`, puts everything together below it and compares with the new tree.
+json receive(const std::string& old_root, const std::string& next_root,
+             const std::string& directory) {
+  const delta::Tree old_tree = tree_at(old_root);
+  const delta::Tree next_tree = tree_at(next_root);
+  const double begun = own_cpu_seconds();
+  delta::TreeReader reader(old_tree);
+  std::set<delta::ItemName> made;
+  const auto path_of = [&](delta::ItemName name) {
+    return directory + "/item." + std::to_string(name.file) + "." + std::to_string(name.member);
+  };
+  for (std::size_t number = 0; fs::exists(frame_path(directory, number)); ++number) {
+    const Buffer frame =
+        sure(os::read_file(frame_path(directory, number), delta::kFrameContentsMax), "reading");
+    const auto head = sure(delta::FrameHead::parse(frame), "parsing");
+    std::vector<delta::Source> references;
+    for (const auto& reference : head.references)
+      references.push_back(sure(reader.open(reference.name), "reference"));
+    os::Descriptor file;
+    std::size_t open_part = SIZE_MAX;
+    sure(delta::decode_frame(head, frame, std::move(references),
+                             [&](std::size_t part, ByteView piece) -> Status {
+                               if (part != open_part) {
+                                 auto opened = os::open_write(path_of(head.items[part].name));
+                                 if (!opened) return fail(std::move(opened.error()));
+                                 file = std::move(*opened);
+                                 open_part = part;
+                               }
+                               return os::write_all(file.get(), piece, "item");
+                             }),
+         "decoding");
+    for (const auto& item : head.items) made.insert(item.name);
+  }
+  // Files that stayed or have a double are found by their digests, which a manifest has.
+  std::map<Sha256Digest, std::string> at;
+  const double decoded = own_cpu_seconds();
+  const auto digest_of = [](const delta::Source& source) {
+    Sha256 sha;
+    sure(delta::read_pieces(source,
+                            [&](ByteView piece) -> Status {
+                              sha.update(piece);
+                              return Done{};
+                            }),
+         "reading");
+    return sha.finish();
+  };
+  const auto digest_of_path = [](const std::string& path) {
+    return sha256(sure(os::read_file(path, std::size_t{1} << 30), path));
+  };
+  for (std::uint32_t file = 0; file < old_tree.files.size(); ++file)
+    at.try_emplace(digest_of(sure(old_tree.open(file), "old tree")),
+                   old_root + "/" + old_tree.files[file].path);
+  for (const auto& name : made)
+    if (name.member == delta::ItemName::kFileItself) {
+      const std::string path = path_of(name);
+      at.try_emplace(digest_of_path(path), path);
+    }
+  std::vector<Sha256Digest> wanted;
+  for (std::uint32_t file = 0; file < next_tree.files.size(); ++file)
+    wanted.push_back(digest_of(sure(next_tree.open(file), "new tree")));
+  const auto source_at = [](const std::string& path) -> Result<delta::Source> {
+    auto bytes = os::read_file(path, delta::kContainerMax);
+    if (!bytes) return fail(std::move(bytes.error()));
+    return delta::source_of(std::move(*bytes));
+  };
+  const auto find = [&](const delta::Origin& origin) -> Result<delta::Source> {
+    if (origin.is_old) return reader.open(origin.name);
+    if (made.contains(origin.name)) return source_at(path_of(origin.name));
+    const auto place = at.find(wanted.at(origin.name.file));
+    if (place == at.end()) return fail(ErrorKind::corrupt, "a member is nowhere");
+    return source_at(place->second);
+  };
+  const double compared = own_cpu_seconds();
+  const auto assembly =
+      sure(delta::read_assembly(sure(os::read_file(directory + "/assembly", 1 << 28), "reading"),
+                                1 << 28),
+           "assembly");
+  const delta::Programs at_hand = programs();
+  for (const auto& closing : assembly.closings) {
+    const std::string path = path_of({closing.file, 0});
+    auto file = sure(os::open_write(path), "opening");
+    sure(delta::close_file(
+             closing, find, at_hand,
+             [&](ByteView piece) { return os::write_all(file.get(), piece, "container"); }),
+         next_tree.files[closing.file].path);
+    made.insert({closing.file, 0});
+  }
+  for (const auto& copy : assembly.copies) {
+    const auto bytes =
+        sure(delta::read_all(sure(find(copy.from), "copy"), std::uint64_t{1} << 30), "copy");
+    sure(os::write_file(path_of({copy.file, 0}), bytes), "copy");
+    made.insert({copy.file, 0});
+  }
+  const double closed = own_cpu_seconds();
+  const auto peak = os::peak_memory();
+
+  for (const auto& closing : assembly.closings) {
+    const std::string path = path_of({closing.file, 0});
+    at.try_emplace(digest_of_path(path), path);
+  }
+  for (const auto& copy : assembly.copies) {
+    const std::string path = path_of({copy.file, 0});
+    at.try_emplace(digest_of_path(path), path);
+  }
+  std::size_t different = 0;
+  for (std::uint32_t file = 0; file < next_tree.files.size(); ++file) {
+    const bool is_there = made.contains({file, 0})
+                              ? digest_of_path(path_of({file, 0})) == wanted[file]
+                              : next_tree.files[file].size == 0 || at.contains(wanted[file]);
+    if (is_there) continue;
+    ++different;
+    std::cerr << "different: " << next_tree.files[file].path << '\n';
+  }
+  return {{"files", next_tree.files.size()},
+          {"different", different},
+          {"peak_bytes", peak ? *peak : 0},
+          {"cpu_decode", decoded - begun},
+          {"cpu_close", closed - compared}};
+}
+
+// Runs `work` in a process of its own, so that its processor time and memory are its own.
+json apart(const std::function<json()>& work) {
+  int pipe[2];
+  if (::pipe(pipe) != 0) die("no pipe");
+  const pid_t child = ::fork();
+  if (child < 0) die("cannot fork");
+  if (child == 0) {
+    const std::string text = work().dump();
+    if (::write(pipe[1], text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+      die("cannot write the result");
+    std::_Exit(0);
+  }
+  ::close(pipe[1]);
+  std::string text;
+  char piece[4096];
+  for (ssize_t got; (got = ::read(pipe[0], piece, sizeof piece)) > 0;)
+    text.append(piece, static_cast<std::size_t>(got));
+  ::close(pipe[0]);
+  int state = 0;
+  rusage use{};
+  if (::wait4(child, &state, 0, &use) != child || state != 0) die("a part of the run failed");
+  json result = json::parse(text);
+  result["cpu"] = cpu_seconds(use);
+  result["rss"] = static_cast<std::uint64_t>(use.ru_maxrss) * 1024;
+  return result;
+}
+
+// Whole tar files, one against the other.
+json tar_patch(const std::string& old_root, const std::string& next_root,
+               const std::string& directory) {
+  const auto tar = [&](const std::string& root, const std::string& name) {
+    const std::string path = directory + "/" + name;
+    if (std::system(
+            ("tar --sort=name --numeric-owner -C '" + root + "' -cf '" + path + "' .").c_str()) !=
+        0)
+      die("tar failed");
+    return path;
+  };
+  const std::string next = tar(next_root, "next.tar");
+  const std::string old = old_root.empty() ? "" : tar(old_root, "old.tar");
+  json result = apart([&]() -> json {
+    const std::string how =
+        old.empty() ? "zstd -q -9 -T1 '" : "zstd -q -9 -T1 --long=31 --patch-from='" + old + "' '";
+    if (std::system((how + next + "' -o '" + directory + "/patch'").c_str()) != 0)
+      die("zstd failed");
+    return json::object();
+  });
+  result["bytes"] = fs::file_size(directory + "/patch");
+  for (const char* name : {"/next.tar", "/old.tar", "/patch"}) fs::remove(directory + name);
+  return result;
+}
+
+void row(const std::string& what, double bytes, double cpu, double rss) {
+  std::printf("%-36s %9.2f MB %8.1f CPU s %8.0f MB RSS\n", what.c_str(), bytes / 1e6, cpu,
+              rss / 1e6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "An update as delta frames, beside zstd over whole tar files.\n"
+      "example: delta_bench corpus/A1 corpus/A2      an update\n"
+      "         delta_bench '' corpus/A2             everything, to a device with nothing");
+  std::string old_root, next_root, effort_name = "default", scratch = os::temporary_root();
+  unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+  double group_mib = 4;
+  bool is_alone = false, is_json = false;
+  app.add_option("OLD", old_root, "tree that the receiver has; '' for none")->required();
+  app.add_option("NEW", next_root, "tree that it shall have")->required();
+  app.add_option("--effort", effort_name)
+      ->check(CLI::IsMember({"fast", "default", "high"}))
+      ->capture_default_str();
+  app.add_option("--threads", threads, "of the sender")->capture_default_str();
+  app.add_option("--group", group_mib, "MiB coded together")->capture_default_str();
+  app.add_option("--scratch", scratch, "directory with room for both trees")->capture_default_str();
+  app.add_flag("--alone", is_alone, "without tar and zstd");
+  app.add_flag("--json", is_json, "one JSON object");
+  CLI11_PARSE(app, argc, argv);
+  const auto effort = effort_name == "fast"   ? delta::Effort::fast
+                      : effort_name == "high" ? delta::Effort::high
+                                              : delta::Effort::standard;
+  const auto directory =
+      sure(os::TemporaryDirectory::make(scratch, "lamina-delta-"), "making a directory");
+  json result;
+  result["send"] = apart([&] {
+    return send(old_root, next_root, directory.path(), effort,
+                static_cast<std::uint64_t>(group_mib * 1048576), threads);
+  });
+  result["receive"] = apart([&] { return receive(old_root, next_root, directory.path()); });
+  for (const auto& entry : fs::directory_iterator(directory.path())) fs::remove(entry.path());
+  if (!is_alone) result["tar"] = tar_patch(old_root, next_root, directory.path());
+  if (is_json) {
+    std::cout << result.dump(2) << '\n';
+  } else {
+    const json& sent = result["send"];
+    const json& received = result["receive"];
+    for (const auto& [name, cost] : sent["classes"].items())
+      std::printf("  %-34s %9.2f MB of %9.2f MB\n", name.c_str(), cost["coded"].get<double>() / 1e6,
+                  cost["plain"].get<double>() / 1e6);
+    for (const json& stream : sent["streams"])
+      std::printf("    %-24s stream %3d  %9.2f MB of %9.2f MB\n",
+                  stream["class"].get<std::string>().c_str(), stream["stream"].get<int>(),
+                  stream["coded"].get<double>() / 1e6, stream["plain"].get<double>() / 1e6);
+    std::printf(
+        "  %zu frames, %zu containers; CPU s: old tree %.1f, new tree %.1f, plan %.1f, "
+        "encoding and proof %.1f\n",
+        sent["frames"].get<std::size_t>(), sent["containers"].get<std::size_t>(),
+        sent["cpu_survey_old"].get<double>(), sent["cpu_survey_new"].get<double>(),
+        sent["cpu_plan"].get<double>(), sent["cpu_encode"].get<double>());
+    row("delta frames, " + effort_name + ", sender", sent["bytes"], sent["cpu"], sent["rss"]);
+    row("delta frames, receiver: decode", 0, received["cpu_decode"], received["peak_bytes"]);
+    row("delta frames, receiver: close", 0, received["cpu_close"], received["peak_bytes"]);
+    if (!is_alone) {
+      const json& tar = result["tar"];
+      row(old_root.empty() ? "tar | zstd -9" : "tar, zstd -9 --patch-from", tar["bytes"],
+          tar["cpu"], tar["rss"]);
+      std::printf("bytes %.3f of tar's, sender's CPU %.2f\n",
+                  sent["bytes"].get<double>() / tar["bytes"].get<double>(),
+                  sent["cpu"].get<double>() / tar["cpu"].get<double>());
+    }
+    std::printf("%zu files compared, %zu different\n", received["files"].get<std::size_t>(),
+                received["different"].get<std::size_t>());
+  }
+  return result["receive"]["different"] == 0 ? 0 : 1;
+}
