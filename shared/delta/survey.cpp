@@ -11,17 +11,12 @@ namespace {
 constexpr std::size_t kMagicSize = 6;
 
 ItemClass class_of(std::string_view path, ByteView first) {
-  using namespace std::string_view_literals;
-  const std::string_view text = as_text(first);
   if (path.ends_with(".ko")) return ItemClass::module;
-  if (text.starts_with("\x7f"
-                       "ELF"sv))
-    return ItemClass::program;
-  if (text.starts_with("PK\3\4"sv)) return ItemClass::archive;
-  for (const auto magic : {"\x1f\x8b"sv, "\xfd\x37zXZ"sv, "\x28\xb5\x2f\xfd"sv, "BZh"sv,
-                           "\x89PNG"sv, "\xff\xd8\xff"sv, "OggS"sv, "wOF2"sv})
-    if (text.starts_with(magic)) return ItemClass::closed;
-  return ItemClass::other;
+  return as_text(first).starts_with(
+             "\x7f"
+             "ELF")
+             ? ItemClass::program
+             : ItemClass::other;
 }
 
 std::string without_slashes(std::string_view name) {

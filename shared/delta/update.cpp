@@ -98,8 +98,8 @@ Assembly assemble(const Survey& old, const Survey& next) {
 
 }  // namespace
 
-Result<UpdatePlan> plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes) {
-  UpdatePlan plan{.groups = {}, .assembly = assemble(old, next)};
+UpdatePlan plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes) {
+  UpdatePlan plan{.groups = {}, .assembly = assemble(old, next), .too_large = {}};
   Predecessors predecessors;
   std::set<Sha256Digest> had(old.files.begin(), old.files.end());
   for (const Content& content : old.contents) {
@@ -112,9 +112,9 @@ Result<UpdatePlan> plan_update(const Survey& old, const Survey& next, std::uint6
   for (std::size_t i = 0; i < next.contents.size(); ++i) {
     if (had.contains(next.contents[i].digest)) continue;
     if (next.contents[i].size > kFrameContentsMax)
-      return fail(ErrorKind::invalid,
-                  "'" + printable(next.contents[i].path) + "' is too large for a frame");
-    order.push_back(i);
+      plan.too_large.push_back(i);
+    else
+      order.push_back(i);
   }
   std::ranges::sort(order, {}, [&](std::size_t i) {
     const Content& content = next.contents[i];

@@ -8,8 +8,8 @@
 // their paths, so that related contents share what they have in common. Without an old tree the
 // same gives full frames.
 //
-// Memory: about 100 bytes a content and 1/64 of the bytes for fingerprints; one file's bytes at a
-// time, several for containers. Any thread.
+// Memory: some 200 bytes a content, and for fingerprints 1/64 of the bytes, three times that while
+// planning; of files only containers are in memory as a whole, one at a time. Any thread.
 #pragma once
 
 #include <functional>
@@ -36,7 +36,7 @@ struct Tree {
 };
 
 // Which contents are coded together; also the order of the groups.
-enum class ItemClass : std::uint8_t { module, program, archive, closed, skeleton, other };
+enum class ItemClass : std::uint8_t { module, program, skeleton, other };
 
 struct Content {
   ItemName name;
@@ -113,10 +113,10 @@ struct Group {
 struct UpdatePlan {
   std::vector<Group> groups;
   Assembly assembly;
+  std::vector<std::size_t> too_large;  // For a frame: these travel by other means.
 };
-// Groups of up to `group_bytes`; a larger content is a group of its own. A content too large for a
-// frame is `invalid`.
-Result<UpdatePlan> plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes);
+// Groups of up to `group_bytes`; a larger content is a group of its own.
+UpdatePlan plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes);
 
 // Contents of a tree by their names: files, and members of containers. A container stays open, and
 // in memory, as long as a source of one of its members lives. One thread at a time.

@@ -105,8 +105,6 @@ const char* name_of(delta::ItemClass kind) {
   switch (kind) {
     case delta::ItemClass::module: return "kernel modules";
     case delta::ItemClass::program: return "other ELF";
-    case delta::ItemClass::archive: return "archives";
-    case delta::ItemClass::closed: return "compressed";
     case delta::ItemClass::skeleton: return "skeletons";
     case delta::ItemClass::other: return "other";
   }
@@ -134,7 +132,8 @@ json send(const std::string& old_root, const std::string& next_root, const std::
           next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); }, &at_hand),
       "new tree");
   const double next_cpu = own_cpu_seconds();
-  const auto plan = sure(delta::plan_update(old, next, group_bytes), "planning");
+  const delta::UpdatePlan plan = delta::plan_update(old, next, group_bytes);
+  if (!plan.too_large.empty()) die("a file is too large: " + next.contents[plan.too_large[0]].path);
   const double plan_cpu = own_cpu_seconds();
 
   struct Cost {

@@ -7,11 +7,12 @@
 using namespace lamina;
 
 TEST_CASE("deflate: what was deflated is made again, and only with its own shape", "[codec]") {
-  for (const std::size_t size : {0U, 1U, 100U, 700'000U})
+  for (const std::size_t size : {0U, 1U, 100U, 90'000U})
     for (const DeflateShape shape :
          {DeflateShape{9, 8}, DeflateShape{9, 9}, DeflateShape{6, 8}, DeflateShape{1, 8}}) {
       CAPTURE(size, shape.level, shape.memory_level);
-      const Buffer plain = tests::text(size, size);
+      Buffer plain = tests::noise(size, size);
+      for (auto& byte : plain) byte &= std::byte{0x1f};  // So that there is something to code.
       Buffer coded = deflate_bytes(plain, shape);
       const std::size_t coded_size = coded.size();
       coded.push_back(std::byte{7});

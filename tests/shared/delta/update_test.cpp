@@ -53,12 +53,12 @@ Sent send(const Files& old_files, const Files& next_files, Effort effort) {
   const auto next = delta::survey(
       next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); }, &programs);
   REQUIRE(next);
-  const auto plan = delta::plan_update(*old, *next, 100'000);
-  REQUIRE(plan);
+  const delta::UpdatePlan plan = delta::plan_update(*old, *next, 100'000);
+  REQUIRE(plan.too_large.empty());
   Sent sent;
   delta::TreeReader old_reader(old_tree);
   delta::TreeReader next_reader(next_tree);
-  for (const delta::Group& group : plan->groups) {
+  for (const delta::Group& group : plan.groups) {
     std::vector<delta::Item> items, references;
     for (const std::size_t i : group.items)
       items.push_back({next->contents[i].name, next_reader.open(next->contents[i].name).value()});
@@ -66,7 +66,7 @@ Sent send(const Files& old_files, const Files& next_files, Effort effort) {
       references.push_back({old->contents[i].name, old_reader.open(old->contents[i].name).value()});
     sent.frames.push_back(delta::encode_frame(items, references, effort).value());
   }
-  sent.assembly = delta::write_assembly(plan->assembly);
+  sent.assembly = delta::write_assembly(plan.assembly);
   return sent;
 }
 
@@ -130,7 +130,7 @@ Files receive(const Files& old_files, const Sent& sent, const Files& wanted) {
 
 Buffer program(std::uint64_t seed, std::size_t size) {
   return elf_file({{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, noise(size, seed)},
-                   {".rodata", SHT_PROGBITS, SHF_ALLOC, text(size, seed)}});
+                   {".rodata", SHT_PROGBITS, SHF_ALLOC, noise(size / 2, seed + 1000)}});
 }
 
 Buffer gzipped(const Buffer& plain) { return gzip_file(plain, deflate_bytes(plain, {9, 8})); }
@@ -237,4 +237,27 @@ TEST_CASE("update: a name that is not in the tree is refused", "[delta]") {
   for (const ItemName name :
        {ItemName{2, 0}, ItemName{0, 1}, ItemName{0, 2}, ItemName{1, 3}, ItemName{1, UINT32_MAX}})
     CHECK(reader.open(name).error().kind() == ErrorKind::corrupt);
+}
+
+TEST_CASE("update: a content too large for a frame is left to others, and no reference",
+          "[delta]") {
+  const auto one = [](std::uint64_t size, std::uint8_t tag) {
+    delta::Survey survey;
+    survey.files = {Sha256Digest{std::byte{tag}}};
+    survey.contents.push_back({.name = {0, 0},
+                               .path = "disk.img",
+                               .size = size,
+                               .kind = delta::ItemClass::other,
+                               .digest = survey.files[0],
+                               .fingerprints = {}});
+    return survey;
+  };
+  const auto large = delta::plan_update({}, one(delta::kFrameContentsMax + 1, 1), 1000);
+  CHECK(large.groups.empty());
+  CHECK(large.too_large == std::vector<std::size_t>{0});
+  const auto fits = delta::plan_update(one(delta::kFrameContentsMax + 1, 2),
+                                       one(delta::kFrameContentsMax, 1), 1000);
+  CHECK(fits.too_large.empty());
+  REQUIRE(fits.groups.size() == 1);
+  CHECK(fits.groups[0].references.empty());
 }
