@@ -4,6 +4,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+
 #include "shared/format/path.hpp"
 #include "shared/hash/sha256.hpp"
 #include "shared/os/errno.hpp"
@@ -89,6 +92,32 @@ Result<std::optional<std::string>> read_small_file(const os::Root& volume, const
   return std::optional(std::string(as_text(*bytes)));
 }
 
+namespace {
+
+// Whether a file has nothing but zeros from `at` to `end`: holes, or stored ones. A copy may have
+// made holes of them, or filled them, and is the same file to whoever reads it.
+Result<bool> reads_as_zeros(int fd, std::uint64_t at, std::uint64_t end, const std::string& path) {
+  constexpr std::uint64_t kPiece = 256 * 1024;
+  while (at < end) {
+    const off_t data = lseek(fd, static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return true;  // Only a hole is left.
+    if (data < 0)
+      return fail(os::last_error("looking for holes in '" + printable(path, 200) + "'"));
+    at = static_cast<std::uint64_t>(data);
+    if (at >= end) return true;
+    auto bytes = os::read_at(fd, at, static_cast<std::size_t>(std::min(kPiece, end - at)), path);
+    // Shorter than its stat said: it changed just now.
+    if (!bytes && bytes.error().kind() == ErrorKind::corrupt) return false;
+    if (!bytes) return fail(std::move(bytes.error()));
+    if (std::ranges::any_of(*bytes, [](std::byte byte) { return byte != std::byte{0}; }))
+      return false;
+    at += bytes->size();
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<image::Likeness> VolumeDevice::compare(const Entry& entry) {
   using Is = image::Likeness::Is;
   if (!absent_.empty() && format::is_within(entry.path, absent_))
@@ -137,15 +166,12 @@ Result<bool> VolumeDevice::same_content(const Entry& entry) {
   if (!file) return fail(std::move(file.error()));
   std::vector<format::Extent> extents = entry.extents;
   if (!entry.sparse) extents = {{0, entry.size}};
-  // A sparse file also has to be empty where the entry has holes.
-  if (entry.sparse) {
-    std::uint64_t end = 0;
-    for (std::size_t i = 0; i <= extents.size(); ++i) {
-      const std::uint64_t hole_end = i < extents.size() ? extents[i].offset : entry.size;
-      const off_t data = lseek(file->get(), static_cast<off_t>(end), SEEK_DATA);
-      if (end < hole_end && data >= 0 && static_cast<std::uint64_t>(data) < hole_end) return false;
-      if (i < extents.size()) end = extents[i].offset + extents[i].length;
-    }
+  std::uint64_t end = 0;
+  for (std::size_t i = 0; entry.sparse && i <= extents.size(); ++i) {
+    const std::uint64_t hole_end = i < extents.size() ? extents[i].offset : entry.size;
+    auto empty = reads_as_zeros(file->get(), end, hole_end, entry.path);
+    if (!empty || !*empty) return empty;
+    if (i < extents.size()) end = extents[i].offset + extents[i].length;
   }
   std::size_t extent = 0;
   std::uint64_t at = 0;  // Within the extent.

@@ -85,14 +85,13 @@ Status PackSet::decode(const OpenPack& pack, const Place& place) {
   // The file was opened anew and may have been changed since: its index is not what it was.
   if (place.frame >= frames.size())
     return fail(ErrorKind::corrupt, what + " changed while it was read");
-  // Who jumps gets one at a time.
-  const bool goes_on = place.pack == last_pack_ && place.frame > last_frame_ &&
-                       place.frame - last_frame_ <= kFramesTogether;
-  last_pack_ = place.pack;
-  last_frame_ = place.frame;
+  // Twice as many as the last time for who goes on where those ended; who jumps gets one.
+  const bool goes_on = place.pack == last_pack_ && place.frame == next_frame_;
+  frames_ahead_ = goes_on ? std::min(2 * frames_ahead_, kFramesTogether) : 1;
   const auto wanted = frames.subspan(
-      place.frame,
-      goes_on ? std::min<std::size_t>(kFramesTogether, frames.size() - place.frame) : 1);
+      place.frame, std::min<std::size_t>(frames_ahead_, frames.size() - place.frame));
+  last_pack_ = place.pack;
+  next_frame_ = place.frame + static_cast<std::uint32_t>(wanted.size());
   auto coded = pack.read_coded(wanted);
   if (!coded) return fail(std::move(coded.error()));
   const std::span<const ByteView> views(coded->frames);

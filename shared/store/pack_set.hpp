@@ -51,8 +51,8 @@ class PackSet {
   // Twice the content classes, and what is decoded ahead.
   static constexpr std::size_t kFramesKept = 24;
   static constexpr std::size_t kBytesKept = 32 << 20;
-  // A reader that goes on in a pack gets so many frames at once, by two threads: the chunks of four
-  // keep all lanes of SHA-256 busy, those of one do not.
+  // A reader that goes on in a pack gets up to so many frames at once, by two threads: the chunks
+  // of four keep all lanes of SHA-256 busy, those of one do not.
   static constexpr std::uint32_t kFramesTogether = 8;
   static constexpr std::size_t kPacksKeptOpen = 64;
 
@@ -68,8 +68,9 @@ class PackSet {
   bool sealed_ = true;
   std::list<Decoded> frames_;        // Most recently used first.
   std::list<std::uint32_t> opened_;  // Likewise.
-  std::uint32_t last_pack_ = 0;      // Of the frame that was decoded last.
-  std::uint32_t last_frame_ = 0;
+  std::uint32_t last_pack_ = 0;      // Of the frames that were decoded last.
+  std::uint32_t next_frame_ = 0;     // The one behind them.
+  std::uint32_t frames_ahead_ = 1;   // How many they were meant to be.
   ZstdDecompressor decompressor_, other_decompressor_;
 };
 

@@ -1,4 +1,6 @@
 // Applies on real files.
+#include <fcntl.h>
+
 #include "tests/node/worker/volume_fixture.hpp"
 
 using namespace lamina;
@@ -33,6 +35,42 @@ TEST_CASE("apply: the second time there is nothing to do", "[node]") {
   const auto again = f.apply(f.one, 2);
   check(again);
   CHECK(again->created + again->replaced + again->removed + again->bytes == 0);
+}
+
+TEST_CASE("apply: a file whose zeros are holes is the file whose zeros are stored", "[node]") {
+  Fixture f;
+  const std::string sparse = f.scratch / "one/sparse";
+  const auto bytes = os::read_file(sparse, 8 << 20);
+  REQUIRE(bytes);
+  make_file(sparse, *bytes);
+  set_mtime(sparse, 1'600'000'000, 123'456'789);
+  Layer stored{.captured = capture(f.scratch / "one")};
+  if (stored.captured.result.bytes_read == f.one.captured.result.bytes_read) {
+    WARN("skipped: the file system of this directory has no holes");
+    return;
+  }
+
+  check(f.apply(f.one, 1));
+  auto counts = f.apply(stored, 2);
+  check(counts);
+  CHECK(counts->replaced + counts->bytes == 0);
+  counts = f.apply(f.one, 3);
+  check(counts);
+  CHECK(counts->replaced + counts->bytes == 0);
+  // A byte where the layers have zeros makes it another file.
+  auto there = os::Root::open(f.volume())->open_at("sparse", O_WRONLY);
+  REQUIRE(there);
+  REQUIRE(os::write_all_at(there->get(), to_buffer("x"), 2 << 20, "sparse"));
+  set_mtime(f.volume() + "/sparse", 1'600'000'000, 123'456'789);
+  counts = f.apply(stored, 4);
+  check(counts);
+  CHECK(counts->replaced == 1);
+  there = os::Root::open(f.volume())->open_at("sparse", O_WRONLY);
+  REQUIRE(there);
+  REQUIRE(os::write_all_at(there->get(), to_buffer("x"), 2 << 20, "sparse"));
+  counts = f.apply(f.one, 5);
+  check(counts);
+  CHECK(counts->replaced == 1);
 }
 
 TEST_CASE("apply: what the user has is kept, what the layers changed is not", "[node]") {
