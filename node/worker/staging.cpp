@@ -14,44 +14,8 @@ namespace lamina::node {
 using format::Entry;
 using format::EntryKind;
 
-// Has the disk write while the processor stages: left to itself the kernel begins after seconds,
-// and the final sync would wait for all of it.
-class Staging::Writeback {
- public:
-  Writeback(int area, std::string what)
-      : thread_([this, area, what = std::move(what)] {
-          while (due_.take() && done_) done_ = os::sync_filesystem_of(area, what);
-        }) {}
-  ~Writeback() { finish(); }
-
-  void staged(std::uint64_t bytes) {
-    waiting_ += bytes;
-    if (waiting_ < kEvery) return;
-    waiting_ = 0;
-    due_.offer(Due{});  // Full: it is behind, and comes by this too.
-  }
-
-  // An error of the disk is told once: here, to those who asked first.
-  Status finish() {
-    due_.close();
-    if (thread_.joinable()) thread_.join();
-    return done_;
-  }
-
- private:
-  struct Due {};
-  static constexpr std::uint64_t kEvery = 64 << 20;
-
-  std::uint64_t waiting_ = 0;
-  BoundedQueue<Due> due_{1};
-  Status done_ = Done{};  // The thread's, until it has ended.
-  std::thread thread_;
-};
-
 Staging::Staging(const os::Root& volume, os::Descriptor area)
-    : volume_(volume),
-      area_(std::move(area)),
-      writeback_(std::make_unique<Writeback>(area_.get(), volume.path())) {}
+    : volume_(volume), area_(std::move(area)), writeback_(area_.get(), volume.path()) {}
 
 Staging::~Staging() = default;
 
@@ -114,7 +78,7 @@ Status Staging::add(Operation& operation) {
   if (fstatat(parent, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
     return fail(os::last_error("staging '" + printable(entry.path, 200) + "'"));
   operation.inode = facts.st_ino;
-  writeback_->staged(static_cast<std::uint64_t>(facts.st_blocks) * 512);
+  writeback_.wrote(static_cast<std::uint64_t>(facts.st_blocks) * 512);
   if (const auto first = firsts_.find(entry.path); first != firsts_.end())
     first->second = operation.staged();
   if (operation.kind == Operation::Kind::put) return Done{};
@@ -141,8 +105,7 @@ Status Staging::leave_directories(std::string_view next_path) {
 Status Staging::finish() {
   // No path is within nothing: "/" leaves all of them.
   if (auto done = leave_directories("/"); !done) return done;
-  if (auto done = writeback_->finish(); !done) return done;
-  return os::sync_filesystem_of(area_.get(), volume_.path());
+  return writeback_.finish();
 }
 
 // Makes `name` another name of what stands at `first` of the volume.

@@ -50,8 +50,7 @@ class Staging {
   // The files that staged hard links lead to, and where those are staged that are new.
   std::map<std::string, std::string> firsts_;
   std::unique_ptr<ReadAhead> chunks_;
-  class Writeback;
-  std::unique_ptr<Writeback> writeback_;
+  os::Writeback writeback_;
   std::vector<Directory> open_;  // Outermost first; of the operation before, or those above it.
 };
 

@@ -95,9 +95,7 @@ Status restore(Session& s, const RestoreRequest& request) {
   auto spool = os::TemporaryDirectory::make(os::temporary_root(), "lamina-restore-");
   if (!spool) return fail(std::move(spool.error()));
   ManifestChunks chunks(s, request.device, spool->path());
-  // It fetches in a thread of its own, over a connection of its own.
-  RemoteContent content(std::make_unique<Session>(static_cast<const SessionOptions&>(s)),
-                        request.device, spool->path());
+  RemoteContent content(s, request.device, spool->path());
   auto reader = format::ManifestReader::open(
       record->manifest, [&](const format::ChunkRef& ref) { return chunks.read(ref); });
   if (!reader) return fail(std::move(reader.error()));
@@ -132,7 +130,6 @@ Status restore(Session& s, const RestoreRequest& request) {
     return std::move(**entry);
   });
   // Entries are read ahead of what is written, so that their content can be on its way.
-  constexpr std::uint64_t kAhead = 32 << 20;
   constexpr std::size_t kEntriesAhead = 8192;
   std::deque<format::Entry> waiting;
   std::uint64_t bytes_waiting = 0;
@@ -154,7 +151,7 @@ Status restore(Session& s, const RestoreRequest& request) {
     content.expect((*entry)->chunks);
     bytes_waiting += (*entry)->stored_bytes();
     waiting.push_back(std::move(**entry));
-    while (bytes_waiting > kAhead || waiting.size() > kEntriesAhead)
+    while (bytes_waiting > RemoteContent::kAhead || waiting.size() > kEntriesAhead)
       if (auto done = write_first(); !done) return done;
   }
   while (!waiting.empty())

@@ -24,15 +24,17 @@ Status RemoteBatch::fetch(Session& session, const std::vector<format::ChunkRef>&
 
 std::string cvd_chunks(const std::string& device) { return "/v1/cvds/" + device + "/chunks"; }
 
-RemoteContent::RemoteContent(std::unique_ptr<Session> session, const std::string& device,
-                             std::string spool)
-    : session_(std::move(session)),
-      target_(cvd_chunks(device)),
+RemoteContent::RemoteContent(const Session& like, const std::string& device, std::string spool)
+    : target_(cvd_chunks(device)),
       spool_(std::move(spool)),
-      fetching_([this] { fetch(); }),
       ahead_(std::make_unique<ReadAhead>(
           [this] { return next(); },
-          [this](const format::ChunkRef& ref) { return now_->batch->read(ref); })) {}
+          [this](const format::ChunkRef& ref) { return now_->batch->read(ref); })) {
+  for (std::size_t i = 0; i < kConnections; ++i) {
+    sessions_[i] = std::make_unique<Session>(static_cast<const SessionOptions&>(like));
+    fetching_[i] = std::thread([this, i] { fetch(*sessions_[i]); });
+  }
+}
 
 RemoteContent::~RemoteContent() {
   {
@@ -41,7 +43,7 @@ RemoteContent::~RemoteContent() {
     changed_.notify_all();
   }
   fetched_.close();
-  fetching_.join();
+  for (std::thread& thread : fetching_) thread.join();
   ahead_.reset();
 }
 
@@ -53,29 +55,44 @@ void RemoteContent::expect(const std::vector<format::ChunkRef>& refs) {
 
 // Waits until something is expected; nothing at the end. What is there is enough: who expects more
 // says so while this is fetched.
-std::vector<format::ChunkRef> RemoteContent::take_expected() {
+RemoteContent::Fetched RemoteContent::take_expected() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return is_ending_ || !expected_.empty(); });
-  std::vector<format::ChunkRef> refs;
+  Fetched next{.number = taken_++, .refs = {}};
   for (std::uint64_t bytes = 0; !is_ending_ && !expected_.empty(); expected_.pop_front()) {
     bytes += expected_.front().length;
-    if (bytes > RemoteBatch::kBytesMax && !refs.empty()) break;
-    refs.push_back(expected_.front());
+    if (bytes > RemoteBatch::kBytesMax && !next.refs.empty()) break;
+    next.refs.push_back(expected_.front());
   }
-  return refs;
+  return next;
 }
 
-void RemoteContent::fetch() {
-  for (std::uint64_t number = 0;; ++number) {
-    Fetched fetched{.batch = nullptr, .refs = take_expected()};
-    if (fetched.refs.empty()) break;
-    fetched.batch =
-        std::make_unique<RemoteBatch>(target_, spool_ + "/batch-" + std::to_string(number));
-    fetched.done = fetched.batch->fetch(*session_, fetched.refs);
-    const bool is_good = fetched.done.has_value();
-    if (!fetched_.put(std::move(fetched)) || !is_good) break;
+void RemoteContent::fetch(Session& session) {
+  for (;;) {
+    Fetched next = take_expected();
+    if (next.refs.empty()) break;
+    next.batch =
+        std::make_unique<RemoteBatch>(target_, spool_ + "/batch-" + std::to_string(next.number));
+    next.done = next.batch->fetch(session, next.refs);
+    const bool is_good = next.done.has_value();
+    if (!hand_over(std::move(next)) || !is_good) break;
   }
   fetched_.close();
+}
+
+// In the order in which they were taken on. False: nobody wants more.
+bool RemoteContent::hand_over(Fetched fetched) {
+  const std::uint64_t number = fetched.number;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this, number] { return is_ending_ || handed_over_ == number; });
+    if (is_ending_) return false;
+  }
+  const bool is_wanted = fetched_.put(std::move(fetched));
+  const std::lock_guard lock(mutex_);
+  ++handed_over_;
+  changed_.notify_all();
+  return is_wanted;
 }
 
 Result<std::optional<format::ChunkRef>> RemoteContent::next() {

@@ -1,8 +1,9 @@
 // Chunks that the origin sends: a few at a time, or, as RemoteContent, those of a CVD on their way
 // from the origin, in the order in which they are written. The next ones are fetched, decoded and
-// checked while those before are written.
+// checked while those before are written, and the origin gathers one batch while it sends another.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -47,8 +48,12 @@ std::string cvd_chunks(const std::string& device);
 
 class RemoteContent {
  public:
-  // `spool`: a directory for its files.
-  RemoteContent(std::unique_ptr<Session> session, const std::string& device, std::string spool);
+  // How much is best expected before it is asked for: what all batches on their way hold.
+  static constexpr std::uint64_t kAhead = 5 * RemoteBatch::kBytesMax;
+
+  // `spool`: a directory for its files. Makes connections of its own, with the
+  // options of `like`.
+  RemoteContent(const Session& like, const std::string& device, std::string spool);
   ~RemoteContent();
   RemoteContent(const RemoteContent&) = delete;
   RemoteContent& operator=(const RemoteContent&) = delete;
@@ -60,22 +65,25 @@ class RemoteContent {
 
  private:
   struct Fetched {
-    std::unique_ptr<RemoteBatch> batch;
+    std::uint64_t number = 0;
     std::vector<format::ChunkRef> refs;
+    std::unique_ptr<RemoteBatch> batch = nullptr;
     Status done = Done{};
   };
 
-  std::vector<format::ChunkRef> take_expected();
-  void fetch();
+  Fetched take_expected();
+  void fetch(Session& session);
+  bool hand_over(Fetched fetched);
   Result<std::optional<format::ChunkRef>> next();
 
-  std::unique_ptr<Session> session_;
   std::string target_;
   std::string spool_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<format::ChunkRef> expected_;
+  std::uint64_t taken_ = 0;        // Batches that a thread took on.
+  std::uint64_t handed_over_ = 0;  // Those that are in fetched_, or were.
   bool is_ending_ = false;
 
   BoundedQueue<Fetched> fetched_{1};
@@ -83,7 +91,9 @@ class RemoteContent {
   std::optional<Fetched> now_;
   std::size_t at_ = 0;
 
-  std::thread fetching_;
+  static constexpr std::size_t kConnections = 2;
+  std::array<std::unique_ptr<Session>, kConnections> sessions_;
+  std::array<std::thread, kConnections> fetching_;
   std::unique_ptr<ReadAhead> ahead_;
 };
 

@@ -204,7 +204,11 @@ Status make_entry(int parent, const std::string& name, const Entry& entry,
 
 TreeWriter::TreeWriter(const os::Root& root, std::string base, format::ChunkSource source,
                        MaterializeOptions options)
-    : root_(root), base_(std::move(base)), source_(std::move(source)), options_(options) {}
+    : root_(root),
+      base_(std::move(base)),
+      source_(std::move(source)),
+      options_(options),
+      writeback_(root.fd(), printable(root.path())) {}
 
 std::string TreeWriter::local(std::string_view path) const {
   if (base_.empty()) return std::string(path);
@@ -218,6 +222,7 @@ Status TreeWriter::write(const Entry& entry) {
   if (auto done = leave_directories(entry.path); !done) return done;
   ++entries_;
   bytes_ += entry.size;
+  writeback_.wrote(entry.stored_bytes());
   const std::string path = local(entry.path);
   if (entry.kind == EntryKind::whiteout) return Done{};
   if (path.empty() && entry.kind == EntryKind::directory) {
@@ -287,7 +292,7 @@ Status TreeWriter::finish() {
       return done;
     }
   }
-  return Done{};
+  return writeback_.stop();
 }
 
 }  // namespace lamina

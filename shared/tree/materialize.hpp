@@ -10,6 +10,7 @@
 
 #include "shared/format/manifest.hpp"
 #include "shared/os/beneath.hpp"
+#include "shared/os/writeback.hpp"
 #include "shared/tree/account_names.hpp"
 
 namespace lamina {
@@ -38,7 +39,8 @@ mode_t file_type_of(format::EntryKind kind);
 Status set_metadata(int parent, const std::string& name, const format::Entry& entry,
                     const MaterializeOptions& options);
 
-// Writes a whole tree, or a part of it, into a directory, from entries in path order.
+// Writes a whole tree, or a part of it, into a directory, from entries in path order. The disk
+// writes meanwhile.
 class TreeWriter {
  public:
   // `root` must outlive the writer. Entries of `base` are written as the root itself: a part of a
@@ -74,6 +76,7 @@ class TreeWriter {
   std::vector<format::Entry> open_directories_;
   std::uint64_t entries_ = 0;
   std::uint64_t bytes_ = 0;
+  os::Writeback writeback_;
 };
 
 }  // namespace lamina
