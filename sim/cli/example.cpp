@@ -72,7 +72,7 @@ windows = [
 ]                               # One window needs no list: days, start, end.
 spread = "30m"                  # People are not machines: up to so much earlier or later.
 absent = "10%"                  # Of the days.
-roaming = "10%"                 # Of the days, at another site: counts as away.
+roaming = "10%"                 # Of the days, a guest of another site.
 
 # What the rollout brings. `lamina layer show` and `lamina rollout show` say how much it is.
 [[content.part]]

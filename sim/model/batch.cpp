@@ -24,7 +24,7 @@ Batch::Batch(const Plan& plan, const Groups& groups, std::vector<Index> sites,
   down_ = std::make_unique<Network>(groups.down, std::move(down), moved);
   up_ = std::make_unique<Network>(groups.up, std::move(up));
   for (std::uint32_t place = 0; place < runs_.size(); ++place)
-    runs_[place]->attach(*down_, *up_, place, kinds_);
+    runs_[place]->attach(*down_, *up_, place, kinds_, *this);
   if (plan.bounded && plan.scenario.rollout.admission) {
     admission_.emplace(*plan.scenario.rollout.admission);
     for (std::uint32_t place = 0; place < sites_.size(); ++place)
@@ -62,9 +62,26 @@ void Batch::bounded(std::uint32_t place, Change&& change) {
     bound_->add_up(sites_[place], up_from, now_, up_bytes / in_seconds(now_ - up_from));
 }
 
+Traveller Batch::take(std::uint64_t device, Index to) {
+  const auto [at, is_new] = abroad_.try_emplace(device, plan_.fleet.site_of(device));
+  left_.push_back(at->second);
+  return runs_[std::exchange(at->second, to)]->give(now_, device);
+}
+
+void Batch::send_home(const Traveller& traveller) {
+  abroad_.erase(traveller.device);
+  left_.push_back(plan_.fleet.site_of(traveller.device));
+  runs_[left_.back()]->take_back(now_, traveller);
+}
+
+// What is due there, and what others make of it.
 void Batch::process(std::uint32_t place) {
   bounded(place, [&] { runs_[place]->process(now_); });
-  update(place);
+  left_.push_back(place);
+  for (const std::uint32_t changed : std::exchange(left_, {})) {
+    update(changed);
+    if (admission_) tell_admission(changed);
+  }
 }
 
 // Levels above, and what follows from them at the sites.
@@ -152,7 +169,6 @@ void Batch::run(Waves* waves, DemandBound* bound) {
       continue;
     }
     process(place);
-    if (admission_) tell_admission(place);
     settle();
     if (stops_early && runs_.size() == 1 && runs_[0]->is_settled()) return;
   }

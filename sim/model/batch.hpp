@@ -22,7 +22,7 @@
 
 namespace lamina::sim {
 
-class Batch {
+class Batch final : Others {
  public:
   // What is given outlives it. Admission counts only in a bounded plan.
   Batch(const Plan& plan, const Groups& groups, std::vector<Index> sites,
@@ -46,6 +46,10 @@ class Batch {
   const Network& up() const { return *up_; }
 
  private:
+  // Others. Guests are only where all sites are one batch: a site's place is its index.
+  Traveller take(std::uint64_t device, Index to) override;
+  void send_home(const Traveller& traveller) override;
+
   void process(std::uint32_t place);
   // `change` moves the site's time; what crossed its lines since is added to the bound.
   template <class Change>
@@ -63,6 +67,8 @@ class Batch {
   std::unique_ptr<Network> down_, up_;
   IndexedHeap<Instant> events_;  // By place: SiteRun::next().
   std::vector<std::uint32_t> moved_;
+  std::unordered_map<std::uint64_t, std::uint32_t> abroad_;  // Devices' places; looked up only.
+  std::vector<std::uint32_t> left_;  // Places from or to which somebody just went.
   Instant now_;
   Waves* waves_ = nullptr;
   DemandBound* bound_ = nullptr;

@@ -20,6 +20,7 @@ enum Purpose : std::uint32_t {  // One stream each; entity is a device or a site
   kUpload,
   kDeath,
   kLineFactor,
+  kHost,
 };
 
 // Whether element `index` is one of a share of all that are counted from 0: of n elements,

@@ -18,6 +18,10 @@ Fleet::Fleet(const Scenario& scenario, std::uint64_t seed) : scenario_(scenario)
   }
 }
 
+Index Fleet::site_of(std::uint64_t device) const {
+  return static_cast<Index>(std::ranges::upper_bound(first_, device) - first_.begin() - 1);
+}
+
 DeviceId Fleet::id(std::uint64_t device) const {
   std::array<std::byte, DeviceId::kSize> bytes{};
   const std::uint64_t high = random_.bits(device, kDeviceId);

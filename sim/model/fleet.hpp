@@ -33,6 +33,7 @@ class Fleet {
   const Random& random() const { return random_; }
   // The run's number of a site's first device; they count on from there.
   std::uint64_t first_device(Index site) const { return first_[site]; }
+  Index site_of(std::uint64_t device) const;  // Where it is at home.
   std::vector<DrawnDevice> site(Index site) const;
   DeviceId id(std::uint64_t device) const;          // By the run's number...
   static std::uint64_t number(const DeviceId& id);  // ... and back.

@@ -7,6 +7,7 @@
 #include "sim/engine/rates.hpp"
 #include "sim/engine/trunk.hpp"
 #include "sim/model/fleet.hpp"
+#include "sim/model/roaming.hpp"
 #include "sim/scenario/scenario.hpp"
 
 namespace lamina::sim {
@@ -36,6 +37,7 @@ struct Held {
 struct Plan {
   const Scenario& scenario;
   const Fleet& fleet;
+  const Roaming& roaming;
   Mode mode = Mode::direct;  // Of the run; the scenario's, or direct to compare with.
   bool with_uploads = true;  // They do not touch what is fetched: left out where only that counts.
   bool bounded = true;       // Sites hang on the origin's and the regions' lines.

@@ -12,6 +12,7 @@ constexpr std::int64_t kMinuteNs = 60'000'000'000;
 constexpr std::int64_t kDayNs = policy::kMinutesPerDay * kMinuteNs;
 constexpr std::int64_t kWeekNs = 7 * kDayNs;
 constexpr std::int64_t kEpochNs = 3 * kDayNs;  // 1970-01-01 was a Thursday.
+constexpr std::int64_t kDaysBefore = 16;  // Days before the run's week have numbers above 0 too.
 
 std::int64_t floor_div(std::int64_t value, std::int64_t unit) {
   return value / unit - (value % unit < 0 ? 1 : 0);
@@ -24,15 +25,28 @@ std::int64_t local_start_ns(WallTime start, Duration utc_offset) {
   return local - floor_div(local, kWeekNs) * kWeekNs;
 }
 
-bool PresenceOf::comes_on(std::int64_t day) const {
+Index PresenceOf::site_on(std::int64_t day) const {
   const double away = presence_.absent + presence_.roaming;
-  return away <= 0 || random_.uniform(device_, kAway, static_cast<std::uint64_t>(day + 16)) >= away;
+  if (away <= 0) return where_.home;
+  const auto counter = static_cast<std::uint64_t>(day + kDaysBefore);
+  const double drawn = random_.uniform(device_, kAway, counter);
+  if (drawn >= away) return where_.home;
+  if (drawn < presence_.absent || where_.sites < 2) return kNowhere;
+  const Index others = where_.sites - 1;
+  const auto other = static_cast<Index>(random_.uniform(device_, kHost, counter) * others);
+  return other < where_.home ? other : other + 1;
+}
+
+std::int64_t PresenceOf::first_day() const { return floor_div(start_ns_, kDayNs) - 2; }
+
+std::int64_t PresenceOf::last_day(Instant horizon) const {
+  return floor_div(start_ns_ + horizon.time_since_epoch().count(), kDayNs) + 1;
 }
 
 // The windows that start on a day, in local time.
 template <class Visit>
 void PresenceOf::spans_of(std::int64_t day, Visit&& visit) const {
-  if (!comes_on(day)) return;
+  if (site_on(day) != where_.at) return;
   if (presence_.windows.empty()) {
     visit(Span{day * kDayNs, (day + 1) * kDayNs});
     return;
@@ -42,7 +56,7 @@ void PresenceOf::spans_of(std::int64_t day, Visit&& visit) const {
   for (std::size_t i = 0; i < presence_.windows.size(); ++i) {
     const Presence::Window& window = presence_.windows[i];
     if ((window.days >> weekday & 1U) == 0) continue;
-    const std::uint64_t counter = static_cast<std::uint64_t>(day + 16) * 64 + i;
+    const std::uint64_t counter = static_cast<std::uint64_t>(day + kDaysBefore) * 64 + i;
     const auto moved = [&](Purpose edge) {
       if (spread <= 0) return std::int64_t{0};
       return static_cast<std::int64_t>(spread * (2 * random_.uniform(device_, edge, counter) - 1));
@@ -59,7 +73,8 @@ PresenceOf::Now PresenceOf::at(Instant now, Instant horizon) const {
   const std::int64_t last = start_ns_ + horizon.time_since_epoch().count();
   Now found{true, Instant::max()};
   std::int64_t until = INT64_MAX;
-  const bool always = presence_.windows.empty() && presence_.absent + presence_.roaming <= 0;
+  const bool always = presence_.windows.empty() && presence_.absent + presence_.roaming <= 0 &&
+                      where_.at == where_.home;
   if (!always) {
     // A window that covers `t` started on one of the two days before, or today, or up to four hours
     // early tomorrow.

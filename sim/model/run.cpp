@@ -57,7 +57,8 @@ class Computing {
 
   Computed compute() {
     start();
-    if (options_.together || plan_.scenario.rollout.admission || !compute_alone()) {
+    const bool meet = plan_.scenario.rollout.admission || plan_.roaming.any();
+    if (options_.together || meet || !compute_alone()) {
       start();
       compute_together();
     }
@@ -88,18 +89,10 @@ class Computing {
       if (outcome.at > plan_.end()) continue;
       (outcome.failed ? computed_.failed : computed_.done)[outcome.wave].push_back(outcome.at);
       if (outcome.failed) continue;
-      SiteResult& site = computed_.sites[site_of(outcome.device)];
+      SiteResult& site = computed_.sites[plan_.fleet.site_of(outcome.device)];
       ++site.done;
       site.finished = std::max(site.finished.value_or(outcome.at), outcome.at);
     }
-  }
-  Index site_of(std::uint64_t device) const {
-    Index low = 0, high = static_cast<Index>(plan_.scenario.sites.size());
-    while (high - low > 1) {
-      const Index middle = low + (high - low) / 2;
-      (plan_.fleet.first_device(middle) <= device ? low : high) = middle;
-    }
-    return low;
   }
 
   bool compute_alone();
@@ -313,7 +306,9 @@ RunResult run(const Scenario& scenario, const RunOptions& options) {
   for (int i = 0; i < replicas; ++i) {
     const std::uint64_t seed = scenario.run.seed + static_cast<std::uint64_t>(i);
     const Fleet fleet(scenario, seed);
-    const Plan plan{.scenario = scenario, .fleet = fleet, .mode = scenario.rollout.mode};
+    const Roaming roaming(scenario, fleet);
+    const Plan plan{
+        .scenario = scenario, .fleet = fleet, .roaming = roaming, .mode = scenario.rollout.mode};
     Computed computed = Computing(plan, options, progress).compute();
     Figures figures(plan, computed);
     result.replicas.push_back(replica_of(seed, figures.waves, figures.totals));

@@ -42,9 +42,7 @@ void SiteRun::forget_lease() {
   lapse_ = kNever;
 }
 
-std::uint32_t SiteRun::device_of(const DeviceId& id) const {
-  return static_cast<std::uint32_t>(Fleet::number(id) - first_);
-}
+std::uint32_t SiteRun::device_of(const DeviceId& id) const { return name_of(Fleet::number(id)); }
 
 void SiteRun::report_to_lease(std::uint32_t device) {
   if (const auto holder = lease_->holder(id(device)); holder && !devices_[device].is_fetcher) {

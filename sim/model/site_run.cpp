@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "shared/base/assert.hpp"
 #include "shared/policy/bandwidth_schedule.hpp"
@@ -41,12 +42,15 @@ SiteRun::SiteRun(const Plan& plan, Index site, const std::vector<WaveTimes>& tim
       index_(site),
       mode_(site_.reflectors == 0 ? Mode::direct : plan.mode),
       first_(plan.fleet.first_device(site)),
+      residents_(static_cast<std::uint32_t>(site_.devices)),
+      guests_(plan.roaming.guests(site)),
       local_start_(local_start_ns(plan.scenario.run.start, site_.utc_offset)),
       rules_(policy::rules_of_site(plan.scenario.rules, site_.name)),
       times_(plan.scenario.rollout.waves.size()),
       lan_(0, 0, 0) {
   const Scenario& scenario = plan.scenario;
-  const std::vector<DrawnDevice> drawn = plan.fleet.site(site);
+  std::vector<DrawnDevice> drawn = plan.fleet.site(site);
+  for (const Roaming::Guest& guest : guests_) drawn.push_back(guest.drawn);
   devices_.resize(drawn.size());
   ids_.reserve(drawn.size());
   for (std::uint32_t i = 0; i < drawn.size(); ++i) {
@@ -57,6 +61,7 @@ SiteRun::SiteRun(const Plan& plan, Index site, const std::vector<WaveTimes>& tim
     device.wave = drawn[i].wave;
     device.is_wireless = drawn[i].is_wireless;
     device.fails = drawn[i].fails;
+    device.here = !is_guest(i);
     by_rank_.push_back(i);
   }
   std::ranges::sort(by_rank_, {}, [this](std::uint32_t i) { return ids_[i]; });
@@ -80,7 +85,8 @@ SiteRun::SiteRun(const Plan& plan, Index site, const std::vector<WaveTimes>& tim
   for (std::uint32_t i = 0; i < count(); ++i) {
     Device& device = devices_[i];
     if (device.wave == kNoWave && !plan.with_uploads) continue;
-    if (plan.with_uploads && scenario.uploads.per_day.count > 0) device.upload = upload_due(i, 0);
+    if (plan.with_uploads && scenario.uploads.per_day.count > 0 && device.here)
+      device.upload = upload_due(i, 0);
     device.edge = Instant{};  // To be looked at in the beginning.
     schedule(i);
   }
@@ -103,11 +109,34 @@ SiteLines SiteRun::down_lines() const {
 
 SiteLines SiteRun::up_lines() const { return down_lines(); }
 
-void SiteRun::attach(Network& down, Network& up, std::uint32_t place, const GroupKinds& kinds) {
+void SiteRun::attach(Network& down, Network& up, std::uint32_t place, const GroupKinds& kinds,
+                     Others& others) {
+  others_ = &others;
   down_ = &down;
   up_ = &up;
   place_ = place;
   kinds_ = &kinds;
+}
+
+std::uint64_t SiteRun::number(std::uint32_t name) const {
+  return is_guest(name) ? guests_[name - residents_].device : first_ + name;
+}
+
+std::uint32_t SiteRun::name_of(std::uint64_t number) const {
+  if (number >= first_ && number < first_ + residents_)
+    return static_cast<std::uint32_t>(number - first_);
+  const auto guest = std::ranges::lower_bound(guests_, number, {}, &Roaming::Guest::device);
+  LAMINA_ASSERT(guest != guests_.end() && guest->device == number);
+  return residents_ + static_cast<std::uint32_t>(guest - guests_.begin());
+}
+
+Index SiteRun::home_of(std::uint32_t name) const {
+  return is_guest(name) ? guests_[name - residents_].home : index_;
+}
+
+std::int64_t SiteRun::home_start(std::uint32_t name) const {
+  if (!is_guest(name)) return local_start_;
+  return local_start_ns(plan_.scenario.run.start, plan_.scenario.sites[home_of(name)].utc_offset);
 }
 
 double SiteRun::bytes_of(std::uint64_t parts) const {
@@ -130,8 +159,8 @@ Instant SiteRun::next() const {
   if (!orders_.empty()) next = std::min(next, orders_.back().first);
   if (next_death_ < plan_.scenario.deaths.size())
     next = std::min(next, plan_.scenario.deaths[next_death_].at);
-  // Who comes and goes makes no difference when nobody waits.
-  const bool idle = lacking_ == 0 && unreported_ == 0 && !plan_.with_uploads;
+  // Who comes and goes makes no difference when nobody waits, here or at a guest's home.
+  const bool idle = lacking_ == 0 && unreported_ == 0 && !plan_.with_uploads && guests_.empty();
   if (!idle && !device_events_.empty()) next = std::min(next, device_events_.top_key());
   return next;
 }
@@ -401,13 +430,17 @@ void SiteRun::schedule(std::uint32_t device) {
 void SiteRun::turn(std::uint32_t name) {
   Device& device = devices_[name];
   if (device.edge <= now_) {
+    const auto sites = static_cast<Index>(plan_.scenario.sites.size());
     const PresenceOf presence(plan_.scenario.presences[device.presence], plan_.fleet.random(),
-                              first_ + name, local_start_);
+                              number(name), home_start(name),
+                              {.sites = sites, .home = home_of(name), .at = index_});
     const PresenceOf::Now found = presence.at(now_, plan_.end());
     device.edge = found.until;
     if (device.dead) {
       device.edge = kNever;
-    } else if (found.up != device.up) {
+    } else if (is_guest(name)) {
+      if (found.up != device.here) change_site(name, found.up);
+    } else if (device.here && found.up != device.up) {
       if (found.up)
         come(name);
       else
@@ -419,6 +452,89 @@ void SiteRun::turn(std::uint32_t name) {
     upload(name);
   }
   schedule(name);
+}
+
+// A guest comes, or goes home. It is here only while it is up.
+void SiteRun::change_site(std::uint32_t name, bool comes) {
+  if (!comes) return others_->send_home(release(name));
+  receive(others_->take(number(name), index_));
+  if (devices_[name].dead)
+    devices_[name].edge = kNever;
+  else
+    come(name);
+}
+
+Traveller SiteRun::release(std::uint32_t name) {
+  down();
+  Device& device = devices_[name];
+  collect_uploads(name);
+  if (device.up) go(name, plan_.scenario.rollout.takeover);
+  if (device.wanted) {
+    unreported_ -= !device.reported;
+    lacking_ -= missing(device) != 0;
+  }
+  device.wanted = false;
+  device.here = false;
+  upload_due_bytes_ -= device.pending_upload;
+  const Traveller traveller{.device = number(name),
+                            .has = device.has,
+                            .partial = device.partial,
+                            .pending_upload = std::exchange(device.pending_upload, 0),
+                            .upload = std::exchange(device.upload, kNever),
+                            .uploads = device.uploads,
+                            .dead = device.dead,
+                            .holds = device.holds,
+                            .reported = device.reported};
+  schedule(name);
+  return traveller;
+}
+
+Traveller SiteRun::give(Instant now, std::uint64_t number) {
+  now_ = now;
+  const Traveller traveller = release(name_of(number));
+  decide();
+  share();
+  return traveller;
+}
+
+// It is here now, and not up yet.
+void SiteRun::receive(const Traveller& traveller) {
+  down();
+  const std::uint32_t name = name_of(traveller.device);
+  Device& device = devices_[name];
+  device.has = traveller.has;
+  device.partial = traveller.partial;
+  device.pending_upload = traveller.pending_upload;
+  device.upload = traveller.upload;
+  device.uploads = traveller.uploads;
+  device.dead = traveller.dead;
+  device.holds = traveller.holds;
+  device.reported = traveller.reported;
+  device.here = true;
+  upload_due_bytes_ += device.pending_upload;
+  // Where each device fetches for itself, what it got may be more than the first part.
+  for_each_part(missing(device), [&](std::size_t part) {
+    if (mode_ == Mode::direct || device.partial < bytes_of(bit(part)) - kHalfByte) return;
+    device.partial = std::max(0.0, device.partial - bytes_of(bit(part)));
+    device.has |= bit(part);
+  });
+  if (device.wave == kNoWave) return;
+  const WaveTimes& times = times_[device.wave];
+  const auto is_due = [&](Instant at) {
+    return at != kNever && at + plan_.scenario.rollout.start_takes <= now_;
+  };
+  if (is_due(times.begun)) device.begun = true;
+  if (is_due(times.begun) || is_due(times.staged)) want(name);
+}
+
+void SiteRun::take_back(Instant now, const Traveller& traveller) {
+  now_ = now;
+  receive(traveller);
+  const std::uint32_t name = name_of(traveller.device);
+  devices_[name].edge = now_;
+  turn(name);
+  decide();
+  share();
 }
 
 void SiteRun::come(std::uint32_t name) {
@@ -446,22 +562,27 @@ void SiteRun::order() {
   orders_.pop_back();
   for (std::uint32_t i = 0; i < count(); ++i) {
     Device& device = devices_[i];
-    if (device.wave != wave) continue;
+    if (device.wave != wave || !device.here) continue;
     // It may be long ago that somebody looked.
     if (device.edge <= now_) turn(i);
     device.begun |= times_[wave].begun <= now_;
     if (!device.wanted) {
-      down();
-      device.wanted = true;
-      union_bytes_ += bytes_of(device.need & ~union_parts_);
-      union_parts_ |= device.need;
-      ++unreported_;
-      if (missing(device) != 0) ++lacking_;
+      want(i);
       if (device.up) join(i);
     } else if (device.up && missing(device) == 0 && !device.reported) {
       complete(i, {});
     }
   }
+}
+
+void SiteRun::want(std::uint32_t name) {
+  Device& device = devices_[name];
+  down();
+  device.wanted = true;
+  union_bytes_ += bytes_of(device.need & ~union_parts_);
+  union_parts_ |= device.need;
+  unreported_ += !device.reported;
+  lacking_ += missing(device) != 0;
 }
 
 // It is up and wanted.
@@ -545,25 +666,26 @@ void SiteRun::gain(std::uint32_t name, std::uint64_t parts) {
 void SiteRun::complete(std::uint32_t name, Duration late) {
   Device& device = devices_[name];
   if (lease_) tell_lease(policy::SiteLease::Reported{id(name), {0}, device.is_wireless});
-  if (!device.holds) held.push_back({now_, first_ + name});
+  if (!device.holds) held.push_back({now_, number(name)});
   device.holds = true;
   if (!device.begun || device.reported) return;
   device.reported = true;
   --unreported_;
   outcomes.push_back(
-      {now_ + late + plan_.scenario.rollout.apply_takes, first_ + name, device.wave, device.fails});
+      {now_ + late + plan_.scenario.rollout.apply_takes, number(name), device.wave, device.fails});
 }
 
 // ---------------------------------------------------------------- fetching
 
-// Over the devices of each wave, in the order of their ids, which are random: what crosses the line
-// stays the same.
+// Over the residents of each wave, in the order of their ids, which are random: what crosses the
+// line stays the same.
 void SiteRun::spread_work() {
   const double unevenness = plan_.scenario.tcp.unevenness;
   if (unevenness <= 0) return;
   std::array<std::uint32_t, kNoWave + 1> devices{}, seen{};
-  for (const Device& device : devices_) ++devices[device.wave];
+  for (std::uint32_t name = 0; name < residents_; ++name) ++devices[devices_[name].wave];
   for (const std::uint32_t name : by_rank_) {
+    if (is_guest(name)) continue;
     Device& device = devices_[name];
     const double place = (seen[device.wave]++ + 0.5) / devices[device.wave];
     device.work = 1 + unevenness * (2 * place - 1);
@@ -777,8 +899,8 @@ void SiteRun::stop_lan(std::uint32_t name) {
 
 SiteResult SiteRun::result() const {
   SiteResult result;
-  result.devices =
-      std::ranges::count_if(devices_, [](const Device& device) { return device.wave != kNoWave; });
+  result.devices = std::count_if(devices_.begin(), devices_.begin() + residents_,
+                                 [](const Device& device) { return device.wave != kNoWave; });
   const auto whole = [](double bytes) { return Bytes{std::llround(std::max(0.0, bytes))}; };
   for (std::size_t i = 0; i < kSources; ++i) result.bytes[i] = whole(bytes_[i]);
   const double fetched = down_->lines(place_).carried(kForeground);

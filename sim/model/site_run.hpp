@@ -27,6 +27,30 @@
 
 namespace lamina::sim {
 
+// A device on its way between two sites, with all that it has. What has to stay is where it was.
+struct Traveller {
+  std::uint64_t device = 0;  // The run's number.
+  std::uint64_t has = 0;
+  double partial = 0;
+  double pending_upload = 0;
+  Instant upload = kNever;
+  std::uint32_t uploads = 0;
+  bool dead = false;
+  bool holds = false;
+  bool reported = false;
+};
+
+// The other sites of a batch, as one of them sees them.
+class Others {
+ public:
+  // From where it is; it comes to site `to`.
+  virtual Traveller take(std::uint64_t device, Index to) = 0;
+  virtual void send_home(const Traveller& traveller) = 0;
+
+ protected:
+  ~Others() = default;
+};
+
 // What the causes of waiting are behind a site's line. By the group that is full.
 using GroupKinds = std::vector<Limit>;
 
@@ -39,8 +63,9 @@ class SiteRun {
   // Its lines, as they are at the start; before attach().
   SiteLines down_lines() const;
   SiteLines up_lines() const;
-  // Its place in both networks, and what their groups are. They outlive it.
-  void attach(Network& down, Network& up, std::uint32_t place, const GroupKinds& kinds);
+  // Its place in both networks, what their groups are, and where guests come from. They outlive it.
+  void attach(Network& down, Network& up, std::uint32_t place, const GroupKinds& kinds,
+              Others& others);
 
   // When process() is due without the networks' saying so.
   Instant next() const;
@@ -50,6 +75,10 @@ class SiteRun {
   void moved(Instant now);
 
   void set_times(std::uint8_t wave, const WaveTimes& times);  // Known from now on; then process().
+
+  // A device leaves for another site, or one that is at home here comes back. Nothing is due.
+  Traveller give(Instant now, std::uint64_t device);
+  void take_back(Instant now, const Traveller& traveller);
 
   // What it lacks at the site and could fetch now over the line; 0: nothing, or nobody is up.
   Bytes lacks() const;
@@ -89,6 +118,7 @@ class SiteRun {
     bool is_wireless = false;
     bool fails = false;
     bool up = false;
+    bool here = true;  // Not at another site: only then the rest is so.
     bool dead = false;
     bool wanted = false;  // To hold the layers: staged or begun.
     bool begun = false;
@@ -102,6 +132,11 @@ class SiteRun {
   double bytes_of(std::uint64_t parts) const;
   Bytes bytes_missing(const Device& device) const;
   const DeviceId& id(std::uint32_t device) const { return ids_[device]; }
+  bool is_guest(std::uint32_t device) const { return device >= residents_; }
+  std::uint64_t number(std::uint32_t device) const;  // The run's.
+  std::uint32_t name_of(std::uint64_t number) const;
+  Index home_of(std::uint32_t device) const;
+  std::int64_t home_start(std::uint32_t device) const;  // As local_start_, of its home.
   std::uint32_t count() const { return static_cast<std::uint32_t>(devices_.size()); }
   static LanStage::Access access(const Device& device) {
     return device.is_wireless ? LanStage::kWireless : LanStage::kWired;
@@ -127,6 +162,9 @@ class SiteRun {
   void come(std::uint32_t device);
   void go(std::uint32_t device, Duration takeover);
   void turn(std::uint32_t device);
+  void change_site(std::uint32_t device, bool comes);
+  Traveller release(std::uint32_t device);
+  void receive(const Traveller& traveller);
   void join(std::uint32_t device);
   void leave(std::uint32_t device, Duration takeover);
   void gain(std::uint32_t device, std::uint64_t parts);
@@ -172,7 +210,9 @@ class SiteRun {
   const Site& site_;
   Index index_;
   Mode mode_;
-  std::uint64_t first_;  // The run's number of device 0.
+  std::uint64_t first_;      // The run's number of device 0.
+  std::uint32_t residents_;  // Devices that are at home here; guests have the names from there on.
+  const std::vector<Roaming::Guest>& guests_;
   std::int64_t local_start_;
   policy::BandwidthRules rules_;
   std::vector<DeviceId> ids_;
@@ -187,6 +227,7 @@ class SiteRun {
   Network* up_ = nullptr;
   std::uint32_t place_ = 0;
   const GroupKinds* kinds_ = nullptr;
+  Others* others_ = nullptr;
   LanStage lan_;
   Instant now_;
   bool down_open_ = false;

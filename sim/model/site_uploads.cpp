@@ -23,13 +23,14 @@ Instant SiteRun::upload_due(std::uint32_t device, std::uint32_t upload) const {
   const Uploads& uploads = plan_.scenario.uploads;
   const auto times = static_cast<std::uint32_t>(uploads.times);
   const std::int64_t day_ns = policy::kMinutesPerDay * kMinute.count();
-  const std::int64_t today = local_start_ / day_ns + upload / times;
+  const std::int64_t start = home_start(device);
+  const std::int64_t today = start / day_ns + upload / times;
   const double length = static_cast<double>((uploads.end - uploads.start) * kMinute.count());
   const double in_window =
-      (upload % times + plan_.fleet.random().uniform(first_ + device, kUpload, upload)) / times;
+      (upload % times + plan_.fleet.random().uniform(number(device), kUpload, upload)) / times;
   const std::int64_t local = today * day_ns + uploads.start * kMinute.count() +
                              static_cast<std::int64_t>(in_window * length);
-  return Instant(Duration(local - local_start_));
+  return Instant(Duration(local - start));
 }
 
 // Adds up what was due until now. Uploads from before the run have been made.

@@ -106,8 +106,8 @@ struct Presence {
   Duration spread{};
   // Share of the days on which a device does not come at all; drawn for each device and day.
   double absent = 0;
-  // Share of the days on which a device is at another site; drawn for each device and day. It is
-  // away from its own then, and does not fetch at the other (sim/MODEL.md, "Devices").
+  // Share of the days on which a device is a guest of another site; drawn for each device and day
+  // (sim/MODEL.md, "Devices").
   double roaming = 0;
   // A device restarts once in each such period, at an even random time, and is away for
   // `reboot_takes`. 0: never. At least 1 h where it does, and longer than `reboot_takes`.

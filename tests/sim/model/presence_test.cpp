@@ -1,6 +1,9 @@
 #include "sim/model/presence.hpp"
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
+#include <cmath>
 
 using namespace lamina;
 using namespace lamina::sim;
@@ -12,9 +15,10 @@ constexpr Instant kEnd{Duration(14 * 24h)};
 
 // All times at which it changes, by asking as the model does.
 std::vector<std::pair<double, bool>> changes(const Presence& presence, std::uint64_t device,
-                                             std::int64_t start_ns = 0) {
+                                             std::int64_t start_ns = 0,
+                                             PresenceOf::Where where = {}) {
   const Random random(3);
-  const PresenceOf of(presence, random, device, start_ns);
+  const PresenceOf of(presence, random, device, start_ns, where);
   std::vector<std::pair<double, bool>> found;
   for (Instant now{}; now <= kEnd;) {
     const PresenceOf::Now state = of.at(now, kEnd);
@@ -81,4 +85,34 @@ TEST_CASE("presence: a share of the days away, and a restart in each period") {
   const auto found = changes(reboots, 5);
   CHECK(found.size() == 29);
   CHECK((found[2].first - found[1].first) * 60 == Approx(10));
+}
+
+TEST_CASE("presence: who roams is at another site at its usual times, evenly at all of them") {
+  const Presence laptop{.windows = {{.start = 480, .end = 1020}}, .absent = 0.1, .roaming = 0.4};
+  constexpr Index kSites = 4, kHome = 1;
+  std::array<double, kSites> days{};
+  for (std::uint64_t device = 0; device < 400; ++device) {
+    std::vector<std::pair<double, bool>> anywhere;
+    for (Index at = 0; at < kSites; ++at)
+      for (const auto& [hour, up] : changes(laptop, device, 0, {kSites, kHome, at})) {
+        if (!up) continue;
+        days[at] += 1;
+        anywhere.emplace_back(hour, up);
+      }
+    // Never at two sites on one day, and in the morning wherever it is.
+    std::ranges::sort(anywhere);
+    CHECK(std::ranges::adjacent_find(anywhere) == anywhere.end());
+    for (const auto& [hour, up] : anywhere) CHECK(std::fmod(hour, 24) == Approx(8));
+  }
+  CHECK(days[kHome] / (400 * 14) == Approx(0.5).margin(0.02));
+  for (const Index at : {0, 2, 3}) CHECK(days[at] / (400 * 14) == Approx(0.4 / 3).margin(0.02));
+}
+
+TEST_CASE("presence: with one site alone, who roams is away") {
+  const Presence nomad{.roaming = 1};
+  CHECK(changes(nomad, 1).size() == 1);
+  CHECK_FALSE(changes(nomad, 1)[0].second);
+  // Up all the time is a break of no length at midnight: from one site to the other.
+  CHECK(changes(nomad, 1, 0, {2, 0, 1}).size() == 1);
+  CHECK(changes(nomad, 1, 0, {2, 0, 1})[0].second);
 }

@@ -40,6 +40,7 @@ Scenario scenario_number(std::uint64_t number) {
                                   .end = 1 + upto(1440)});
     if (draw() < 0.5) presence.spread = minutes(240);
     if (draw() < 0.3) presence.absent = draw() * 0.5;
+    if (number % 3 == 0 && draw() < 0.5) presence.roaming = draw() * 0.5;
     if (draw() < 0.5) {
       presence.reboot_every = std::chrono::hours{1 + upto(48)};
       presence.reboot_takes = minutes(59);
@@ -108,6 +109,10 @@ Scenario scenario_number(std::uint64_t number) {
 // Of what a run says about itself.
 void check(const Scenario& scenario, const RunResult& result) {
   const double goodput = scenario.tcp.goodput;
+  const std::int64_t run_ms = scenario.run.duration / std::chrono::milliseconds{1};
+  std::int64_t waited_by_all = 0;
+  const bool roams =
+      std::ranges::any_of(scenario.presences, [](const Presence& p) { return p.roaming > 0; });
   for (std::size_t i = 0; i < result.sites.size(); ++i) {
     const SiteResult& site = result.sites[i];
     CHECK(site.done <= site.devices);
@@ -134,8 +139,11 @@ void check(const Scenario& scenario, const RunResult& result) {
       CHECK(of_limit >= 0);
       waited += of_limit;
     }
-    CHECK(waited <= site.devices * (scenario.run.duration / std::chrono::milliseconds{1}) + 9);
+    waited_by_all += waited;
+    if (!roams) CHECK(waited <= site.devices * run_ms + 9);  // Nor anybody else's.
   }
+  CHECK(waited_by_all <=
+        devices_of(scenario) * run_ms + 9 * static_cast<std::int64_t>(result.sites.size()));
   for (const WaveResult& wave : result.waves) {
     CHECK(wave.done + wave.failed <= wave.devices);
     CHECK((wave.began || wave.done == 0));

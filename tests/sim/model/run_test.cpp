@@ -410,3 +410,53 @@ TEST_CASE("run: what a window bounds is content, whatever comes around it") {
   const double start = seconds_of(Instant(start_delay(scenario.tcp, 100ms, 655'360)));
   CHECK(ended(run_alone(scenario)) == exactly(kBytes / 655'360 + start));
 }
+
+TEST_CASE("run: who roams fetches over the line of the site where it is") {
+  Scenario scenario = small_scenario(2, 3);
+  scenario.presences[0].roaming = 1;
+  scenario.sites[1].wan_down = 40_Mbit;
+  for (const auto& [mode, times] : {std::pair(Mode::direct, 3), std::pair(Mode::swarm, 1)}) {
+    scenario.rollout.mode = mode;
+    const RunResult result = run_alone(scenario);
+    CHECK(result.totals.done == 6);
+    CHECK(seconds_of(result.sites[0].finished) == exactly(times * kBytes / (2 * kWan)));
+    CHECK(seconds_of(result.sites[1].finished) == exactly(times * kBytes / kWan));
+    CHECK(result.totals.wan_down.count == times * std::int64_t{2'000'000'000});
+    CHECK(waited(result, Limit::wan) == Approx(times * 3 * 600 * 1e3));
+    CHECK(waited(result, Limit::offline) == 0);
+  }
+}
+
+TEST_CASE("run: who roams brings home what it fetched elsewhere") {
+  Scenario scenario = small_scenario(2, 8);
+  scenario.run.duration = 48h;
+  scenario.sites[0].wan_down = {40'000};  // Takes 55 hours alone.
+  CHECK(run_alone(scenario).sites[0].done == 0);
+  scenario.presences[0].roaming = 0.5;
+  const RunResult result = run_alone(scenario);
+  CHECK(result.totals.done == 16);
+  // Whoever was at the fast site on the first day, or is there on the second, was done at once;
+  // the first who comes home gives it to the others.
+  CHECK(seconds_of(result.sites[0].finished) > 24 * 3600);
+  CHECK(seconds_of(result.sites[0].finished) < 24 * 3600 + 100);
+  CHECK(by(result, Source::origin_by_lease) < 1'440'000'000);
+}
+
+TEST_CASE("run: uploads and a reflector's death go with whom they concern") {
+  Scenario scenario = small_scenario(3, 6);
+  scenario.run.start = {4 * 86'400'000'000'000};
+  scenario.run.duration = 72h;
+  scenario.presences[0] = {
+      .name = "laptop", .windows = {{.start = 480, .end = 1020}}, .roaming = 0.5};
+  scenario.uploads = {.per_day = {24'000'000}, .times = 24, .relayed = false};
+  std::int64_t uploaded = 0, left = 0;
+  for (const SiteResult& site : run_alone(scenario).sites) {
+    uploaded += site.uploaded.count;
+    left += site.upload_left.count;
+  }
+  CHECK(uploaded + left == 18 * 3 * 24'000'000);
+  CHECK(left == Approx(18 * 7e6).epsilon(0.1));  // Of the last evening.
+  scenario.deaths = {{.share = 1, .at = Instant(8h + 100s)}};
+  const RunResult deadly = run_alone(scenario);
+  CHECK(deadly.totals.done == 15);
+}

@@ -36,7 +36,8 @@ int main() {
   for (const Mode mode : kModes) {
     scenario.rollout.mode = mode;
     for (const bool together : {false, true}) {
-      // Together, the origin is full too.
+      // Together, the origin is full too, and laptops roam.
+      scenario.presences[2].roaming = together ? 0.2 : 0;
       scenario.origin.uplink = {together ? 40'000'000 : 400'000'000'000};
       std::uint64_t one = 0;
       for (const int threads : {1, 2}) {
