@@ -21,6 +21,10 @@ CsvLines::CsvLines(std::string_view text) : rest_(text) {
   if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
 }
 
+bool CsvLines::is_utf16(std::string_view text) {
+  return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+}
+
 bool CsvLines::next() {
   while (!rest_.empty()) {
     const auto end = std::min(rest_.find('\n'), rest_.size());

@@ -19,6 +19,10 @@ class CsvLines {
  public:
   explicit CsvLines(std::string_view text);
 
+  // A text in UTF-16, which spreadsheets save under names like "Unicode": no line of it can be
+  // read.
+  static bool is_utf16(std::string_view text);
+
   // Goes to the next line; false: there is none. The first call goes to the first line.
   bool next();
   std::string_view text() const { return line_; }

@@ -36,13 +36,20 @@ Result<std::int64_t> parse_quantity(std::string_view text, const Unit (&units)[N
     return wrong();
   std::string_view unit = text.substr(digits);
   while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
+  std::string names;
   for (const Unit& known : units) {
-    if (known.name != unit) continue;
+    if (known.name != unit) {
+      names += (names.empty() ? "" : ", ") + std::string(known.name);
+      continue;
+    }
     const double value = std::round(number * known.factor);
     if (value > 9.0e18) return wrong();
     return static_cast<std::int64_t>(value);
   }
-  return wrong();
+  return fail(ErrorKind::invalid,
+              '\'' + printable(text, 80) +
+                  (unit.empty() ? "' has no unit: it is one of " : "' has none of the units ") +
+                  names);
 }
 
 std::string one_decimal(double value, std::string_view unit) {

@@ -6,6 +6,7 @@
 #include "sim/cli/simulate.hpp"
 #include "sim/lab/calibrate.hpp"
 #include "sim/lab/measured.hpp"
+#include "sim/report/json_reading.hpp"
 #include "sim/report/markup.hpp"
 
 namespace lamina::sim {
@@ -35,7 +36,7 @@ Result<Emulated> read_emulated(const std::string& directory) {
                     top.at("set").get<std::vector<std::string>>(),
                     top.at("input_hash").get<std::string>()};
   } catch (const Json::exception& error) {
-    return fail(ErrorKind::invalid, file + ": " + printable(error.what(), 300));
+    return fail(ErrorKind::invalid, file + ": " + text_of(error));
   }
 }
 

@@ -10,7 +10,18 @@
 namespace lamina::sim {
 namespace {
 
+constexpr std::int64_t kWallMsMax = 8'000'000'000'000;  // The year 2223.
+
 Instant instant_of(std::int64_t wall_ms) { return Instant{std::chrono::milliseconds{wall_ms}}; }
+
+// What is computed with one that is out of bounds would overflow.
+bool is_moment(std::int64_t wall_ms) { return wall_ms >= 0 && wall_ms <= kWallMsMax; }
+bool is_amount(const std::map<std::string, std::int64_t>& by_source) {
+  return wire::over_line(by_source) <= kBytesMax.count &&
+         std::ranges::all_of(by_source, [](const auto& entry) {
+           return entry.second >= 0 && entry.second <= kBytesMax.count;
+         });
+}
 
 Bytes from_site(const std::map<std::string, std::int64_t>& by_source) {
   Bytes sum;
@@ -28,6 +39,16 @@ Result<Outcome> parse_measured(std::string_view text) {
   const wire::RolloutInfo& rollout = detail->rollout;
   if (rollout.started_ms == 0)
     return fail(ErrorKind::invalid, "rollout " + rollout.plan.name + " was not started yet");
+  const auto is_impossible = [](const wire::RolloutDevice& device) {
+    return !is_moment(device.outcome_ms.value_or(0)) ||
+           (device.bytes_by_source && !is_amount(*device.bytes_by_source));
+  };
+  const auto begins_impossibly = [](const wire::RolloutWaveState& wave) {
+    return !is_moment(wave.began_ms.value_or(0));
+  };
+  if (!is_moment(rollout.started_ms) || std::ranges::any_of(rollout.waves, begins_impossibly) ||
+      std::ranges::any_of(detail->devices, is_impossible))
+    return fail(ErrorKind::invalid, "a time or a number of bytes in it cannot be");
   const std::size_t waves = rollout.plan.waves.size();
   if (rollout.waves.size() != waves)
     return fail(ErrorKind::invalid, "its waves do not fit its plan");
@@ -48,6 +69,9 @@ Result<Outcome> parse_measured(std::string_view text) {
     if (device.bytes_by_source) {
       site.from_origin += Bytes{wire::over_line(*device.bytes_by_source)};
       site.from_site += from_site(*device.bytes_by_source);
+      if (std::max(site.from_origin, site.from_site) > kBytesMax)
+        return fail(ErrorKind::invalid,
+                    "site " + device.site + " has more bytes than there can be");
     }
     if (device.outcome != "succeeded") continue;
     ++outcome.waves[wave].done;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "shared/base/bytes.hpp"
+#include "sim/report/json_reading.hpp"
 #include "sim/report/tally.hpp"
 
 namespace lamina::sim {
@@ -13,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 using Json = nlohmann::json;
 
-Instant instant(const Json& value) { return Instant(milliseconds(value.get<std::int64_t>())); }
+Instant instant(const Json& value) { return Instant(milliseconds(count_in(value, kTimeMsMax))); }
 
 // A run of the lab is not longer than an hour.
 LineResult line_of(const Json& site, Index index, Direction direction, BitRate rate) {
@@ -22,16 +23,18 @@ LineResult line_of(const Json& site, Index index, Direction direction, BitRate r
           .index = index,
           .direction = direction,
           .rate = rate,
-          .hours = {Bytes{site.at(way + "_wire_bytes").get<std::int64_t>()}},
-          .saturated = milliseconds(site.at(way + "_full_ms").get<std::int64_t>())};
+          .hours = {Bytes{count_in(site.at(way + "_wire_bytes"), kCountMax)}},
+          .saturated = milliseconds(count_in(site.at(way + "_full_ms"), kTimeMsMax))};
 }
 
 SiteResult site_of(const Json& site, const Site& of, const std::vector<Instant>& done) {
   SiteResult result{.devices = of.devices, .done = static_cast<std::int64_t>(done.size())};
   if (result.done == result.devices) result.finished = done.back();
-  for (std::size_t i = 0; i < kSources; ++i)
-    result.bytes[i] = {site.at("bytes_by_source")
-                           .value(std::string(name_of(static_cast<Source>(i))), std::int64_t{0})};
+  const Json& bytes = site.at("bytes_by_source");
+  for (std::size_t i = 0; i < kSources; ++i) {
+    const std::string source(name_of(static_cast<Source>(i)));
+    if (bytes.contains(source)) result.bytes[i] = {count_in(bytes.at(source), kCountMax)};
+  }
   return result;
 }
 
@@ -88,7 +91,7 @@ Result<RunResult> measured_result(std::string_view text, const Scenario& scenari
         return fail(ErrorKind::invalid, "more devices are done than the site has");
     return read(top, scenario);
   } catch (const Json::exception& error) {
-    return fail(ErrorKind::invalid, printable(error.what(), 300));
+    return fail(ErrorKind::invalid, text_of(error));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "sim/report/figures.hpp"
+#include "sim/report/json_reading.hpp"
 
 namespace lamina::sim {
 namespace {
@@ -138,31 +139,31 @@ template <class Time>
 std::optional<Time> time_in(const Json& record, const char* key) {
   const Json& value = record.at(key);
   if (value.is_null()) return std::nullopt;
-  return Time{std::chrono::milliseconds(value.get<std::int64_t>())};
+  return Time{std::chrono::milliseconds(count_in(value, kTimeMsMax))};
 }
 
 Outcome::Wave wave_of(const Json& record) {
   const Json& times = record.at("since_it_began");
   return {record.at("name").get<std::string>(),
-          record.at("devices").get<std::int64_t>(),
-          record.at("done").get<std::int64_t>(),
+          count_in(record.at("devices"), kCountMax),
+          count_in(record.at("done"), kCountMax),
           {time_in<Duration>(times, "p50_ms"), time_in<Duration>(times, "p95_ms"),
            time_in<Duration>(times, "p99_ms")}};
 }
 
 Outcome::Site site_of(const Json& record) {
   Outcome::Site site{record.at("name").get<std::string>(),
-                     record.at("devices").get<std::int64_t>(),
-                     record.at("done").get<std::int64_t>(),
+                     count_in(record.at("devices"), kCountMax),
+                     count_in(record.at("done"), kCountMax),
                      time_in<Instant>(record, "finished_ms"),
                      {},
                      {}};
   const Json& bytes = record.at("content_bytes");
   for (const Source source :
        {Source::origin_by_lease, Source::origin_by_budget, Source::origin_by_https})
-    site.from_origin += Bytes{bytes.at(std::string(name_of(source))).get<std::int64_t>()};
+    site.from_origin += Bytes{count_in(bytes.at(std::string(name_of(source))), kCountMax)};
   for (const Source source : {Source::lan_peer, Source::reflector})
-    site.from_site += Bytes{bytes.at(std::string(name_of(source))).get<std::int64_t>()};
+    site.from_site += Bytes{count_in(bytes.at(std::string(name_of(source))), kCountMax)};
   return site;
 }
 
@@ -213,10 +214,10 @@ Result<Outcome> parse_outcome(std::string_view text) {
     outcome.scenario = top.at("scenario").at("name").get<std::string>();
     for (const Json& wave : top.at("waves")) outcome.waves.push_back(wave_of(wave));
     for (const Json& site : top.at("sites")) outcome.sites.push_back(site_of(site));
-    outcome.wan_down = {top.at("totals").at("wan_down_wire_bytes").get<std::int64_t>()};
+    outcome.wan_down = {count_in(top.at("totals").at("wan_down_wire_bytes"), kCountMax)};
     return outcome;
   } catch (const Json::exception& error) {
-    return fail(ErrorKind::invalid, printable(error.what(), 300));
+    return fail(ErrorKind::invalid, text_of(error));
   }
 }
 

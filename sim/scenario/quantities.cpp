@@ -87,6 +87,9 @@ Result<std::int64_t> parse_count(std::string_view text, Range<std::int64_t> rang
 Result<double> parse_share(std::string_view text, Range<double> range) {
   if (!text.ends_with('%')) {
     auto share = number_of(text, "0.05 or 5%");
+    if (share && *share > 1 && *share <= 100)
+      return wrong(quoted(text) + " is more than all: write '" + std::string(text) +
+                   "%' for percent");
     return share ? within(text, *share, range) : share;
   }
   std::string_view digits = text.substr(0, text.size() - 1);

@@ -53,7 +53,7 @@ class TableReader {
  public:
   TableReader(const Table& table, const Columns<Row>& columns, Findings& findings)
       : file_(table.file), columns_(columns), findings_(findings), lines_(table.text) {
-    read_header();
+    read_header(table.text);
     is_header_wrong_ = std::exchange(is_row_wrong_, false);
   }
 
@@ -82,7 +82,9 @@ class TableReader {
   }
 
  private:
-  void read_header() {
+  void read_header(std::string_view text) {
+    if (CsvLines::is_utf16(text))
+      return wrong(0, "it is written in UTF-16: save it as CSV in UTF-8");
     if (!lines_.next()) return findings_.add({file_, 0, 0}, "the table is empty");
     auto fields = split_csv_line(lines_.text());
     if (!fields) return wrong(fields.error().column, fields.error().text);
@@ -274,7 +276,7 @@ void read_devices(const Table& table, Reading& reading) {
   const Columns<DeviceRow> columns = device_columns(reading);
   TableReader<DeviceRow> rows(table, columns, reading.findings);
   for (const char* name : {"site", "devices"})
-    if (!rows.has(name))
+    if (!rows.has(name) && !rows.is_wrong())
       return reading.findings.add({table.file, 1, 0},
                                   std::string("the column '") + name + "' is missing");
   std::vector<Counted> counted(scenario.sites.size());

@@ -354,7 +354,10 @@ void read_run(Fields& top, Reading& reading) {
         run.utc_offset = moment->utc_offset;
       }
     }
-    fields.read("duration", run.duration, parse_period, Range<Duration>{1min, kDurationMax});
+    if (fields.has("duration")) {
+      run.duration = kDurationMax;  // Where it is wrong, nothing else is because of it.
+      fields.read("duration", run.duration, parse_period, Range<Duration>{1min, kDurationMax});
+    }
     if (run.duration % 1min != 0s) fields.wrong("duration: whole minutes are needed");
     // Seeds count upwards from it.
     fields.read("seed", run.seed, parse_count, Range<std::int64_t>{0, 1'000'000'000'000});

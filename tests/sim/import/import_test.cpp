@@ -303,6 +303,19 @@ TEST_CASE("measured: times and bytes by wave and site, without those that left",
   CHECK(outcome->sites[0] == Outcome::Site{"north", 2, 2, Instant{31s}, Bytes{120}, Bytes{10}});
   CHECK(outcome->sites[1] == Outcome::Site{"south", 2, 1, {}, Bytes{1}, Bytes{10}});
 
+  // Numbers that cannot be are refused, not computed with.
+  const wire::RolloutDetail good = detail;
+  const auto is_refused = [&] {
+    const auto refused = parse_measured(wire::to_json(std::exchange(detail, good)));
+    return !refused && refused.error().text() == "a time or a number of bytes in it cannot be";
+  };
+  detail.devices[0].outcome_ms = 9'000'000'000'000;
+  CHECK(is_refused());
+  detail.devices[1].bytes_by_source = {{"reflector", 2'000'000'000'000'000}};
+  CHECK(is_refused());
+  rollout.waves[0].began_ms = 9'000'000'000'000;
+  CHECK(is_refused());
+
   rollout.started_ms = 0;
   CHECK(parse_measured(wire::to_json(detail)).error().text() == "rollout r was not started yet");
   CHECK_FALSE(parse_measured("{}"));

@@ -116,6 +116,25 @@ TEST_CASE("result.json: other files are refused with a word why", "[report]") {
   CHECK_FALSE(parse_outcome("{"));
 }
 
+TEST_CASE("result.json: numbers that cannot be are refused, not computed with", "[report]") {
+  std::ostringstream written;
+  write_result_json(written, sample_scenario(), sample_result());
+  for (const char* key : {"devices", "finished_ms", "p50_ms", "wan_down_wire_bytes"})
+    for (const char* value :
+         {"9000000000000000000", "18000000000000000000", "-1", "1e300", "1.5"}) {
+      CAPTURE(key, value);
+      const std::string start = '"' + std::string(key) + "\":";
+      std::string text = written.str();
+      std::size_t changed = 0;
+      for (auto at = text.find(start); at != text.npos; at = text.find(start, at + 1), ++changed)
+        text.replace(at + start.size(), text.find_first_of(",}", at) - at - start.size(), value);
+      REQUIRE(changed > 0);
+      const auto outcome = parse_outcome(text);
+      REQUIRE_FALSE(outcome);
+      CHECK(outcome.error().text().find(" is no whole number from 0 to ") != std::string::npos);
+    }
+}
+
 TEST_CASE("tables: every line has the header's columns", "[report]") {
   const Rows waves = rows_of([](std::ostream& out) { write_waves_csv(out, sample_result()); });
   REQUIRE(waves.size() == 3);

@@ -201,7 +201,8 @@ TEST_CASE("scenario: overrides of sites count for all of them", "[scenario]") {
   CHECK(policy::limits_at(capped.rules, "lisbon", "", 0).download == BitRate{8'000'000});
 
   CHECK(said({}, {{"site.wan_dwn", "8Mbit"}, {"site.rtt", "far"}, {"site.cap", "0"}}) ==
-        "--set site.cap: '0' is not a quantity like '20 Mbit/s'\n"
+        "--set site.cap: '0' has no unit: it is one of bit/s, kbit/s, kbit, Mbit/s, Mbit, Gbit/s, "
+        "Gbit, KB/s, MB/s\n"
         "--set site.wan_dwn: sites have no value 'wan_dwn' that all could share; is it "
         "'wan_down'?\n"
         "--set site.rtt: 'far' is not a quantity like '30 s'\n");
@@ -343,7 +344,8 @@ TEST_CASE("scenario: what is wrong in the table of sites is told with line and c
       {"berlin-1,40", "berlin 1,40",
        "sites.csv:2:1: site: 'berlin 1' is no name of a site: 1 to 64 letters, digits and ._+-~\n"},
       {"20Mbit", "20Mbps",
-       "sites.csv:2:25: wan_down: '20Mbps' is not a quantity like '20 Mbit/s'\n"},
+       "sites.csv:2:25: wan_down: '20Mbps' has none of the units bit/s, kbit/s, kbit, Mbit/s, "
+       "Mbit, Gbit/s, Gbit, KB/s, MB/s\n"},
       {",east,+01:00,20", ",est,+01:00,20",
        "sites.csv:2:13: region: there is no region 'est'; is it 'east'?\n"},
       {"+01:00,20", "CET,20",
@@ -368,6 +370,9 @@ TEST_CASE("scenario: empty and foreign tables", "[scenario]") {
   files.others["sites.csv"] = "site;devices;wan_down\nnorth;10;20Mbit\n";
   CHECK(said(files).find("sites.csv:1:1: the columns are separated by ';': save the table with "
                          "commas\n") != std::string::npos);
+  files.others["sites.csv"] = std::string("\xff\xfes\0i\0t\0e\0", 10);
+  CHECK(said(files).find("sites.csv: it is written in UTF-16: save it as CSV in UTF-8\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("scenario: devices.csv that contradicts sites.csv", "[scenario]") {
@@ -381,6 +386,9 @@ TEST_CASE("scenario: devices.csv that contradicts sites.csv", "[scenario]") {
   CHECK(said(files) == "devices.csv:2: site and devices are needed in every line\n");
   files.others["devices.csv"] = "site,version\nberlin-1,12.9\n";
   CHECK(said(files) == "devices.csv:1: the column 'devices' is missing\n");
+  files.others["devices.csv"] = "site;devices\nberlin-1;12\n";
+  CHECK(said(files) ==
+        "devices.csv:1:1: the columns are separated by ';': save the table with commas\n");
   files.others["devices.csv"] = "site,devices,version\nberlin-1,40,12.7\nhamburg,1,12.9\n";
   CHECK(
       said(files) ==

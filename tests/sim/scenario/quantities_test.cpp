@@ -27,13 +27,17 @@ TEST_CASE("quantities: shares are parts of one or percent, finite and in their r
   CHECK(wrong(parse_share("%", all)) == "'%' is no number like 0.05 or 5%");
   CHECK(wrong(parse_share("1e999", all)) == "'1e999' is no number like 0.05 or 5%");
   CHECK(wrong(parse_share("-1%", all)) == "'-1%' is too little: at least 0");
-  CHECK(wrong(parse_share("60", all)) == "'60' is too much: at most 1");
+  CHECK(wrong(parse_share("60", all)) == "'60' is more than all: write '60%' for percent");
+  CHECK(wrong(parse_share("600", all)) == "'600' is too much: at most 1");
 }
 
 TEST_CASE("quantities: numbers with units say what is allowed", "[quantities]") {
   CHECK(parse_rate("20Mbit", kLineRates) == BitRate{20'000'000});
   CHECK(wrong(parse_rate("0Mbit", kLineRates)) == "'0Mbit' is too little: at least 1000bit/s");
-  CHECK(wrong(parse_rate("20", kLineRates)) == "'20' is not a quantity like '20 Mbit/s'");
+  CHECK(wrong(parse_rate("fast", kLineRates)) == "'fast' is not a quantity like '20 Mbit/s'");
+  const std::string units = "bit/s, kbit/s, kbit, Mbit/s, Mbit, Gbit/s, Gbit, KB/s, MB/s";
+  CHECK(wrong(parse_rate("20", kLineRates)) == "'20' has no unit: it is one of " + units);
+  CHECK(wrong(parse_rate("20 Mbps", kLineRates)) == "'20 Mbps' has none of the units " + units);
   CHECK(wrong(parse_rate("-20Mbit", kLineRates)) == "'-20Mbit' is negative: it cannot be");
   CHECK(wrong(parse_rate("999999999Gbit", kLineRates)) ==
         "'999999999Gbit' is too much: at most 10000000Mbit");
