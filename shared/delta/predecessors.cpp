@@ -34,8 +34,8 @@ void Fingerprinter::update(ByteView bytes) {
 
 std::vector<std::uint64_t> Fingerprinter::finish() {
   std::ranges::sort(found_);
-  const auto same = std::ranges::unique(found_);
-  found_.erase(same.begin(), same.end());
+  // Not std::ranges::unique: clang 14 cannot read that of libstdc++ 12.
+  found_.erase(std::unique(found_.begin(), found_.end()), found_.end());
   hash_ = 0;
   return std::exchange(found_, {});
 }

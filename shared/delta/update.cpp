@@ -121,6 +121,9 @@ UpdatePlan plan_update(const Survey& old, const Survey& next, std::uint64_t grou
     return std::tuple(content.kind, extension_of(content.path), std::string_view(content.path), i);
   });
 
+  group_bytes = std::min(group_bytes, kFrameContentsMax);
+  const std::uint64_t references_max =
+      std::min(kReferencesPerGroup * group_bytes, kFrameContentsMax);
   std::set<std::size_t> references;  // Of the last group.
   std::uint64_t reference_bytes = 0;
   for (const std::size_t i : order) {
@@ -135,7 +138,7 @@ UpdatePlan plan_update(const Survey& old, const Survey& next, std::uint64_t grou
         plan.groups.empty() ||
         next.contents[plan.groups.back().items.front()].kind != content.kind ||
         plan.groups.back().bytes + content.size > group_bytes ||
-        reference_bytes + more > kReferencesPerGroup * group_bytes;
+        reference_bytes + more > references_max;
     if (starts_group) {
       plan.groups.emplace_back();
       references.clear();

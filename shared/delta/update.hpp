@@ -115,7 +115,7 @@ struct UpdatePlan {
   Assembly assembly;
   std::vector<std::size_t> too_large;  // For a frame: these travel by other means.
 };
-// Groups of up to `group_bytes`; a larger content is a group of its own.
+// Groups of up to `group_bytes`, at most kFrameContentsMax; a larger content is a group of its own.
 UpdatePlan plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes);
 
 // Contents of a tree by their names: files, and members of containers. A container stays open, and
