@@ -16,11 +16,17 @@ struct Kv::View::State {
   MDB_dbi rows = 0;
 };
 struct Kv::Environment {
-  ~Environment() { mdb_env_close(handle); }
+  ~Environment() { close(); }
+  // LMDB's codes.
+  int open(std::size_t map_size);
+  void close();
   int begin(unsigned flags, std::shared_lock<std::shared_mutex>& held, MDB_txn*& transaction);
+  void open_again_after_panic();
   Status grow_when_due();
 
-  MDB_env* handle = nullptr;
+  std::string directory;
+  unsigned flags = 0;
+  MDB_env* handle = nullptr;  // None: it could not be opened again.
   MDB_dbi rows = 0;
   std::string name;
   // Shared by transactions: the map is another one only while there are none. A thread may hold it
@@ -79,11 +85,51 @@ std::string after(std::string_view prefix) {
 
 }  // namespace
 
+int Kv::Environment::open(std::size_t map_size) {
+  int code = mdb_env_create(&handle);
+  if (code == 0) code = mdb_env_set_mapsize(handle, map_size);
+  if (code == 0) code = mdb_env_open(handle, directory.c_str(), flags, 0600);
+  int dead = 0;
+  if (code == 0) code = mdb_reader_check(handle, &dead);
+  MDB_txn* transaction = nullptr;
+  if (code == 0) code = mdb_txn_begin(handle, nullptr, MDB_RDONLY, &transaction);
+  if (code == 0) {
+    code = mdb_dbi_open(transaction, nullptr, 0, &rows);
+    mdb_txn_abort(transaction);
+  }
+  if (code != 0) close();
+  return code;
+}
+
+void Kv::Environment::close() {
+  if (handle != nullptr) mdb_env_close(handle);
+  handle = nullptr;
+}
+
+// A disk that is full for a page that is written over (btrfs, a thin volume) may fail the one that
+// ends a transaction. Then LMDB refuses everything until it is opened anew; what is on the disk is
+// the transaction before.
+void Kv::Environment::open_again_after_panic() {
+  const std::lock_guard alone(map);
+  MDB_envinfo info{};
+  if (handle != nullptr) {
+    MDB_txn* transaction = nullptr;
+    const int code = mdb_txn_begin(handle, nullptr, MDB_RDONLY, &transaction);
+    if (code == 0) mdb_txn_abort(transaction);
+    if (code != MDB_PANIC) return;
+    mdb_env_info(handle, &info);
+  }
+  close();
+  // A failure shows with the next transaction.
+  static_cast<void>(open(info.me_mapsize));
+}
+
 // A transaction, and what holds the map for it. Another process may have made the database larger
 // than the map.
 int Kv::Environment::begin(unsigned flags, std::shared_lock<std::shared_mutex>& held,
                            MDB_txn*& transaction) {
   held = std::shared_lock(map);
+  if (handle == nullptr) return MDB_PANIC;
   int code = mdb_txn_begin(handle, nullptr, flags, &transaction);
   if (code != MDB_MAP_RESIZED) return code;
   held.unlock();
@@ -97,6 +143,7 @@ int Kv::Environment::begin(unsigned flags, std::shared_lock<std::shared_mutex>& 
 
 Status Kv::Environment::grow_when_due() {
   const auto due = [this]() -> std::size_t {
+    if (handle == nullptr) return 0;
     MDB_envinfo info{};
     MDB_stat stat{};
     mdb_env_info(handle, &info);
@@ -205,22 +252,12 @@ Result<std::unique_ptr<Kv>> Kv::open(const std::filesystem::path& directory, Byt
   if (os::exists(directory.string()) && !os::exists(directory.string() + "/data.mdb"))
     if (auto done = make_database(directory.string(), environment->name); !done)
       return fail(std::move(done.error()));
-  int code = mdb_env_create(&environment->handle);
-  if (code == 0)
-    code = mdb_env_set_mapsize(environment->handle, static_cast<std::size_t>(map_max.count));
   // Transactions are tied to their object, not to the thread, so a pool may read. Neighbours in the
   // file are strangers by key: what the kernel reads ahead of a look-up only pushes others out.
-  const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (durable == Durable::all ? 0 : MDB_NOMETASYNC);
-  if (code == 0) code = mdb_env_open(environment->handle, directory.c_str(), flags, 0600);
-  int dead = 0;
-  if (code == 0) code = mdb_reader_check(environment->handle, &dead);
-  MDB_txn* transaction = nullptr;
-  if (code == 0) code = mdb_txn_begin(environment->handle, nullptr, MDB_RDONLY, &transaction);
-  if (code == 0) {
-    code = mdb_dbi_open(transaction, nullptr, 0, &environment->rows);
-    mdb_txn_abort(transaction);
-  }
-  if (code != 0) return fail(lmdb_error(code, "opening " + environment->name));
+  environment->directory = directory.string();
+  environment->flags = MDB_NOTLS | MDB_NORDAHEAD | (durable == Durable::all ? 0 : MDB_NOMETASYNC);
+  if (const int code = environment->open(static_cast<std::size_t>(map_max.count)); code != 0)
+    return fail(lmdb_error(code, "opening " + environment->name));
   return std::unique_ptr<Kv>(new Kv(std::move(environment)));
 }
 
@@ -243,13 +280,17 @@ Status Kv::write(const std::function<Status(Edit&)>& change) {
   Edit edit(state);
   if (auto done = change(edit); !done) return done;
   code = mdb_txn_commit(guard.release());
-  if (code != 0) return fail(lmdb_error(code, "changing " + environment_->name));
-  return Done{};
+  if (code == 0) return Done{};
+  held.unlock();
+  // After any other failure nothing that memory has of the file is to be believed.
+  if (code == ENOSPC || code == EDQUOT) environment_->open_again_after_panic();
+  return fail(lmdb_error(code, "changing " + environment_->name));
 }
 
 Status Kv::sync() const {
   const std::shared_lock held(environment_->map);
-  const int code = mdb_env_sync(environment_->handle, 1);
+  const int code =
+      environment_->handle == nullptr ? MDB_PANIC : mdb_env_sync(environment_->handle, 1);
   if (code != 0) return fail(lmdb_error(code, "syncing " + environment_->name));
   return Done{};
 }

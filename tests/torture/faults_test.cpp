@@ -81,10 +81,11 @@ struct Story {
       // What fails may be nothing that counts, such as the removal of what is of no use; and what
       // is cut short is gone on with by us, and taken for an error by LMDB.
       if (!done && failures == 0) return "it fails though the disk is well: " + done.error().text();
-      if (!done && fault.kind == Kind::full && done.error().kind() != ErrorKind::out_of_space)
+      const bool is_full = fault.kind == Kind::full || fault.kind == Kind::full_copies;
+      if (!done && is_full && done.error().kind() != ErrorKind::out_of_space)
         return "it does not say that the disk is full: " + done.error().text();
       // A full disk is no reason to start anew.
-      if (fault.kind == Kind::full)
+      if (is_full)
         if (auto again = work(origin); !again) return "with room again: " + again.error().text();
     }
     {
@@ -115,6 +116,7 @@ TEST_CASE("torture: an origin comes through what its disk does", "[faults]") {
   const std::size_t operations = story.operations();
   const std::size_t step = torture_options().seeds > 0 ? 1 : operations / 12;
   for (const auto& [kind, name] : {std::pair{Kind::full, "the disk is full"},
+                                   {Kind::full_copies, "the disk is full for what is written over"},
                                    {Kind::input_output, "an input/output error"},
                                    {Kind::short_write, "a write that is cut short"}}) {
     std::size_t faults = 0;
@@ -124,4 +126,45 @@ TEST_CASE("torture: an origin comes through what its disk does", "[faults]") {
     }
     std::cout << name << ": at " << faults << " of " << operations << " operations" << std::endl;
   }
+}
+
+TEST_CASE("torture: a database goes on after its disk was full for what it writes over",
+          "[faults]") {
+  const Scratch scratch;
+  const std::string directory = scratch / "database";
+  REQUIRE(os::make_directories(directory));
+  DiskLog log(directory);
+  const auto kv = Kv::open(directory).value();
+  const auto put = [&](const std::string& value) {
+    return kv->write([&](Kv::Edit& edit) { return edit.put("key", value); });
+  };
+  const auto value = [&] {
+    std::string now;
+    const auto done = kv->read([&](const Kv::View& view) -> Status {
+      auto row = view.get("key");
+      if (!row) return fail(std::move(row.error()));
+      now = row->value_or("");
+      return Done{};
+    });
+    return done ? now : done.error().text();
+  };
+  REQUIRE(put("first"));
+  std::string kept = "first";
+  std::size_t at = 0;
+  for (;; ++at) {
+    INFO("from operation " << at << " of the transaction on");
+    log.plant({.kind = Kind::full_copies, .at = log.count() + at});
+    const auto done = put("lost");
+    if (log.heal() == 0) {
+      CHECK(done);
+      break;
+    }
+    REQUIRE_FALSE(done);
+    CHECK(done.error().kind() == ErrorKind::out_of_space);
+    CHECK(value() == kept);
+    kept = "kept " + std::to_string(at);
+    CHECK(put(kept));
+    CHECK(value() == kept);
+  }
+  CHECK(at > 1);  // Pages, then the one that ends it.
 }

@@ -100,7 +100,7 @@ struct DiskLog::State {
   }
 
   // Whether something goes wrong now; then errno says what.
-  bool goes_wrong(bool takes_space) {
+  bool goes_wrong(bool takes_space, bool writes_over = false) {
     if (!fault || history.operations.size() < fault->at) return false;
     switch (fault->kind) {
       case DiskFault::Kind::kill: raise(SIGKILL); return true;
@@ -109,7 +109,9 @@ struct DiskLog::State {
         errno = EIO;
         break;
       case DiskFault::Kind::full:
-        if (!takes_space) return false;
+      case DiskFault::Kind::full_copies:
+        if (!takes_space && !(writes_over && fault->kind == DiskFault::Kind::full_copies))
+          return false;
         errno = ENOSPC;
         break;
       case DiskFault::Kind::short_write: return false;
@@ -177,7 +179,7 @@ ssize_t written(int fd, const void* data, std::size_t size, std::optional<off64_
   const auto at = offset                    ? *offset
                   : (flags & O_APPEND) != 0 ? facts.st_size
                                             : lseek64(fd, 0, SEEK_CUR);
-  if (log->goes_wrong(at + static_cast<off64_t>(size) > facts.st_size)) return -1;
+  if (log->goes_wrong(at + static_cast<off64_t>(size) > facts.st_size, true)) return -1;
   if (log->is_short() && size > 1) size /= 2;
   const ssize_t done = call(size);
   if (done <= 0) return done;

@@ -132,7 +132,8 @@ struct DiskFault {
   enum class Kind {
     input_output,  // One call fails with EIO.
     full,          // From then on what takes space fails with ENOSPC, until DiskLog::heal(). What
-                   // is written over takes none: true of ext4 and XFS, not of btrfs.
+                   // is written over takes none: ext4, XFS.
+    full_copies,   // Likewise, and what is written over takes space, too: btrfs, thin volumes.
     short_write,   // The next write writes half.
     kill,          // The process dies before it.
   };
