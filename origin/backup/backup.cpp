@@ -23,9 +23,8 @@ Status check_target(const std::string& directory, const BackupMarker& own) {
   auto marker = read_marker(directory);
   if (!marker) return fail(std::move(marker.error()));
   if (!*marker) {
-    auto names = os::list_directory(directory);
+    auto names = names_in_use(directory, marker_path(directory));
     if (!names) return fail(std::move(names.error()));
-    std::erase(*names, "lost+found");
     std::erase(*names, "lock");
     if (names->empty()) return Done{};
     return fail(ErrorKind::refused, printable(directory) +
@@ -110,6 +109,16 @@ Result<BackupMarker> identity_of(const DataDirectory& data) {
   if (!facts) return fail(std::move(facts.error()).in(data.key("api-ca.pem")));
   return BackupMarker{.origin = facts->fingerprint,
                       .name = config->names.empty() ? "" : config->names.front()};
+}
+
+Result<std::vector<std::string>> names_in_use(const std::string& directory,
+                                              const std::string& marker) {
+  auto names = os::list_directory(directory);
+  if (!names) return names;
+  std::erase_if(*names, [&](const std::string& name) {
+    return name == "lost+found" || (directory + '/' + name).starts_with(marker + ".tmp-");
+  });
+  return names;
 }
 
 Status check_apart(const std::string& a, const std::string& b) {

@@ -35,6 +35,11 @@ std::string backup_rows(const std::string& directory);
 // What marks an origin as itself, from its keys. `not_found` when `data` is no data directory.
 Result<BackupMarker> identity_of(const DataDirectory& data);
 
+// What is in `directory`, without lost+found and what a crash left of writing the file `marker`
+// there: nothing, when it may be made a backup or an origin.
+Result<std::vector<std::string>> names_in_use(const std::string& directory,
+                                              const std::string& marker);
+
 // `refused` when one of the two directories lies in the other.
 Status check_apart(const std::string& a, const std::string& b);
 

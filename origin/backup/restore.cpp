@@ -40,9 +40,8 @@ Status copy_file(const std::string& from, const std::string& to) {
 // Into an empty directory, or one in which the same was begun.
 Status begin(const DataDirectory& data, const BackupMarker& origin) {
   if (os::exists(data.root())) {
-    auto names = os::list_directory(data.root());
+    auto names = names_in_use(data.root(), begun_path(data));
     if (!names) return fail(std::move(names.error()));
-    std::erase(*names, "lost+found");
     if (!names->empty()) {
       const auto begun = os::read_text(begun_path(data), kConfigMax);
       const auto object = nlohmann::json::parse(begun ? *begun : "", nullptr, false);

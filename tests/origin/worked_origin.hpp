@@ -42,6 +42,7 @@ struct WorkedOrigin {
   DeviceId ann = enrol(1);
   std::map<SnapshotId, Acknowledged> snapshots;
   std::map<LayerId, Acknowledged> layers;
+  Bytes written_anew;  // Of worn packs, by all publications.
   std::uint64_t sequence = 0;
 
   OriginKeys initialized(const Begin& begin) {
@@ -204,6 +205,7 @@ struct WorkedOrigin {
     if (auto kept = origin.content->keep(*publication); !kept) return fail(std::move(kept.error()));
     auto added = origin.catalog.add_layer({"test", kStart}, publication->info, publication->chunks);
     if (!added) return fail(std::move(added.error()));
+    written_anew += publication->written_anew;
     layers[publication->info.id] = {captured.result.manifest, captured.chunks};
     return publication->info.id;
   }

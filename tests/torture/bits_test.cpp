@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "tests/origin/worked_origin.hpp"
+#include "tests/torture/healing.hpp"
 #include "tests/torture/torture.hpp"
 
 using namespace lamina;
@@ -15,7 +15,7 @@ namespace {
 
 // An origin with little in it, so that every byte can have its turn.
 struct Small {
-  WorkedOrigin o;
+  HealedOrigin o;
   Small() {
     WorkedOrigin::Open origin(o);
     REQUIRE(o.try_layer(origin, "1.0", o.tree({1, 2}, 300)));
@@ -67,7 +67,7 @@ std::size_t flip_each(const std::vector<std::string>& files, std::size_t sample,
 TEST_CASE("torture: a flipped bit in anything with a checksum is found", "[bits]") {
   const NoWaiting no_waiting;
   Small small;
-  WorkedOrigin& o = small.o;
+  HealedOrigin& o = small.o;
   REQUIRE(o.whats_wrong().empty());
   for (const char* kind : {"/layers/packs", "/layers/trees", "/cvd/packs", "/cvd/trees",
                            "/objects/layers", "/objects/distributions", "/objects/torrents",
@@ -88,10 +88,38 @@ TEST_CASE("torture: a flipped bit in anything with a checksum is found", "[bits]
   CHECK(o.whats_wrong().empty());
 }
 
+TEST_CASE("torture: a flipped bit in a pack is healed where there is a copy", "[bits]") {
+  const NoWaiting no_waiting;
+  Small small;
+  HealedOrigin& o = small.o;
+  o.copy_packs();
+  for (const char* kind : {"/layers/packs", "/layers/trees", "/cvd/packs", "/cvd/trees"}) {
+    std::size_t flips = 0;
+    std::size_t healed = 0;
+    for (const std::string& path : small.files_below(kind)) {
+      const Buffer original = os::read_file(path, 1 << 26).value();
+      const std::size_t step =
+          torture_options().seeds > 0 ? 1 : std::max<std::size_t>(1, original.size() / 6);
+      for (std::size_t at = 0; at < original.size(); at += step, ++flips) {
+        flip(path, at);
+        std::string wrong = o.heal();
+        if (wrong.empty()) wrong = o.whats_wrong();
+        const auto now = os::read_file(path, 1 << 26);
+        if (wrong.empty() && (!now || *now != original)) wrong = "it has other bytes";
+        if (!wrong.empty()) FAIL(path << " with byte " << at << " flipped: " << wrong);
+        ++healed;
+      }
+    }
+    CHECK(flips > 0);
+    std::cout << "bits: " << kind << ": " << flips << " flipped, " << healed << " healed"
+              << std::endl;
+  }
+}
+
 TEST_CASE("torture: a flipped bit in a database makes no answer a wrong one", "[bits]") {
   const NoWaiting no_waiting;
   Small small;
-  WorkedOrigin& o = small.o;
+  HealedOrigin& o = small.o;
   std::vector<std::string> files;
   for (const char* database : {"/layers/index", "/cvd/index", "/catalog"})
     files.push_back(o.path + database + "/data.mdb");

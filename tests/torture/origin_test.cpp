@@ -37,6 +37,7 @@ struct Story {
     const DeviceId bob = did(o.enrol(2));
     const LayerId one = did(o.layer("1.0", seeds(1, 3)));
     did(o.layer("1.1", seeds(3, 5)));
+    REQUIRE(o.written_anew > Bytes{});  // What it shares with the first lies in a worn pack.
     const SnapshotId old = did(o.snapshot(o.ann, seeds(3, 8)));
     const SnapshotId second = did(o.snapshot(o.ann, seeds(6, 10)));
     did(o.snapshot(bob, seeds(8, 11)));

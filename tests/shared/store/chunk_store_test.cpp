@@ -1,5 +1,8 @@
 #include "shared/store/chunk_store.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include "tests/support/content.hpp"
@@ -99,4 +102,33 @@ TEST_CASE("chunk store: known content is not stored twice", "[store]") {
   arrived = pack_of(scratch, first, *store);
   REQUIRE(store->take_in_new(arrived.path, arrived.id, store->source()));
   CHECK(stored() - before < 3000 + 500);
+}
+
+TEST_CASE("chunk store: a second process is told who has the store", "[store]") {
+  const Scratch scratch;
+  int opened[2];
+  int may_end[2];
+  REQUIRE(pipe(opened) == 0);
+  REQUIRE(pipe(may_end) == 0);
+  const pid_t first = fork();
+  REQUIRE(first >= 0);
+  if (first == 0) {
+    const auto store = ChunkStore::open(scratch / "store");
+    char byte = 0;
+    const bool good = store && write(opened[1], &byte, 1) == 1 && read(may_end[0], &byte, 1) == 1;
+    _exit(good ? 0 : 1);
+  }
+  char byte = 0;
+  REQUIRE(read(opened[0], &byte, 1) == 1);
+  const auto second = ChunkStore::open(scratch / "store");
+  REQUIRE_FALSE(second);
+  CHECK(second.error().kind() == ErrorKind::unavailable);
+  CHECK(second.error().text().find("is in use by process " + std::to_string(first)) !=
+        std::string::npos);
+  REQUIRE(write(may_end[1], &byte, 1) == 1);
+  int status = 0;
+  REQUIRE(waitpid(first, &status, 0) == first);
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(ChunkStore::open(scratch / "store"));
+  for (const int end : {opened[0], opened[1], may_end[0], may_end[1]}) close(end);
 }
