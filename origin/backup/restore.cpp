@@ -104,11 +104,12 @@ Result<CopyReport> make(const DataDirectory& from, const std::string& rows, cons
   return made;
 }
 
-// restoring.json goes last: with it nothing serves the directory.
+// restoring.json goes last: with it nothing serves the directory. A kill may have left only that.
 Status finish(const DataDirectory& data) {
   if (auto done = os::remove_tree(data.root() + "/incoming"); !done) return done;
   for (const std::string& path : {lock_path(data), begun_path(data)})
-    if (auto done = os::remove_file(path); !done) return done;
+    if (auto done = os::remove_file(path); !done && done.error().kind() != ErrorKind::not_found)
+      return done;
   return os::sync_directory(data.root());
 }
 
