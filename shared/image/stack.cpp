@@ -113,14 +113,9 @@ Status Stack::settle(const Accounts& device) {
 }
 
 Result<RecordList> Stack::records_of(std::size_t layer, const Entry& entry) const {
-  const std::string where = "layer " + layers_[layer].name;
-  auto bytes = format::read_content(entry, chunks_, kRecordFileMax);
-  if (!bytes) return fail(std::move(bytes.error()).in(where));
-  if (!entry.record_changes) return record_rule(entry.path)->format.parse(*bytes);
-  auto changes = parse_changes(as_view(*bytes));
-  if (!changes)
-    return fail(std::move(changes.error()).in(where + ": '" + printable(entry.path, 200) + "'"));
-  return changes;
+  auto records = image::records_of(entry, chunks_);
+  if (!records) return fail(std::move(records.error()).in("layer " + layers_[layer].name));
+  return records;
 }
 
 Result<std::unique_ptr<format::EntryStream>> Stack::entries() {
@@ -131,6 +126,15 @@ Result<std::unique_ptr<format::EntryStream>> Stack::entries() {
     readers.push_back(std::move(*reader));
   }
   return std::make_unique<Merged>(*this, std::move(readers));
+}
+
+Result<RecordList> records_of(const Entry& entry, const format::ChunkSource& chunks) {
+  auto bytes = format::read_content(entry, chunks, kRecordFileMax);
+  if (!bytes) return fail(std::move(bytes.error()));
+  if (!entry.record_changes) return record_rule(entry.path)->format.parse(*bytes);
+  auto changes = parse_changes(as_view(*bytes));
+  if (!changes) return fail(std::move(changes.error()).in("'" + printable(entry.path, 200) + "'"));
+  return changes;
 }
 
 Result<Accounts> read_accounts(const std::function<Result<std::string>(const std::string&)>& read) {

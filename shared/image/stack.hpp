@@ -51,6 +51,10 @@ class Stack {
   format::MadeContent made_;
 };
 
+// What a layer says of the records of a file that has a record rule: all of them, or its changes.
+// `invalid` names the file when its changes are broken.
+Result<RecordList> records_of(const format::Entry& entry, const format::ChunkSource& chunks);
+
 // The account files of a device, read by path ("" where there is none).
 Result<Accounts> read_accounts(const std::function<Result<std::string>(const std::string&)>& read);
 
