@@ -25,6 +25,11 @@ Result<net::Response> as_done(Status status, int code = 200) {
   return net::json_response("{}", code);
 }
 
+Error no_call(const net::Request& request) {
+  return {ErrorKind::not_found, "there is no " + request.method + " " +
+                                    printable(request.path, 120) + "; docs/api.md lists the calls"};
+}
+
 }  // namespace
 
 Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment moment,
@@ -34,17 +39,32 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (name.error().kind() != ErrorKind::refused) return fail(std::move(name.error()));
     return net::error_response(401, name.error());
   }
-  const Act act{"admin:" + *name, moment.wall};
+  Act act{"admin:" + *name, moment.wall};
   auto parts = path_parts(request.path);
   if (parts.size() < 2 || parts[0] != "v1") parts.assign(2, "");
-  const std::string& noun = parts[1];
-  const bool get = request.method == "GET", post = request.method == "POST";
-
+  if (parts[1] == "dry-run" && parts.size() > 2) {
+    parts.erase(parts.begin() + 1);
+    // Nobody reads a CVD unnoted, and reading needs no rehearsal.
+    if (request.method == "GET" || parts[1] == "cvds") return fail(no_call(request));
+    act.is_rehearsal = true;
+    // What it reads at its first call, and does about it, is no rehearsal.
+    if (auto opened = rollouts_.open(moment); !opened) return fail(std::move(opened.error()));
+    const Catalog::Rehearsal rehearsal(catalog_);
+    return registry(act, parts, request, moment);
+  }
   if (content_ != nullptr) {
-    later = (noun == "layers" && layer_content(act, parts, request, reply)) ||
-            (noun == "cvds" && cvd_content(act, parts, request, reply));
+    later = (parts[1] == "layers" && layer_content(act, parts, request, reply)) ||
+            (parts[1] == "cvds" && cvd_content(act, parts, request, reply));
     if (later) return net::Response();
   }
+  return registry(act, parts, request, moment);
+}
+
+Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
+                          const net::Request& request, Moment moment) {
+  const std::string& noun = parts[1];
+  const bool get = request.method == "GET", post = request.method == "POST";
+  const bool is_real = !act.is_rehearsal;
   if (!request.body_file.empty())
     return fail(ErrorKind::invalid, "a message is at most " + to_text(wire::kMessageMax));
   if (parts.size() == 2) {
@@ -57,8 +77,15 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "sites" && post) {
       auto message = wire::parse_site_request(request.body);
       if (!message) return fail(std::move(message.error()));
-      placing_.sites_changed();
+      if (is_real) placing_.sites_changed();
       return as_done(catalog_.add_site(act, *message), 201);
+    }
+    if (noun == "collections" && get)
+      return as_list<wire::CollectionList>(catalog_.device_collections());
+    if (noun == "collections" && post) {
+      auto message = wire::parse_collection_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.add_collection(act, *message), 201);
     }
     if (noun == "reflectors" && get) return reflectors("", moment);
     if (noun == "devices" && get) return as_list<wire::DeviceList>(devices());
@@ -82,7 +109,9 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     if (noun == "tokens" && post) {
       auto message = wire::parse_token_request(request.body);
       if (!message) return fail(std::move(message.error()));
-      return as_json(catalog_.create_token(act, *message), 201);
+      auto made = catalog_.create_token(act, *message);
+      if (made && !is_real) made->secret.clear();  // It opens nothing.
+      return as_json(std::move(made), 201);
     }
     if (noun == "assignments" && post) return assign(act, request);
     if (noun == "audit" && get) return as_json(catalog_.audit_log(kAuditMax));
@@ -92,25 +121,37 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return as_list<wire::CvdList>(catalog_.cvds());
     }
   }
+  if (noun == "collections" && parts.size() == 3) {
+    if (get) return as_json(catalog_.collection(parts[2]));
+    if (request.method == "DELETE") return as_done(catalog_.remove_collection(act, parts[2]));
+    if (post) {
+      auto message = wire::parse_collection_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.change_collection(act, parts[2], *message));
+    }
+  }
+  // A path of its own: who does not know `add` and `remove` would take every layer away.
+  if (noun == "assignments" && parts.size() == 3 && parts[2] == "change" && post)
+    return assign(act, request);
   if (noun == "rollouts") return rollouts(act, parts, request, moment);
   if (noun == "sites" && parts.size() == 4 && parts[3] == "appoint" && post) {
     auto message = wire::parse_appoint_request(request.body);
     if (!message) return fail(std::move(message.error()));
     auto done = catalog_.set_appoint(act, parts[2], message->appoint);
-    if (done) done = sites_.set_appoint(parts[2], message->appoint, moment);
+    if (done && is_real) done = sites_.set_appoint(parts[2], message->appoint, moment);
     return as_done(std::move(done));
   }
   if (noun == "sites" && parts.size() == 4 && parts[3] == "transport" && post) {
     auto message = wire::parse_transport_request(request.body);
     if (!message) return fail(std::move(message.error()));
     auto done = catalog_.set_transport(act, parts[2], message->transport);
-    if (done) done = sites_.set_transport(parts[2], message->transport, moment);
+    if (done && is_real) done = sites_.set_transport(parts[2], message->transport, moment);
     return as_done(std::move(done));
   }
   if (noun == "sites" && parts.size() == 4 && parts[3] == "networks" && post) {
     auto message = wire::parse_site_networks(request.body);
     if (!message) return fail(std::move(message.error()));
-    placing_.sites_changed();
+    if (is_real) placing_.sites_changed();
     return as_done(catalog_.set_networks(act, parts[2], std::move(*message)));
   }
   if (noun == "sites" && parts.size() == 4 && parts[3] == "reflectors" && get)
@@ -121,9 +162,11 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     auto site = catalog_.set_reflectors(act, parts[2], *message);
     if (!site) return fail(std::move(site.error()));
     const auto named = site->reflector_devices.value_or(std::vector<DeviceId>{});
-    auto done = sites_.set_reflectors(parts[2], site->reflectors.value_or(1),
-                                      {named.begin(), named.end()}, moment);
-    if (!done) return fail(std::move(done.error()));
+    if (is_real)
+      if (auto done = sites_.set_reflectors(parts[2], site->reflectors.value_or(1),
+                                            {named.begin(), named.end()}, moment);
+          !done)
+        return fail(std::move(done.error()));
     add_holders(*site);
     return net::json_response(wire::to_json(*site));
   }
@@ -144,7 +187,8 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     const std::string verb = parts.size() == 4 ? parts[3] : "";
     if (noun == "devices" && parts.size() == 3 && get)
       return as_json(complete(catalog_.device(*id)));
-    if (noun == "devices" && verb == "reflector" && get) return reflector(*id, moment);
+    if (noun == "devices" && verb == "reflector" && get)
+      return reflector(catalog_.device(*id), moment);
     if (noun == "devices" && verb == "reflector" && post)
       return set_reflector(act, *id, request, moment);
     if (noun == "devices" && verb == "transactions" && get)
@@ -153,13 +197,13 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       auto message = wire::parse_place_request(request.body);
       if (!message) return fail(std::move(message.error()));
       auto done = catalog_.place_device(act, *id, message->site);
-      if (done && message->site.empty()) done = sites_.left(*id, moment);
+      if (done && message->site.empty() && is_real) done = sites_.left(*id, moment);
       return as_done(std::move(done));
     }
     if (noun == "devices" && verb == "reject" && post) {
       auto done = catalog_.reject_device(act, *id);
-      if (done) done = sites_.left(*id, moment);
-      if (done)
+      if (done && is_real) done = sites_.left(*id, moment);
+      if (done && is_real)
         tell_rollouts([&](Rollouts& rollouts) { return rollouts.rejected(*id, moment); }, moment);
       return as_done(std::move(done));
     }
@@ -178,9 +222,7 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
       return as_json(catalog_.forget_snapshots(act, *id, *message));
     }
   }
-  return fail(ErrorKind::not_found, "there is no " + request.method + " " +
-                                        printable(request.path, 120) +
-                                        "; docs/api.md lists the calls");
+  return fail(no_call(request));
 }
 
 Result<std::vector<wire::DeviceInfo>> Api::devices() const {
@@ -212,7 +254,7 @@ Api::Answer Api::set_rules(const Act& act, const net::Request& request) {
   if (!rules) return fail(std::move(rules.error()));
   if (auto kept = catalog_.set_bandwidth_rules(act, message->csv); !kept)
     return fail(std::move(kept.error()));
-  sites_.set_bandwidth_rules(std::move(*rules));
+  if (!act.is_rehearsal) sites_.set_bandwidth_rules(std::move(*rules));
   return net::json_response("{}");
 }
 
@@ -221,8 +263,10 @@ Api::Answer Api::remove_layer(const Act& act, const std::string& text) {
   if (!id) return fail(std::move(id.error()));
   auto removed = catalog_.remove_layer(act, *id);
   if (!removed) return fail(std::move(removed.error()));
-  listing_.reset();
-  layer_packs_.erase(*id);
+  if (!act.is_rehearsal) {
+    listing_.reset();
+    layer_packs_.erase(*id);
+  }
   return net::json_response(wire::to_json(*removed));
 }
 
@@ -267,6 +311,10 @@ Result<Catalog::SignTarget> Api::signer(WallTime now,
 Api::Answer Api::assign(const Act& act, const net::Request& request) {
   auto message = wire::parse_assignment_request(request.body);
   if (!message) return fail(std::move(message.error()));
+  if ((message->add || message->remove) != request.path.ends_with("/change"))
+    return fail(ErrorKind::invalid,
+                "whole stacks are assigned by /v1/assignments, layers to add and to remove by "
+                "/v1/assignments/change");
   auto sign = signer(act.now, message->wan_budget);
   if (!sign) return fail(std::move(sign.error()));
   return as_json(catalog_.assign(act, *message, *sign));

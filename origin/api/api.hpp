@@ -126,6 +126,9 @@ class Api {
 
   // origin/api/admin_api.cpp
   Answer admin(const net::Request& request, const Reply& reply, Moment moment, bool& later);
+  // All that the catalogue answers; `parts` begin with "v1".
+  Answer registry(const Act& act, const std::vector<std::string>& parts,
+                  const net::Request& request, Moment moment);
   Answer assign(const Act& act, const net::Request& request);
   Answer remove_layer(const Act& act, const std::string& id);
   // Signs targets issued now. `invalid` when the budget is none.
@@ -160,7 +163,7 @@ class Api {
 
   // origin/api/reflector_api.cpp
   Answer reflectors(const std::string& site, Moment moment) const;  // Of one site; empty: of all.
-  Answer reflector(const DeviceId& id, Moment moment) const;
+  Answer reflector(Result<wire::DeviceInfo> device, Moment moment) const;
   Answer set_reflector(const Act& act, const DeviceId& id, const net::Request& request,
                        Moment moment);
   Result<std::vector<wire::ReflectorInfo>> reflector_infos(std::vector<wire::DeviceInfo> devices,

@@ -81,14 +81,13 @@ Api::Answer Api::reflectors(const std::string& site, Moment moment) const {
   return net::json_response(wire::to_json(wire::ReflectorList{std::move(*list)}));
 }
 
-Api::Answer Api::reflector(const DeviceId& id, Moment moment) const {
-  auto device = catalog_.device(id);
+Api::Answer Api::reflector(Result<wire::DeviceInfo> device, Moment moment) const {
   if (!device) return fail(std::move(device.error()));
-  auto list = reflector_infos({std::move(*device)}, moment);
+  auto list = reflector_infos({*device}, moment);
   if (!list) return fail(std::move(list.error()));
   if (list->empty())
-    return fail(ErrorKind::not_found,
-                "device " + id.hex() + " is in no site; place it with `lamina device assign`");
+    return fail(ErrorKind::not_found, "device " + device->id.hex() +
+                                          " is in no site; place it with `lamina device assign`");
   return net::json_response(wire::to_json(list->front()));
 }
 
@@ -98,9 +97,12 @@ Api::Answer Api::set_reflector(const Act& act, const DeviceId& id, const net::Re
   if (!message) return fail(std::move(message.error()));
   auto settings = catalog_.set_reflector(act, id, *message);
   if (!settings) return fail(std::move(settings.error()));
-  if (auto done = sites_.set_mode(id, policy::reflector_mode(settings->mode), moment); !done)
-    return fail(std::move(done.error()));
-  return reflector(id, moment);
+  if (!act.is_rehearsal)
+    if (auto done = sites_.set_mode(id, policy::reflector_mode(settings->mode), moment); !done)
+      return fail(std::move(done.error()));
+  auto device = catalog_.device(id);
+  if (device) device->reflector = std::move(*settings);
+  return reflector(std::move(device), moment);
 }
 
 Status Api::note_reflector(const wire::DeviceInfo& device, const wire::PollRequest& poll,

@@ -209,7 +209,7 @@ Result<wire::SeederList> Api::seeders(Moment moment) {
 Status Api::remove_seeder(const Act& act, const std::string& name) {
   auto id = catalog_.remove_seeder(act, name);
   if (!id) return fail(std::move(id.error()));
-  elsewhere_->seeders.removed(*id);
+  if (!act.is_rehearsal) elsewhere_->seeders.removed(*id);
   return Done{};
 }
 

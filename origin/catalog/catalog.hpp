@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "origin/catalog/table.hpp"
+#include "origin/catalog/rehearsal_table.hpp"
 #include "shared/base/units.hpp"
 #include "shared/wire/admin.hpp"
 #include "shared/wire/enrol.hpp"
@@ -30,6 +30,8 @@ namespace lamina::origin {
 struct Act {
   std::string actor;  // "admin:NAME", "device:HEX", "origin"
   WallTime now;
+  // Whether the catalogue's change is a rehearsal: nothing else may change either.
+  bool is_rehearsal = false;
 };
 
 // Keys of wire::kByteSources, or "other".
@@ -38,6 +40,26 @@ using BytesBySource = std::map<std::string, std::int64_t>;
 class Catalog {
  public:
   explicit Catalog(Table& table) : table_(table) {}
+
+  // While it lives, every operation checks all that it checks, answers as ever, and changes
+  // nothing. One at a time.
+  class Rehearsal {
+   public:
+    explicit Rehearsal(Catalog& catalog)
+        : catalog_(catalog), changed_devices_(catalog.changed_devices_) {
+      catalog_.table_.rehearse(true);
+    }
+    ~Rehearsal() {
+      catalog_.table_.rehearse(false);
+      catalog_.changed_devices_ = std::move(changed_devices_);
+    }
+    Rehearsal(const Rehearsal&) = delete;
+    Rehearsal& operator=(const Rehearsal&) = delete;
+
+   private:
+    Catalog& catalog_;
+    std::set<DeviceId> changed_devices_;
+  };
 
   // --- tokens: only the SHA-256 of a secret is stored ---
   Result<wire::TokenReply> create_token(const Act& act, const wire::TokenRequest& request);
@@ -127,6 +149,17 @@ class Catalog {
   Result<wire::SiteInfo> set_reflectors(const Act& act, const std::string& site,
                                         const wire::ReflectorsRequest& request);
 
+  // --- collections ---
+  // `invalid` for a filter that does not parse or a list with a device twice, `not_found` names a
+  // device that there is none of, `refused` when there is one of that name.
+  Status add_collection(const Act& act, const wire::CollectionRequest& request);
+  // Likewise; `refused` where devices are to be added to a filter.
+  Status change_collection(const Act& act, const std::string& name,
+                           const wire::CollectionRequest& request);
+  Status remove_collection(const Act& act, const std::string& name);
+  Result<std::vector<wire::CollectionInfo>> device_collections() const;
+  Result<wire::CollectionDetail> collection(const std::string& name) const;
+
   // --- bandwidth rules ---
   // As CSV, in its one form. Empty rules: the header line alone.
   Result<std::string> bandwidth_rules() const;
@@ -163,7 +196,7 @@ class Catalog {
                                                   const std::vector<LayerId>& stack,
                                                   const std::vector<LayerId>& stage)>;
   // Every device gets its next target sequence; all of them or none. `refused` for a stack that
-  // does not fit together, a pending or rejected device, an empty site.
+  // does not fit together, a pending or rejected device, an empty site or collection.
   Result<wire::AssignmentReply> assign(const Act& act, const wire::AssignmentRequest& request,
                                        const SignTarget& sign);
   // The signed target bytes; `not_found` when nothing was ever assigned.
@@ -295,7 +328,7 @@ class Catalog {
   Result<wire::AuditList> audit_log(std::size_t limit) const;
 
  private:
-  Table& table_;
+  RehearsalTable table_;
   std::set<DeviceId> changed_devices_;
 };
 

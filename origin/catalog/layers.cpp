@@ -22,10 +22,26 @@ Status check_newer(const Rows& rows, const std::string& name, const std::string&
                                       "; versions only go up, choose a higher one");
 }
 
-// The devices that a request names: a whole site's or those listed.
+// The members of a collection that can be given layers.
+Result<std::vector<DeviceId>> placed_members(const Rows& rows, const std::string& collection) {
+  auto members = load_members(rows, collection);
+  if (!members) return fail(std::move(members.error()));
+  std::vector<DeviceId> devices;
+  for (const wire::DeviceInfo& device : *members)
+    if (device.status == wire::DeviceStatus::assigned) devices.push_back(device.id);
+  if (devices.empty())
+    return fail(ErrorKind::refused, "collection " + collection +
+                                        " has no device that is in a site; `lamina collection "
+                                        "show " +
+                                        collection + "` lists its members");
+  return devices;
+}
+
+// The devices that a request names: a whole site's, a collection's or those listed.
 Result<std::vector<DeviceId>> addressed(const Rows& rows, const wire::AssignmentRequest& request) {
-  if (request.site.empty() == request.devices.empty())
-    return fail(ErrorKind::invalid, "an assignment names either a site or devices");
+  if (!request.site.empty() + !request.devices.empty() + request.collection.has_value() != 1)
+    return fail(ErrorKind::invalid, "an assignment names either a site, a collection or devices");
+  if (request.collection) return placed_members(rows, *request.collection);
   std::vector<DeviceId> devices;
   for (const DeviceId& id : request.devices) {
     auto device = load_device(rows, id);
@@ -225,10 +241,36 @@ Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& dev
   return Done{};
 }
 
+namespace {
+
+// To each device the stack that it has with the changes that the request names.
+Status change_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
+                     const wire::AssignmentRequest& request, const Catalog::SignTarget& sign,
+                     std::vector<wire::DeviceInfo>& assigned) {
+  using Names = std::vector<std::string>;
+  const auto add = request.add.value_or(Names{}), remove = request.remove.value_or(Names{});
+  if (auto known = load_layers(rows, add); !known) return fail(std::move(known.error()));
+  for (const DeviceId& id : devices) {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    auto stack = changed_stack(device->target, add, remove);
+    if (!stack) return fail(std::move(stack.error()).in("device " + id.hex()));
+    if (auto given = assign_stack(rows, act, {id}, *stack, sign, assigned); !given)
+      return fail(std::move(given.error()).in("device " + id.hex()));
+  }
+  return Done{};
+}
+
+}  // namespace
+
 Result<wire::AssignmentReply> Catalog::assign(const Act& act,
                                               const wire::AssignmentRequest& request,
                                               const SignTarget& sign) {
   return writing<wire::AssignmentReply>(table_, [&](Rows& rows) -> Result<wire::AssignmentReply> {
+    const bool is_change = request.add || request.remove;
+    if (is_change && (!request.layers.empty() || request.stage.value_or(false)))
+      return fail(ErrorKind::invalid,
+                  "an assignment names either a whole stack, or layers to add and to remove");
     // A name that is none, or layers that do not fit, say more than a site without devices.
     auto layers = load_layers(rows, request.layers);
     if (!layers) return fail(std::move(layers.error()));
@@ -237,7 +279,9 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
     if (!devices) return fail(std::move(devices.error()));
     std::vector<wire::DeviceInfo> assigned;
     const auto give = request.stage.value_or(false) ? assign_stage : assign_stack;
-    if (auto done = give(rows, act, *devices, request.layers, sign, assigned); !done)
+    if (auto done = is_change ? change_stacks(rows, act, *devices, request, sign, assigned)
+                              : give(rows, act, *devices, request.layers, sign, assigned);
+        !done)
       return fail(std::move(done.error()));
     changed_devices_.insert(devices->begin(), devices->end());
     return wire::AssignmentReply{.devices = std::move(*devices), .accepted_ms = ms(act.now)};

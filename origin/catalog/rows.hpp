@@ -19,6 +19,7 @@
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
 //   journal                 of journal.hpp       restored                decimal number
 //   retention               RetentionRule        retention/<hex>         RetentionRule
+//   collection/<name>       CollectionInfo
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
 //   collected/<milliseconds>  bytes of packs that a collection of garbage removed then
 //
@@ -97,6 +98,8 @@ inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& nam
   return load(rows, "site/" + name, wire::parse_site_info,
               "there is no site '" + printable(name, 80) + "'; `lamina site add` makes one");
 }
+// The members of a collection now, ascending, as they are in the registry.
+Result<std::vector<wire::DeviceInfo>> load_members(const Rows& rows, const std::string& name);
 inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }

@@ -1,5 +1,6 @@
 #include "origin/catalog/rules.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace lamina::origin {
@@ -84,6 +85,24 @@ Status check_stack(std::span<const wire::LayerInfo> stack) {
       if (auto same = must_match(base, layer, what, have, want); !same) return same;
   }
   return Done{};
+}
+
+Result<std::vector<std::string>> changed_stack(std::vector<std::string> stack,
+                                               std::span<const std::string> add,
+                                               std::span<const std::string> remove) {
+  const auto name = [](const std::string& layer) { return layer.substr(0, layer.find(':')); };
+  for (const std::string& layer : remove)
+    if (std::erase_if(
+            stack, [&](const std::string& has) { return has == layer || name(has) == layer; }) == 0)
+      return fail(ErrorKind::not_found, "layer " + printable(layer, 130) + " is not assigned");
+  for (const std::string& layer : add) {
+    const auto there = std::ranges::find(stack, name(layer), name);
+    if (there == stack.end())
+      stack.push_back(layer);
+    else
+      *there = layer;
+  }
+  return stack;
 }
 
 }  // namespace lamina::origin

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "shared/wire/admin.hpp"
 
@@ -19,5 +21,12 @@ int compare_versions(std::string_view a, std::string_view b);
 // A stack is one base followed by layers of the same OS family, distribution, major release and
 // architecture, no name twice. The empty stack is allowed. `refused` says which layer and why.
 Status check_stack(std::span<const wire::LayerInfo> stack);
+
+// The stack that a device with `stack` has after a change: without the layers named in `remove`
+// (names, or NAME:VERSION), and with those of `add` (NAME:VERSION) in the place of another version,
+// or at the end. `not_found` for a layer to remove that the stack does not have.
+Result<std::vector<std::string>> changed_stack(std::vector<std::string> stack,
+                                               std::span<const std::string> add,
+                                               std::span<const std::string> remove);
 
 }  // namespace lamina::origin

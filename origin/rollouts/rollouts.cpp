@@ -159,6 +159,7 @@ Result<wire::RolloutInfo> Rollouts::create(const Act& act, const wire::RolloutRe
   running.info = fresh(running);
   if (auto added = catalog_.add_rollout(act, running.info); !added)
     return fail(std::move(added.error()));
+  if (act.is_rehearsal) return running.info;
   return rollouts_.insert_or_assign(plan.name, std::move(running)).first->second.info;
 }
 
@@ -196,6 +197,7 @@ Result<wire::RolloutInfo> Rollouts::command(const Act& act, const std::string& n
   // Written first: what an administrator was told has happened outlasts a crash.
   if (auto noted = catalog_.note_rollout(act, after, "rollout." + verb, ""); !noted)
     return fail(std::move(noted.error()));
+  if (act.is_rehearsal) return after;
   running.info = std::move(after);
   if (auto done = feed(running, std::move(event), moment); !done)
     log::error("rollout_failed", {{"rollout", name}, {"error", done.error().text()}});

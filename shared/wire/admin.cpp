@@ -150,12 +150,39 @@ void fields(A& a, PlaceRequest& m) {
   a("site", m.site, 128);
 }
 template <class A>
+void fields(A& a, CollectionInfo& m) {
+  a("name", m.name, 128);
+  a("devices", m.devices, kCollectionMax);
+  a("filter", m.filter);
+  a("changed_ms", m.changed_ms);
+}
+template <class A>
+void fields(A& a, CollectionList& m) {
+  a("collections", m.collections);
+}
+template <class A>
+void fields(A& a, CollectionRequest& m) {
+  a("name", m.name, 128);
+  a("devices", m.devices, kCollectionMax);
+  a("filter", m.filter);
+  a("add", m.add, kCollectionMax);
+  a("remove", m.remove, kCollectionMax);
+}
+template <class A>
+void fields(A& a, CollectionDetail& m) {
+  a("collection", m.collection);
+  a("members", m.members);
+}
+template <class A>
 void fields(A& a, AssignmentRequest& m) {
   a("site", m.site, 128);
   a("devices", m.devices, 10'000);
   a("layers", m.layers, 256);
   a("wan_budget", m.wan_budget, 64);
   a("stage", m.stage);
+  a("collection", m.collection, 128);
+  a("add", m.add, 256);
+  a("remove", m.remove, 256);
 }
 template <class A>
 void fields(A& a, AssignmentReply& m) {
@@ -253,6 +280,10 @@ std::string to_json(const RuleSet& message) { return write_message(message); }
 std::string to_json(const DeviceInfo& message) { return write_message(message); }
 std::string to_json(const DeviceList& message) { return write_message(message); }
 std::string to_json(const PlaceRequest& message) { return write_message(message); }
+std::string to_json(const CollectionInfo& message) { return write_message(message); }
+std::string to_json(const CollectionList& message) { return write_message(message); }
+std::string to_json(const CollectionRequest& message) { return write_message(message); }
+std::string to_json(const CollectionDetail& message) { return write_message(message); }
 std::string to_json(const AssignmentRequest& message) { return write_message(message); }
 std::string to_json(const AssignmentReply& message) { return write_message(message); }
 std::string to_json(const TokenRequest& message) { return write_message(message); }
@@ -319,6 +350,18 @@ Result<DeviceList> parse_device_list(std::string_view text) {
 }
 Result<PlaceRequest> parse_place_request(std::string_view text) {
   return read_message<PlaceRequest>(text, "place request");
+}
+Result<CollectionInfo> parse_collection_info(std::string_view text) {
+  return read_message<CollectionInfo>(text, "collection");
+}
+Result<CollectionList> parse_collection_list(std::string_view text) {
+  return read_message<CollectionList>(text, "collection list");
+}
+Result<CollectionRequest> parse_collection_request(std::string_view text) {
+  return read_message<CollectionRequest>(text, "collection request");
+}
+Result<CollectionDetail> parse_collection_detail(std::string_view text) {
+  return read_message<CollectionDetail>(text, "collection detail");
 }
 Result<AssignmentRequest> parse_assignment_request(std::string_view text) {
   return read_message<AssignmentRequest>(text, "assignment request");

@@ -176,8 +176,34 @@ struct PlaceRequest {  // POST /v1/devices/{id}/assign
   std::string site;    // Empty: by its network from now on.
 };
 
-// POST /v1/assignments: exactly one of site and devices; layers as "name:version", base first; the
-// last wins. An empty list takes every layer away.
+// Devices that an administrator means by one name: those listed, or those that a filter
+// (shared/policy/device_filter.hpp) takes whenever an operation uses it; one of the two.
+struct CollectionInfo {
+  std::string name;
+  std::optional<std::vector<DeviceId>> devices = std::nullopt;  // At most kCollectionMax.
+  std::optional<std::string> filter = std::nullopt;
+  std::int64_t changed_ms = 0;
+};
+inline constexpr std::size_t kCollectionMax = 10'000;
+struct CollectionList {  // GET /v1/collections
+  std::vector<CollectionInfo> collections;
+};
+// POST /v1/collections: `devices` or `filter`. POST /v1/collections/{name}: what takes their place,
+// or what a list gets and loses.
+struct CollectionRequest {
+  std::string name;
+  std::optional<std::vector<DeviceId>> devices = std::nullopt;
+  std::optional<std::string> filter = std::nullopt;
+  std::optional<std::vector<DeviceId>> add = std::nullopt;
+  std::optional<std::vector<DeviceId>> remove = std::nullopt;
+};
+struct CollectionDetail {  // GET /v1/collections/{name}
+  CollectionInfo collection;
+  std::vector<DeviceId> members;  // Now, ascending; whatever their status.
+};
+
+// POST /v1/assignments: exactly one of site, collection and devices; layers as "name:version", base
+// first; the last wins. An empty list takes every layer away.
 struct AssignmentRequest {
   std::string site;
   std::vector<DeviceId> devices;
@@ -188,6 +214,13 @@ struct AssignmentRequest {
   // true: the layers are for the devices' caches only, beside the stack that they have; an empty
   // list takes what was staged away. Absent: false.
   std::optional<bool> stage = std::nullopt;
+  // Its members that are in a site. Absent: none is meant.
+  std::optional<std::string> collection = std::nullopt;
+  // POST /v1/assignments/change, with `layers` empty: each device keeps the stack that it has,
+  // without the layers of these names and with these, which take the place of another version or
+  // come last.
+  std::optional<std::vector<std::string>> add = std::nullopt;
+  std::optional<std::vector<std::string>> remove = std::nullopt;
 };
 struct AssignmentReply {
   std::vector<DeviceId> devices;  // Those that got a new target.
@@ -287,6 +320,10 @@ std::string to_json(const DeviceInfo& message);
 std::string to_json(const DeviceList& message);
 std::string to_json(const TransactionList& message);
 std::string to_json(const PlaceRequest& message);
+std::string to_json(const CollectionInfo& message);
+std::string to_json(const CollectionList& message);
+std::string to_json(const CollectionRequest& message);
+std::string to_json(const CollectionDetail& message);
 std::string to_json(const AssignmentRequest& message);
 std::string to_json(const AssignmentReply& message);
 std::string to_json(const TokenRequest& message);
@@ -318,6 +355,10 @@ Result<DeviceInfo> parse_device_info(std::string_view text);
 Result<DeviceList> parse_device_list(std::string_view text);
 Result<TransactionList> parse_transaction_list(std::string_view text);
 Result<PlaceRequest> parse_place_request(std::string_view text);
+Result<CollectionInfo> parse_collection_info(std::string_view text);
+Result<CollectionList> parse_collection_list(std::string_view text);
+Result<CollectionRequest> parse_collection_request(std::string_view text);
+Result<CollectionDetail> parse_collection_detail(std::string_view text);
 Result<AssignmentRequest> parse_assignment_request(std::string_view text);
 Result<AssignmentReply> parse_assignment_reply(std::string_view text);
 Result<TokenRequest> parse_token_request(std::string_view text);

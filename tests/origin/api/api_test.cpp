@@ -5,6 +5,8 @@
 
 #include "shared/format/record.hpp"
 #include "shared/wire/protocol.hpp"
+#include "shared/wire/retention.hpp"
+#include "shared/wire/rollout.hpp"
 #include "tests/support/exposition_check.hpp"
 #include "tests/support/memory_table.hpp"
 
@@ -107,6 +109,90 @@ TEST_CASE("api: nothing of the administrator's without a good bearer token", "[o
   }
   CHECK(bench.admin("GET", "/v1/devices").status == 200);
   CHECK(bench.admin("GET", "/v1/nothing").status == 404);
+}
+
+TEST_CASE("api: a dry run answers as the call would, and changes nothing", "[origin]") {
+  Bench bench;
+  const auto post = [&](const std::string& path, std::string body) {
+    return bench.admin("POST", path, std::move(body));
+  };
+  REQUIRE(post("/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""})).status == 201);
+  const auto id = bench.enrol("shop");
+  const auto waiting = bench.enrol("");
+  bench.publish_base();
+  REQUIRE(post("/v1/rollouts",
+               wire::to_json(wire::RolloutRequest{
+                   .name = "spring", .layers = {"os:1.0"}, .waves = {{.sites = {"shop"}}}}))
+              .status == 201);
+  const std::string device = "/devices/" + id.hex(), layer = "/layers/" + std::string(64, '1');
+  const wire::CollectionRequest tills{.name = "tills", .filter = "site = shop"};
+  struct Row {
+    const char* method;
+    std::string path;
+    std::string body;
+  };
+  // In an order in which all of them can be carried out, one after the other.
+  const std::vector<Row> rows = {
+      {"POST", "/sites", wire::to_json(wire::SiteRequest{"depot", ""})},
+      {"POST", "/sites/shop/appoint", wire::to_json(wire::AppointRequest{false})},
+      {"POST", "/sites/shop/transport", wire::to_json(wire::TransportRequest{"https"})},
+      {"POST", "/sites/shop/networks",
+       wire::to_json(wire::SiteNetworks{.subnets = {"10.0.0.0/8"}, .publics = {}})},
+      {"POST", "/sites/shop/reflectors", wire::to_json(wire::ReflectorsRequest{.count = 2})},
+      {"PUT", "/rules", wire::to_json(wire::RuleSet{",,100,,00:00,24:00,*\n"})},
+      {"PUT", "/retention", wire::to_json(wire::RetentionRequest{.rule = {{.daily = 7}}})},
+      {"POST", "/collections", wire::to_json(tills)},
+      {"POST", "/collections/tills",
+       wire::to_json(wire::CollectionRequest{.name = "tills", .filter = "site = depot"})},
+      {"DELETE", "/collections/tills", ""},
+      {"POST", "/devices/" + waiting.hex() + "/assign", wire::to_json(wire::PlaceRequest{"shop"})},
+      {"POST", device + "/reflector", wire::to_json(wire::ReflectorRequest{.action = "suspend"})},
+      {"POST", "/rollouts",
+       wire::to_json(wire::RolloutRequest{
+           .name = "autumn", .layers = {"os:1.0"}, .waves = {{.sites = {"shop"}}}})},
+      {"POST", "/rollouts/spring/start", "{}"},
+      {"POST", "/rollouts/spring/stop", "{}"},
+      {"POST", "/rollouts/autumn/stop", "{}"},
+      {"POST", "/assignments",
+       wire::to_json(wire::AssignmentRequest{.site = "shop", .layers = {"os:1.0"}})},
+      {"POST", "/assignments/change",
+       wire::to_json(
+           wire::AssignmentRequest{.site = "shop", .remove = std::vector<std::string>{"os"}})},
+      {"DELETE", layer, ""},
+      {"POST", "/tokens",
+       wire::to_json(wire::TokenRequest{.name = "ann", .kind = "admin", .ttl_ms = 1000})},
+      {"DELETE", "/tokens/ann", ""},
+      {"POST", device + "/reject", "{}"}};
+  for (const Row& row : rows) {
+    INFO(row.method << ' ' << row.path);
+    const auto before = bench.table.rows();
+    const auto rehearsed = bench.admin(row.method, "/v1/dry-run" + row.path, row.body);
+    CHECK(bench.table.rows() == before);
+    const auto real = bench.admin(row.method, "/v1" + row.path, row.body);
+    CHECK(real.status < 300);
+    CHECK(rehearsed.status == real.status);
+    CHECK(bench.table.rows() != before);
+    if (row.path.starts_with("/rollouts/")) {  // What its wave does then is not rehearsed.
+      CHECK(wire::parse_rollout_info(rehearsed.body)->phase ==
+            wire::parse_rollout_info(real.body)->phase);
+      continue;
+    }
+    if (!row.path.ends_with("tokens")) {
+      CHECK(rehearsed.body == real.body);
+      continue;
+    }
+    CHECK(wire::parse_token_reply(rehearsed.body)->secret.empty());
+    CHECK_FALSE(wire::parse_token_reply(real.body)->secret.empty());
+  }
+  // Who knows whole stacks only must not be asked for changes.
+  const wire::AssignmentRequest change{.site = "shop", .add = std::vector<std::string>{"os:1.0"}};
+  CHECK(post("/v1/assignments", wire::to_json(change)).status == 400);
+  // A mistake is answered alike, and reads are no rehearsals: they would leave no trace.
+  for (const char* path : {"/v1/assignments", "/v1/dry-run/assignments"})
+    CHECK(post(path, wire::to_json(wire::AssignmentRequest{.site = "none"})).status == 404);
+  CHECK(bench.admin("GET", "/v1/dry-run/cvds").status == 404);
+  CHECK(bench.admin("GET", "/v1/dry-run/devices").status == 404);
+  CHECK(post("/v1/dry-run/cvds/" + id.hex() + "/forget", R"({"dry_run":true})").status == 404);
 }
 
 TEST_CASE("api: a device certificate opens no administrator's door", "[origin]") {
