@@ -9,7 +9,7 @@ void add_cvd(CLI::App& app, Run& run) {
   cvd->footer("Example: lamina cvd ls");
   add_cvd_restore(*cvd, run);
   add_cvd_retention(*cvd, run);
-  cvd->add_subcommand("ls", "list the CVDs")->callback([&run] {
+  cvd->add_subcommand("ls", "list the CVDs")->footer("Example: lamina cvd ls")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/cvds");
       if (!body) return fail(std::move(body.error()));

@@ -17,6 +17,7 @@ struct RestoreRequest {
   std::string snapshot;
   std::string path;
   std::string to;
+  bool dry_run = false;
 };
 
 // Chunks of a manifest: one, and if those behind it are asked for as well, ever more at a time.
@@ -70,17 +71,48 @@ Result<SnapshotId> newest(Session& s, const std::string& device) {
   return last->id;
 }
 
+Status check_target(const RestoreRequest& request) {
+  if (request.dry_run && !os::exists(request.to)) return Done{};
+  if (auto done = os::make_directories(request.to); !done) return done;
+  auto names = os::list_directory(request.to);
+  if (!names) return fail(std::move(names.error()));
+  if (names->empty()) return Done{};
+  return fail(ErrorKind::refused, printable(request.to) +
+                                      " is not empty: restore into a new directory, so that "
+                                      "nothing is overwritten");
+}
+
+Status report(const Session& s, const RestoreRequest& request, const SnapshotId& id,
+              std::uint64_t entries, std::uint64_t bytes) {
+  if (entries == 0)
+    return fail(ErrorKind::not_found,
+                "snapshot " + id.short_hex() + " has no '" + printable(request.path) + "'");
+  if (s.json)
+    *s.out << "{\"snapshot\":\"" << id.hex() << "\",\"entries\":" << entries
+           << ",\"bytes\":" << bytes << (request.dry_run ? ",\"dry_run\":true}\n" : "}\n");
+  else
+    *s.out << (request.dry_run ? "would restore " : "restored ") << entries << " entries, "
+           << to_text(Bytes{static_cast<std::int64_t>(bytes)}) << " to " << request.to << '\n';
+  return Done{};
+}
+
+Status rehearse(const Session& s, const RestoreRequest& request, const SnapshotId& id,
+                format::ManifestReader& reader) {
+  std::uint64_t entries = 0, bytes = 0;
+  for (;; ++entries) {
+    auto entry = reader.next();
+    if (!entry) return fail(std::move(entry.error()));
+    if (!*entry || !format::is_within((*entry)->path, request.path)) break;
+    bytes += (*entry)->size;
+  }
+  return report(s, request, id, entries, bytes);
+}
+
 Status restore(Session& s, const RestoreRequest& request) {
   auto device = DeviceId::parse(request.device);
   if (!device) return fail(std::move(device.error()));
   if (auto good = format::check_path(request.path); !good) return good;
-  if (auto done = os::make_directories(request.to); !done) return done;
-  auto names = os::list_directory(request.to);
-  if (!names) return fail(std::move(names.error()));
-  if (!names->empty())
-    return fail(ErrorKind::refused, printable(request.to) +
-                                        " is not empty: restore into a new directory, so that "
-                                        "nothing is overwritten");
+  if (auto good = check_target(request); !good) return good;
   auto id =
       request.snapshot.empty() ? newest(s, request.device) : SnapshotId::parse(request.snapshot);
   if (!id) return fail(std::move(id.error()));
@@ -101,6 +133,7 @@ Status restore(Session& s, const RestoreRequest& request) {
   if (!reader) return fail(std::move(reader.error()));
   chunks.order((*reader)->entry_chunks());
   if (auto done = (*reader)->seek(request.path); !done) return done;
+  if (request.dry_run) return rehearse(s, request, *id, **reader);
 
   auto root = os::Root::open(request.to);
   if (!root) return fail(std::move(root.error()));
@@ -158,17 +191,7 @@ Status restore(Session& s, const RestoreRequest& request) {
     if (auto done = write_first(); !done) return done;
   if (auto done = writer.finish(); !done) return done;
   s.progress("");
-  if (writer.entries_written() == 0)
-    return fail(ErrorKind::not_found,
-                "snapshot " + id->short_hex() + " has no '" + printable(request.path) + "'");
-  if (s.json)
-    *s.out << "{\"snapshot\":\"" << id->hex() << "\",\"entries\":" << writer.entries_written()
-           << ",\"bytes\":" << writer.bytes_written() << "}\n";
-  else
-    *s.out << "restored " << writer.entries_written() << " entries, "
-           << to_text(Bytes{static_cast<std::int64_t>(writer.bytes_written())}) << " to "
-           << request.to << '\n';
-  return Done{};
+  return report(s, request, *id, writer.entries_written(), writer.bytes_written());
 }
 
 Status snapshots(Session& s, const std::string& device) {
@@ -204,11 +227,15 @@ void add_cvd_restore(CLI::App& cvd, Run& run) {
   listing->callback(
       [&run, request] { run = [request](Session& s) { return snapshots(s, request->device); }; });
   auto* command = cvd.add_subcommand("restore", "bring a file, a directory or a whole device back");
-  command->footer("Example: lamina cvd restore 0123... --path etc/fstab --to /tmp/restored");
+  command->footer(
+      "Example: lamina cvd restore 00112233445566778899aabbccddeeff --path etc/fstab --to "
+      "/tmp/restored");
   command->add_option("DEVICE", request->device, "the device's id")->required();
   command->add_option("--snapshot", request->snapshot, "the newest if not given");
   command->add_option("--path", request->path, "a file or directory; everything if not given");
   command->add_option("--to", request->to, "an empty or new directory")->required();
+  command->add_flag("--dry-run", request->dry_run,
+                    "say how many entries and bytes it would write; write nothing");
   command->callback(
       [&run, request] { run = [request](Session& s) { return restore(s, *request); }; });
 }

@@ -53,7 +53,9 @@ Status set(Session& s, const SetRequest& request) {
   if (!request.none) message.rule = request.rule;
   auto body = s.call("PUT", "/v1/retention", wire::to_json(message));
   if (!body) return fail(std::move(body.error()));
-  return s.json ? (*s.out << *body << '\n', Done{}) : show(s);
+  if (!s.dry_run && !s.json) return show(s);
+  s.tell(*body, message.rule ? "the rule is set" : "the rule is taken away");
+  return Done{};
 }
 
 Status forget(Session& s, const ForgetRequest& request) {

@@ -37,24 +37,27 @@ void add_device(CLI::App& app, Run& run) {
   device->footer("Example: lamina device assign 00112233445566778899aabbccddeeff --site north");
   auto id = std::make_shared<std::string>();
   auto request = std::make_shared<wire::PlaceRequest>();
-  device->add_subcommand("ls", "list the devices")->callback([&run] {
-    run = [](Session& s) -> Status {
-      auto body = s.get("/v1/devices");
-      if (!body) return fail(std::move(body.error()));
-      auto list = wire::parse_device_list(*body);
-      if (!list) return fail(std::move(list.error()));
-      Session::Rows rows{{"DEVICE", "STATUS", "SITE", "HOST", "TARGET", "APPLIED", "MISSING"}};
-      for (const auto& i : list->devices) {
-        if (s.json) *s.out << wire::to_json(i) << '\n';
-        rows.push_back({i.id.hex(), std::string(wire::name_of(i.status)), i.site,
-                        printable(i.host_name), std::to_string(i.target_sequence),
-                        std::to_string(i.applied_sequence), to_text(Bytes{i.missing_bytes})});
-      }
-      if (!s.json) s.table(rows);
-      return Done{};
-    };
-  });
+  device->add_subcommand("ls", "list the devices")
+      ->footer("Example: lamina device ls --json")
+      ->callback([&run] {
+        run = [](Session& s) -> Status {
+          auto body = s.get("/v1/devices");
+          if (!body) return fail(std::move(body.error()));
+          auto list = wire::parse_device_list(*body);
+          if (!list) return fail(std::move(list.error()));
+          Session::Rows rows{{"DEVICE", "STATUS", "SITE", "HOST", "TARGET", "APPLIED", "MISSING"}};
+          for (const auto& i : list->devices) {
+            if (s.json) *s.out << wire::to_json(i) << '\n';
+            rows.push_back({i.id.hex(), std::string(wire::name_of(i.status)), i.site,
+                            printable(i.host_name), std::to_string(i.target_sequence),
+                            std::to_string(i.applied_sequence), to_text(Bytes{i.missing_bytes})});
+          }
+          if (!s.json) s.table(rows);
+          return Done{};
+        };
+      });
   auto* show = device->add_subcommand("show", "one device, as JSON");
+  show->footer("Example: lamina device show 00112233445566778899aabbccddeeff");
   show->add_option("id", *id, "32 hex digits")->required();
   show->callback([&run, id] {
     run = [id](Session& s) -> Status {
@@ -87,19 +90,19 @@ void add_device(CLI::App& app, Run& run) {
       auto body =
           s.call("POST", "/v1/devices/" + encoded(*id) + "/assign", wire::to_json(*request));
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n"
-                 : *by  ? *id + " is placed by its network at its next poll\n"
-                        : *id + " is in site " + request->site + "\n");
+      s.tell(*body, *by ? *id + " is placed by its network at its next poll"
+                        : *id + " is in site " + request->site);
       return Done{};
     };
   });
   auto* reject = device->add_subcommand("reject", "shut a device out");
+  reject->footer("Example: lamina device reject 00112233445566778899aabbccddeeff");
   reject->add_option("id", *id, "32 hex digits")->required();
   reject->callback([&run, id] {
     run = [id](Session& s) -> Status {
       auto body = s.call("POST", "/v1/devices/" + encoded(*id) + "/reject", "{}");
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n" : *id + " is rejected\n");
+      s.tell(*body, *id + " is rejected");
       return Done{};
     };
   });

@@ -15,11 +15,8 @@ Status remove(Session& s, const std::string& text) {
   if (!layer) return fail(std::move(layer.error()));
   auto removed = s.call("DELETE", "/v1/layers/" + layer->id.hex(), "");
   if (!removed) return fail(std::move(removed.error()));
-  if (s.json)
-    *s.out << *removed << '\n';
-  else
-    *s.out << "layer " << layer->name << ':' << layer->version
-           << " is removed; `lamina-origin gc` frees the space\n";
+  s.tell(*removed, "layer " + layer->name + ':' + layer->version +
+                       " is removed; `lamina-origin gc` frees the space");
   return Done{};
 }
 
@@ -30,6 +27,7 @@ void add_layer(CLI::App& app, Run& run) {
   layer->require_subcommand(1);
   layer->footer("Example: lamina layer ls");
   add_layer_capture(*layer, run);
+  add_layer_compare(*layer, run);
   add_layer_export(*layer, run);
   add_layer_import(*layer, run);
   add_layer_show(*layer, run);
@@ -41,23 +39,25 @@ void add_layer(CLI::App& app, Run& run) {
       "Refused (exit code 5) while a device has it assigned or staged or a rollout goes on with "
       "it.\nIts version is never given again.\nExample: lamina layer rm debian:1.0");
   rm->callback([&run, name] { run = [name](Session& s) { return remove(s, *name); }; });
-  layer->add_subcommand("ls", "list the layers")->callback([&run] {
-    run = [](Session& s) -> Status {
-      auto body = s.get("/v1/layers");
-      if (!body) return fail(std::move(body.error()));
-      auto list = wire::parse_layer_list(*body);
-      if (!list) return fail(std::move(list.error()));
-      Session::Rows rows{{"LAYER", "KIND", "FILES", "SIZE", "STORED", "PUBLISHED"}};
-      for (const auto& i : list->layers) {
-        if (s.json) *s.out << wire::to_json(i) << '\n';
-        rows.push_back({i.name + ":" + i.version, i.kind, std::to_string(i.files),
-                        to_text(Bytes{i.plain_bytes}), to_text(Bytes{i.stored_bytes}),
-                        to_iso8601(WallTime{i.published_ms * 1000000})});
-      }
-      if (!s.json) s.table(rows);
-      return Done{};
-    };
-  });
+  layer->add_subcommand("ls", "list the layers")
+      ->footer("Example: lamina layer ls")
+      ->callback([&run] {
+        run = [](Session& s) -> Status {
+          auto body = s.get("/v1/layers");
+          if (!body) return fail(std::move(body.error()));
+          auto list = wire::parse_layer_list(*body);
+          if (!list) return fail(std::move(list.error()));
+          Session::Rows rows{{"LAYER", "KIND", "FILES", "SIZE", "STORED", "PUBLISHED"}};
+          for (const auto& i : list->layers) {
+            if (s.json) *s.out << wire::to_json(i) << '\n';
+            rows.push_back({i.name + ":" + i.version, i.kind, std::to_string(i.files),
+                            to_text(Bytes{i.plain_bytes}), to_text(Bytes{i.stored_bytes}),
+                            to_iso8601(WallTime{i.published_ms * 1000000})});
+          }
+          if (!s.json) s.table(rows);
+          return Done{};
+        };
+      });
 }
 
 }  // namespace lamina::origin::cli

@@ -14,18 +14,23 @@ namespace {
 struct ExportRequest {
   std::string layer;
   std::string to;
+  bool dry_run = false;
 };
 
-// The pack under its name in `directory`; nothing else is ever there under that name.
-Status fetch_pack(Session& s, const format::DistributedPack& pack, const std::string& directory,
+std::string pack_path(const std::string& to, const format::DistributedPack& pack) {
+  return to + "/cache/packs/" + pack.id.hex();
+}
+
+// The pack under its name in the directory `to`; nothing else is ever there under that name.
+Status fetch_pack(Session& s, const format::DistributedPack& pack, const std::string& to,
                   const net::Call& how) {
-  const std::string path = directory + '/' + pack.id.hex();
+  const std::string path = pack_path(to, pack);
   if (os::exists(path)) return Done{};
   const Bytes size{static_cast<std::int64_t>(pack.size)};
-  const auto space = os::space_of(directory);
+  const auto space = os::space_of(to);
   if (!space) return fail(space.error());
   if (space->free < size)
-    return fail(ErrorKind::out_of_space, directory + " has " + to_text(space->free) +
+    return fail(ErrorKind::out_of_space, to + " has " + to_text(space->free) +
                                              " left, the next pack needs " + to_text(size) +
                                              ": make room and start again");
   net::Call call = how;
@@ -49,6 +54,24 @@ Status fetch_pack(Session& s, const format::DistributedPack& pack, const std::st
   return os::rename_file(path + ".part", path);
 }
 
+Status rehearse(Session& s, const ExportRequest& request, const wire::LayerInfo& info,
+                const std::vector<format::DistributedPack>& packs) {
+  Bytes lacking;
+  std::size_t count = 0;
+  for (const format::DistributedPack& pack : packs) {
+    if (os::exists(pack_path(request.to, pack))) continue;
+    ++count;
+    lacking += Bytes{static_cast<std::int64_t>(pack.size)};
+  }
+  if (s.json)
+    *s.out << "{\"layer\":\"" << info.id.hex() << "\",\"packs\":" << count
+           << ",\"bytes\":" << lacking.count << ",\"dry_run\":true}\n";
+  else
+    *s.out << count << " of " << packs.size() << " packs, " << to_text(lacking)
+           << ", would be written to " << request.to << '\n';
+  return Done{};
+}
+
 // As `lamina-node cache export` does: node/net/layer_transfer.hpp describes the directory.
 Status export_layer(Session& s, const ExportRequest& request) {
   auto body = s.get("/v1/layers");
@@ -66,6 +89,7 @@ Status export_layer(Session& s, const ExportRequest& request) {
   if (!envelope) return fail(std::move(envelope.error()));
   auto distribution = format::open_distribution(info->id, as_view(*envelope));
   if (!distribution) return fail(std::move(distribution.error()));
+  if (request.dry_run) return rehearse(s, request, *info, distribution->packs);
   auto torrent = s.get(path + "/torrent");
   if (!torrent) return fail(std::move(torrent.error()));
 
@@ -80,7 +104,7 @@ Status export_layer(Session& s, const ExportRequest& request) {
     how.progress = [&](Bytes part) {
       progress.show(moved + part, total, os::system_clock().now());
     };
-    if (auto done = fetch_pack(s, pack, cache + "/packs", how); !done) return done;
+    if (auto done = fetch_pack(s, pack, request.to, how); !done) return done;
     moved += Bytes{static_cast<std::int64_t>(pack.size)};
   }
   if (auto done = os::sync_directory(cache + "/packs"); !done) return done;
@@ -114,6 +138,7 @@ void add_layer_export(CLI::App& layer, Run& run) {
       "Example: lamina layer export debian:12.11 --to /media/disk");
   command->add_option("LAYER", request->layer, "NAME:VERSION or the layer's id")->required();
   command->add_option("--to", request->to, "the directory, made if it is missing")->required();
+  command->add_flag("--dry-run", request->dry_run, "say what it would write; write nothing");
   command->callback(
       [&run, request] { run = [request](Session& s) { return export_layer(s, *request); }; });
 }

@@ -104,6 +104,7 @@ Status answer(Session& s, const Result<std::string>& body) {
   if (!body) return fail(body.error());
   auto info = wire::parse_reflector_info(*body);
   if (!info) return fail(std::move(info.error()));
+  if (s.dry_run && !s.json) *s.out << "dry run, nothing is changed; it would be:\n";
   if (s.json)
     *s.out << *body << '\n';
   else

@@ -13,9 +13,8 @@ Status create(Session& s, const std::string& file) {
   if (!plan) return fail(std::move(plan.error()));
   auto body = s.call("POST", "/v1/rollouts", wire::to_json(*plan));
   if (!body) return fail(std::move(body.error()).in(file));
-  *s.out << (s.json ? *body + "\n"
-                    : "rollout " + plan->name + " made; `lamina rollout start " + plan->name +
-                          "` starts it\n");
+  s.tell(*body,
+         "rollout " + plan->name + " made; `lamina rollout start " + plan->name + "` starts it");
   return Done{};
 }
 
@@ -24,9 +23,8 @@ Status command(Session& s, const std::string& name, const std::string& verb) {
   if (!body) return fail(std::move(body.error()));
   auto rollout = wire::parse_rollout_info(*body);
   if (!rollout) return fail(std::move(rollout.error()));
-  *s.out << (s.json ? *body + "\n"
-                    : "rollout " + name + " is " + rollout->phase + ": " +
-                          printable(rollout->text, 1000) + '\n');
+  s.tell(*body, "rollout " + name + " is " + rollout->phase +
+                    (s.dry_run ? "" : ": " + printable(rollout->text, 1000)));
   return Done{};
 }
 

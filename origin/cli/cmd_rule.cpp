@@ -44,7 +44,7 @@ Status import_rules(Session& s, const std::string& path) {
   if (!file) return fail(std::move(file.error()));
   auto body = s.call("PUT", "/v1/rules", wire::to_json(wire::RuleSet{file->text}));
   if (!body) return fail(std::move(body.error()));
-  tell(s, file->rules, "in force");
+  tell(s, file->rules, s.dry_run ? "would be in force" : "in force");
   return Done{};
 }
 

@@ -74,7 +74,7 @@ void add_seeder(CLI::App& app, Run& run) {
     run = [name](Session& s) -> Status {
       auto body = s.call("DELETE", "/v1/seeders/" + encoded(*name), "");
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n" : "seeder " + *name + " is removed\n");
+      s.tell(*body, "seeder " + *name + " is removed");
       return Done{};
     };
   });

@@ -105,7 +105,7 @@ Status set_transport(Session& s, const std::string& name, const std::string& tra
   auto body = s.call("POST", "/v1/sites/" + encoded(name) + "/transport",
                      wire::to_json(wire::TransportRequest{transport}));
   if (!body) return fail(std::move(body.error()));
-  *s.out << (s.json ? *body + "\n" : "site " + name + ": transport " + transport + "\n");
+  s.tell(*body, "site " + name + ": transport " + transport);
   return Done{};
 }
 
@@ -139,7 +139,7 @@ Status edit_site(Session& s, const std::string& name, const NetworkOptions& opti
   auto body = s.call("POST", "/v1/sites/" + encoded(name) + "/networks",
                      wire::to_json(with_options(std::move(before), options)));
   if (!body) return fail(std::move(body.error()));
-  *s.out << (s.json ? *body + "\n" : "site " + name + " has these networks from now on\n");
+  s.tell(*body, "site " + name + " has these networks from now on");
   return Done{};
 }
 
@@ -166,6 +166,7 @@ Status reflectors(Session& s, const Reflectors& wanted) {
     *s.out << wire::to_json(*site) << '\n';
     return Done{};
   }
+  if (s.dry_run) *s.out << "dry run, nothing is changed; it would be:\n";
   *s.out << "site " << site->name << " uses " << site->reflectors.value_or(1)
          << " reflector(s) at a time; leases: " << holders_of(*site) << '\n';
   if (!site->reflector_devices) *s.out << "no device comes before others\n";
@@ -214,7 +215,7 @@ void add_site(CLI::App& app, Run& run) {
       if (networks != wire::SiteNetworks{}) request->networks = networks;
       auto body = s.call("POST", "/v1/sites", wire::to_json(*request));
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n" : "site " + request->name + " made\n");
+      s.tell(*body, "site " + request->name + " made");
       return Done{};
     };
   });
@@ -259,7 +260,7 @@ void add_site(CLI::App& app, Run& run) {
       auto body = s.call("POST", "/v1/sites/" + encoded(*name) + "/appoint",
                          wire::to_json(appoint_request));
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n" : "site " + *name + ": appointment " + *word + "\n");
+      s.tell(*body, "site " + *name + ": appointment " + *word);
       return Done{};
     };
   });
@@ -273,7 +274,7 @@ void add_site(CLI::App& app, Run& run) {
       "over the line for 10 s or longer.\n"
       "Example: lamina site savings --json");
   savings->callback([&run] { run = show_savings; });
-  site->add_subcommand("ls", "list the sites")->callback([&run] {
+  site->add_subcommand("ls", "list the sites")->footer("Example: lamina site ls")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/sites");
       if (!body) return fail(std::move(body.error()));

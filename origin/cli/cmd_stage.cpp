@@ -1,34 +1,23 @@
+#include "origin/cli/addressees.hpp"
 #include "origin/cli/session.hpp"
-#include "shared/wire/admin.hpp"
 
 namespace lamina::origin::cli {
 namespace {
 
 struct Words {
-  std::string site, device, layers, budget;
+  Addressees to;
+  std::string layers, budget;
 };
 
 Status stage(Session& s, const Words& words) {
   wire::AssignmentRequest request{
-      .site = words.site, .devices = {}, .layers = split(words.layers), .stage = true};
+      .site = {}, .devices = {}, .layers = split(words.layers), .stage = true};
   if (!words.budget.empty()) request.wan_budget = words.budget;
-  if (!words.device.empty()) {
-    auto id = DeviceId::parse(words.device);
-    if (!id) return fail(std::move(id.error()).in("--device"));
-    request.devices.push_back(*id);
-  }
+  if (auto good = words.to.put_into(request); !good) return good;
   auto body = s.call("POST", "/v1/assignments", wire::to_json(request));
   if (!body) return fail(std::move(body.error()));
-  *s.out << (s.json                   ? *body + "\n"
-             : request.layers.empty() ? std::string("nothing is staged any more\n")
-                                      : std::string("staged\n"));
+  s.tell(*body, request.layers.empty() ? "nothing is staged any more" : "staged");
   return Done{};
-}
-
-void add_place(CLI::App& command, Words& words) {
-  auto* to = command.add_option_group("to")->require_option(1);
-  to->add_option("--site", words.site, "every device of this site");
-  to->add_option("--device", words.device, "one device, 32 hex digits");
 }
 
 }  // namespace
@@ -41,7 +30,7 @@ void add_stage(CLI::App& app, Run& run) {
       "Takes the place of what was staged before. `lamina reflector ls` shows how warm a site is;\n"
       "`lamina assign` ends it.\n"
       "Example: lamina stage --site north --layers debian:12.11,office:3");
-  add_place(*command, *words);
+  words->to.add_options(*command);
   command->add_option("--layers", words->layers, "NAME:VERSION,..., base first")->required();
   command->add_option("--wan-budget", words->budget, "as of `lamina assign`");
   command->callback([&run, words] {
@@ -53,7 +42,7 @@ void add_stage(CLI::App& app, Run& run) {
   });
   auto* away = app.add_subcommand("unstage", "take staged layers away again");
   away->footer("Example: lamina unstage --site north");
-  add_place(*away, *words);
+  words->to.add_options(*away);
   away->callback([&run, words] { run = [words](Session& s) { return stage(s, *words); }; });
 }
 

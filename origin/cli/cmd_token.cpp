@@ -12,6 +12,8 @@ void add_token(CLI::App& app, Run& run) {
   auto ttl = std::make_shared<std::string>("30d");
   request->uses = 1;
   auto* create = token->add_subcommand("create", "make a token and print its secret once");
+  create->footer(
+      "Example: lamina token create --name north --kind enrol --uses 8 --ttl 30d --site north");
   create->add_option("--name", request->name, "its name")->required();
   create
       ->add_option(
@@ -34,34 +36,40 @@ void add_token(CLI::App& app, Run& run) {
       if (!body) return fail(std::move(body.error()));
       auto made = wire::parse_token_reply(*body);
       if (!made) return fail(std::move(made.error()));
-      *s.out << (s.json ? *body : made->secret) << '\n';
+      if (s.dry_run)
+        s.tell(*body, "token " + made->name + " made");
+      else
+        *s.out << (s.json ? *body : made->secret) << '\n';
       return Done{};
     };
   });
-  token->add_subcommand("ls", "list the tokens")->callback([&run] {
-    run = [](Session& s) -> Status {
-      auto body = s.get("/v1/tokens");
-      if (!body) return fail(std::move(body.error()));
-      auto list = wire::parse_token_list(*body);
-      if (!list) return fail(std::move(list.error()));
-      Session::Rows rows{{"TOKEN", "KIND", "SITE", "USES LEFT", "EXPIRES"}};
-      for (const auto& i : list->tokens) {
-        if (s.json) *s.out << wire::to_json(i) << '\n';
-        rows.push_back({i.name, i.kind, i.site, std::to_string(i.uses_left),
-                        to_iso8601(WallTime{i.expires_ms * 1000000})});
-      }
-      if (!s.json) s.table(rows);
-      return Done{};
-    };
-  });
+  token->add_subcommand("ls", "list the tokens")
+      ->footer("Example: lamina token ls")
+      ->callback([&run] {
+        run = [](Session& s) -> Status {
+          auto body = s.get("/v1/tokens");
+          if (!body) return fail(std::move(body.error()));
+          auto list = wire::parse_token_list(*body);
+          if (!list) return fail(std::move(list.error()));
+          Session::Rows rows{{"TOKEN", "KIND", "SITE", "USES LEFT", "EXPIRES"}};
+          for (const auto& i : list->tokens) {
+            if (s.json) *s.out << wire::to_json(i) << '\n';
+            rows.push_back({i.name, i.kind, i.site, std::to_string(i.uses_left),
+                            to_iso8601(WallTime{i.expires_ms * 1000000})});
+          }
+          if (!s.json) s.table(rows);
+          return Done{};
+        };
+      });
   auto name = std::make_shared<std::string>();
   auto* revoke = token->add_subcommand("revoke", "make a token worthless");
+  revoke->footer("Example: lamina token revoke north");
   revoke->add_option("name", *name, "its name")->required();
   revoke->callback([&run, name] {
     run = [name](Session& s) -> Status {
       auto body = s.call("DELETE", "/v1/tokens/" + encoded(*name), "");
       if (!body) return fail(std::move(body.error()));
-      *s.out << (s.json ? *body + "\n" : *name + " is revoked\n");
+      s.tell(*body, *name + " is revoked");
       return Done{};
     };
   });

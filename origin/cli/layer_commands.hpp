@@ -15,6 +15,7 @@ namespace lamina::origin::cli {
 struct Session;
 
 void add_capture_difference(CLI::App& capture, std::function<Status(Session&)>& run);
+void add_layer_compare(CLI::App& layer, std::function<Status(Session&)>& run);
 void add_layer_import(CLI::App& layer, std::function<Status(Session&)>& run);
 void add_layer_upgrade(CLI::App& layer, std::function<Status(Session&)>& run);
 

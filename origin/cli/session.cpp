@@ -6,6 +6,49 @@
 #include "shared/cli/progress.hpp"
 
 namespace lamina::origin::cli {
+namespace {
+
+// Commands that change what the origin has by one call, and so can be rehearsed by it. Those that
+// do more have a --dry-run of their own.
+constexpr const char* kRehearsed[] = {"collection add",
+                                      "collection edit",
+                                      "collection rm",
+                                      "cvd retention set",
+                                      "device assign",
+                                      "device reject",
+                                      "layer rm",
+                                      "reflector accept",
+                                      "reflector disable",
+                                      "reflector enable",
+                                      "reflector reject",
+                                      "reflector configure",
+                                      "reflector rebuild",
+                                      "reflector resume",
+                                      "reflector suspend",
+                                      "reflector sync",
+                                      "rollout create",
+                                      "rollout pause",
+                                      "rollout resume",
+                                      "rollout start",
+                                      "rollout stop",
+                                      "rule import",
+                                      "seeder rm",
+                                      "site add",
+                                      "site appoint",
+                                      "site edit",
+                                      "site reflectors",
+                                      "stage",
+                                      "token create",
+                                      "token revoke",
+                                      "unstage"};
+
+CLI::App* command_of(CLI::App* app, const std::string& words) {
+  std::istringstream in(words);
+  for (std::string word; in >> word;) app = app->get_subcommand(word);
+  return app;
+}
+
+}  // namespace
 
 Status Session::connect() {
   if (client_) return Done{};
@@ -27,7 +70,9 @@ Result<std::string> Session::get(const std::string& path) {
 
 Result<std::string> Session::call(const std::string& method, const std::string& path,
                                   const std::string& json_body) {
+  constexpr std::string_view kVersion = "/v1";
   net::Call request{.method = method, .target = path};
+  if (dry_run && method != "GET") request.target.insert(kVersion.size(), "/dry-run");
   if (method == "POST" || method == "PUT") {
     request.content_type = "application/json";
     request.body = json_body;
@@ -35,6 +80,13 @@ Result<std::string> Session::call(const std::string& method, const std::string& 
   auto reply = send(std::move(request));
   if (!reply) return fail(std::move(reply.error()));
   return std::move(reply->body);
+}
+
+void Session::tell(const std::string& body, const std::string& text) const {
+  if (json)
+    *out << body << '\n';
+  else
+    *out << (dry_run ? "dry run, nothing is changed: " : "") << text << '\n';
 }
 
 void Session::progress(const std::string& text) const {
@@ -61,22 +113,30 @@ std::string encoded(const std::string& text) {
   return out;
 }
 
-int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
-  CLI::App app("lamina: the administrator's commands for a Lamina origin", "lamina");
+void add_commands(CLI::App& app, Session& session, Run& run) {
   app.footer(std::string(lamina::cli::exit_code_help()) +
              "\nExample: lamina --origin hq:8443 --ca ca.pem --token-file t device ls");
-  Session session;
-  session.out = &out;
-  session.err = &err;
   net::add_origin_options(app, session);
   app.add_flag("--json", session.json, "print records as JSON");
   app.require_subcommand(1);
   app.fallthrough();
-  Run run;
-  add_alert(app, run), add_assign(app, run), add_cvd(app, run), add_device(app, run),
-      add_explain(app, run);
+  add_alert(app, run), add_assign(app, run), add_collection(app, run), add_cvd(app, run);
+  add_device(app, run), add_explain(app, run);
   add_layer(app, run), add_reflector(app, run), add_rollout(app, run), add_rule(app, run);
   add_seeder(app, run), add_site(app, run), add_stage(app, run), add_token(app, run);
+  for (const char* words : kRehearsed)
+    command_of(&app, words)
+        ->add_flag("--dry-run", session.dry_run,
+                   "the origin checks it as ever and says what it would answer; nothing changes");
+}
+
+int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  CLI::App app("lamina: the administrator's commands for a Lamina origin", "lamina");
+  Session session;
+  session.out = &out;
+  session.err = &err;
+  Run run;
+  add_commands(app, session, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -19,6 +19,7 @@ using lamina::cli::exit_code_of;
 
 struct SessionOptions : net::OriginAccess {
   bool json = false;
+  bool dry_run = false;  // Changes are rehearsed by the origin, and none is made.
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
 };
@@ -30,11 +31,15 @@ struct Session : SessionOptions {
 
   // The body of a 2xx answer; any other answer as the error it carries.
   Result<std::string> get(const std::string& path);
+  // With `dry_run`, a call that changes something is a rehearsal.
   Result<std::string> call(const std::string& method, const std::string& path,
                            const std::string& json_body);
 
   // Any call; an answer other than 2xx is the error that it carries.
   Result<net::Reply> send(net::Call call);
+
+  // A change was made, or rehearsed: the answer as JSON, or `text`.
+  void tell(const std::string& body, const std::string& text) const;
 
   // What has been done so far, on one line of a terminal; nothing when stderr is none. "" ends it.
   void progress(const std::string& text) const;
@@ -51,6 +56,7 @@ struct Session : SessionOptions {
 using Run = std::function<Status(Session&)>;
 void add_alert(CLI::App& app, Run& run);
 void add_assign(CLI::App& app, Run& run);
+void add_collection(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);
 void add_explain(CLI::App& app, Run& run);
@@ -68,6 +74,9 @@ void add_seeder(CLI::App& app, Run& run);
 void add_site(CLI::App& app, Run& run);
 void add_stage(CLI::App& app, Run& run);
 void add_token(CLI::App& app, Run& run);
+
+// All commands, with their options, which set what is in `session`.
+void add_commands(CLI::App& app, Session& session, Run& run);
 
 // The whole program. Data on `out`, one line per error on `err`.
 int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostream& err);

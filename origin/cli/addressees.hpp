@@ -1,0 +1,27 @@
+// For whom a command is: one of --site, --collection and --device.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "shared/wire/admin.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace lamina::origin::cli {
+
+struct Addressees {
+  std::string site;
+  std::string collection;
+  std::vector<std::string> devices;
+
+  // The struct must outlive the command.
+  void add_options(CLI::App& command);
+
+  // Fills in who is meant. `invalid` names an option that is no device.
+  Status put_into(wire::AssignmentRequest& request) const;
+};
+
+}  // namespace lamina::origin::cli

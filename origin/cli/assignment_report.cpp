@@ -1,0 +1,370 @@
+#include "origin/cli/assignment_report.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "origin/catalog/rules.hpp"
+#include "origin/cli/remote_layers.hpp"
+#include "origin/cli/session.hpp"
+#include "origin/cli/verify.hpp"
+#include "shared/format/path.hpp"
+#include "shared/format/signed_layer.hpp"
+#include "shared/image/diff.hpp"
+#include "shared/image/rules.hpp"
+#include "shared/image/stack.hpp"
+#include "shared/net/loop.hpp"
+
+namespace lamina::origin::cli {
+namespace {
+
+using format::Entry;
+using format::EntryKind;
+using Names = std::vector<std::string>;
+
+// As node/worker/transaction.cpp has it: beside the new files, and for each a block that rounding
+// may cost.
+constexpr std::int64_t kSpaceReserve = std::int64_t{64} << 20;
+constexpr std::int64_t kBlock = 4096;
+constexpr Duration kSilent = std::chrono::hours{7 * 24};  // As of the alert `device-stale`.
+constexpr std::size_t kConflictsShown = 20;
+
+bool keeps_content(const Entry& before, const Entry& after) {
+  if (before.kind != after.kind) return false;
+  return after.kind == EntryKind::directory ||
+         (after.kind == EntryKind::file && before.size == after.size &&
+          before.chunks == after.chunks);
+}
+
+std::string joined(const Names& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return text.empty() ? "nothing" : text;
+}
+
+// The devices of a report with the same two stacks.
+struct Group {
+  StackChange change;
+  std::map<LayerId, LayerPacks> wanted;
+  std::string trouble;  // Why it cannot be compared.
+};
+
+class Report {
+ public:
+  Report(Session& s, const ReportRequest& request) : s_(s), request_(request) {}
+
+  Status print() {
+    if (auto done = read(); !done) return done;
+    for (const wire::DeviceInfo& device : devices_)
+      if (auto done = add(device); !done) return done;
+    if (!s_.json) s_.table(rows_);
+    for (const Names& stack : stacks_)
+      if (auto done = print_conflicts(stack); !done) return done;
+    if (!s_.json)
+      *s_.out << "dry run, nothing is changed: " << devices_.size()
+              << (devices_.size() == 1 ? " device" : " devices") << " would be assigned\n";
+    return Done{};
+  }
+
+ private:
+  Status read() {
+    s_.dry_run = true;
+    auto answer =
+        s_.call("POST", assignment_path(request_.assignment), wire::to_json(request_.assignment));
+    if (!answer) return fail(std::move(answer.error()));
+    auto reply = wire::parse_assignment_reply(*answer);
+    if (!reply) return fail(std::move(reply.error()));
+    const std::set<DeviceId> meant(reply->devices.begin(), reply->devices.end());
+    auto body = s_.get("/v1/devices");
+    if (!body) return fail(std::move(body.error()));
+    auto list = wire::parse_device_list(*body);
+    if (!list) return fail(std::move(list.error()));
+    for (wire::DeviceInfo& device : list->devices)
+      if (meant.contains(device.id)) devices_.push_back(std::move(device));
+    auto layers = s_.get("/v1/layers");
+    if (!layers) return fail(std::move(layers.error()));
+    auto known = wire::parse_layer_list(*layers);
+    if (!known) return fail(std::move(known.error()));
+    layers_ = std::move(*known);
+    return Done{};
+  }
+
+  Status add(const wire::DeviceInfo& device) {
+    auto stack = stack_of(device);
+    if (!stack) return fail(std::move(stack.error()));
+    auto group = compare(device.applied, *stack);
+    if (!group) return fail(std::move(group.error()));
+    auto held = held_by(device);
+    if (!held) return fail(std::move(held.error()));
+    if (std::ranges::find(stacks_, *stack) == stacks_.end()) stacks_.push_back(*stack);
+    const Bytes download = to_download((*group)->wanted, *held);
+    const wire::LayerInfo* const base = stack->empty() ? nullptr : known(stack->front());
+    auto warnings = warnings_for(device, download, base, net::Loop::wall_now());
+    if (!(*group)->trouble.empty()) warnings.push_back((*group)->trouble);
+    print(device, *stack, (*group)->change, download, warnings);
+    return Done{};
+  }
+
+  Result<Names> stack_of(const wire::DeviceInfo& device) const {
+    const auto& request = request_.assignment;
+    if (!request.add && !request.remove) return request.layers;
+    return changed_stack(device.target, request.add.value_or(Names{}),
+                         request.remove.value_or(Names{}));
+  }
+
+  const wire::LayerInfo* known(const std::string& name) const {
+    const auto found = std::ranges::find_if(layers_.layers, [&](const wire::LayerInfo& layer) {
+      return layer.name + ':' + layer.version == name;
+    });
+    return found == layers_.layers.end() ? nullptr : &*found;
+  }
+
+  Result<const Group*> compare(const Names& before, const Names& after) {
+    const auto [place, is_new] = groups_.try_emplace({before, after});
+    Group& group = place->second;
+    if (!is_new) return &group;
+    for (const std::string& name : after) {
+      const wire::LayerInfo* const layer = known(name);
+      if (layer == nullptr) continue;  // Removed since the origin took the assignment.
+      auto packs = packs_of(*layer);
+      if (!packs) return fail(std::move(packs.error()));
+      group.wanted.emplace(layer->id, **packs);
+    }
+    Names all = before;
+    all.insert(all.end(), after.begin(), after.end());
+    for (const std::string& name : all)
+      if (known(name) == nullptr) {
+        group.trouble = "not compared: the origin has layer " + name + " no more";
+        return &group;
+      }
+    auto layers = RemoteLayers::open(s_, all);
+    if (!layers) return fail(std::move(layers.error()));
+    const auto middle = (*layers)->records().begin() + static_cast<std::ptrdiff_t>(before.size());
+    auto change =
+        compare_stacks({(*layers)->records().begin(), middle}, {middle, (*layers)->records().end()},
+                       (*layers)->source(), [&](PathChange what, const std::string& path) {
+                         if (request_.paths) print_path(before, after, what, path);
+                       });
+    if (!change) return fail(std::move(change.error()));
+    group.change = *change;
+    return &group;
+  }
+
+  // Layers whose packs the device has, as far as the origin knows.
+  Result<std::map<LayerId, LayerPacks>> held_by(const wire::DeviceInfo& device) {
+    std::map<LayerId, LayerPacks> held;
+    const auto states = device.layers.value_or(std::vector<wire::LayerState>{});
+    for (const wire::LayerInfo& layer : layers_.layers) {
+      const std::string name = layer.name + ':' + layer.version;
+      const auto state = std::ranges::find(states, layer.id, &wire::LayerState::layer);
+      const bool is_whole = state != states.end() && state->missing_bytes == 0 &&
+                            state->reason != "waiting-for-records";
+      const bool is_applied =
+          std::ranges::find(device.applied, name) != device.applied.end() && state == states.end();
+      if (!is_whole && !is_applied) continue;
+      auto packs = packs_of(layer);
+      if (!packs) return fail(std::move(packs.error()));
+      held.emplace(layer.id, **packs);
+    }
+    return held;
+  }
+
+  Result<const LayerPacks*> packs_of(const wire::LayerInfo& layer) {
+    const auto known = packs_.find(layer.id);
+    if (known != packs_.end()) return &known->second;
+    auto envelope = s_.get("/v1/layers/" + layer.id.hex() + "/distribution");
+    if (!envelope) return fail(std::move(envelope.error()));
+    auto record = format::open_distribution(layer.id, as_view(*envelope));
+    if (!record) return fail(std::move(record.error()));
+    return &packs_.emplace(layer.id, std::move(record->packs)).first->second;
+  }
+
+  void print(const wire::DeviceInfo& device, const Names& stack, const StackChange& change,
+             Bytes download, const Names& warnings) {
+    if (s_.json) {
+      nlohmann::json shown = nlohmann::json::array();
+      for (const std::string& warning : warnings) shown.push_back(printable(warning, 1000));
+      *s_.out << nlohmann::json{{"device", device.id.hex()},
+                                {"host", printable(device.host_name, 256)},
+                                {"site", device.site},
+                                {"from", device.applied},
+                                {"to", stack},
+                                {"adds", change.adds},
+                                {"replaces", change.replaces},
+                                {"metadata", change.metadata},
+                                {"removes", change.removes},
+                                {"download_bytes", download.count},
+                                {"space_bytes", space_for(change).count},
+                                {"warnings", shown}}
+                     .dump()
+              << '\n';
+      return;
+    }
+    std::string text;
+    for (const std::string& warning : warnings) text += (text.empty() ? "" : "; ") + warning;
+    rows_.push_back({device.id.hex(), printable(device.host_name, 40), joined(device.applied),
+                     joined(stack), std::to_string(change.adds), std::to_string(change.replaces),
+                     std::to_string(change.metadata), std::to_string(change.removes),
+                     to_text(download), to_text(space_for(change)), printable(text, 400)});
+  }
+
+  void print_path(const Names& before, const Names& after, PathChange change,
+                  const std::string& path) const {
+    if (s_.json)
+      *s_.out << nlohmann::json{{"from", before},
+                                {"to", after},
+                                {"change", name_of(change)},
+                                {"path", printable(path, format::kPathMax)}}
+                     .dump()
+              << '\n';
+    else
+      *s_.out << name_of(change) << ' ' << printable(path, format::kPathMax) << '\n';
+  }
+
+  // Every application changes something of the base: that is what it is for.
+  Status print_conflicts(const Names& stack) {
+    if (stack.size() < 2) return Done{};
+    auto layers = RemoteLayers::open(s_, stack);
+    if (!layers) return fail(std::move(layers.error()));
+    std::size_t count = 0;
+    auto done = image::for_each_conflict(
+        (*layers)->records(), (*layers)->source(),
+        [&](const image::LayerConflict& conflict) -> Status {
+          if ((*layers)->records()[conflict.hidden].kind == format::LayerKind::base) return Done{};
+          ++count;
+          if (s_.json)
+            *s_.out << nlohmann::json{{"conflict", printable(conflict.path, format::kPathMax)},
+                                      {"record", conflict.record},
+                                      {"hidden", stack[conflict.hidden]},
+                                      {"winner", stack[conflict.winner]},
+                                      {"stack", stack}}
+                           .dump()
+                    << '\n';
+          else if (count <= kConflictsShown || request_.paths)
+            *s_.out << "conflict: " << text_of(conflict, stack) << '\n';
+          return Done{};
+        });
+    if (done && !s_.json && !request_.paths && count > kConflictsShown)
+      *s_.out << count - kConflictsShown << " more conflicts of " << joined(stack)
+              << "; `lamina layer conflicts` lists them\n";
+    return done;
+  }
+
+  Session& s_;
+  const ReportRequest& request_;
+  std::vector<wire::DeviceInfo> devices_;
+  wire::LayerList layers_;
+  std::map<std::pair<Names, Names>, Group> groups_;  // By applied and new stack.
+  std::map<LayerId, LayerPacks> packs_;
+  std::vector<Names> stacks_;  // New ones, each once.
+  lamina::cli::Rows rows_{{"DEVICE", "HOST", "HAS", "GETS", "ADDS", "REPLACES", "METADATA",
+                           "REMOVES", "DOWNLOAD", "SPACE", "WARNINGS"}};
+};
+
+}  // namespace
+
+std::string_view name_of(PathChange change) {
+  switch (change) {
+    case PathChange::adds: return "adds";
+    case PathChange::replaces: return "replaces";
+    case PathChange::metadata: return "metadata";
+    case PathChange::removes: return "removes";
+  }
+  return "unknown";
+}
+
+Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
+                                   std::vector<format::LayerRecord> after,
+                                   const format::ChunkSource& chunks, const OnPath& on_path) {
+  auto old_stack = image::Stack::open(std::move(before), chunks, {});
+  if (!old_stack) return fail(std::move(old_stack.error()));
+  auto new_stack = image::Stack::open(std::move(after), chunks, {});
+  if (!new_stack) return fail(std::move(new_stack.error()));
+  auto old_entries = (*old_stack)->entries();
+  if (!old_entries) return fail(std::move(old_entries.error()));
+  auto new_entries = (*new_stack)->entries();
+  if (!new_entries) return fail(std::move(new_entries.error()));
+  image::DiffStream differences(std::move(*old_entries), std::move(*new_entries));
+  StackChange change;
+  for (;;) {
+    auto difference = differences.next();
+    if (!difference) return fail(std::move(difference.error()));
+    if (!*difference) return change;
+    const image::Difference& one = **difference;
+    const Entry& entry = one.after ? *one.after : *one.before;
+    // The volume's root is neither made nor removed.
+    if (one.change == image::Change::same || one.path().empty() ||
+        image::factory_rule(one.path(), entry.kind == EntryKind::directory))
+      continue;
+    PathChange what = PathChange::replaces;
+    if (one.change == image::Change::added) what = PathChange::adds;
+    if (one.change == image::Change::removed) what = PathChange::removes;
+    if (one.change == image::Change::changed && keeps_content(*one.before, *one.after))
+      what = PathChange::metadata;
+    ++(what == PathChange::adds       ? change.adds
+       : what == PathChange::replaces ? change.replaces
+       : what == PathChange::metadata ? change.metadata
+                                      : change.removes);
+    if (what == PathChange::adds || what == PathChange::replaces)
+      change.to_write += Bytes{static_cast<std::int64_t>(entry.stored_bytes())};
+    on_path(what, one.path());
+  }
+}
+
+Bytes space_for(const StackChange& change) {
+  const auto files = static_cast<std::int64_t>(change.adds + change.replaces);
+  return change.to_write + Bytes{files * kBlock + kSpaceReserve};
+}
+
+Bytes to_download(const std::map<LayerId, LayerPacks>& wanted,
+                  const std::map<LayerId, LayerPacks>& held) {
+  std::set<PackId> there;
+  for (const auto& [layer, packs] : held)
+    for (const format::DistributedPack& pack : packs) there.insert(pack.id);
+  Bytes sum;
+  for (const auto& [layer, packs] : wanted)
+    for (const format::DistributedPack& pack : packs) {
+      const bool is_unneeded = std::ranges::any_of(
+          pack.unless, [&](const LayerId& base) { return held.contains(base); });
+      if (is_unneeded || !there.insert(pack.id).second) continue;
+      sum += Bytes{static_cast<std::int64_t>(pack.size)};
+    }
+  return sum;
+}
+
+std::vector<std::string> warnings_for(const wire::DeviceInfo& device, Bytes download,
+                                      const wire::LayerInfo* base, WallTime now) {
+  std::vector<std::string> warnings;
+  if (device.seen_ms == 0)
+    warnings.emplace_back("never heard of");
+  else if (const Duration silent{now.ns - device.seen_ms * 1'000'000}; silent > kSilent)
+    warnings.push_back("not heard of for " + to_text(silent));
+  if (device.waiting) warnings.push_back("at no site that it may be in: " + *device.waiting);
+  if (device.applied != device.target && device.applied_sequence < device.target_sequence)
+    warnings.emplace_back("has not applied its last assignment yet");
+  const auto machine = device.attributes.find("architecture");
+  if (base != nullptr && machine != device.attributes.end() &&
+      machine->second != base->architecture)
+    warnings.push_back("is a machine of architecture '" + machine->second + "', and layer " +
+                       base->name + ':' + base->version + " is for '" + base->architecture + "'");
+  const Bytes needed = download + Bytes{kSpaceReserve};
+  if (device.disk && device.disk->free_bytes < needed.count)
+    warnings.push_back("the disk of its cache has " + to_text(Bytes{device.disk->free_bytes}) +
+                       " free, the download needs " + to_text(needed));
+  return warnings;
+}
+
+std::string assignment_path(const wire::AssignmentRequest& request) {
+  return request.add || request.remove ? "/v1/assignments/change" : "/v1/assignments";
+}
+
+Status report_assignment(Session& session, const ReportRequest& request) {
+  return Report(session, request).print();
+}
+
+std::string text_of(const image::LayerConflict& conflict, const std::vector<std::string>& names) {
+  std::string what = printable(conflict.path, format::kPathMax);
+  if (!conflict.record.empty()) what += ", " + conflict.record;
+  return what + ": " + names[conflict.winner] + " hides what " + names[conflict.hidden] + " has";
+}
+
+}  // namespace lamina::origin::cli
