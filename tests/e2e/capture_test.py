@@ -171,7 +171,9 @@ def real_trees(top, lamina):
         out = {row["path"] for row in rows if "path" in row}
         names = [n for n in suspicious for _ in [0]]
         found = run("find", tree, "-xdev", "-type", "f", "(", *[w for n in names for w in ("-o", "-name", n)][1:], ")",
-                    "-not", "-path", "*/usr/*", "-not", "-path", "*/dpkg/*").stdout.split()
+                    # Debian 11 has programs and libraries outside of /usr, too.
+                    *[word for folder in ("*/usr", "*/dpkg", tree + "/bin", tree + "/lib")
+                      for word in ("-not", "-path", folder + "/*")]).stdout.split()
         left = [os.path.relpath(path, tree) for path in found
                 if not any(os.path.relpath(path, tree).startswith(rule) for rule in out)]
         check(f"Debian {release}, real: nothing that identifies it stays", not left, left)
