@@ -1,5 +1,6 @@
 #include "shared/image/layer_conflicts.hpp"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -61,8 +62,10 @@ Status for_each_conflict(const std::vector<LayerRecord>& layers, const format::C
         !done)
       return done;
   }
-  for (const auto& [path, holders] : files) {
+  for (auto& [path, holders] : files) {
     if (holders.size() < 2) continue;
+    // A layer that has less before the file comes to it before those below do.
+    std::ranges::sort(holders, {}, &std::pair<std::size_t, Entry>::first);
     std::vector<RecordList> lists;
     for (const auto& [layer, entry] : holders) {
       auto list = records_of(entry, chunks);

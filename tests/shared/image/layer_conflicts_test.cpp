@@ -85,8 +85,10 @@ TEST_CASE("layer conflicts: they are what looking at every pair finds", "[image]
           users[name] = account(name, id);
         }
         if (roll(2) == 0) {
-          data[std::string("opt/") + name] = std::to_string(roll(2));
-          list.push_back({std::string("opt/") + name, data[std::string("opt/") + name]});
+          // Before the accounts, or behind them: layers come to these at different times.
+          const std::string path = (roll(2) == 0 ? "bin/" : "opt/") + std::string(name);
+          data[path] = std::to_string(roll(2));
+          list.push_back({path, data[path]});
         }
       }
       if (!users.empty()) list.push_back(changed("etc/passwd", before, after));
