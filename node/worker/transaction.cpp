@@ -34,10 +34,6 @@ constexpr std::string_view kAppliedMagic = "LMap0001";
 constexpr std::string_view kDueMagic = "LMdu0001";
 constexpr std::size_t kWordMax = 4096;  // Of a command.
 constexpr std::size_t kAppliedMax = 1 << 20;
-// Room that is left free on the volume beside what an apply writes: directories, journal, other
-// programs' work meanwhile.
-constexpr std::int64_t kSpaceReserve = std::int64_t{64} << 20;
-
 constexpr const char* kJournal = "txn/operations";
 
 bool is_directory(const std::optional<struct stat>& facts) {
@@ -387,10 +383,8 @@ Result<ApplyCounts> Transaction::dry_run(std::unique_ptr<format::EntryStream> ta
 Status Transaction::check_space(const ApplyCounts& counts) const {
   auto space = os::space_of(volume_.path());
   if (!space) return fail(std::move(space.error()));
-  // Every new file is on the volume beside the old one until the next apply; a block may be lost to
-  // rounding for each.
-  const auto files = static_cast<std::int64_t>(counts.created + counts.replaced);
-  const Bytes needed{static_cast<std::int64_t>(counts.bytes) + files * 4096 + kSpaceReserve};
+  const Bytes needed = image::space_for_apply(counts.created + counts.replaced,
+                                              Bytes{static_cast<std::int64_t>(counts.bytes)});
   if (space->free >= needed) return Done{};
   return fail(ErrorKind::out_of_space, "the volume " + printable(volume_.path()) +
                                            " has too little space: the apply needs " +

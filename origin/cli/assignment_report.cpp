@@ -10,9 +10,11 @@
 #include "shared/format/path.hpp"
 #include "shared/format/signed_layer.hpp"
 #include "shared/image/diff.hpp"
+#include "shared/image/plan.hpp"
 #include "shared/image/rules.hpp"
 #include "shared/image/stack.hpp"
 #include "shared/net/loop.hpp"
+#include "shared/policy/alerts.hpp"
 
 namespace lamina::origin::cli {
 namespace {
@@ -21,11 +23,6 @@ using format::Entry;
 using format::EntryKind;
 using Names = std::vector<std::string>;
 
-// As node/worker/transaction.cpp has it: beside the new files, and for each a block that rounding
-// may cost.
-constexpr std::int64_t kSpaceReserve = std::int64_t{64} << 20;
-constexpr std::int64_t kBlock = 4096;
-constexpr Duration kSilent = std::chrono::hours{7 * 24};  // As of the alert `device-stale`.
 constexpr std::size_t kConflictsShown = 20;
 
 bool keeps_content(const Entry& before, const Entry& after) {
@@ -129,21 +126,15 @@ class Report {
       if (!packs) return fail(std::move(packs.error()));
       group.wanted.emplace(layer->id, **packs);
     }
-    Names all = before;
-    all.insert(all.end(), after.begin(), after.end());
-    for (const std::string& name : all)
-      if (known(name) == nullptr) {
-        group.trouble = "not compared: the origin has layer " + name + " no more";
-        return &group;
-      }
-    auto layers = RemoteLayers::open(s_, all);
-    if (!layers) return fail(std::move(layers.error()));
-    const auto middle = (*layers)->records().begin() + static_cast<std::ptrdiff_t>(before.size());
-    auto change =
-        compare_stacks({(*layers)->records().begin(), middle}, {middle, (*layers)->records().end()},
-                       (*layers)->source(), [&](PathChange what, const std::string& path) {
-                         if (request_.paths) print_path(before, after, what, path);
-                       });
+    for (const Names& names : {before, after})
+      for (const std::string& name : names)
+        if (known(name) == nullptr) {
+          group.trouble = "not compared: the origin has layer " + name + " no more";
+          return &group;
+        }
+    auto change = compare_stacks(s_, before, after, [&](PathChange what, const std::string& path) {
+      if (request_.paths) print_path(before, after, what, path);
+    });
     if (!change) return fail(std::move(change.error()));
     group.change = *change;
     return &group;
@@ -310,9 +301,20 @@ Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
   }
 }
 
+Result<StackChange> compare_stacks(Session& session, const std::vector<std::string>& before,
+                                   const std::vector<std::string>& after, const OnPath& on_path) {
+  Names all = before;
+  all.insert(all.end(), after.begin(), after.end());
+  auto layers = RemoteLayers::open(session, all);
+  if (!layers) return fail(std::move(layers.error()));
+  const auto& records = (*layers)->records();
+  const auto middle = records.begin() + static_cast<std::ptrdiff_t>(before.size());
+  return compare_stacks({records.begin(), middle}, {middle, records.end()}, (*layers)->source(),
+                        on_path);
+}
+
 Bytes space_for(const StackChange& change) {
-  const auto files = static_cast<std::int64_t>(change.adds + change.replaces);
-  return change.to_write + Bytes{files * kBlock + kSpaceReserve};
+  return image::space_for_apply(change.adds + change.replaces, change.to_write);
 }
 
 Bytes to_download(const std::map<LayerId, LayerPacks>& wanted,
@@ -336,7 +338,8 @@ std::vector<std::string> warnings_for(const wire::DeviceInfo& device, Bytes down
   std::vector<std::string> warnings;
   if (device.seen_ms == 0)
     warnings.emplace_back("never heard of");
-  else if (const Duration silent{now.ns - device.seen_ms * 1'000'000}; silent > kSilent)
+  else if (const Duration silent{now.ns - device.seen_ms * 1'000'000};
+           silent > policy::Alerts::Limits().stale_after)
     warnings.push_back("not heard of for " + to_text(silent));
   if (device.waiting) warnings.push_back("at no site that it may be in: " + *device.waiting);
   if (device.applied != device.target && device.applied_sequence < device.target_sequence)
@@ -346,7 +349,7 @@ std::vector<std::string> warnings_for(const wire::DeviceInfo& device, Bytes down
       machine->second != base->architecture)
     warnings.push_back("is a machine of architecture '" + machine->second + "', and layer " +
                        base->name + ':' + base->version + " is for '" + base->architecture + "'");
-  const Bytes needed = download + Bytes{kSpaceReserve};
+  const Bytes needed = download + image::kApplyReserve;
   if (device.disk && device.disk->free_bytes < needed.count)
     warnings.push_back("the disk of its cache has " + to_text(Bytes{device.disk->free_bytes}) +
                        " free, the download needs " + to_text(needed));

@@ -37,6 +37,10 @@ Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
                                    std::vector<format::LayerRecord> after,
                                    const format::ChunkSource& chunks, const OnPath& on_path);
 
+// The same of layers that the origin has, by their names.
+Result<StackChange> compare_stacks(Session& session, const std::vector<std::string>& before,
+                                   const std::vector<std::string>& after, const OnPath& on_path);
+
 // What the volume must have free, as the device's worker checks it.
 Bytes space_for(const StackChange& change);
 

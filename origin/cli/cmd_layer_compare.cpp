@@ -37,22 +37,15 @@ Status show_conflicts(Session& s, const Names& names) {
 
 // Stacks of layers, each "A,B": with what another one is laid over them, they are compared.
 Status show_difference(Session& s, const Names& before, const Names& after) {
-  Names all = before;
-  all.insert(all.end(), after.begin(), after.end());
-  auto layers = RemoteLayers::open(s, all);
-  if (!layers) return fail(std::move(layers.error()));
-  const auto middle = (*layers)->records().begin() + static_cast<std::ptrdiff_t>(before.size());
-  auto change = compare_stacks(
-      {(*layers)->records().begin(), middle}, {middle, (*layers)->records().end()},
-      (*layers)->source(), [&](PathChange what, const std::string& path) {
-        if (s.json)
-          *s.out << nlohmann::json{{"change", name_of(what)},
-                                   {"path", printable(path, format::kPathMax)}}
-                        .dump()
-                 << '\n';
-        else
-          *s.out << name_of(what) << ' ' << printable(path, format::kPathMax) << '\n';
-      });
+  auto change = compare_stacks(s, before, after, [&](PathChange what, const std::string& path) {
+    if (s.json)
+      *s.out << nlohmann::json{{"change", name_of(what)},
+                               {"path", printable(path, format::kPathMax)}}
+                    .dump()
+             << '\n';
+    else
+      *s.out << name_of(what) << ' ' << printable(path, format::kPathMax) << '\n';
+  });
   if (!change) return fail(std::move(change.error()));
   if (!s.json)
     *s.out << change->adds << " added, " << change->replaces << " replaced, " << change->metadata

@@ -5,9 +5,8 @@
 #include <optional>
 
 #include "shared/base/assert.hpp"
-#include "shared/codec/reader.hpp"
 #include "shared/codec/referenced.hpp"
-#include "shared/codec/writer.hpp"
+#include "shared/delta/file_number.hpp"
 #include "shared/hash/xxh3.hpp"
 
 namespace lamina::delta {
@@ -74,8 +73,7 @@ void write_named(Writer& out, const std::vector<FrameHead::Named>& all) {
   out.varint(all.size());
   std::int64_t before = 0;
   for (const FrameHead::Named& named : all) {
-    out.svarint(std::int64_t{named.name.file} - before);
-    before = named.name.file;
+    write_file_number(out, named.name.file, before);
     out.varint(named.name.member);
     out.varint(named.size);
     out.u8(named.is_split ? kSplit : 0);
@@ -86,12 +84,7 @@ std::vector<FrameHead::Named> read_named(Reader& in) {
   std::vector<FrameHead::Named> all(in.count(kLeastNamed));
   std::int64_t file = 0;
   for (FrameHead::Named& named : all) {
-    // Differences beyond any number of a file must not overflow.
-    const std::int64_t step = in.svarint();
-    if (step > UINT32_MAX || step < -std::int64_t{UINT32_MAX}) in.set_failed();
-    file += in.failed() ? 0 : step;
-    if (file < 0 || file > UINT32_MAX) in.set_failed();
-    named.name.file = static_cast<std::uint32_t>(file);
+    named.name.file = read_file_number(in, file);
     named.name.member = static_cast<std::uint32_t>(in.varint(UINT32_MAX));
     named.size = in.varint(kFrameContentsMax);
     const std::uint8_t flags = in.u8();

@@ -7,6 +7,7 @@
 
 #include "shared/codec/zstd.hpp"
 #include "shared/codec/zstd_program.hpp"
+#include "shared/delta/file_number.hpp"
 #include "shared/delta/predecessors.hpp"
 
 namespace lamina::delta {
@@ -37,18 +38,8 @@ bool is_worth_reading(const Content& reference, const Content& content) {
 }
 
 void write_origin(Writer& out, const Origin& origin, std::int64_t& before) {
-  out.svarint(std::int64_t{origin.name.file} - before);
-  before = origin.name.file;
+  write_file_number(out, origin.name.file, before);
   out.varint(std::uint64_t{origin.name.member} << 1 | (origin.is_old ? 1 : 0));
-}
-
-std::uint32_t read_file_number(Reader& in, std::int64_t& before) {
-  const std::int64_t step = in.svarint();
-  if (step > UINT32_MAX || step < -std::int64_t{UINT32_MAX}) in.set_failed();
-  if (in.failed()) return 0;
-  before += step;
-  if (before < 0 || before > UINT32_MAX) in.set_failed();
-  return in.failed() ? 0 : static_cast<std::uint32_t>(before);
 }
 
 Origin read_origin(Reader& in, std::int64_t& before) {
@@ -162,15 +153,13 @@ Buffer write_assembly(const Assembly& assembly) {
   std::int64_t file = 0;
   std::int64_t from = 0;
   for (const Assembly::Copy& copy : assembly.copies) {
-    out.svarint(std::int64_t{copy.file} - file);
-    file = copy.file;
+    write_file_number(out, copy.file, file);
     write_origin(out, copy.from, from);
   }
   out.varint(assembly.closings.size());
   file = 0;
   for (const Assembly::Closing& closing : assembly.closings) {
-    out.svarint(std::int64_t{closing.file} - file);
-    file = closing.file;
+    write_file_number(out, closing.file, file);
     write_recipe(out, closing.recipe);
     out.bytes(closing.skeleton);
     out.varint(closing.members.size());

@@ -36,6 +36,11 @@ std::string_view name_of(Reason reason) {
   return "";
 }
 
+Bytes space_for_apply(std::uint64_t files, Bytes content) {
+  constexpr std::int64_t kBlock = 4096;
+  return content + Bytes{static_cast<std::int64_t>(files) * kBlock} + kApplyReserve;
+}
+
 PlanStream::PlanStream(std::unique_ptr<format::EntryStream> target,
                        std::unique_ptr<format::EntryStream> previous, Device& device, Mode mode)
     : difference_(std::move(previous), std::move(target)), device_(device), mode_(mode) {}

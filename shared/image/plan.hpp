@@ -19,6 +19,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "shared/base/units.hpp"
 #include "shared/format/entry.hpp"
 #include "shared/image/diff.hpp"
 #include "shared/image/rules.hpp"
@@ -56,6 +57,13 @@ enum class Reason {
   left_the_stack,  // remove: it came with the stack applied before.
 };
 std::string_view name_of(Reason reason);
+
+// Room that is left free on a volume beside what an apply writes: directories, journal, other
+// programs' work meanwhile.
+inline constexpr Bytes kApplyReserve = 64_MiB;
+// What a volume must have free for an apply that makes `files` new files with `content` bytes in
+// all: each stands beside the old one until the next apply, and may lose a block to rounding.
+Bytes space_for_apply(std::uint64_t files, Bytes content);
 
 struct Action {
   ActionKind kind = ActionKind::keep;

@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "shared/base/wildcard.hpp"
+
 namespace lamina::image {
 namespace {
 
@@ -147,26 +149,6 @@ constexpr DerivedRule kDerived[] = {
     {"package-cache", kPackageCaches, {}, ""},
 };
 
-// One component. '*' takes the shortest run first and grows it when the rest does not fit.
-bool component_matches(std::string_view pattern, std::string_view name) {
-  std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      resume = n;
-    } else if (p < pattern.size() && pattern[p] == name[n]) {
-      ++p, ++n;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      n = ++resume;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 // Takes the first component off.
 std::string_view take_component(std::string_view& path) {
   const std::size_t end = std::min(path.find('/'), path.size());
@@ -208,7 +190,7 @@ std::span<const Rule> factory_rules() { return kRules; }
 bool matches(std::string_view pattern, std::string_view path) {
   while (!pattern.empty()) {
     if (path.empty()) return false;
-    if (!component_matches(take_component(pattern), take_component(path))) return false;
+    if (!matches_wildcard(take_component(pattern), take_component(path))) return false;
   }
   return true;
 }
@@ -233,7 +215,7 @@ const Rule* factory_rule_beneath(std::string_view path) {
     if (rule.area == Area::runtime || rule.area == Area::leftover) continue;
     std::string_view pattern = rule.pattern, rest = path;
     while (!pattern.empty() && !rest.empty() &&
-           component_matches(take_component(pattern), take_component(rest))) {
+           matches_wildcard(take_component(pattern), take_component(rest))) {
       if (rest.empty() && !pattern.empty()) return &rule;
     }
     if (path.empty()) return &rule;

@@ -4,30 +4,12 @@
 
 #include "shared/base/assert.hpp"
 #include "shared/base/bytes.hpp"
+#include "shared/base/wildcard.hpp"
 
 namespace lamina::policy {
 namespace {
 
 constexpr int kDepthMax = 32;  // Of brackets and "not".
-
-// '*' stands for any run of characters.
-bool fits(std::string_view pattern, std::string_view text) {
-  std::size_t p = 0, t = 0, star = std::string_view::npos, from = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      from = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p, ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++from;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', p) == std::string_view::npos;
-}
 
 }  // namespace
 
@@ -170,7 +152,7 @@ bool DeviceFilter::matches(const Facts& facts) const {
       answers.back() = step.kind == Kind::both ? answers.back() && last : answers.back() || last;
     } else {
       const bool found = std::ranges::any_of(facts(step.fact), [&](const std::string& value) {
-        if (step.kind != Kind::in) return fits(step.value, value);
+        if (step.kind != Kind::in) return matches_wildcard(step.value, value);
         const auto address = parse_address(value);
         return address && contains(step.subnet, *address);
       });

@@ -476,15 +476,9 @@ Traveller SiteRun::release(std::uint32_t name) {
   device.wanted = false;
   device.here = false;
   upload_due_bytes_ -= device.pending_upload;
-  const Traveller traveller{.device = number(name),
-                            .has = device.has,
-                            .partial = device.partial,
-                            .pending_upload = std::exchange(device.pending_upload, 0),
-                            .upload = std::exchange(device.upload, kNever),
-                            .uploads = device.uploads,
-                            .dead = device.dead,
-                            .holds = device.holds,
-                            .reported = device.reported};
+  const Traveller traveller{.device = number(name), .belongings = device};
+  device.pending_upload = 0;
+  device.upload = kNever;
   schedule(name);
   return traveller;
 }
@@ -502,14 +496,7 @@ void SiteRun::receive(const Traveller& traveller) {
   down();
   const std::uint32_t name = name_of(traveller.device);
   Device& device = devices_[name];
-  device.has = traveller.has;
-  device.partial = traveller.partial;
-  device.pending_upload = traveller.pending_upload;
-  device.upload = traveller.upload;
-  device.uploads = traveller.uploads;
-  device.dead = traveller.dead;
-  device.holds = traveller.holds;
-  device.reported = traveller.reported;
+  static_cast<Belongings&>(device) = traveller.belongings;
   device.here = true;
   upload_due_bytes_ += device.pending_upload;
   // Where each device fetches for itself, what it got may be more than the first part.

@@ -27,17 +27,22 @@
 
 namespace lamina::sim {
 
-// A device on its way between two sites, with all that it has. What has to stay is where it was.
+// What a device takes along to another site.
+struct Belongings {
+  std::uint64_t has = 0;      // Parts that it holds, also for others.
+  double partial = 0;         // Of its first missing part; in direct mode of all that it needs.
+  double pending_upload = 0;  // Due, and not handed over or sent.
+  Instant upload = kNever;    // When its next upload is due.
+  std::uint32_t uploads = 0;  // How many were due, from the first day's first on.
+  bool dead = false;
+  bool holds = false;     // All of it, and has said so.
+  bool reported = false;  // Its outcome.
+};
+
+// A device on its way between two sites.
 struct Traveller {
   std::uint64_t device = 0;  // The run's number.
-  std::uint64_t has = 0;
-  double partial = 0;
-  double pending_upload = 0;
-  Instant upload = kNever;
-  std::uint32_t uploads = 0;
-  bool dead = false;
-  bool holds = false;
-  bool reported = false;
+  Belongings belongings;
 };
 
 // The other sites of a batch, as one of them sees them.
@@ -102,28 +107,20 @@ class SiteRun {
   // after them the site's: one for each reflector, or the relay's.
   static constexpr std::uint32_t kSiteFlows = policy::SiteLease::kReflectorsMax;
 
-  struct Device {
+  struct Device : Belongings {
     std::uint64_t need = 0;
-    std::uint64_t has = 0;        // Parts that it holds, also for others.
     double work = 1;              // What it ends with, as a share of its content (Tcp::unevenness).
-    double partial = 0;           // Of its first missing part; in direct mode of all that it needs.
     std::uint64_t lan_parts = 0;  // Whole parts that it fetches in the LAN right now.
-    double pending_upload = 0;    // Due, and not handed over or sent.
     Instant edge = kNever;        // When it comes or goes next.
-    Instant upload = kNever;      // When its next upload is due.
-    std::uint32_t uploads = 0;    // How many were due, from the first day's first on.
     std::uint32_t rank = 0;       // By id.
     std::uint32_t presence = 0;
     std::uint8_t wave = kNoWave;
     bool is_wireless = false;
     bool fails = false;
     bool up = false;
-    bool here = true;  // Not at another site: only then the rest is so.
-    bool dead = false;
+    bool here = true;     // Not at another site: only then the rest is so.
     bool wanted = false;  // To hold the layers: staged or begun.
     bool begun = false;
-    bool holds = false;        // All of it, and has said so.
-    bool reported = false;     // Its outcome.
     bool lan_follows = false;  // It fetches the current part in the LAN.
     bool is_fetcher = false;
   };

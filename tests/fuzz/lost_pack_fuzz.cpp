@@ -5,9 +5,8 @@
 #include <span>
 
 #include "shared/base/assert.hpp"
-#include "shared/codec/writer.hpp"
-#include "shared/hash/xxh3.hpp"
 #include "shared/store/lost_pack.hpp"
+#include "tests/fuzz/sealed.hpp"
 
 using namespace lamina;
 
@@ -23,9 +22,6 @@ void read_note(ByteView input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto input = std::as_bytes(std::span(data, size));
   read_note(input);
-  Writer sealed;
-  sealed.raw(input.first(size - std::min<std::size_t>(size, 8)));
-  sealed.u64(xxh3(sealed.view()));
-  read_note(sealed.view());
+  read_note(tests::with_own_checksum(input));
   return 0;
 }

@@ -4,9 +4,8 @@
 #include <span>
 
 #include "shared/base/assert.hpp"
-#include "shared/codec/writer.hpp"
-#include "shared/hash/xxh3.hpp"
 #include "shared/swarm/piece_map.hpp"
+#include "tests/fuzz/sealed.hpp"
 
 using namespace lamina;
 
@@ -22,9 +21,6 @@ void read_map(ByteView input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto input = std::as_bytes(std::span(data, size));
   read_map(input);
-  Writer sealed;
-  sealed.raw(input.first(size - std::min<std::size_t>(size, 8)));
-  sealed.u64(xxh3(sealed.view()));
-  read_map(sealed.view());
+  read_map(tests::with_own_checksum(input));
   return 0;
 }

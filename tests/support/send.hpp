@@ -9,14 +9,19 @@
 
 namespace lamina::tests {
 
+// A copy of one of `made`.
+inline void take_in(ChunkStore& store, const PackFiles& made, const PackId& id) {
+  const std::string path = store.files().new_temporary().value();
+  REQUIRE(os::write_file(path, os::read_file(made.path_of(id), 1 << 26).value()));
+  REQUIRE(store.take_in(path, id));
+}
+
 // `elsewhere` is a directory of the client's, made when missing.
 inline void send(ChunkStore& store, const std::map<ChunkId, Buffer>& chunks,
                  const std::string& elsewhere) {
   const auto files = PackFiles::open(elsewhere, PackFiles::Access::write).value();
   PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
-    const std::string path = store.files().new_temporary().value();
-    REQUIRE(os::write_file(path, os::read_file(files.path_of(pack.id), 1 << 26).value()));
-    REQUIRE(store.take_in(path, pack.id));
+    take_in(store, files, pack.id);
     return Done{};
   });
   for (const auto& [id, plain] : chunks)

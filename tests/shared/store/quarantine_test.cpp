@@ -7,9 +7,9 @@
 #include "shared/store/chunk_rows.hpp"
 #include "shared/store/chunk_store.hpp"
 #include "shared/store/store_check.hpp"
-#include "tests/support/content.hpp"
 #include "tests/support/killed_at.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/send.hpp"
 
 using namespace lamina;
 using tests::noise;
@@ -54,9 +54,8 @@ struct Stored {
     return id;
   }
   void bring(ChunkStore& store, const PackId& id) const {
-    const std::string path = store.files().new_temporary().value();
-    REQUIRE(os::write_file(path, copy_of(id)));
-    REQUIRE(store.take_in(path, id));
+    const auto files = PackFiles::open(scratch / "elsewhere", PackFiles::Access::write).value();
+    tests::take_in(store, files, id);
   }
   Buffer copy_of(const PackId& id) const {
     return os::read_file(scratch / "elsewhere/packs/" + id.hex(), 1 << 20).value();

@@ -6,8 +6,8 @@
 
 #include "shared/store/chunk_rows.hpp"
 #include "shared/store/chunk_store.hpp"
-#include "tests/support/content.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/send.hpp"
 
 using namespace lamina;
 using tests::noise;
@@ -39,9 +39,7 @@ struct Stored {
       for (const Buffer& chunk : held)
         REQUIRE(writer.add(ref_of(chunk), chunk, ContentClass::data));
       REQUIRE(writer.finish());
-      const std::string path = store->files().new_temporary().value();
-      REQUIRE(os::write_file(path, os::read_file(files.path_of(id), 1 << 20).value()));
-      REQUIRE(store->take_in(path, id));
+      tests::take_in(*store, files, id);
       packs.push_back(id);
       chunks[id] = std::move(held);
     }
