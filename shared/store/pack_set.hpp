@@ -3,9 +3,8 @@
 // For readers that trust nothing but digests: the root worker, restores, verification. The places
 // of all chunks are kept in one sorted vector of 48 bytes a chunk. Decoded frames are kept in a
 // small cache: a reader that goes through a tree in path order meets one open frame per content
-// class, so each frame is decoded about once. Memory: 24 frames of about 1 MiB,
-// 32 MiB at most. One thread at a
-// time.
+// class, so each frame is decoded about once. Memory: 24 frames,
+// 20 MiB at most, and what two decoders hold. One thread at a time.
 #pragma once
 
 #include <list>
@@ -50,10 +49,10 @@ class PackSet {
   };
   // Twice the content classes, and what is decoded ahead.
   static constexpr std::size_t kFramesKept = 24;
-  static constexpr std::size_t kBytesKept = 32 << 20;
+  static constexpr std::size_t kBytesKept = 20 << 20;
   // A reader that goes on in a pack gets up to so many frames at once, by two threads: the chunks
-  // of four keep all lanes of SHA-256 busy, those of one do not.
-  static constexpr std::uint32_t kFramesTogether = 8;
+  // of two keep all lanes of SHA-256 busy.
+  static constexpr std::uint32_t kFramesTogether = 4;
   static constexpr std::size_t kPacksKeptOpen = 64;
 
   const Place* find(const ChunkId& id) const;

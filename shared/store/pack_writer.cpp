@@ -83,6 +83,7 @@ Status PackWriter::add(const format::ChunkRef& ref, ByteView plain, ContentClass
   Gathering& gathering = gathering_[index];
   if (!gathering.plain.empty() && gathering.plain.size() + plain.size() > options_.frame_bytes)
     if (auto done = start_coding(index); !done) return done;
+  if (gathering.plain.empty()) gathering.plain.reserve(options_.frame_bytes);
   gathering.plain.insert(gathering.plain.end(), plain.begin(), plain.end());
   gathering.chunks.push_back(ref);
   return Done{};

@@ -55,7 +55,7 @@ struct SwarmLayer {
     SwarmLayer layer;
     const auto files = PackFiles::open(scratch / "layers", PackFiles::Access::write).value();
     std::vector<swarm::TorrentPack> torrent_packs;
-    PackWriter writer(files, {.level = 1, .pack_bytes = 1 << 20},
+    PackWriter writer(files, {.level = 1, .frame_bytes = 1 << 20, .pack_bytes = 1 << 20},
                       [&](const format::PackSummary& pack) -> Status {
                         layer.packs.push_back({pack.id, pack.size, false});
                         layer.ids.insert(pack.id);
