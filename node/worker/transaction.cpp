@@ -282,7 +282,7 @@ Result<std::unique_ptr<format::EntryStream>> Transaction::applied_entries() cons
 }
 
 Status Transaction::recover() {
-  if (auto done = os::remove_tree(own("trash")); !done) return done;
+  if (auto done = tidy(); !done) return done;
   if (!os::exists(own("txn"))) return Done{};
   if (!os::exists(own("txn/phase"))) return discard();
   auto phase = os::read_text(own("txn/phase"));
@@ -317,13 +317,13 @@ Status Transaction::finish(Trust trust) {
 
 Status Transaction::discard() {
   if (auto done = throw_away("txn"); !done) return done;
-  return os::remove_tree(own("trash"));
+  return tidy();
 }
 
 // Takes a directory out of sight at once: removed file by file under its own name, half of it would
 // be taken for the whole after a kill.
 Status Transaction::throw_away(const std::string& name) {
-  if (auto done = os::remove_tree(own("trash")); !done) return done;
+  if (auto done = tidy(); !done) return done;
   if (!os::exists(own(name))) return Done{};
   if (auto done = os::rename_file(own(name), own("trash")); !done) return done;
   if (auto done = os::sync_directory(own("")); !done) return done;
@@ -653,9 +653,10 @@ Status Transaction::commit() {
   if (auto done = throw_away("undo"); !done) return done;
   if (auto done = os::rename_file(own("txn"), own("undo")); !done) return done;
   if (auto done = os::sync_directory(own("")); !done) return done;
-  if (auto done = os::remove_tree(own("trash")); !done) return done;
   return load_applied();
 }
+
+Status Transaction::tidy() { return os::remove_tree(own("trash")); }
 
 Status Transaction::revert() {
   if (auto done = recover(); !done) return done;

@@ -80,6 +80,9 @@ class Transaction {
   // Undoes the last apply: the stack of before counts again, the sequence stays. `not_found` when
   // there is nothing to undo.
   Status revert();
+  // Removes what the last apply left behind: the undo area of the one before. Of no effect on what
+  // counts, and done by the next apply or open() if nobody calls it; with many files it takes long.
+  Status tidy();
 
   // The commands that make the derived files again which an apply or a revert left behind, in the
   // order in which they have to run; they stay due, over kills too, until regenerated().

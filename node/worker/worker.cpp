@@ -312,6 +312,9 @@ void Worker::serve(os::LocalConnection& connection) {
       log::warning("request_failed",
                    {{"kind", name_of(reply.error->kind())}, {"error", reply.error->text()}});
     if (auto sent = connection.send(to_json(reply)); !sent) return;
+    if (!reply.changed) continue;
+    if (auto done = transaction_.tidy(); !done)
+      log::warning("trash_stays", {{"error", done.error().text()}});
   }
 }
 

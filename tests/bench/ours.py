@@ -99,7 +99,7 @@ class Lamina:
 
     def apply(self, device, version):
         """Assigns a layer that is in the cache already. Measures the apply itself, and until the volume's file system
-        has it on its disk."""
+        has it on its disk; not the removal of what the apply before it had kept for a revert, which follows."""
         begun, applied = len(device.events("apply_starts")), len(device.events("applied"))
         self.fleet.cli("assign", "--device", device.id, "--layers", f"{LAYER}:{version}")
         wait_until(lambda: len(device.events("apply_starts")) > begun, 300, f"the apply on {device.name}", NOTICE_EVERY)
@@ -107,7 +107,10 @@ class Lamina:
         wait_until(lambda: len(device.events("applied")) > applied, 900, f"{version} on {device.name}", NOTICE_EVERY)
         seconds = device.events("applied")[-1][0] - device.events("apply_starts")[-1][0]
         sample = Sample(seconds, daemons.cpu(), daemons.rss())
-        return sample.then(flush(device.volume))
+        sample = sample.then(flush(device.volume))
+        trash = os.path.join(device.volume, ".lamina", "trash")
+        wait_until(lambda: not os.path.exists(trash), 60, f"removal of {trash}", NOTICE_EVERY)
+        return sample
 
     # Snapshots.
 
