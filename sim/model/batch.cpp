@@ -8,7 +8,6 @@ namespace lamina::sim {
 Batch::Batch(const Plan& plan, const Groups& groups, std::vector<Index> sites,
              const std::vector<WaveTimes>& times)
     : plan_(plan),
-      groups_(groups),
       sites_(std::move(sites)),
       kinds_(groups.down.size(), Limit::origin),
       events_(sites_.size(), Instant{}),

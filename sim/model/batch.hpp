@@ -60,7 +60,6 @@ class Batch final : Others {
   void carry_out(const std::vector<policy::Admission::Action>& actions);
 
   const Plan& plan_;
-  const Groups& groups_;
   std::vector<Index> sites_;
   GroupKinds kinds_;
   std::vector<std::unique_ptr<SiteRun>> runs_;
