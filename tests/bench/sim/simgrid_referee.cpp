@@ -32,8 +32,10 @@ class World {
     zone_ = s4u::create_star_zone("world");
     origin_ = zone_->create_host("origin", 1e9);
     origin_->seal();
-    zone_->add_route(origin_->get_netpoint(), nullptr, nullptr, nullptr,
-                     {s4u::LinkInRoute(link("wide", 1e18, true))}, true);
+    // No link on the origin's side: SimGrid looks at each flow of a link without a bound again for
+    // each other one, at every end.
+    const std::vector<s4u::LinkInRoute> none;
+    zone_->add_route(origin_->get_netpoint(), nullptr, nullptr, nullptr, none, true);
     ends.resize(trees.size());
     for (std::size_t i = 0; i < trees.size(); ++i) add(i);
     zone_->seal();
