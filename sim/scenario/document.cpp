@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "shared/base/bytes.hpp"
+#include "shared/base/csv.hpp"
 
 namespace lamina::sim {
 namespace {
@@ -182,6 +183,14 @@ Value parse_document(std::string_view text, const std::string& file, Findings& f
   if (text.size() > static_cast<std::size_t>(kDocumentMax.count)) {
     findings.add(top.place, "it has more than " + to_text(kDocumentMax) +
                                 ": many sites belong into a table, sites = \"sites.csv\"");
+    return top;
+  }
+  if (CsvLines::is_utf16(text)) {
+    findings.add(top.place, "it is written in UTF-16: save it in UTF-8");
+    return top;
+  }
+  if (const auto at = text.find('\0'); at != text.npos) {
+    findings.add(place_at(text, at, file), "a zero byte: this is no text");
     return top;
   }
   if (const auto at = too_deep(text); at < text.size()) {

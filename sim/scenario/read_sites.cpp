@@ -90,9 +90,12 @@ class TableReader {
     if (!fields) return wrong(fields.error().column, fields.error().text);
     if (fields->size() == 1 && lines_.text().find(';') != std::string_view::npos)
       return wrong(1, "the columns are separated by ';': save the table with commas");
+    std::vector<CsvField> strange;  // Like no column: maybe this is another table.
     for (const CsvField& field : *fields) {
       const auto* column = column_of(columns_, field.text);
-      if (column == nullptr) {
+      if (column == nullptr && nearest(field.text, names_of(columns_)).empty()) {
+        strange.push_back(field);
+      } else if (column == nullptr) {
         wrong(field.column, "unknown column '" + printable(field.text, 60) + '\'' +
                                 suggestion(field.text, names_of(columns_)));
       } else if (std::ranges::find(header_, column) != header_.end()) {
@@ -101,6 +104,17 @@ class TableReader {
       }
       header_.push_back(column);
     }
+    if (!strange.empty()) note_strange(strange);
+  }
+
+  // In one finding: what is known is the same for all of them.
+  void note_strange(const std::vector<CsvField>& fields) {
+    constexpr std::size_t kShown = 8;
+    std::string text = fields.size() == 1 ? "unknown column " : "unknown columns ";
+    for (std::size_t i = 0; i < std::min(fields.size(), kShown); ++i)
+      text += (i == 0 ? "'" : ", '") + printable(fields[i].text, 60) + '\'';
+    if (fields.size() > kShown) text += " and " + std::to_string(fields.size() - kShown) + " more";
+    wrong(fields.front().column, text + suggestion(fields.front().text, names_of(columns_)));
   }
 
   void take(const CsvField& field, const Column<Row>* column, Row& row) {
@@ -253,8 +267,10 @@ void read_sites(const Table& table, Fields& top, const std::vector<Override>& fo
   const auto fixed = forced_columns(forced, columns, probe, reading);
 
   TableReader<Site> rows(table, columns, reading.findings);
-  if (!rows.has("site") && !rows.is_wrong())
-    return reading.findings.add({table.file, 1, 0}, "the column 'site' is missing");
+  if (!rows.has("site")) {
+    if (!rows.is_wrong()) reading.findings.add({table.file, 1, 0}, "the column 'site' is missing");
+    return;  // Without names nothing else about the sites can be said.
+  }
   for (Site site = defaults; rows.next(site); site = defaults) {
     if (sites.size() == kSitesMax)
       return reading.findings.add(rows.place(),

@@ -51,6 +51,8 @@ TEST_CASE("document: what is no TOML is one finding with its place", "[document]
   CHECK(wrong("a = 1\nb = \n").starts_with("f:2:"));
   CHECK(wrong("a = 1\na = 2\n").starts_with("f:2:"));
   CHECK(wrong("a = \"\xff\"").starts_with("f:1:"));
+  CHECK(wrong(std::string_view("a = 1\nb\0 = 2\n", 13)) == "f:2:2: a zero byte: this is no text\n");
+  CHECK(wrong("\xff\xfe\x61") == "f: it is written in UTF-16: save it in UTF-8\n");
 }
 
 TEST_CASE("document: nesting is bounded, wherever it hides", "[document]") {

@@ -375,6 +375,27 @@ TEST_CASE("scenario: empty and foreign tables", "[scenario]") {
         std::string::npos);
 }
 
+TEST_CASE("scenario: another table's columns are one finding", "[scenario]") {
+  Files files;
+  files.others["sites.csv"] = "site,version,presence,wan_dwn\nberlin-1,1,2,3\n";
+  const std::string text = said(files);
+  CHECK(text.starts_with(
+      "sites.csv:1:6: unknown columns 'version', 'presence'; known are site, devices, region,"));
+  CHECK(text.find("sites.csv:1:23: unknown column 'wan_dwn'; is it 'wan_down'?\n") !=
+        std::string::npos);
+  CHECK(text.find("known are") == text.rfind("known are"));
+  std::string columns = "site";
+  for (int i = 0; i < 12; ++i) columns += ",qqqqqqqqqqq" + std::to_string(i);
+  files.others["sites.csv"] = columns + '\n';
+  CHECK(said(files).find("'qqqqqqqqqqq7' and 4 more; known are site,") != std::string::npos);
+}
+
+TEST_CASE("scenario: what needs the sites' names is not looked at without them", "[scenario]") {
+  Files files;
+  files.others["sites.csv"] = "devices,wan_down\n10,20Mbit\n";
+  CHECK(said(files) == "sites.csv:1: the column 'site' is missing\n");
+}
+
 TEST_CASE("scenario: devices.csv that contradicts sites.csv", "[scenario]") {
   Files files;
   files.change("sites = \"sites.csv\"", "sites = \"sites.csv\"\ndevices = \"devices.csv\"");
