@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shared/base/bytes.hpp"
+#include "shared/policy/site_lease.hpp"
 #include "sim/cli/simulate.hpp"
 
 namespace lamina::sim {
@@ -15,11 +16,12 @@ struct Variable {
   Kind kind;
   int most = 0;  // Of a count, from 1.
 };
-constexpr Variable kVariables[] = {{"site.cap", Kind::rate},
-                                   {"site.wan_down", Kind::rate},
-                                   {"origin.uplink", Kind::rate},
-                                   {"site.reflectors", Kind::count, 12},
-                                   {"rollout.sites_at_once", Kind::count, 10'000}};
+constexpr Variable kVariables[] = {
+    {"site.cap", Kind::rate},
+    {"site.wan_down", Kind::rate},
+    {"origin.uplink", Kind::rate},
+    {"site.reflectors", Kind::count, policy::SiteLease::kReflectorsMax},
+    {"rollout.sites_at_once", Kind::count, 10'000}};
 
 // Rates of two digits, 100 kbit/s, 110 kbit/s to 99 Gbit/s: nobody orders a line of 17.3 Mbit/s.
 constexpr int kRatesPerDecade = 90;

@@ -44,7 +44,7 @@ void check_network(const Scenario& s) {
       LAMINA_ASSERT(is_rate(rate));
     LAMINA_ASSERT(is_within(site.rtt, std::chrono::seconds(10)));
     LAMINA_ASSERT(is_share(site.loss) && site.loss < 0.5 && is_share(site.wireless_share));
-    LAMINA_ASSERT(site.reflectors >= 0 && site.reflectors <= 12);
+    LAMINA_ASSERT(site.reflectors >= 0 && site.reflectors <= policy::SiteLease::kReflectorsMax);
     devices += site.devices;
   }
   LAMINA_ASSERT(!s.sites.empty() && devices <= kDevicesMax && devices == devices_of(s));

@@ -143,6 +143,20 @@ TEST_CASE("lamina-sim solve: the smallest rate with which a wave is done in time
   CHECK(cap.out.find("is enough, in every replica.") != std::string::npos);
 }
 
+TEST_CASE("lamina-sim solve: every value that can be varied", "[sim]") {
+  const Small small;
+  for (const auto& [vary, answer] :
+       {std::pair("site.cap", "cap="), std::pair("site.wan_down", "wan_down="),
+        std::pair("origin.uplink", "uplink="), std::pair("site.reflectors", "reflectors=1 is"),
+        std::pair("rollout.sites_at_once", "sites_at_once=1 is")}) {
+    const Said solve = sim_says({"solve", small.file, "--target", "all.p95<30m", "--vary", vary});
+    INFO(vary << ": " << solve.err);
+    CHECK(solve.code == cli::ok);
+    CHECK(solve.out.find(answer) != std::string::npos);
+    CHECK(solve.out.find("is enough, in every replica.") != std::string::npos);
+  }
+}
+
 TEST_CASE("lamina-sim solve: says when nothing is enough, and what it cannot solve", "[sim]") {
   const Small small;
   const auto solve = [&](const char* target, const char* vary) {
