@@ -95,6 +95,19 @@ void write_totals(std::ostream& out, const Scenario& scenario, const RunResult& 
       "The last one", [&](const Totals& t) { return moment_text(t.finished, scenario.run); }, "");
 }
 
+// The two largest shares, in words: on paper a bar may have no colours.
+std::string largest_limits(const std::array<double, kLimits>& shares) {
+  std::array<std::size_t, kLimits> order{};
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater(), [&](std::size_t i) { return shares[i]; });
+  std::string text;
+  for (const std::size_t i : {order[0], order[1]})
+    if (shares[i] > 0)
+      text += (text.empty() ? "" : ", ") + std::string(name_of(static_cast<Limit>(i))) + ' ' +
+              percent_text(shares[i]);
+  return text;
+}
+
 void write_limits(std::ostream& out, const Scenario& scenario, const RunResult& result) {
   const auto shares = shares_of(waiting_of(result));
   if (waiting_of(result) == Waiting{}) {
@@ -116,9 +129,10 @@ void write_limits(std::ostream& out, const Scenario& scenario, const RunResult& 
   HtmlTable table(out, {"Site", "Devices#", "Done#", "Last device", "What it waits for"});
   for (const Index i : slowest) {
     const SiteResult& site = result.sites[i];
+    const auto of_site = shares_of(site.waiting);
     table.row({escaped(scenario.sites[i].name), std::to_string(site.devices),
                std::to_string(site.done), moment_text(site.finished, scenario.run),
-               limit_bar(shares_of(site.waiting))});
+               limit_bar(of_site) + "<br/><small>" + largest_limits(of_site) + "</small>"});
   }
 }
 

@@ -141,7 +141,8 @@ TEST_CASE("report.html: tells what a planner asks for", "[report]") {
        {"B\xc3\xbcro &amp; &lt;script&gt;", "2 sites, 40 devices, mode reflector",
         "it begins at Mon 18:00", "Seed 7, 3 replicas", "1 h 20 min to not reached in 1 of 3",
         "the site&#39;s line (wan)", "37 of 40", "10.0 times", "Every device for itself",
-        "lan-peer", "1 h 50 min", "not reached"}) {
+        "lan-peer", "1 h 50 min", "not reached", "<small>wan 75.0 %, offline 25.0 %</small>",
+        "<small>origin 100.0 %</small>"}) {
     CAPTURE(text);
     CHECK(page.find(text) != std::string::npos);
   }
