@@ -256,7 +256,7 @@ std::string sites_csv(const Inventory& inventory, const Fleet& fleet, const Line
   for (const wire::DeviceInfo* device : fleet.devices)
     if (policy::parse_address(device->lan_address))
       addresses.emplace(device->site, device->lan_address);
-  std::string csv = "site,wan_down,reflectors,address\n";
+  std::string csv = "site,wan_down,utc,reflectors,address\n";
   for (const auto& [name, devices] : fleet.at_site) {
     const auto rate = lines.measured.find(name);
     const auto site = sites.find(name);
@@ -265,7 +265,7 @@ std::string sites_csv(const Inventory& inventory, const Fleet& fleet, const Line
         csv_field(name) + ',' +
         (rate == lines.measured.end() ? ""
                                       : rate_text(static_cast<double>(rate->second) / kGoodput)) +
-        ',' + std::to_string(reflectors) + ',' + csv_field(addresses[name]) + '\n';
+        ",," + std::to_string(reflectors) + ',' + csv_field(addresses[name]) + '\n';
   }
   return csv;
 }
@@ -376,7 +376,9 @@ std::vector<std::string> assumptions_of(const Inventory& inventory, const Fleet&
   if (content.merged > 0)
     list.push_back(std::to_string(content.merged) + " small parts count as one: some sites fetch " +
                    "less than this says");
-  if (!inventory.rules.empty()) list.push_back("bandwidth rules go by one clock at all sites");
+  if (!inventory.rules.empty())
+    list.push_back(
+        "bandwidth rules go by one clock at all sites: an imported sites.csv takes others as utc");
   return list;
 }
 

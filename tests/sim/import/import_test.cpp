@@ -180,6 +180,9 @@ TEST_CASE("import: measured lines, assumed lines, rules, reflectors", "[sim]") {
   CHECK(scenario.sites[1].wan_down.bits_per_second == 8'000'000);
   CHECK(scenario.origin.uplink.bits_per_second == 2'500'000'000);
   CHECK(scenario.rules.size() == 1);
+  CHECK(assumes(scenario, "all sites: an imported sites.csv takes others as utc"));
+  CHECK(origin.files(plan({{.sites = {"north"}}}))->sites.starts_with("site,wan_down,utc,"));
+  CHECK(scenario.sites[0].utc_offset == 1h);
   CHECK(assumes(scenario, "1 site of 2, whose line nobody measured, have 8Mbit"));
   CHECK(assumes(scenario, "at 1 site nobody may fetch"));
 }
