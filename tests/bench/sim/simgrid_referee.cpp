@@ -32,8 +32,8 @@ class World {
     zone_ = s4u::create_star_zone("world");
     origin_ = zone_->create_host("origin", 1e9);
     origin_->seal();
-    // No link on the origin's side: SimGrid looks at each flow of a link without a bound again for
-    // each other one, at every end.
+    // No link on the origin's side: of one that its flows do not share, SimGrid looks at all flows
+    // again for each that it gives a rate, at every end.
     const std::vector<s4u::LinkInRoute> none;
     zone_->add_route(origin_->get_netpoint(), nullptr, nullptr, nullptr, none, true);
     ends.resize(trees.size());
