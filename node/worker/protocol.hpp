@@ -6,7 +6,8 @@
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...]}
 //   {"do":"revert"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
-//       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"}
+//       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"},
+//          before which the worker goes on, and sends no other
 //       -> {"snapshot":hex,"files_read":N,...}; the record's bytes stand in spool/snapshot
 //       answered by {"do":"committed"}, {"do":"held"} (a relay has it) or {"do":"abandon"}
 //       -> {"ok":true}

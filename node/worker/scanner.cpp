@@ -115,7 +115,48 @@ std::string text_of(const std::vector<Note>& notes) {
 
 }  // namespace
 
-Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pack) {
+// The packs on their way to an outlet: one at a time, while the next is made.
+class Scanner::Outgoing {
+ public:
+  Outgoing(PackFiles files, const Outlet& outlet) : files_(std::move(files)), outlet_(outlet) {}
+
+  const PackFiles& files() const { return files_; }
+
+  Status offer(const format::PackSummary& summary, bool is_metadata) {
+    auto done = settle();
+    if (done) done = outlet_.offer(summary, is_metadata);
+    if (done) {
+      offered_ = summary.id;
+      return Done{};
+    }
+    auto removed = files_.remove(summary.id);
+    return removed ? done : fail(std::move(done.error()).in(removed.error().text()));
+  }
+
+  Status settle() {
+    if (!offered_) return Done{};
+    auto done = outlet_.taken();
+    auto removed = files_.remove(*std::exchange(offered_, std::nullopt));
+    return done ? removed : done;
+  }
+
+ private:
+  PackFiles files_;
+  const Outlet& outlet_;
+  std::optional<PackId> offered_;
+};
+
+Result<ScanResult> Scanner::scan(const ScanRequest& request, const Outlet& outlet) {
+  auto files = PackFiles::open(spool_, PackFiles::Access::write);
+  if (!files) return fail(std::move(files.error()));
+  Outgoing outgoing(std::move(*files), outlet);
+  auto result = scan_into(request, outgoing);
+  auto settled = outgoing.settle();
+  if (result && !settled) return fail(std::move(settled.error()));
+  return result;
+}
+
+Result<ScanResult> Scanner::scan_into(const ScanRequest& request, Outgoing& outgoing) {
   const std::string last_scan = request.full ? std::string() : work_ + "/scan";
   KnownChunks known_metadata;
   if (!request.full) {
@@ -134,20 +175,16 @@ Result<ScanResult> Scanner::scan(const ScanRequest& request, const OnPack& on_pa
     return known_metadata.has(id) || known_content->has(id);
   };
 
-  auto files = PackFiles::open(spool_, PackFiles::Access::write);
-  if (!files) return fail(std::move(files.error()));
   ScanResult result;
   const auto announce = [&](bool metadata) {
     return [&, metadata](const format::PackSummary& summary) -> Status {
       ++result.packs;
-      auto done = on_pack(summary, metadata);
-      auto removed = files->remove(summary.id);
-      return done ? removed : done;
+      return outgoing.offer(summary, metadata);
     };
   };
-  PackWriter content(*files, {.level = kUploadLevel}, announce(false));
-  PatchWriter patches(*files, kUploadLevel, announce(false));
-  PackWriter metadata(*files, {.level = kUploadLevel}, announce(true));
+  PackWriter content(outgoing.files(), {.level = kUploadLevel}, announce(false));
+  PatchWriter patches(outgoing.files(), kUploadLevel, announce(false));
+  PackWriter metadata(outgoing.files(), {.level = kUploadLevel}, announce(true));
   auto ids = RowFileWriter::create(work_ + "/manifest-ids.new", kIdsMagic);
   if (!ids) return fail(std::move(ids.error()));
   const auto add_metadata = [&](const ChunkId& id, ByteView plain) -> Status {

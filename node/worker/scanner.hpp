@@ -47,15 +47,20 @@ struct ScanResult {
 
 class Scanner {
  public:
-  // Called with each pack once it is durable in `spool`/packs; the pack may be removed when it
-  // returns.
-  using OnPack = std::function<Status(const format::PackSummary&, bool is_metadata)>;
+  // Whoever takes the packs. The scan goes on while one is on its way.
+  struct Outlet {
+    // Called with each pack once it is durable in `spool`/packs.
+    std::function<Status(const format::PackSummary&, bool is_metadata)> offer;
+    // Waits until the pack that was offered last is taken; it is removed then, also on an error.
+    // Called once for each pack, before the next one is offered or the scan ends, however it ends.
+    std::function<Status()> taken = [] { return Done{}; };
+  };
 
   // `work` and `spool` are directories that exist. `transaction` must outlive the scanner.
   Scanner(const Transaction& transaction, std::string work, std::string spool)
       : transaction_(transaction), work_(std::move(work)), spool_(std::move(spool)) {}
 
-  Result<ScanResult> scan(const ScanRequest& request, const OnPack& on_pack);
+  Result<ScanResult> scan(const ScanRequest& request, const Outlet& outlet);
   // The origin has the snapshot: the next scan starts from here.
   Status count();
   // It has not: what the scan left is removed.
@@ -67,6 +72,9 @@ class Scanner {
   Status settle(const SnapshotId& snapshot);
 
  private:
+  class Outgoing;
+
+  Result<ScanResult> scan_into(const ScanRequest& request, Outgoing& outgoing);
   Status take_over(const char* suffix);
   Status release();
 

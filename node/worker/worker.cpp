@@ -235,9 +235,7 @@ void Worker::regenerate_into(WorkerReply& reply) {
 Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connection) {
   // What the network process answers to a message; "abandon" and silence end the scan.
   using Kind = WorkerRequest::Kind;
-  const auto answered = [&](const WorkerReply& reply,
-                            std::initializer_list<Kind> wanted) -> Result<Kind> {
-    if (auto sent = connection.send(to_json(reply)); !sent) return fail(std::move(sent.error()));
+  const auto answer_of = [&](std::initializer_list<Kind> wanted) -> Result<Kind> {
     auto text = connection.receive(kAnswerWithin);
     if (!text) return fail(std::move(text.error()));
     auto answer = parse_worker_request(*text);
@@ -254,14 +252,17 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
                     .started = clock_.wall(),
                     .full = request.full,
                     .manifest_packs = manifest_packs(state_, config_, keys_, clock_.wall())},
-                   [&](const format::PackSummary& pack, bool is_metadata) -> Status {
-                     WorkerReply reply;
-                     reply.pack = pack.id;
-                     reply.pack_size = pack.size;
-                     reply.pack_is_metadata = is_metadata;
-                     auto answer = answered(reply, {Kind::ack});
-                     return answer ? Status(Done{}) : Status(fail(std::move(answer.error())));
-                   });
+                   {.offer = [&](const format::PackSummary& pack, bool is_metadata) -> Status {
+                      WorkerReply reply;
+                      reply.pack = pack.id;
+                      reply.pack_size = pack.size;
+                      reply.pack_is_metadata = is_metadata;
+                      return connection.send(to_json(reply));
+                    },
+                    .taken = [&]() -> Status {
+                      auto answer = answer_of({Kind::ack});
+                      return answer ? Status(Done{}) : Status(fail(std::move(answer.error())));
+                    }});
   Status done = result ? os::write_file(state_.spool() + "/snapshot", result->record)
                        : Status(fail(std::move(result.error())));
   if (done) {
@@ -275,7 +276,9 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
     reply.files_reused = result->files_reused;
     reply.bytes_read = result->bytes_read;
     reply.notes = result->notes_total;
-    auto answer = answered(reply, {Kind::committed, Kind::held});
+    auto sent = connection.send(to_json(reply));
+    auto answer = sent ? answer_of({Kind::committed, Kind::held})
+                       : Result<Kind>(fail(std::move(sent.error())));
     if (answer) return *answer == Kind::held ? scanner.hold(result->snapshot) : scanner.count();
     done = fail(std::move(answer.error()));
   }

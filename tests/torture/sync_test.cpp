@@ -38,7 +38,7 @@ struct Story {
     return scanner.scan({.sequence = ++sequence,
                          .reason = "test",
                          .started = {std::int64_t{4'000'000'000} * 1'000'000'000}},
-                        [&](const format::PackSummary& pack, bool) -> Status {
+                        {.offer = [&](const format::PackSummary& pack, bool) -> Status {
                           const std::string from = device + "/spool/packs/" + pack.id.hex();
                           auto at = store->files().new_temporary();
                           if (!at) return fail(std::move(at.error()));
@@ -47,7 +47,7 @@ struct Story {
                           if (auto done = os::write_file(*at, *bytes); !done) return done;
                           auto taken = store->take_in_new(*at, pack.id, store->source());
                           return taken ? Status(Done{}) : fail(std::move(taken.error()));
-                        });
+                        }});
   }
 
   void sync(DiskLog& log, End end) {

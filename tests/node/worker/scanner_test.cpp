@@ -39,7 +39,7 @@ struct Device {
                       .started = {std::int64_t{4'000'000'000} * 1'000'000'000},
                       .full = full,
                       .manifest_packs = std::move(manifest_packs)},
-                     [&](const format::PackSummary& pack, bool) -> Status {
+                     {.offer = [&](const format::PackSummary& pack, bool) -> Status {
                        sent.bytes += pack.size;
                        const std::string from = scratch / ("spool/packs/" + pack.id.hex());
                        const std::string to = origin->files().new_temporary().value();
@@ -47,7 +47,7 @@ struct Device {
                        const auto taken = origin->take_in_new(to, pack.id, origin->source());
                        if (!taken) FAIL(taken.error().text());
                        return Done{};
-                     });
+                     }});
     if (!result) FAIL(result.error().text());
     if (end == End::count)
       REQUIRE(scanner.count());
@@ -129,7 +129,7 @@ TEST_CASE("scanner: one changed byte in a large file costs a page", "[node]") {
     REQUIRE(transaction);
     Scanner scanner(*transaction, device.scratch / "work", device.scratch / "spool");
     REQUIRE(scanner.scan({.sequence = 3, .started = {std::int64_t{4'000'000'000} * 1'000'000'000}},
-                         [](const format::PackSummary&, bool) { return Done{}; }));
+                         {.offer = [](const format::PackSummary&, bool) { return Done{}; }}));
     REQUIRE(scanner.abandon());
   }
   edit((3 << 20) + 8192);
@@ -185,13 +185,55 @@ TEST_CASE("scanner: an abandoned scan does not count", "[node]") {
     REQUIRE(transaction);
     Scanner scanner(*transaction, device.scratch / "work", device.scratch / "spool");
     const auto result =
-        scanner.scan({.reason = "test"}, [](const format::PackSummary&, bool) -> Status {
-          return fail(ErrorKind::unavailable, "the line is down");
-        });
+        scanner.scan({.reason = "test"}, {.offer = [](const format::PackSummary&, bool) -> Status {
+                       return fail(ErrorKind::unavailable, "the line is down");
+                     }});
     REQUIRE_FALSE(result);
     REQUIRE(scanner.abandon());
   }
   CHECK(device.sync(1).bytes > 100'000);
+}
+
+TEST_CASE("scanner: the next pack is made while one is on its way, and offered when that was taken",
+          "[node]") {
+  Device device;
+  for (int i = 0; i < 20; ++i)
+    make_file(device.scratch / ("volume/" + std::to_string(i)), noise(2 << 20, i));
+  const auto transaction = Transaction::open(device.scratch / "volume");
+  REQUIRE(transaction);
+  Scanner scanner(*transaction, device.scratch / "work", device.scratch / "spool");
+  const auto packs = [&] { return os::list_directory(device.scratch / "spool/packs").value(); };
+  std::vector<std::string> events;
+  std::size_t most = 0;
+  const auto scan = [&](std::size_t refused) {
+    events.clear();
+    return scanner.scan({.reason = "test"},
+                        {.offer = [&](const format::PackSummary& pack, bool) -> Status {
+                           CHECK(os::exists(device.scratch / ("spool/packs/" + pack.id.hex())));
+                           most = std::max(most, packs().size());
+                           events.emplace_back("offered");
+                           return Done{};
+                         },
+                         .taken = [&]() -> Status {
+                           CHECK(packs().size() <= 2);
+                           events.emplace_back("taken");
+                           if (events.size() / 2 < refused) return Done{};
+                           return fail(ErrorKind::unavailable, "the line is down");
+                         }});
+  };
+  const auto scanned = scan(1000);
+  REQUIRE(scanned);
+  CHECK(most == 1);
+  REQUIRE(events.size() == 2 * scanned->packs);
+  REQUIRE(scanned->packs >= 4);
+  for (std::size_t i = 0; i < events.size(); ++i)
+    CHECK(events[i] == (i % 2 == 0 ? "offered" : "taken"));
+  CHECK(packs().empty());
+  // Nobody is left waiting when the scan fails.
+  REQUIRE(scanner.abandon());
+  CHECK(scan(2).error().kind() == ErrorKind::unavailable);
+  CHECK(events.size() == 4);
+  CHECK(packs().empty());
 }
 
 TEST_CASE("scanner: a snapshot that a relay has counts once it is settled", "[node]") {
