@@ -98,6 +98,8 @@ bool deflates_to(ByteView plain, DeflateShape shape, ByteView coded) {
   return is_same && coded.empty();
 }
 
+std::string deflate_version() { return zlibVersion(); }
+
 std::uint32_t crc32_of(ByteView bytes) {
   return static_cast<std::uint32_t>(crc32_z(0, input(bytes), bytes.size()));
 }

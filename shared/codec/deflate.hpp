@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "shared/base/bytes.hpp"
 
@@ -29,6 +30,9 @@ Result<Inflated> inflate_bytes(ByteView coded, std::size_t plain_max);
 Buffer deflate_bytes(ByteView plain, DeflateShape shape);
 // Whether deflate_bytes() gives exactly `coded`; gives up at the first difference.
 bool deflates_to(ByteView plain, DeflateShape shape, ByteView coded);
+
+// The version of the library that runs: "1.2.13".
+std::string deflate_version();
 
 // CRC-32 of ISO 3309, as gzip and zip use it.
 std::uint32_t crc32_of(ByteView bytes);

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "shared/codec/deflate.hpp"
+#include "shared/codec/xz.hpp"
 #include "shared/codec/zstd_program.hpp"
 
 namespace lamina::delta {
@@ -14,8 +15,14 @@ using namespace std::string_view_literals;
 
 constexpr auto kGzip = "\x1f\x8b\x08"sv;
 constexpr auto kZstd = "\x28\xb5\x2f\xfd"sv;
+constexpr auto kXz =
+    "\xfd"
+    "7zXZ\0"sv;
 constexpr auto kZip = "PK\3\4"sv;
 constexpr auto kCpio = "070701"sv;
+// Linux, Documentation/arch/x86/boot.rst: where a kernel image says what it is.
+constexpr auto kKernel = "HdrS"sv;
+constexpr std::size_t kKernelMagic = 0x202;
 
 constexpr std::size_t kStepLeast = 2;  // Bytes of a step in a recipe.
 
@@ -33,7 +40,8 @@ Number little_endian(ByteView bytes, std::size_t at) {
 class Opening {
  public:
   // Without programs nothing is proven.
-  explicit Opening(const Programs* programs) : programs_(programs) {}
+  Opening(const Programs* programs, std::uint64_t memory_max)
+      : programs_(programs), memory_max_(memory_max) {}
 
   void skeleton(ByteView bytes) {
     if (bytes.empty()) return;
@@ -71,10 +79,15 @@ class Opening {
   }
   std::uint64_t room() const { return kContainerMax - inside_; }
   const Programs* programs() const { return programs_; }
+  // Whether who closes it may take that much to code so many bytes.
+  bool has_memory_for(const Encoder& encoder, std::uint64_t plain_size) const {
+    return encoder_memory(encoder, plain_size) <= memory_max_;
+  }
   Opened take() { return std::move(opened_); }
 
  private:
   const Programs* programs_;
+  std::uint64_t memory_max_;
   Opened opened_;
   std::size_t merge_from_ = 0;
   std::uint64_t inside_ = 0;
@@ -212,6 +225,34 @@ bool take_zstd(ByteView bytes, Opening& opening) {
   return true;
 }
 
+bool take_xz(ByteView bytes, Opening& opening) {
+  const auto header = xz_header(bytes);
+  if (!header) return false;
+  const ByteView data = bytes.subspan(header->data);
+  auto decoded = lzma2_decode_any(data, header->shape, static_cast<std::size_t>(opening.room()));
+  if (!decoded || !opening.has_room_for(decoded->plain.size())) return false;
+  // Behind the data: up to 3 zeros, a check of up to 64 bytes, an index and a footer of 12. More
+  // would be another block (xz -T of a large file) or file.
+  constexpr std::size_t kBehindMax = 3 + 64 + 32 + 12;
+  const ByteView behind = data.subspan(decoded->coded_size);
+  if (behind.size() > kBehindMax) return false;
+  Encoder encoder;
+  if (opening.programs() != nullptr) {
+    const Encoder costliest{.library = Encoder::Library::lzma,
+                            .dictionary_code = header->shape.dictionary_code};
+    if (!opening.has_memory_for(costliest, decoded->plain.size())) return false;
+    const auto found =
+        find_lzma2_encoder(decoded->plain, data.first(decoded->coded_size), header->shape);
+    if (!found) return false;
+    encoder = *found;
+  }
+  opening.skeleton(bytes.first(header->data));
+  const ByteView plain = opening.keep(std::move(decoded->plain));
+  opening.coded(encoder, [&] { take_plain(plain, "", opening); });
+  opening.skeleton(behind);
+  return true;
+}
+
 struct ZipMember {
   std::string_view name;
   std::size_t begin = 0;
@@ -285,16 +326,43 @@ bool take_zip(ByteView bytes, Opening& opening) {
   return true;
 }
 
-bool is_compressed(ByteView bytes) { return begins(bytes, kGzip) || begins(bytes, kZstd); }
+bool is_compressed(ByteView bytes) {
+  return begins(bytes, kGzip) || begins(bytes, kZstd) || begins(bytes, kXz);
+}
 
 bool take_compressed(ByteView bytes, Opening& opening) {
   if (begins(bytes, kGzip)) return take_gzip(bytes, opening);
   if (begins(bytes, kZstd)) return take_zstd(bytes, opening);
+  if (begins(bytes, kXz)) return take_xz(bytes, opening);
   return false;
 }
 
-std::optional<Opened> open(Buffer bytes, const Programs* programs) {
-  Opening opening(programs);
+bool is_kernel(ByteView bytes) {
+  return bytes.size() >= kContainerMagic && begins(bytes.subspan(kKernelMagic), kKernel);
+}
+
+// A bzImage: code that unpacks, with the compressed kernel in the middle. Linux,
+// Documentation/arch/x86/boot.rst, "payload_offset" and "payload_length".
+bool take_kernel(ByteView bytes, Opening& opening) {
+  constexpr std::uint16_t kFirstWithPayload = 0x0208;
+  constexpr std::size_t kSector = 512, kSectorsIfZero = 4;
+  // Behind what is not gzip, scripts/Makefile.lib (size_append) puts the plain size.
+  constexpr std::size_t kSizeBehind = 4;
+  if (little_endian<std::uint16_t>(bytes, 0x206) < kFirstWithPayload) return false;
+  const auto sectors = std::to_integer<std::size_t>(bytes[0x1f1]);
+  const std::size_t begin = ((sectors == 0 ? kSectorsIfZero : sectors) + 1) * kSector +
+                            little_endian<std::uint32_t>(bytes, 0x248);
+  std::size_t size = little_endian<std::uint32_t>(bytes, 0x24c);
+  if (begin > bytes.size() || size > bytes.size() - begin) return false;
+  if (!begins(bytes.subspan(begin), kGzip)) size -= std::min(size, kSizeBehind);
+  opening.skeleton(bytes.first(begin));
+  if (!take_compressed(bytes.subspan(begin, size), opening)) return false;
+  opening.skeleton(bytes.subspan(begin + size));
+  return true;
+}
+
+std::optional<Opened> open(Buffer bytes, const Programs* programs, std::uint64_t memory_max) {
+  Opening opening(programs, memory_max);
   const ByteView all = opening.keep(std::move(bytes));
   bool is_open = false;
   if (begins(all, kZip)) {
@@ -308,6 +376,8 @@ std::optional<Opened> open(Buffer bytes, const Programs* programs) {
       is_open = is_open && take_compressed(behind, opening);
     else
       opening.skeleton(behind);  // It may be compressed in a way that is not known here.
+  } else if (is_kernel(all)) {
+    is_open = take_kernel(all, opening);
   } else {
     is_open = take_compressed(all, opening);
   }
@@ -367,15 +437,27 @@ Recipe read_recipe(Reader& in) {
   return in.failed() ? Recipe{} : recipe;
 }
 
-std::optional<Opened> open_proven(Buffer bytes, const Programs& programs) {
-  return open(std::move(bytes), &programs);
+std::optional<Opened> open_proven(Buffer bytes, const Programs& programs,
+                                  std::uint64_t memory_max) {
+  return open(std::move(bytes), &programs, memory_max);
 }
 
-std::optional<Opened> open_unproven(Buffer bytes) { return open(std::move(bytes), nullptr); }
+std::optional<Opened> open_unproven(Buffer bytes) { return open(std::move(bytes), nullptr, 0); }
 
 bool may_be_container(ByteView first) {
-  return begins(first, kGzip) || begins(first, kZstd) || begins(first, kZip) ||
-         begins(first, kCpio);
+  return is_compressed(first) || begins(first, kZip) || begins(first, kCpio) || is_kernel(first);
+}
+
+bool is_costly(ByteView first) {
+  // Kernels are compressed as tightly.
+  return begins(first, kXz) || is_kernel(first);
+}
+
+Status check_closable(const Recipe& recipe, const Programs& programs) {
+  for (const Recipe::Step& step : recipe.steps)
+    if (step.kind == Kind::coded)
+      if (const auto at_hand = check_at_hand(step.encoder, programs); !at_hand) return at_hand;
+  return Done{};
 }
 
 Status close_container(const Recipe& recipe, ByteView skeleton, const MemberSource& member,

@@ -5,9 +5,10 @@
 // the encoders that were found to do so when it was opened. A container that nothing here makes
 // again is left closed.
 //
-// Known by their first bytes: gzip, zstd, zip with deflated members, and cpio archives in the "new
-// ASCII" format (cpio(5)), plain, one behind the other or inside gzip or zstd: an initramfs
-// (Linux, Documentation/driver-api/early-userspace/buffer-format.rst). Any thread.
+// Known by their first bytes: gzip, zstd, xz of one block, zip with deflated members, kernel images
+// for x86 (a gzip, zstd or xz file behind code that unpacks it), and cpio archives in the "new
+// ASCII" format (cpio(5)), plain, one behind the other or inside one of the first three: an
+// initramfs (Linux, Documentation/driver-api/early-userspace/buffer-format.rst). Any thread.
 #pragma once
 
 #include <functional>
@@ -64,15 +65,27 @@ struct Opened {
   Opened& operator=(const Opened&) = delete;
 };
 
-// Opens `bytes` for sending: nothing when they are no container, or nothing here makes them again.
-// The result closes to `bytes`.
-std::optional<Opened> open_proven(Buffer bytes, const Programs& programs);
+// Who closes a container takes so much memory for its encoder, besides what is inside, and no more:
+// a part of the 400 MB that a device may need for an update.
+constexpr std::uint64_t kCloseMemoryMax = std::uint64_t{128} << 20;
+
+// Opens `bytes` for sending: nothing when they are no container, nothing here makes them again, or
+// that takes more memory than `memory_max`. The result closes to `bytes`.
+std::optional<Opened> open_proven(Buffer bytes, const Programs& programs,
+                                  std::uint64_t memory_max = kCloseMemoryMax);
 // Opens without looking for encoders, for what is only read. Where open_proven() has a result, this
 // has the same members and skeleton. The recipe's encoders mean nothing.
 std::optional<Opened> open_unproven(Buffer bytes);
 
-// Whether a file that begins so may be a container: 6 bytes are enough.
+// Whether a file that begins so may be a container: so many bytes are enough.
+constexpr std::size_t kContainerMagic = 0x250;
 bool may_be_container(ByteView first_bytes);
+// Whether it is one that takes long to close (m: 5 MB of kernel modules a processor second), and
+// whose inside takes no fewer bytes than it does unless it is coded against a predecessor.
+bool is_costly(ByteView first_bytes);
+
+// Whether close_container() has all the encoders it takes; otherwise `unavailable` names one.
+Status check_closable(const Recipe& recipe, const Programs& programs);
 
 // Gives the container's bytes in order, piece by piece. `member` gives a member by its index, of
 // the size that the recipe says. `unavailable` names an encoder that is missing here; `corrupt`

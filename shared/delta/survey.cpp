@@ -8,8 +8,6 @@
 namespace lamina::delta {
 namespace {
 
-constexpr std::size_t kMagicSize = 6;
-
 ItemClass class_of(std::string_view path, ByteView first) {
   if (path.ends_with(".ko")) return ItemClass::module;
   return as_text(first).starts_with(
@@ -27,8 +25,8 @@ std::string without_slashes(std::string_view name) {
 class Surveying {
  public:
   Surveying(const Tree& tree, const std::function<bool(const Sha256Digest&)>& is_known,
-            const Programs* programs)
-      : tree_(tree), is_known_(is_known), programs_(programs) {}
+            const Programs* programs, Costly costly)
+      : tree_(tree), is_known_(is_known), programs_(programs), costly_(costly) {}
 
   Result<Survey> run() {
     std::vector<std::uint32_t> containers;
@@ -55,7 +53,7 @@ class Surveying {
     Fingerprinter fingerprinter;
     Buffer first;
     const auto read = read_pieces(*source, [&](ByteView piece) -> Status {
-      if (first.empty()) first = to_buffer(piece.first(std::min(piece.size(), kMagicSize)));
+      if (first.empty()) first = to_buffer(piece.first(std::min(piece.size(), kContainerMagic)));
       sha.update(piece);
       fingerprinter.update(piece);
       return Done{};
@@ -71,7 +69,8 @@ class Surveying {
                     .kind = class_of(path, first),
                     .digest = digest,
                     .fingerprints = fingerprinter.finish()};
-    if (may_be_container(first) && source->size <= kContainerMax) {
+    if (may_be_container(first) && source->size <= kContainerMax &&
+        (costly_ == Costly::opened || !is_costly(first))) {
       closed_.push_back(std::move(content));
       return true;
     }
@@ -117,7 +116,7 @@ class Surveying {
     for (const Opened::Member& member : opened->members) {
       std::string name = member.name.empty() ? path : without_slashes(member.name);
       const ItemClass kind =
-          class_of(name, member.bytes.first(std::min(member.bytes.size(), kMagicSize)));
+          class_of(name, member.bytes.first(std::min(member.bytes.size(), kContainerMagic)));
       add_member({file, number++}, std::move(name), member.bytes, kind);
     }
     return Done{};
@@ -126,6 +125,7 @@ class Surveying {
   const Tree& tree_;
   const std::function<bool(const Sha256Digest&)>& is_known_;
   const Programs* programs_;
+  const Costly costly_;
   std::set<Sha256Digest> seen_;
   std::vector<Content> closed_;  // Containers, as contents if they cannot be opened.
   Survey survey_;
@@ -134,8 +134,8 @@ class Surveying {
 }  // namespace
 
 Result<Survey> survey(const Tree& tree, const std::function<bool(const Sha256Digest&)>& is_known,
-                      const Programs* programs) {
-  return Surveying(tree, is_known, programs).run();
+                      const Programs* programs, Costly costly) {
+  return Surveying(tree, is_known, programs, costly).run();
 }
 
 Result<Source> TreeReader::open(ItemName name) {

@@ -204,6 +204,12 @@ Result<Assembly> read_assembly(ByteView bytes, std::size_t plain_max) {
   return assembly;
 }
 
+Status check_closable(const Assembly& assembly, const Programs& programs) {
+  for (const Assembly::Closing& closing : assembly.closings)
+    if (const auto can = check_closable(closing.recipe, programs); !can) return can;
+  return Done{};
+}
+
 Status close_file(const Assembly::Closing& closing,
                   const std::function<Result<Source>(const Origin&)>& find,
                   const Programs& programs, const std::function<Status(ByteView)>& emit) {

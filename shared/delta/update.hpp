@@ -65,8 +65,10 @@ struct Survey {
 };
 // Reads a whole tree. Files of which `is_known` is true are read once and no more. With `programs`
 // containers are opened proven: those of a new tree; without for reading only: those of an old one.
+// Costly containers (container.hpp) are worth opening where there is an old tree.
+enum class Costly : std::uint8_t { closed, opened };
 Result<Survey> survey(const Tree& tree, const std::function<bool(const Sha256Digest&)>& is_known,
-                      const Programs* programs);
+                      const Programs* programs, Costly costly = Costly::opened);
 
 // Where the receiver finds a content.
 struct Origin {
@@ -103,6 +105,10 @@ Result<Assembly> read_assembly(ByteView bytes, std::size_t plain_max);
 Status close_file(const Assembly::Closing& closing,
                   const std::function<Result<Source>(const Origin&)>& find,
                   const Programs& programs, const std::function<Status(ByteView)>& emit);
+
+// Whether all containers can be closed here; otherwise `unavailable` names an encoder that is
+// missing. What closes is compared with its digest all the same.
+Status check_closable(const Assembly& assembly, const Programs& programs);
 
 // Contents to be encoded together, against others, by their places in the surveys.
 struct Group {

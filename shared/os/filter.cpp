@@ -1,8 +1,11 @@
 #include "shared/os/filter.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,16 +17,30 @@
 namespace lamina::os {
 namespace {
 
+constexpr std::size_t kLargestPage = std::size_t{2} << 20;
+
 Result<Descriptor> memory_file(const std::string& what) {
-  Descriptor file(::memfd_create(what.c_str(), MFD_CLOEXEC));
+  Descriptor file(::memfd_create(what.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (file.get() < 0) return fail(last_error("making memory for " + what));
   return file;
+}
+
+// Whether the child ended in time.
+Result<bool> ends_within(pid_t child, Duration time) {
+  // By its number: glibc 2.36 declares the function for C only.
+  const Descriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  if (handle.get() < 0) return fail(last_error("watching a program"));
+  pollfd ends{handle.get(), POLLIN, 0};
+  const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+  const int ready = ::poll(&ends, 1, static_cast<int>(limit));
+  if (ready < 0) return fail(last_error("watching a program"));
+  return ready > 0;
 }
 
 }  // namespace
 
 Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
-                          std::size_t output_max) {
+                          const FilterLimits& limits) {
   const std::string& name = words.front();
   // Files instead of pipes: neither side waits for the other.
   auto in = memory_file(name + " input");
@@ -33,13 +50,18 @@ Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
   if (auto written = write_all_at(in->get(), input, 0, name + " input"); !written)
     return fail(std::move(written.error()));
 
+  // A file that cannot grow, and has room for a byte more than allowed: that shows that there is
+  // more. What a write does not fit into as a whole page, huge or not, the kernel refuses.
+  const std::size_t room = (limits.output_max / kLargestPage + 1) * kLargestPage;
+  if (::ftruncate(out->get(), static_cast<off_t>(room)) != 0 ||
+      ::fcntl(out->get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) != 0)
+    return fail(last_error("bounding the output of " + name));
+
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   // Nothing of the caller's surroundings changes what the program does.
-  char path[] = "PATH=/usr/bin:/bin";
-  char locale[] = "LC_ALL=C";
-  char* const environment[] = {path, locale, nullptr};
+  char* const environment[] = {nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in->get(), STDIN_FILENO);
@@ -56,20 +78,26 @@ Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
   if (error != 0) {
     return fail(from_errno(error, "starting " + name));
   }
+  const auto ended = ends_within(child, limits.time_max);
+  if (!ended || !*ended) ::kill(child, SIGKILL);
   int state = 0;
   while (::waitpid(child, &state, 0) < 0)
     if (errno != EINTR) return fail(last_error("waiting for " + name));
+  if (!ended) return fail(ended.error());
+  if (!*ended) return fail(ErrorKind::unavailable, name + " did not end in time, and was killed");
+  // The place up to which it wrote is the descriptor's own, which it shares.
+  const off_t size = ::lseek(out->get(), 0, SEEK_CUR);
+  if (size < 0) return fail(last_error("reading the output of " + name));
+  if (static_cast<std::size_t>(size) > limits.output_max)
+    return fail(ErrorKind::invalid, name + " wrote more than the " +
+                                        std::to_string(limits.output_max) +
+                                        " bytes that were expected");
   if (!WIFEXITED(state) || WEXITSTATUS(state) != 0)
     return fail(
         ErrorKind::unavailable,
         name + (WIFEXITED(state) ? " ended with code " + std::to_string(WEXITSTATUS(state))
                                  : " was ended by signal " + std::to_string(WTERMSIG(state))));
-  const auto size = file_size(out->get(), name + " output");
-  if (!size) return fail(size.error());
-  if (*size > output_max)
-    return fail(ErrorKind::invalid, name + " wrote " + std::to_string(*size) + " bytes; at most " +
-                                        std::to_string(output_max) + " were expected");
-  return read_at(out->get(), 0, static_cast<std::size_t>(*size), name + " output");
+  return read_at(out->get(), 0, static_cast<std::size_t>(size), name + " output");
 }
 
 }  // namespace lamina::os

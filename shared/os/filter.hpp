@@ -6,13 +6,19 @@
 #include <vector>
 
 #include "shared/base/bytes.hpp"
+#include "shared/base/units.hpp"
 
 namespace lamina::os {
 
-// What `words` (a program found in /usr/bin or /bin, and its arguments) writes for `input`.
-// `not_found`: there is no such program. `invalid` when it writes more than `output_max` bytes,
-// `unavailable` when it ends with another code than 0 or cannot be started.
+// What `words` (a program found in /usr/bin or /bin, and its arguments) writes for `input`, in an
+// empty environment and without a shell. `not_found`: there is no such program. `invalid` when it
+// writes more than `output_max` bytes, of which no more are taken; `unavailable` when it ends with
+// another code than 0, takes longer than `time_max` (it is killed then), or cannot be started.
+struct FilterLimits {
+  std::size_t output_max = 0;
+  Duration time_max = std::chrono::minutes{1};
+};
 Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
-                          std::size_t output_max);
+                          const FilterLimits& limits);
 
 }  // namespace lamina::os

@@ -20,7 +20,7 @@
 
 #include "shared/delta/update.hpp"
 #include "shared/os/file.hpp"
-#include "shared/os/filter.hpp"
+#include "shared/os/gzip.hpp"
 #include "shared/os/user.hpp"
 
 using namespace lamina;
@@ -28,8 +28,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
-
-constexpr std::size_t kGzipMost = std::size_t{256} << 20;
 
 [[noreturn]] void die(const std::string& text) {
   std::cerr << "delta_bench: " << text << '\n';
@@ -96,9 +94,7 @@ delta::Tree tree_at(const std::string& root) {
 }
 
 delta::Programs programs() {
-  return {.gzip = [](ByteView plain, int level) {
-    return os::run_filter({"gzip", "-" + std::to_string(level), "-n"}, plain, kGzipMost);
-  }};
+  return {.gzip = os::gzip, .gzip_version = os::gzip_version().value_or("")};
 }
 
 const char* name_of(delta::ItemClass kind) {
@@ -127,10 +123,11 @@ json send(const std::string& old_root, const std::string& next_root, const std::
   std::set<Sha256Digest> known(old.files.begin(), old.files.end());
   for (const auto& content : old.contents) known.insert(content.digest);
   const double old_cpu = own_cpu_seconds();
-  const auto next = sure(
-      delta::survey(
-          next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); }, &at_hand),
-      "new tree");
+  const auto next =
+      sure(delta::survey(
+               next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); },
+               &at_hand, old_root.empty() ? delta::Costly::closed : delta::Costly::opened),
+           "new tree");
   const double next_cpu = own_cpu_seconds();
   const delta::UpdatePlan plan = delta::plan_update(old, next, group_bytes);
   if (!plan.too_large.empty()) die("a file is too large: " + next.contents[plan.too_large[0]].path);

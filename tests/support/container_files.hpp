@@ -8,6 +8,7 @@
 
 #include "shared/codec/deflate.hpp"
 #include "shared/codec/writer.hpp"
+#include "shared/codec/xz.hpp"
 #include "shared/delta/recompress.hpp"
 
 namespace lamina::tests {
@@ -36,9 +37,88 @@ inline Buffer gzip_file(ByteView plain, const Buffer& deflated, std::uint8_t ext
 // A gzip(1) of its own kind: deflates like nobody else.
 inline delta::Programs own_gzip() {
   return {.gzip = [](ByteView plain, int level) -> Result<Buffer> {
-    const auto shape = DeflateShape{static_cast<std::uint8_t>(level), 3};
-    return gzip_file(plain, deflate_bytes(plain, shape), level == 9 ? 2 : 0);
-  }};
+            const auto shape = DeflateShape{static_cast<std::uint8_t>(level), 3};
+            return gzip_file(plain, deflate_bytes(plain, shape), level == 9 ? 2 : 0);
+          },
+          .gzip_version = "1.99"};
+}
+
+// An xz file of one block, with CRC-32: xz-file-format.txt. With sizes as xz -T makes it.
+inline Buffer xz_file(ByteView plain, const Lzma2Shape& shape, bool has_sizes = false) {
+  const auto checked = [](const Buffer& bytes) {
+    Writer out;
+    out.raw(bytes);
+    out.u32(crc32_of(bytes));
+    return out.take();
+  };
+  const auto padded = [](Buffer bytes) {
+    bytes.resize((bytes.size() + 3) / 4 * 4);
+    return bytes;
+  };
+  const Buffer flags = {std::byte{0}, std::byte{1}};
+  const Buffer coded = lzma2_bytes(plain, shape);
+  Writer filters;
+  const int count = shape.has_x86 ? 2 : 1;
+  filters.u8(static_cast<std::uint8_t>((count - 1) | (has_sizes ? 0xc0 : 0)));
+  if (has_sizes) {
+    filters.varint(coded.size());
+    filters.varint(plain.size());
+  }
+  if (shape.has_x86) filters.u16(0x04);
+  filters.u16(0x0121);
+  filters.u8(shape.dictionary_code);
+  // Its size byte counts itself and the CRC-32.
+  Buffer header(1);
+  header = padded(header + filters.take());
+  header[0] = static_cast<std::byte>(header.size() / 4);
+  header = checked(header);
+  Writer index;
+  index.u8(0);
+  index.varint(1);
+  index.varint(header.size() + coded.size() + 4);
+  index.varint(plain.size());
+  const Buffer all_index = checked(padded(index.take()));
+  Writer footer;
+  footer.u32(static_cast<std::uint32_t>(all_index.size() / 4 - 1));
+  footer.raw(flags);
+  Writer file;
+  file.raw(
+      as_view(std::string_view("\xfd"
+                               "7zXZ\0",
+                               6)));
+  file.raw(checked(flags));
+  file.raw(header);
+  file.raw(padded(coded));
+  file.u32(crc32_of(plain));
+  file.raw(all_index);
+  file.u32(crc32_of(footer.view()));
+  file.raw(footer.view());
+  file.raw(as_view("YZ"));
+  return file.take();
+}
+
+// A kernel image for x86: code, the compressed kernel, code. Where it is not gzip, a size follows
+// it.
+inline Buffer kernel_file(const Buffer& compressed, ByteView code, bool has_size = true) {
+  constexpr std::size_t kSectors = 3, kOffset = 100;
+  Buffer file((kSectors + 1) * 512);
+  const auto put = [&](std::size_t at, const Buffer& bytes) {
+    std::copy(bytes.begin(), bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(at));
+  };
+  const auto number = [](std::size_t value) {
+    Writer out;
+    out.u32(static_cast<std::uint32_t>(value));
+    return out.take();
+  };
+  file[0] = std::byte{'M'};
+  file[0x1f1] = std::byte{kSectors};
+  put(0x202, to_buffer(as_view("HdrS")));
+  put(0x206, {std::byte{0x0f}, std::byte{0x02}});
+  put(0x248, number(kOffset));
+  put(0x24c, number(compressed.size() + (has_size ? 4 : 0)));
+  file = file + to_buffer(code.first(kOffset)) + compressed;
+  if (has_size) file = file + Buffer(4, std::byte{0x55});
+  return file + to_buffer(code);
 }
 
 inline Buffer cpio_file(const std::vector<std::pair<std::string, Buffer>>& members) {

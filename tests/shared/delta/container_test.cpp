@@ -47,7 +47,8 @@ Result<Buffer> closed(const Opened& opened, const delta::Programs& programs) {
 
 // Opens to these members and closes to the same bytes.
 void check_opens_to(const Buffer& file, const Inside& members, const delta::Programs& programs) {
-  CHECK(delta::may_be_container(ByteView(file).first(6)));
+  CHECK(
+      delta::may_be_container(ByteView(file).first(std::min(file.size(), delta::kContainerMagic))));
   const auto opened = delta::open_proven(file, programs);
   REQUIRE(opened);
   CHECK(inside(*opened) == members);
@@ -84,8 +85,64 @@ TEST_CASE("container: gzip files of zlib and of gzip(1) open, with and without a
     const auto refused = closed(*opened, {});
     REQUIRE_FALSE(refused);
     CHECK(refused.error().kind() == ErrorKind::unavailable);
-    CHECK(refused.error().text().find("gzip(1)") != std::string::npos);
+    CHECK(refused.error().text().find("gzip 1.99") != std::string::npos);
   }
+}
+
+TEST_CASE("container: xz files of all presets open, filtered or not, with sizes and without",
+          "[delta]") {
+  const Buffer plain = letters(150'000, 1);
+  const Buffer archive = cpio_file(kFiles);
+  for (const std::uint8_t preset : {0, 1, 2, 3, 4, 5, 6})
+    for (const bool is_extreme : {false, true}) {
+      CAPTURE(int{preset}, is_extreme);
+      const Lzma2Shape shape{.preset = preset,
+                             .is_extreme = is_extreme,
+                             .has_x86 = preset % 2 == 1,
+                             .dictionary_code = 16};
+      const Buffer file = xz_file(plain, shape, preset % 3 == 0);
+      check_opens_to(file, {{"", plain}}, {});
+      CHECK(delta::is_costly(file));
+    }
+  check_opens_to(xz_file(archive, {}), kFiles, {});
+  check_opens_to(cpio_file({{"early", noise(3000, 9)}}) + xz_file(archive, {}),
+                 [] {
+                   Inside all = kFiles;
+                   all.insert(all.begin(), {"early", noise(3000, 9)});
+                   return all;
+                 }(),
+                 {});
+}
+
+TEST_CASE("container: xz files that take too much memory, and those of several parts, stay closed",
+          "[delta]") {
+  const Buffer plain = letters(1'000'000, 1);
+  const Buffer file = xz_file(plain, {.preset = 1, .dictionary_code = 22});
+  CHECK(delta::open_proven(file, {}, 20 << 20));
+  CHECK_FALSE(delta::open_proven(file, {}, 10 << 20));
+  CHECK_FALSE(delta::open_unproven(file + file));
+  CHECK_FALSE(delta::open_unproven(xz_file({}, {})));
+  CHECK_FALSE(delta::open_unproven(Buffer(file.begin(), file.begin() + 1000)));
+}
+
+TEST_CASE("container: kernel images open, whatever compressed the kernel", "[delta]") {
+  const Buffer kernel = letters(90'000, 5);
+  const Buffer code = noise(9000, 6);
+  const Buffer gzip = gzip_file(kernel, deflate_bytes(kernel, {9, 8}));
+  check_opens_to(kernel_file(gzip, code, false), {{"", kernel}}, {});
+  const Lzma2Shape x86{.has_x86 = true, .dictionary_code = 20};
+  check_opens_to(kernel_file(xz_file(kernel, x86), code), {{"", kernel}}, {});
+  check_opens_to(kernel_file(zstd_as_program(kernel, {.level = 9}), code), {{"", kernel}}, {});
+  CHECK(delta::is_costly(kernel_file(gzip, code, false)));
+  // Compressed in an unknown way, cut off, or with a payload that is elsewhere.
+  CHECK_FALSE(delta::open_unproven(kernel_file(noise(5000, 7), code)));
+  const Buffer whole = kernel_file(gzip, code, false);
+  for (const std::size_t size : {600U, 3000U})
+    CHECK_FALSE(delta::open_unproven(
+        Buffer(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size))));
+  Buffer moved = whole;
+  moved[0x248] ^= std::byte{1};
+  CHECK_FALSE(delta::open_unproven(moved));
 }
 
 TEST_CASE("container: what no encoder here makes again stays closed", "[delta]") {
@@ -132,6 +189,25 @@ TEST_CASE("container: an encoder of another version is refused by name", "[delta
   CHECK(refused.error().text().find("zstd 0.0.1") != std::string::npos);
 }
 
+TEST_CASE("container: encoders are at hand by their versions", "[delta]") {
+  const auto at_hand = [](Encoder::Library library, const std::string& version) {
+    return delta::check_at_hand({.library = library, .version = version}, own_gzip()).has_value();
+  };
+  using enum Encoder::Library;
+  CHECK(at_hand(zlib, deflate_version()));
+  CHECK(at_hand(zlib, "1.0.4"));
+  CHECK_FALSE(at_hand(zlib, "2.0"));
+  CHECK_FALSE(at_hand(zlib, "1.3.1.zlib-ng"));
+  CHECK_FALSE(at_hand(zlib, ""));
+  CHECK(at_hand(gzip, "1.12"));
+  CHECK_FALSE(at_hand(gzip, "2.1"));
+  CHECK_FALSE(delta::check_at_hand({.library = gzip, .version = "1.12"}, {}));
+  CHECK(at_hand(lzma, "5.2.0"));
+  CHECK_FALSE(at_hand(lzma, "6.0.0"));
+  CHECK(at_hand(zstd, zstd_version()));
+  CHECK_FALSE(at_hand(zstd, zstd_version() + "1"));
+}
+
 TEST_CASE("container: zip with deflated members; stored ones stay in the skeleton", "[delta]") {
   const Buffer file = zip_file(
       {{"a", text(3000, 1)}, {"mimetype", text(40, 2), false}, {"b", text(9000, 3), true, {6, 8}}});
@@ -145,6 +221,7 @@ TEST_CASE("container: a bomb stays closed", "[delta]") {
   const Buffer zeros(1 << 20);
   std::vector<ZipEntry> entries(260, ZipEntry{"zeros", zeros, true, {1, 8}});
   CHECK_FALSE(delta::open_unproven(zip_file(entries)));
+  CHECK_FALSE(delta::open_unproven(xz_file(Buffer(delta::kContainerMax + 1), {.preset = 0})));
 }
 
 TEST_CASE("container: members and skeletons of other sizes are refused", "[delta]") {
@@ -168,9 +245,13 @@ TEST_CASE("container: members and skeletons of other sizes are refused", "[delta
 TEST_CASE("container: any changed or cut byte leaves it closed or closes to the same bytes",
           "[delta]") {
   const Buffer archive = cpio_file(kFiles);
-  const std::vector<Buffer> files = {gzip_file(archive, deflate_bytes(archive, {9, 8}), 2, "name"),
-                                     archive, zip_file({{"a", text(300, 1)}, {"b", text(900, 3)}}),
-                                     zstd_as_program(archive, {.level = 9})};
+  const std::vector<Buffer> files = {
+      gzip_file(archive, deflate_bytes(archive, {9, 8}), 2, "name"),
+      archive,
+      zip_file({{"a", text(300, 1)}, {"b", text(900, 3)}}),
+      zstd_as_program(archive, {.level = 9}),
+      xz_file(archive, {.dictionary_code = 8}),
+      kernel_file(gzip_file(archive, deflate_bytes(archive, {9, 8})), noise(200, 1), false)};
   for (const Buffer& file : files)
     for (std::size_t at = 0; at < file.size(); at += 1 + file.size() / 40)
       for (const int bits : {0x01, 0x80, 0xff}) {
@@ -191,13 +272,24 @@ TEST_CASE("container: recipes that cannot be are refused", "[delta]") {
     delta::read_recipe(in);
     return in.finished();
   };
-  CHECK(accepts({1, 1, 5}));                       // One member of 5 bytes.
-  CHECK_FALSE(accepts({1, 1, 0}));                 // An empty one.
-  CHECK_FALSE(accepts({2, 1, 5}));                 // A step is missing.
-  CHECK_FALSE(accepts({1, 3, 5}));                 // An unknown step.
-  CHECK(accepts({2, 2, 1, 1, 9, 8, 1, 5}));        // A member, deflated.
-  CHECK_FALSE(accepts({2, 2, 2, 1, 9, 8, 1, 5}));  // More steps than there are.
-  CHECK_FALSE(accepts({2, 2, 1, 1, 10, 8, 1, 5}));
-  CHECK_FALSE(accepts({2, 2, 1, 4, 9, 8, 1, 5}));
-  CHECK_FALSE(accepts({3, 2, 2, 1, 9, 8, 2, 1, 1, 9, 8, 1, 5}));  // Coded inside of coded.
+  CHECK(accepts({1, 1, 5}));        // One member of 5 bytes.
+  CHECK_FALSE(accepts({1, 1, 0}));  // An empty one.
+  CHECK_FALSE(accepts({2, 1, 5}));  // A step is missing.
+  CHECK_FALSE(accepts({1, 3, 5}));  // An unknown step.
+  constexpr std::uint8_t kZlib = 1, kZstd = 3, kLzma = 4;
+  CHECK(accepts({2, 2, 1, kZlib, 9, 8, 1, '1', 1, 5}));        // A member, deflated.
+  CHECK_FALSE(accepts({2, 2, 2, kZlib, 9, 8, 1, '1', 1, 5}));  // More steps than there are.
+  CHECK_FALSE(accepts({2, 2, 1, kZlib, 10, 8, 1, '1', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, kZlib, 9, 10, 1, '1', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, 0, 9, 8, 1, '1', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, 5, 9, 8, 1, '1', 1, 5}));
+  CHECK(accepts({2, 2, 1, kZstd, 19, 3, 1, '1', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, kZstd, 20, 3, 1, '1', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, kZstd, 19, 4, 1, '1', 1, 5}));
+  CHECK(accepts({2, 2, 1, kLzma, 0, 3, kDictionaryCodeMax, 1, '5', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, kLzma, 0, 3, kDictionaryCodeMax + 1, 1, '5', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, kLzma, 10, 3, 8, 1, '5', 1, 5}));
+  CHECK_FALSE(accepts({2, 2, 1, kLzma, 0, 4, 8, 1, '5', 1, 5}));
+  CHECK_FALSE(accepts(
+      {3, 2, 2, kZlib, 9, 8, 1, '1', 2, 1, kZlib, 9, 8, 1, '1', 1, 5}));  // Coded inside of coded.
 }
