@@ -179,7 +179,7 @@ std::optional<Encoder> find_deflate_encoder(ByteView plain, ByteView coded, int 
                      .level = shape.level,
                      .memory_level = shape.memory_level,
                      .version = deflate_version()};
-  if (gzip_level == 0 || !programs.gzip) return std::nullopt;
+  if (gzip_level == 0 || !programs.gzip || programs.gzip_version.empty()) return std::nullopt;
   const auto body = gzip_body(plain, gzip_level, programs);
   if (!body || !std::ranges::equal(*body, coded)) return std::nullopt;
   return Encoder{.library = Encoder::Library::gzip,

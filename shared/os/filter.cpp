@@ -40,7 +40,7 @@ Result<bool> ends_within(pid_t child, Duration time) {
 }  // namespace
 
 Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
-                          const FilterLimits& limits) {
+                          std::size_t output_max, Duration time_max) {
   const std::string& name = words.front();
   // Files instead of pipes: neither side waits for the other.
   auto in = memory_file(name + " input");
@@ -52,7 +52,7 @@ Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
 
   // A file that cannot grow, and has room for a byte more than allowed: that shows that there is
   // more. What a write does not fit into as a whole page, huge or not, the kernel refuses.
-  const std::size_t room = (limits.output_max / kLargestPage + 1) * kLargestPage;
+  const std::size_t room = (output_max / kLargestPage + 1) * kLargestPage;
   if (::ftruncate(out->get(), static_cast<off_t>(room)) != 0 ||
       ::fcntl(out->get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) != 0)
     return fail(last_error("bounding the output of " + name));
@@ -78,7 +78,7 @@ Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
   if (error != 0) {
     return fail(from_errno(error, "starting " + name));
   }
-  const auto ended = ends_within(child, limits.time_max);
+  const auto ended = ends_within(child, time_max);
   if (!ended || !*ended) ::kill(child, SIGKILL);
   int state = 0;
   while (::waitpid(child, &state, 0) < 0)
@@ -88,9 +88,8 @@ Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
   // The place up to which it wrote is the descriptor's own, which it shares.
   const off_t size = ::lseek(out->get(), 0, SEEK_CUR);
   if (size < 0) return fail(last_error("reading the output of " + name));
-  if (static_cast<std::size_t>(size) > limits.output_max)
-    return fail(ErrorKind::invalid, name + " wrote more than the " +
-                                        std::to_string(limits.output_max) +
+  if (static_cast<std::size_t>(size) > output_max)
+    return fail(ErrorKind::invalid, name + " wrote more than the " + std::to_string(output_max) +
                                         " bytes that were expected");
   if (!WIFEXITED(state) || WEXITSTATUS(state) != 0)
     return fail(

@@ -14,11 +14,7 @@ namespace lamina::os {
 // empty environment and without a shell. `not_found`: there is no such program. `invalid` when it
 // writes more than `output_max` bytes, of which no more are taken; `unavailable` when it ends with
 // another code than 0, takes longer than `time_max` (it is killed then), or cannot be started.
-struct FilterLimits {
-  std::size_t output_max = 0;
-  Duration time_max = std::chrono::minutes{1};
-};
 Result<Buffer> run_filter(const std::vector<std::string>& words, ByteView input,
-                          const FilterLimits& limits);
+                          std::size_t output_max, Duration time_max = std::chrono::minutes{1});
 
 }  // namespace lamina::os

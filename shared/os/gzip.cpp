@@ -12,7 +12,7 @@ std::size_t gzip_bound(std::size_t size) { return size + size / 4096 + 64; }
 }  // namespace
 
 std::optional<std::string> gzip_version() {
-  const auto said = run_filter({"gzip", "--version"}, {}, {kVersionTextMax});
+  const auto said = run_filter({"gzip", "--version"}, {}, kVersionTextMax);
   if (!said) return std::nullopt;
   constexpr std::string_view kBefore = "gzip ";
   const std::string_view line = as_text(*said).substr(0, as_text(*said).find('\n'));
@@ -21,7 +21,7 @@ std::optional<std::string> gzip_version() {
 }
 
 Result<Buffer> gzip(ByteView plain, int level) {
-  return run_filter({"gzip", "-" + std::to_string(level), "-n"}, plain, {gzip_bound(plain.size())});
+  return run_filter({"gzip", "-" + std::to_string(level), "-n"}, plain, gzip_bound(plain.size()));
 }
 
 }  // namespace lamina::os
