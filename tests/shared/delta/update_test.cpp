@@ -1,13 +1,12 @@
 #include "shared/delta/update.hpp"
 
 #include <catch2/catch.hpp>
-#include <map>
-#include <set>
 
 #include "shared/codec/zstd_program.hpp"
 #include "tests/support/container_files.hpp"
 #include "tests/support/content.hpp"
 #include "tests/support/elf_file.hpp"
+#include "tests/support/whole_update.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
@@ -16,116 +15,16 @@ using delta::ItemName;
 
 namespace {
 
-using Files = std::map<std::string, Buffer>;
-
-delta::Tree tree_of(const Files& files) {
-  delta::Tree tree;
-  std::vector<const Buffer*> contents;
-  for (const auto& [path, bytes] : files) {
-    tree.files.push_back({path, bytes.size()});
-    contents.push_back(&bytes);
-  }
-  tree.open = [contents](std::uint32_t file) -> Result<delta::Source> {
-    return delta::source_of(ByteView(*contents.at(file)));
-  };
-  return tree;
+Sent send(const Files& old, const Files& next, Effort effort) {
+  auto sent = tests::send(old, next, effort, own_gzip());
+  REQUIRE(sent);
+  return std::move(*sent);
 }
 
-struct Sent {
-  std::vector<Buffer> frames;
-  Buffer assembly;
-  std::uint64_t bytes() const {
-    std::uint64_t all = assembly.size();
-    for (const Buffer& frame : frames) all += frame.size();
-    return all;
-  }
-};
-
-Sent send(const Files& old_files, const Files& next_files, Effort effort) {
-  const delta::Tree old_tree = tree_of(old_files);
-  const delta::Tree next_tree = tree_of(next_files);
-  const auto old = delta::survey(
-      old_tree, [](const Sha256Digest&) { return false; }, nullptr);
-  REQUIRE(old);
-  std::set<Sha256Digest> known(old->files.begin(), old->files.end());
-  for (const auto& content : old->contents) known.insert(content.digest);
-  const delta::Programs programs = own_gzip();
-  const auto next = delta::survey(
-      next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); }, &programs);
-  REQUIRE(next);
-  const delta::UpdatePlan plan = delta::plan_update(*old, *next, 100'000);
-  REQUIRE(plan.too_large.empty());
-  Sent sent;
-  delta::TreeReader old_reader(old_tree);
-  delta::TreeReader next_reader(next_tree);
-  for (const delta::Group& group : plan.groups) {
-    std::vector<delta::Item> items, references;
-    for (const std::size_t i : group.items)
-      items.push_back({next->contents[i].name, next_reader.open(next->contents[i].name).value()});
-    for (const std::size_t i : group.references)
-      references.push_back({old->contents[i].name, old_reader.open(old->contents[i].name).value()});
-    sent.frames.push_back(delta::encode_frame(items, references, effort).value());
-  }
-  sent.assembly = delta::write_assembly(plan.assembly);
-  return sent;
-}
-
-// What a receiver with the old tree makes of it; `wanted` stands for the digests that it has of all
-// files.
-Files receive(const Files& old_files, const Sent& sent, const Files& wanted) {
-  const delta::Tree old_tree = tree_of(old_files);
-  delta::TreeReader reader(old_tree);
-  std::map<ItemName, Buffer> items;
-  std::map<Sha256Digest, Buffer> contents;
-  for (const auto& [path, bytes] : old_files) contents[sha256(bytes)] = bytes;
-  for (const Buffer& frame : sent.frames) {
-    const auto head = delta::FrameHead::parse(frame);
-    REQUIRE(head);
-    std::vector<delta::Source> references;
-    for (const auto& reference : head->references)
-      references.push_back(reader.open(reference.name).value());
-    REQUIRE(delta::decode_frame(*head, frame, std::move(references),
-                                [&](std::size_t part, ByteView piece) -> Status {
-                                  Buffer& item = items[head->items[part].name];
-                                  item.insert(item.end(), piece.begin(), piece.end());
-                                  return Done{};
-                                }));
-  }
-  for (const auto& [name, bytes] : items)
-    if (name.member == ItemName::kFileItself) contents[sha256(bytes)] = bytes;
-  const auto assembly = delta::read_assembly(sent.assembly, 1 << 20);
-  REQUIRE(assembly);
-  std::vector<const Buffer*> numbered;
-  for (const auto& [path, bytes] : wanted) numbered.push_back(&bytes);
-  const auto find = [&](const delta::Origin& origin) -> Result<delta::Source> {
-    if (origin.is_old) return reader.open(origin.name);
-    if (const auto item = items.find(origin.name); item != items.end())
-      return delta::source_of(ByteView(item->second));
-    return delta::source_of(ByteView(contents.at(sha256(*numbered.at(origin.name.file)))));
-  };
-  const auto put = [&](const Buffer& bytes) { contents[sha256(bytes)] = bytes; };
-  for (const auto& copy : assembly->copies)
-    put(delta::read_all(find(copy.from).value(), 1 << 24).value());
-  for (const auto& closing : assembly->closings) {
-    Buffer bytes;
-    REQUIRE(delta::close_file(closing, find, own_gzip(), [&](ByteView piece) -> Status {
-      bytes.insert(bytes.end(), piece.begin(), piece.end());
-      return Done{};
-    }));
-    put(bytes);
-  }
-  Files got;
-  for (const auto& [path, bytes] : wanted) {
-    CAPTURE(path);
-    if (bytes.empty()) {
-      got[path] = {};
-      continue;
-    }
-    const auto content = contents.find(sha256(bytes));
-    REQUIRE(content != contents.end());
-    got[path] = content->second;
-  }
-  return got;
+Files receive(const Files& old, const Sent& sent, const Files& wanted) {
+  auto got = tests::receive(old, sent, digests_of(wanted), own_gzip());
+  if (!got) FAIL(got.error().text());
+  return std::move(*got);
 }
 
 Buffer program(std::uint64_t seed, std::size_t size) {
@@ -154,6 +53,8 @@ Files system(std::uint64_t version) {
   files["usr/share/doc/news.gz"] = own_gzip().gzip(changed(noise(40'000, 2)), 9).value();
   files["usr/share/a.odt"] =
       zip_file({{"content.xml", changed(text(4'000, 3))}, {"x", text(100, 4), false}});
+  files["lib/modules/6.1." + v + "/x.ko.xz"] =
+      xz_file(changed(program(70, 6000)), {.dictionary_code = 16}, true);
   files["usr/share/copy"] = changed(text(4'000, 3));
   const Buffer archive = cpio_file({{"lib/modules/m1.ko", files["lib/modules/6.1." + v + "/m1.ko"]},
                                     {"bin/same", files["usr/bin/same"]},
@@ -197,20 +98,33 @@ TEST_CASE("update: a file that was inside a container, and one that went into on
   CHECK(receive(old, sent, next) == next);
 }
 
-TEST_CASE("update: random pairs of trees arrive whole", "[delta]") {
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
-    CAPTURE(seed);
-    Files old = system(seed % 3 + 1);
-    Files next = system(seed % 5 + 1);
-    std::uint64_t dice = seed;
-    for (auto& [path, bytes] : next) {
-      dice = dice * 6364136223846793005U + 1442695040888963407U;
-      if ((dice >> 40) % 4 == 0 && !bytes.empty())
-        bytes[(dice >> 20) % bytes.size()] ^= std::byte{1};
-      if ((dice >> 50) % 9 == 0) bytes.resize(bytes.size() / 3);
-    }
-    REQUIRE(receive(old, send(old, next, Effort::fast), next) == next);
-  }
+TEST_CASE("update: a receiver without gzip(1) learns so before it closes anything", "[delta]") {
+  const Files next = system(2);
+  const Sent sent = send({}, next, Effort::fast);
+  const auto refused = tests::receive({}, sent, digests_of(next), {});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().kind() == ErrorKind::unavailable);
+  CHECK(refused.error().text().find("gzip 1.99") != std::string::npos);
+  const auto assembly = delta::read_assembly(sent.assembly, 1 << 20);
+  REQUIRE(assembly);
+  CHECK(delta::check_closable(*assembly, own_gzip()));
+  CHECK_FALSE(delta::check_closable(*assembly, {}));
+}
+
+TEST_CASE("update: costly containers stay closed if asked so, and arrive", "[delta]") {
+  const Files next = {{"m.ko.xz", xz_file(program(1, 5000), {})},
+                      {"vmlinuz", kernel_file(gzipped(program(2, 5000)), noise(200, 1), false)},
+                      {"a.gz", gzipped(text(3000, 1))}};
+  const delta::Tree tree = tree_of(next);
+  const delta::Programs programs = own_gzip();
+  const auto opened = [&](delta::Costly costly) {
+    const auto survey = delta::survey(
+        tree, [](const Sha256Digest&) { return false; }, &programs, costly);
+    REQUIRE(survey);
+    return survey->opened.size();
+  };
+  CHECK(opened(delta::Costly::opened) == 3);
+  CHECK(opened(delta::Costly::closed) == 1);
 }
 
 TEST_CASE("update: assemblies come back, cut and changed ones are refused or are others",
