@@ -25,6 +25,7 @@ sys.path.insert(0, os.path.join(TOP, "tests/support"))
 import corpus  # noqa: E402
 import ours  # noqa: E402
 import peers  # noqa: E402
+import transfers  # noqa: E402
 import verify  # noqa: E402
 from fleet import run_directory  # noqa: E402
 from lab import LabError  # noqa: E402
@@ -503,6 +504,64 @@ def same(one, other):
         return first.read() == second.read()
 
 
+THROUGH = "Lamina's through delta_bench: frames and assembly of shared/delta, no manifest, no metadata of entries"
+
+
+def transfers_of(bench, what, kinds, run):
+    """Each in a fresh file system with directories of its own: `run` (transfer, volume's path) returns its Sample."""
+    def turn(kind):
+        def once(_run):
+            with bench.volume("transfer") as volume:
+                one = kind(os.path.join(volume.path, kind.name))
+                one.build = os.path.abspath(bench.options.build)
+                return run(one, volume.path)
+        return once
+
+    chosen_kinds = [transfers.Lamina, *transfers.OURS, *bench.contestants(*kinds)]
+    return bench.alternate(what, {kind.name: turn(kind) for kind in chosen_kinds})
+
+
+def send(bench, what, before, after, kinds):
+    trees = [bench.tree(name) if name else None for name in (before, after)]
+    for tree in filter(None, trees):
+        warm(tree)
+    return transfers_of(bench, what, kinds, lambda one, _path: one.publish(*trees))
+
+
+def update(bench):
+    """A2 to a device that has A1: what it gets, and what the sender spends."""
+    return send(bench, "update", "A1", "A2", transfers.PEERS)
+
+
+def migration(bench):
+    """A3 to a device that has A1: what it gets, and what the sender spends."""
+    return send(bench, "migration", "A1", "A3", [kind for kind in transfers.PEERS if kind != transfers.OstreeDelta])
+
+
+def fresh(bench):
+    """A2 to a device with nothing: what it gets, and what the sender spends."""
+    return send(bench, "fresh", None, "A2", transfers.FRESH_PEERS)
+
+
+def decode(bench):
+    """A device that has A1 makes A2 of what it got. What is made is compared with A2."""
+    what, before, after = "decode", bench.tree("A1"), bench.tree("A2")
+    warm(before)
+    warm(after)
+
+    def receive(one, path):
+        one.publish(before, after)
+        target = os.path.join(path, "tree")
+        os.mkdir(target)
+        sample = one.receive(before, after, target)
+        if not isinstance(one, transfers.Lamina):  # It compares by itself.
+            bench.check_peer(what, one.name, after, target)
+        sample.bytes = None
+        return sample
+
+    return transfers_of(bench, what, transfers.PEERS, receive)
+
+
 @dataclass
 class Comparison:
     name: str
@@ -512,6 +571,7 @@ class Comparison:
     figures: dict             # The fields of a Sample that are its results: {field: name}.
     asked_for: bool = False   # Runs only when it is named.
     belongs_to: str = ""      # The figure of another comparison that it is looked at with.
+    note: str = ""            # Stands in its table's heading.
 
 
 def figures(prefix, *fields, **special):
@@ -536,7 +596,17 @@ COMPARISONS = [
                figures("publish-update", "bytes", "wall", "cpu", "rss"), asked_for=True),
     Comparison("publish-release", publish_release, ("A1", "A3"), "capture",
                figures("publish-release", "bytes", "wall", "cpu", "rss"), asked_for=True),
+    Comparison("update", update, ("A1", "A2"), "transfer",
+               figures("update", "bytes", "cpu", "rss", cpu="publish-cpu", rss="publish-rss"), asked_for=True,
+               note=THROUGH),
+    Comparison("migration", migration, ("A1", "A3"), "transfer", figures("migration", "bytes", "cpu", "rss"),
+               asked_for=True, note=THROUGH),
+    Comparison("fresh", fresh, ("A2",), "transfer", figures("fresh", "bytes", "cpu", "rss"), asked_for=True,
+               note=THROUGH),
+    Comparison("decode", decode, ("A1", "A2"), "transfer", figures("decode", "cpu", "rss"), asked_for=True,
+               note=THROUGH),
 ]
+PEER_NAMES = {kind.name for kind in (*peers.ALL, *transfers.PEERS)}
 UNITS = {"wall": "s", "cpu": "s", "rss": "bytes", "bytes": "bytes", "stored": "bytes"}
 HEADS = {"wall": "wall s", "cpu": "cpu s", "rss": "peak MB", "bytes": "MB", "stored": "stored MB"}
 
@@ -549,7 +619,7 @@ def results_of(comparison, samples):
             continue
         theirs = {tool: getattr(sample, field) for tool, sample in samples.items()
                   if tool != OURS and getattr(sample, field) is not None}
-        yield {"name": name, "unit": UNITS[field], "ours": round(mine, 4),
+        yield {"name": name, "comparison": comparison.name, "unit": UNITS[field], "ours": round(mine, 4),
                "peers": {tool: round(value, 4) for tool, value in theirs.items()},
                "ratios": {tool: round(mine / value, 4) for tool, value in theirs.items() if value > 0}}
 
@@ -557,15 +627,17 @@ def results_of(comparison, samples):
 def print_table(comparison, samples, census, runs):
     print(f"\n{comparison.name}: {' '.join((comparison.run.__doc__ or '').split())}")
     print(f"  {census}; median of {runs}")
+    if comparison.note:
+        print(f"  {comparison.note}")
     fields = [field for field in ("bytes", "stored", "wall", "cpu", "rss") if field in comparison.figures]
-    print("  " + f"{'':<10}" + "".join(f"{HEADS[field]:>12}{'ratio':>8}" for field in fields))
+    print("  " + f"{'':<14}" + "".join(f"{HEADS[field]:>12}{'ratio':>8}" for field in fields))
     for tool, sample in samples.items():
         cells = ""
         for field in fields:
             value, mine = getattr(sample, field), getattr(samples.get(OURS, Sample()), field)
             shown = "-" if value is None else f"{value / 1e6:.1f}" if UNITS[field] == "bytes" else f"{value:.3f}"
             cells += f"{shown:>12}{'' if tool == OURS or not value or mine is None else f'{mine / value:.2f}':>8}"
-        print(f"  {tool:<10}{cells}")
+        print(f"  {tool:<14}{cells}")
     sys.stdout.flush()
 
 
@@ -624,14 +696,14 @@ def parse():
                                      "Comparisons: " + ", ".join(one.name for one in COMPARISONS) + "; or the name of "
                                      "one of their figures. `./dev bench load` and `./dev bench unit` are others: "
                                      "tests/bench/README.md.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to compare (all but publish-*)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to compare (all but those of updates: publish-*, update, migration, fresh, decode)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
     parser.add_argument("--quick", action="store_true", help="small trees and one run; under five minutes")
     parser.add_argument("--runs", type=int, help="how often each has its turn (3; 1 with --quick)")
     parser.add_argument("--corpus", metavar="DIR", help="other trees: DIR/A1, A2, A3, home0, home1, many; what is not "
                         "there is skipped")
     parser.add_argument("--peers", type=lambda text: text.split(","), metavar="NAME,...", help="only these of " +
-                        ", ".join(kind.name for kind in peers.ALL))
+                        ", ".join(sorted(PEER_NAMES)))
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.runs is not None and not 1 <= options.runs <= 100:
@@ -640,7 +712,7 @@ def parse():
         options.comparisons = chosen(options.names)
     except ValueError as error:
         parser.error(str(error))
-    strangers = set(options.peers or []) - {kind.name for kind in peers.ALL}
+    strangers = set(options.peers or []) - PEER_NAMES
     if strangers:
         parser.error(f"--peers: no peer is called {', '.join(sorted(strangers))}")
     if options.corpus and not os.path.isdir(options.corpus):
@@ -652,7 +724,8 @@ def parse():
 def main():
     options = parse()
     os.umask(0o022)
-    absent = [kind.program for kind in peers.ALL if shutil.which(kind.program) is None]
+    programs = {kind.program for kind in (*peers.ALL, *transfers.PEERS)}
+    absent = sorted(program for program in programs if shutil.which(program) is None)
     if absent:
         print(f"bench: {', '.join(absent)} not installed: run it as ./dev bench, or apt-get install them",
               file=sys.stderr)
@@ -680,7 +753,9 @@ def main():
     bench = Bench(options, work)
     told = {f"{OURS}, {which}": ours.TOLD[which]
             for which in dict.fromkeys(comparison.told for comparison in options.comparisons)}
-    told |= {kind.version(): kind.told for kind in bench.contestants(*peers.ALL)}
+    kinds = [kind for is_transfer, all_kinds in ((False, peers.ALL), (True, transfers.PEERS)) for kind in all_kinds
+             if any((comparison.told == "transfer") == is_transfer for comparison in options.comparisons)]
+    told |= {kind.version(): kind.told for kind in bench.contestants(*kinds)}
     try:
         run_all(bench, options.comparisons, json.loads(os.environ[INSIDE]), told)
     finally:

@@ -21,11 +21,11 @@ class Options:
 class Compare(unittest.TestCase):
     def test_a_record_has_ratios_of_those_that_were_measured(self):
         [comparison, *beside] = compare.chosen(["fresh-bytes"])
-        self.assertEqual([one.name for one in beside], ["fresh-line", "update-line"])
+        self.assertEqual([one.name for one in beside], ["fresh-line", "update-line", "fresh"])
         samples = {compare.OURS: Sample(2.0, 3.0, 100, 50), "borg": Sample(4.0, None, 200, 100), "none": Sample()}
         records = {record["name"]: record for record in compare.results_of(comparison, samples)}
-        self.assertEqual(records["fresh-bytes"], {"name": "fresh-bytes", "unit": "bytes", "ours": 50,
-                                                  "peers": {"borg": 100}, "ratios": {"borg": 0.5}})
+        self.assertEqual(records["fresh-bytes"], {"name": "fresh-bytes", "comparison": "capture", "unit": "bytes",
+                                                  "ours": 50, "peers": {"borg": 100}, "ratios": {"borg": 0.5}})
         self.assertEqual(records["capture-cpu"]["peers"], {})
 
     def test_nothing_is_said_without_lamina(self):
@@ -40,6 +40,11 @@ class Compare(unittest.TestCase):
         names = [comparison.name for comparison in compare.chosen([])]
         self.assertIn("restore", names)
         self.assertNotIn("publish-release", names)
+
+    def test_the_figures_of_updates_name_their_comparisons(self):
+        names = [one.name for one in compare.chosen(["update-bytes", "migration-bytes", "publish-cpu", "decode-cpu",
+                                                     "decode-rss"])]
+        self.assertEqual(names, ["update", "migration", "decode"])
 
     def test_each_run_begins_with_another_one_and_a_failure_ends_its_turns(self):
         bench = compare.Bench(Options, "/nowhere")

@@ -53,6 +53,8 @@ double cpu_seconds(int who) {
   return cpu_seconds(use);
 }
 
+double thread_cpu_seconds() { return cpu_seconds(RUSAGE_THREAD); }
+
 // With that of the programs that it ran.
 double own_cpu_seconds() { return cpu_seconds(RUSAGE_SELF) + cpu_seconds(RUSAGE_CHILDREN); }
 
@@ -107,6 +109,15 @@ const char* name_of(delta::ItemClass kind) {
   return "";
 }
 
+const char* name_of(delta::StreamCoder coder) {
+  switch (coder) {
+    case delta::StreamCoder::raw: return "raw";
+    case delta::StreamCoder::zstd: return "zstd";
+    case delta::StreamCoder::lzma2: return "lzma2";
+  }
+  return "";
+}
+
 std::string frame_path(const std::string& directory, std::size_t number) {
   return directory + "/frame." + std::to_string(number);
 }
@@ -135,6 +146,8 @@ json send(const std::string& old_root, const std::string& next_root, const std::
 
   struct Cost {
     std::uint64_t plain = 0, coded = 0;
+    double cpu = 0;                               // Of a class: encoding and proof.
+    std::map<std::string, std::uint64_t> coders;  // Of a class: coded bytes by coder.
   };
   std::map<std::string, Cost> classes;
   std::map<std::pair<std::string, int>, Cost> streams;
@@ -153,7 +166,9 @@ json send(const std::string& old_root, const std::string& next_root, const std::
       for (const std::size_t i : group.references)
         references.push_back({old.contents[i].name,
                               sure(old_reader.open(old.contents[i].name), old.contents[i].path)});
+      const double begun = thread_cpu_seconds();
       const Buffer frame = sure(delta::encode_frame(items, references, effort), "encoding");
+      const double spent = thread_cpu_seconds() - begun;
       sure(os::write_file(frame_path(directory, g), frame), "writing");
       const auto head = sure(delta::FrameHead::parse(frame), "parsing");
       const std::string name = name_of(next.contents[group.items.front()].kind);
@@ -161,10 +176,12 @@ json send(const std::string& old_root, const std::string& next_root, const std::
       bytes += frame.size();
       classes[name].plain += group.bytes;
       classes[name].coded += frame.size();
+      classes[name].cpu += spent;
       for (const auto& stream : head.streams) {
         Cost& cost = streams[{name, stream.id}];
         cost.plain += stream.plain_size;
         cost.coded += stream.coded_size;
+        classes[name].coders[name_of(stream.coder)] += stream.coded_size;
       }
     }
   };
@@ -173,7 +190,7 @@ json send(const std::string& old_root, const std::string& next_root, const std::
   for (std::thread& worker : workers) worker.join();
   const Buffer assembly = delta::write_assembly(plan.assembly);
   sure(os::write_file(directory + "/assembly", assembly), "writing");
-  classes["assembly"] = {assembly.size(), assembly.size()};
+  classes["assembly"] = {.plain = assembly.size(), .coded = assembly.size()};
 
   json result = {{"bytes", bytes + assembly.size()},
                  {"frames", plan.groups.size()},
@@ -183,7 +200,8 @@ json send(const std::string& old_root, const std::string& next_root, const std::
                  {"cpu_plan", plan_cpu - next_cpu},
                  {"cpu_encode", own_cpu_seconds() - plan_cpu}};
   for (const auto& [name, cost] : classes)
-    result["classes"][name] = {{"plain", cost.plain}, {"coded", cost.coded}};
+    result["classes"][name] = {
+        {"plain", cost.plain}, {"coded", cost.coded}, {"cpu", cost.cpu}, {"coders", cost.coders}};
   std::vector<std::pair<Cost, std::pair<std::string, int>>> largest;
   for (const auto& [key, cost] : streams) largest.emplace_back(cost, key);
   std::ranges::sort(largest, std::greater(), [](const auto& entry) { return entry.first.coded; });
@@ -193,6 +211,13 @@ json send(const std::string& old_root, const std::string& next_root, const std::
                                  {"plain", largest[i].first.plain},
                                  {"coded", largest[i].first.coded}});
   return result;
+}
+
+bool has_xz(const delta::Recipe& recipe) {
+  return std::ranges::any_of(recipe.steps, [](const delta::Recipe::Step& step) {
+    return step.kind == delta::Recipe::Step::Kind::coded &&
+           step.encoder.library == delta::Encoder::Library::lzma;
+  });
 }
 
 // Decodes what is in `directory`, puts everything together below it and compares with the new tree.
@@ -273,7 +298,9 @@ json receive(const std::string& old_root, const std::string& next_root,
                                 1 << 28),
            "assembly");
   const delta::Programs at_hand = programs();
+  double xz_cpu = 0;
   for (const auto& closing : assembly.closings) {
+    const double begun_closing = own_cpu_seconds();
     const std::string path = path_of({closing.file, 0});
     auto file = sure(os::open_write(path), "opening");
     sure(delta::close_file(
@@ -281,6 +308,7 @@ json receive(const std::string& old_root, const std::string& next_root,
              [&](ByteView piece) { return os::write_all(file.get(), piece, "container"); }),
          next_tree.files[closing.file].path);
     made.insert({closing.file, 0});
+    if (has_xz(closing.recipe)) xz_cpu += own_cpu_seconds() - begun_closing;
   }
   for (const auto& copy : assembly.copies) {
     const auto bytes =
@@ -308,11 +336,9 @@ json receive(const std::string& old_root, const std::string& next_root,
     ++different;
     std::cerr << "different: " << next_tree.files[file].path << '\n';
   }
-  return {{"files", next_tree.files.size()},
-          {"different", different},
-          {"peak_bytes", peak ? *peak : 0},
-          {"cpu_decode", decoded - begun},
-          {"cpu_close", closed - compared}};
+  return {{"files", next_tree.files.size()}, {"different", different},
+          {"peak_bytes", peak ? *peak : 0},  {"cpu_decode", decoded - begun},
+          {"cpu_close", closed - compared},  {"cpu_close_xz", xz_cpu}};
 }
 
 // Runs `work` in a process of its own, so that its processor time and memory are its own.
@@ -372,6 +398,48 @@ void row(const std::string& what, double bytes, double cpu, double rss) {
               rss / 1e6);
 }
 
+void print(const json& result, const std::string& effort_name, bool is_fresh) {
+  const json& sent = result["send"];
+  const auto megabytes = [](const json& bytes) { return bytes.get<double>() / 1e6; };
+  for (const auto& [name, cost] : sent["classes"].items()) {
+    std::printf("  %-34s %9.2f MB of %9.2f MB %8.1f CPU s", name.c_str(), megabytes(cost["coded"]),
+                megabytes(cost["plain"]), cost["cpu"].get<double>());
+    for (const auto& [coder, coded] : cost["coders"].items())
+      std::printf("  %s %.2f MB", coder.c_str(), megabytes(coded));
+    std::printf("\n");
+  }
+  for (const json& stream : sent["streams"])
+    std::printf("    %-24s stream %3d  %9.2f MB of %9.2f MB\n",
+                stream["class"].get<std::string>().c_str(), stream["stream"].get<int>(),
+                megabytes(stream["coded"]), megabytes(stream["plain"]));
+  std::printf(
+      "  %zu frames, %zu containers; CPU s: old tree %.1f, new tree %.1f, plan %.1f, "
+      "encoding and proof %.1f\n",
+      sent["frames"].get<std::size_t>(), sent["containers"].get<std::size_t>(),
+      sent["cpu_survey_old"].get<double>(), sent["cpu_survey_new"].get<double>(),
+      sent["cpu_plan"].get<double>(), sent["cpu_encode"].get<double>());
+  row("delta frames, " + effort_name + ", sender", sent["bytes"], sent["cpu"], sent["rss"]);
+  if (result.contains("receive")) {
+    const json& received = result["receive"];
+    row("delta frames, receiver: decode", 0, received["cpu_decode"], received["peak_bytes"]);
+    row("delta frames, receiver: close", 0, received["cpu_close"], received["peak_bytes"]);
+    std::printf("  of that, closing xz files %29.1f CPU s\n",
+                received["cpu_close_xz"].get<double>());
+  }
+  if (result.contains("tar")) {
+    const json& tar = result["tar"];
+    row(is_fresh ? "tar | zstd -9" : "tar, zstd -9 --patch-from", tar["bytes"], tar["cpu"],
+        tar["rss"]);
+    std::printf("bytes %.3f of tar's, sender's CPU %.2f\n",
+                sent["bytes"].get<double>() / tar["bytes"].get<double>(),
+                sent["cpu"].get<double>() / tar["cpu"].get<double>());
+  }
+  if (result.contains("receive"))
+    std::printf("%zu files compared, %zu different\n",
+                result["receive"]["files"].get<std::size_t>(),
+                result["receive"]["different"].get<std::size_t>());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -382,7 +450,7 @@ int main(int argc, char** argv) {
   std::string old_root, next_root, effort_name = "default", scratch = os::temporary_root();
   unsigned threads = std::max(1U, std::thread::hardware_concurrency());
   double group_mib = 4;
-  bool is_alone = false, is_json = false;
+  bool is_alone = false, is_json = false, is_sent_only = false;
   app.add_option("OLD", old_root, "tree that the receiver has; '' for none")->required();
   app.add_option("NEW", next_root, "tree that it shall have")->required();
   app.add_option("--effort", effort_name)
@@ -392,6 +460,7 @@ int main(int argc, char** argv) {
   app.add_option("--group", group_mib, "MiB coded together")->capture_default_str();
   app.add_option("--scratch", scratch, "directory with room for both trees")->capture_default_str();
   app.add_flag("--alone", is_alone, "without tar and zstd");
+  app.add_flag("--send-only", is_sent_only, "nothing is received and compared");
   app.add_flag("--json", is_json, "one JSON object");
   CLI11_PARSE(app, argc, argv);
   const auto effort = effort_name == "fast"   ? delta::Effort::fast
@@ -404,40 +473,14 @@ int main(int argc, char** argv) {
     return send(old_root, next_root, directory.path(), effort,
                 static_cast<std::uint64_t>(group_mib * 1048576), threads);
   });
-  result["receive"] = apart([&] { return receive(old_root, next_root, directory.path()); });
+  if (!is_sent_only)
+    result["receive"] = apart([&] { return receive(old_root, next_root, directory.path()); });
   for (const auto& entry : fs::directory_iterator(directory.path())) fs::remove(entry.path());
   if (!is_alone) result["tar"] = tar_patch(old_root, next_root, directory.path());
   if (is_json) {
     std::cout << result.dump(2) << '\n';
   } else {
-    const json& sent = result["send"];
-    const json& received = result["receive"];
-    for (const auto& [name, cost] : sent["classes"].items())
-      std::printf("  %-34s %9.2f MB of %9.2f MB\n", name.c_str(), cost["coded"].get<double>() / 1e6,
-                  cost["plain"].get<double>() / 1e6);
-    for (const json& stream : sent["streams"])
-      std::printf("    %-24s stream %3d  %9.2f MB of %9.2f MB\n",
-                  stream["class"].get<std::string>().c_str(), stream["stream"].get<int>(),
-                  stream["coded"].get<double>() / 1e6, stream["plain"].get<double>() / 1e6);
-    std::printf(
-        "  %zu frames, %zu containers; CPU s: old tree %.1f, new tree %.1f, plan %.1f, "
-        "encoding and proof %.1f\n",
-        sent["frames"].get<std::size_t>(), sent["containers"].get<std::size_t>(),
-        sent["cpu_survey_old"].get<double>(), sent["cpu_survey_new"].get<double>(),
-        sent["cpu_plan"].get<double>(), sent["cpu_encode"].get<double>());
-    row("delta frames, " + effort_name + ", sender", sent["bytes"], sent["cpu"], sent["rss"]);
-    row("delta frames, receiver: decode", 0, received["cpu_decode"], received["peak_bytes"]);
-    row("delta frames, receiver: close", 0, received["cpu_close"], received["peak_bytes"]);
-    if (!is_alone) {
-      const json& tar = result["tar"];
-      row(old_root.empty() ? "tar | zstd -9" : "tar, zstd -9 --patch-from", tar["bytes"],
-          tar["cpu"], tar["rss"]);
-      std::printf("bytes %.3f of tar's, sender's CPU %.2f\n",
-                  sent["bytes"].get<double>() / tar["bytes"].get<double>(),
-                  sent["cpu"].get<double>() / tar["cpu"].get<double>());
-    }
-    std::printf("%zu files compared, %zu different\n", received["files"].get<std::size_t>(),
-                received["different"].get<std::size_t>());
+    print(result, effort_name, old_root.empty());
   }
-  return result["receive"]["different"] == 0 ? 0 : 1;
+  return is_sent_only || result["receive"]["different"] == 0 ? 0 : 1;
 }

@@ -15,6 +15,7 @@ TOLD = {
     "stage": "lamina stage, one device; with polls, records and the headers of all packets",
     "apply": "the worker's and the node's part from apply_starts to applied in the device's log, packs in its cache",
     "snapshot": "lamina-node sync --protected; processor and memory of worker, node and lamina-origin serve with it",
+    "transfer": "delta_bench, two threads of the sender; -fast and -high are other efforts",
     "restore": "lamina cvd restore from lamina-origin serve; processor and memory of both",
 }
 
