@@ -71,6 +71,25 @@ class Origins {
   std::map<Sha256Digest, Origin> origins_;
 };
 
+// Those that hold other opened containers behind these, so that a receiver closes one after the
+// other. One that holds itself (there are such gzip files) comes last, and nobody can close it.
+void put_in_order(std::vector<Assembly::Closing>& closings) {
+  std::set<std::uint32_t> open;
+  for (const Assembly::Closing& closing : closings) open.insert(closing.file);
+  auto first = closings.begin();
+  for (bool is_ready_found = true; is_ready_found && first != closings.end();) {
+    const auto ready =
+        std::stable_partition(first, closings.end(), [&](const Assembly::Closing& closing) {
+          return std::ranges::none_of(closing.members, [&](const Origin& origin) {
+            return !origin.is_old && origin.name.member == ItemName::kFileItself &&
+                   open.contains(origin.name.file);
+          });
+        });
+    is_ready_found = ready != first;
+    for (; first != ready; ++first) open.erase(first->file);
+  }
+}
+
 Assembly assemble(const Survey& old, const Survey& next) {
   const Origins origins(old, next);
   Assembly assembly;
@@ -84,6 +103,7 @@ Assembly assemble(const Survey& old, const Survey& next) {
     for (const Sha256Digest& member : opened.members) closing.members.push_back(origins.of(member));
     assembly.closings.push_back(std::move(closing));
   }
+  put_in_order(assembly.closings);
   return assembly;
 }
 

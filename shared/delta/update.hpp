@@ -92,7 +92,7 @@ struct Assembly {
     bool operator==(const Closing&) const = default;
   };
   std::vector<Copy> copies;
-  std::vector<Closing> closings;
+  std::vector<Closing> closings;  // A container that is a member of another one before that.
   bool operator==(const Assembly&) const = default;
 };
 // zstd around what FORMAT.md says.

@@ -111,6 +111,20 @@ TEST_CASE("update: a receiver without gzip(1) learns so before it closes anythin
   CHECK_FALSE(delta::check_closable(*assembly, {}));
 }
 
+TEST_CASE("update: containers inside of containers are closed first, whatever they are called",
+          "[delta]") {
+  Files next = {{"z/inner.gz", gzipped(text(4000, 1))}};
+  next["m/middle"] = cpio_file({{"inner", next["z/inner.gz"]}, {"x", text(500, 2)}});
+  next["a/outer.zst"] = zstd_as_program(cpio_file({{"middle", next["m/middle"]}}), {.level = 9});
+  const Sent sent = send({}, next, Effort::fast);
+  CHECK(receive({}, sent, next) == next);
+  const auto assembly = delta::read_assembly(sent.assembly, 1 << 20);
+  REQUIRE(assembly);
+  std::vector<std::uint32_t> order;
+  for (const auto& closing : assembly->closings) order.push_back(closing.file);
+  CHECK(order == std::vector<std::uint32_t>{2, 1, 0});
+}
+
 TEST_CASE("update: costly containers stay closed if asked so, and arrive", "[delta]") {
   const Files next = {{"m.ko.xz", xz_file(program(1, 5000), {})},
                       {"vmlinuz", kernel_file(gzipped(program(2, 5000)), noise(200, 1), false)},
