@@ -25,8 +25,8 @@ std::string without_slashes(std::string_view name) {
 class Surveying {
  public:
   Surveying(const Tree& tree, const std::function<bool(const Sha256Digest&)>& is_known,
-            const Programs* programs, Costly costly)
-      : tree_(tree), is_known_(is_known), programs_(programs), costly_(costly) {}
+            const Programs* programs, const SurveyOptions& options)
+      : tree_(tree), is_known_(is_known), programs_(programs), options_(options) {}
 
   Result<Survey> run() {
     std::vector<std::uint32_t> containers;
@@ -70,7 +70,7 @@ class Surveying {
                     .digest = digest,
                     .fingerprints = fingerprinter.finish()};
     if (may_be_container(first) && source->size <= kContainerMax &&
-        (costly_ == Costly::opened || !is_costly(first))) {
+        (options_.costly == Costly::opened || !is_costly(first))) {
       closed_.push_back(std::move(content));
       return true;
     }
@@ -97,8 +97,9 @@ class Surveying {
     if (!source) return fail(source.error());
     auto bytes = read_all(*source, kContainerMax);
     if (!bytes) return fail(std::move(bytes.error()));
-    auto opened = programs_ != nullptr ? open_proven(std::move(*bytes), *programs_)
-                                       : open_unproven(std::move(*bytes));
+    auto opened = programs_ != nullptr
+                      ? open_proven(std::move(*bytes), *programs_, options_.close_memory_max)
+                      : open_unproven(std::move(*bytes));
     if (!opened) {
       const auto closed = std::ranges::find(
           closed_, file, [](const Content& content) { return content.name.file; });
@@ -125,7 +126,7 @@ class Surveying {
   const Tree& tree_;
   const std::function<bool(const Sha256Digest&)>& is_known_;
   const Programs* programs_;
-  const Costly costly_;
+  const SurveyOptions options_;
   std::set<Sha256Digest> seen_;
   std::vector<Content> closed_;  // Containers, as contents if they cannot be opened.
   Survey survey_;
@@ -134,8 +135,8 @@ class Surveying {
 }  // namespace
 
 Result<Survey> survey(const Tree& tree, const std::function<bool(const Sha256Digest&)>& is_known,
-                      const Programs* programs, Costly costly) {
-  return Surveying(tree, is_known, programs, costly).run();
+                      const Programs* programs, const SurveyOptions& options) {
+  return Surveying(tree, is_known, programs, options).run();
 }
 
 Result<Source> TreeReader::open(ItemName name) {

@@ -67,8 +67,12 @@ struct Survey {
 // containers are opened proven: those of a new tree; without for reading only: those of an old one.
 // Costly containers (container.hpp) are worth opening where there is an old tree.
 enum class Costly : std::uint8_t { closed, opened };
+struct SurveyOptions {
+  Costly costly = Costly::opened;
+  std::uint64_t close_memory_max = kCloseMemoryMax;  // See open_proven().
+};
 Result<Survey> survey(const Tree& tree, const std::function<bool(const Sha256Digest&)>& is_known,
-                      const Programs* programs, Costly costly = Costly::opened);
+                      const Programs* programs, const SurveyOptions& options = {});
 
 // Where the receiver finds a content.
 struct Origin {

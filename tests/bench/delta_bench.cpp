@@ -124,7 +124,8 @@ std::string frame_path(const std::string& directory, std::size_t number) {
 
 // Plans and encodes into `directory`; says what it cost.
 json send(const std::string& old_root, const std::string& next_root, const std::string& directory,
-          delta::Effort effort, std::uint64_t group_bytes, unsigned threads) {
+          delta::Effort effort, std::uint64_t group_bytes, std::uint64_t close_memory_max,
+          unsigned threads) {
   const delta::Tree old_tree = tree_at(old_root);
   const delta::Tree next_tree = tree_at(next_root);
   const delta::Programs at_hand = programs();
@@ -134,11 +135,12 @@ json send(const std::string& old_root, const std::string& next_root, const std::
   std::set<Sha256Digest> known(old.files.begin(), old.files.end());
   for (const auto& content : old.contents) known.insert(content.digest);
   const double old_cpu = own_cpu_seconds();
-  const auto next =
-      sure(delta::survey(
-               next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); },
-               &at_hand, old_root.empty() ? delta::Costly::closed : delta::Costly::opened),
-           "new tree");
+  const auto next = sure(
+      delta::survey(next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); },
+                    &at_hand,
+                    {.costly = old_root.empty() ? delta::Costly::closed : delta::Costly::opened,
+                     .close_memory_max = close_memory_max}),
+      "new tree");
   const double next_cpu = own_cpu_seconds();
   const delta::UpdatePlan plan = delta::plan_update(old, next, group_bytes);
   if (!plan.too_large.empty()) die("a file is too large: " + next.contents[plan.too_large[0]].path);
@@ -450,6 +452,7 @@ int main(int argc, char** argv) {
   std::string old_root, next_root, effort_name = "default", scratch = os::temporary_root();
   unsigned threads = std::max(1U, std::thread::hardware_concurrency());
   double group_mib = 4;
+  std::uint64_t close_memory_mib = delta::kCloseMemoryMax >> 20;
   bool is_alone = false, is_json = false, is_sent_only = false;
   app.add_option("OLD", old_root, "tree that the receiver has; '' for none")->required();
   app.add_option("NEW", next_root, "tree that it shall have")->required();
@@ -458,6 +461,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", threads, "of the sender")->capture_default_str();
   app.add_option("--group", group_mib, "MiB coded together")->capture_default_str();
+  app.add_option("--close-memory", close_memory_mib,
+                 "MiB that the receiver's encoders may take; 512 opens kernels of xz")
+      ->capture_default_str();
   app.add_option("--scratch", scratch, "directory with room for both trees")->capture_default_str();
   app.add_flag("--alone", is_alone, "without tar and zstd");
   app.add_flag("--send-only", is_sent_only, "nothing is received and compared");
@@ -471,7 +477,7 @@ int main(int argc, char** argv) {
   json result;
   result["send"] = apart([&] {
     return send(old_root, next_root, directory.path(), effort,
-                static_cast<std::uint64_t>(group_mib * 1048576), threads);
+                static_cast<std::uint64_t>(group_mib * 1048576), close_memory_mib << 20, threads);
   });
   if (!is_sent_only)
     result["receive"] = apart([&] { return receive(old_root, next_root, directory.path()); });

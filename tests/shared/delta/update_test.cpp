@@ -132,8 +132,8 @@ TEST_CASE("update: costly containers stay closed if asked so, and arrive", "[del
   const delta::Tree tree = tree_of(next);
   const delta::Programs programs = own_gzip();
   const auto opened = [&](delta::Costly costly) {
-    const auto survey = delta::survey(
-        tree, [](const Sha256Digest&) { return false; }, &programs, costly);
+    const auto survey = delta::survey(tree, [](const Sha256Digest&) { return false; }, &programs,
+                                      {.costly = costly});
     REQUIRE(survey);
     return survey->opened.size();
   };
