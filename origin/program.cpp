@@ -160,11 +160,17 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
   };
   Monitor monitor(catalog, sites, std::move(monitored), start.wall);
   api.serve_metrics(monitor);
+  const AuditLog audit(**table);
+  api.serve_audit(audit);
   policy::Alerts::Limits limits;
   limits.stale_after = stale_after;
-  auto watch = Watch::open(
-      catalog, sites,
-      {.certificates = *certificates, .disk = disk, .seeders = &seeders, .limits = limits}, start);
+  auto watch = Watch::open(catalog, sites,
+                           {.certificates = *certificates,
+                            .disk = disk,
+                            .seeders = &seeders,
+                            .audit = &audit,
+                            .limits = limits},
+                           start);
   if (!watch) return fail(std::move(watch.error()));
   api.serve_alerts(*watch);
   net::Loop loop;

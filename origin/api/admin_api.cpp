@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
@@ -7,8 +8,6 @@
 
 namespace lamina::origin {
 namespace {
-
-constexpr std::size_t kAuditMax = 1000;
 
 template <class Message>
 Result<net::Response> as_json(Result<Message> message, int status = 200) {
@@ -114,12 +113,21 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
       return as_json(std::move(made), 201);
     }
     if (noun == "assignments" && post) return assign(act, request);
-    if (noun == "audit" && get) return as_json(catalog_.audit_log(kAuditMax));
+    if (noun == "audit" && get) return as_json(catalog_.audit_log(wire::kAuditPageMax));
     if (noun == "cvds" && get) {
       if (auto noted = catalog_.audit(act, "cvd.list", "all", ""); !noted)
         return fail(std::move(noted.error()));
       return as_list<wire::CvdList>(catalog_.cvds());
     }
+  }
+  if (noun == "audit" && parts.size() == 4 && parts[2] == "after" && get && audit_ != nullptr) {
+    std::uint64_t number = 0;
+    const char* const end = parts[3].data() + parts[3].size();
+    if (const auto [at, error] = std::from_chars(parts[3].data(), end, number);
+        error != std::errc() || at != end)
+      return fail(ErrorKind::invalid, "the number of an audit entry is a whole one, not '" +
+                                          printable(parts[3], 40) + "'");
+    return as_json(audit_->after(number, wire::kAuditPageMax));
   }
   if (noun == "collections" && parts.size() == 3) {
     if (get) return as_json(catalog_.collection(parts[2]));

@@ -72,6 +72,8 @@ class Api {
   void serve_metrics(Monitor& monitor) { monitor_ = &monitor; }
   // Without a watch nothing becomes an alert. It outlives this.
   void serve_alerts(Watch& watch) { watch_ = &watch; }
+  // Without it the audit log is shown, and not given page by page. It outlives this.
+  void serve_audit(const AuditLog& audit) { audit_ = &audit; }
   // What seeders on machines of their own need. Without it none can join.
   struct Elsewhere {
     Seeders& seeders;  // Outlives this.
@@ -234,6 +236,7 @@ class Api {
   Offload offload_;
   Monitor* monitor_ = nullptr;
   Watch* watch_ = nullptr;
+  const AuditLog* audit_ = nullptr;
   std::optional<Elsewhere> elsewhere_;
   std::optional<Listing> listing_;  // None: to be read again.
   WaitingPolls waiting_;

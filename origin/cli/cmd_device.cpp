@@ -11,19 +11,27 @@ std::string sources_of(const wire::Report& report) {
   return text;
 }
 
+std::string counts_of(const wire::Report& report) {
+  std::string text;
+  for (const auto& [what, count] : report.counts)
+    if (count != 0)
+      text += (text.empty() ? "" : " ") + printable(what, 64) + "=" + std::to_string(count);
+  return text;
+}
+
 Status show_log(Session& s, const std::string& id) {
   auto body = s.get("/v1/devices/" + encoded(id) + "/transactions");
   if (!body) return fail(std::move(body.error()));
   auto list = wire::parse_transaction_list(*body);
   if (!list) return fail(std::move(list.error()));
-  Session::Rows rows{{"FINISHED", "OPERATION", "TARGET", "TOOK", "RESULT", "BYTES"}};
+  Session::Rows rows{{"FINISHED", "OPERATION", "TARGET", "TOOK", "RESULT", "BYTES", "COUNTS"}};
   for (const wire::Report& i : list->transactions) {
     if (s.json) *s.out << wire::to_json(i) << '\n';
     rows.push_back({to_iso8601(WallTime{i.finished_ms * 1'000'000}), printable(i.operation, 64),
                     std::to_string(i.target_sequence),
                     to_text(std::chrono::milliseconds{i.finished_ms - i.started_ms}),
                     (i.ok ? i.text.empty() ? "ok" : "ok: " : "failed: ") + printable(i.text, 120),
-                    sources_of(i)});
+                    sources_of(i), counts_of(i)});
   }
   if (!s.json) s.table(rows);
   return Done{};

@@ -36,7 +36,8 @@ Watch::Watch(Catalog& catalog, const Sites& sites, Options options, std::set<Ale
       alerts_(options_.limits, std::move(active)),
       started_(moment.now),
       next_sites_(moment.now),
-      next_devices_(moment.now) {}
+      next_devices_(moment.now),
+      next_audit_(moment.now) {}
 
 Status Watch::look(Moment moment, const Devices& devices) {
   Status done = Done{};
@@ -51,6 +52,10 @@ Status Watch::look(Moment moment, const Devices& devices) {
     if (auto looked = look_at_devices(moment, devices); !looked) done = std::move(looked);
   }
   if (auto kept = keep(); !kept) return kept;
+  if (moment.now >= next_audit_) {
+    next_audit_ = moment.now + options_.audit_every;
+    if (auto told = tell_audit_head(); !told) done = std::move(told);
+  }
   return done;
 }
 
@@ -110,6 +115,18 @@ Status Watch::look_at_devices(Moment moment, const Devices& devices) {
       feed(Alerts::Disk{object, {device.disk->free_bytes}, {device.disk->total_bytes}}, moment);
   }
   end_absent("device:", present, moment);
+  return Done{};
+}
+
+// What was written elsewhere shows that a log was cut off or written anew
+// (catalog/audit_chain.hpp).
+Status Watch::tell_audit_head() {
+  if (options_.audit == nullptr) return Done{};
+  auto head = options_.audit->head();
+  if (!head) return fail(std::move(head.error()));
+  if (*head == told_head_) return Done{};
+  log::info("audit_head", {{"head", to_text(*head)}});
+  told_head_ = *head;
   return Done{};
 }
 

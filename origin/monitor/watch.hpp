@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "origin/catalog/audit_log.hpp"
 #include "origin/sites/sites.hpp"
 #include "shared/policy/alerts.hpp"
 
@@ -23,9 +24,12 @@ class Watch {
     std::map<std::string, WallTime> certificates;   // The origin's own: when each ends.
     std::function<Result<wire::DiskSpace>()> disk;  // Of the data directory.
     const Seeders* seeders = nullptr;               // Those elsewhere. Outlives this.
+    const AuditLog* audit = nullptr;                // Outlives this.
     policy::Alerts::Limits limits = {};
     Duration sites_every = std::chrono::seconds{5};
     Duration devices_every = std::chrono::seconds{60};
+    // The head of the audit log goes to the program's log, and so to whoever collects that.
+    Duration audit_every = std::chrono::hours{1};
     // Devices poll within a minute: what a site does is not known before.
     Duration sites_known_after = std::chrono::seconds{150};
   };
@@ -38,7 +42,7 @@ class Watch {
   using Devices = std::function<Result<std::vector<wire::DeviceInfo>>()>;
   // Looks at what is due at `moment`, and keeps what is new. Fails with the catalogue's errors.
   Status look(Moment moment, const Devices& devices);
-  Instant next_change() const { return std::min(next_sites_, next_devices_); }
+  Instant next_change() const { return std::min({next_sites_, next_devices_, next_audit_}); }
 
  private:
   Watch(Catalog& catalog, const Sites& sites, Options options, std::set<policy::Alerts::Key> active,
@@ -50,6 +54,7 @@ class Watch {
   // Objects of that kind which are none any more have no alerts.
   void end_absent(std::string_view prefix, const std::set<std::string>& present, Moment moment);
   void feed(const policy::Alerts::Fact& fact, Moment moment);
+  Status tell_audit_head();
   Status keep();
 
   struct Change {
@@ -64,6 +69,8 @@ class Watch {
   Instant started_;
   Instant next_sites_;
   Instant next_devices_;
+  Instant next_audit_;
+  AuditHead told_head_;
   std::deque<Change> unkept_;  // In the order in which they happened.
 };
 

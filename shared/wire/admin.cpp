@@ -1,5 +1,6 @@
 #include "shared/wire/admin.hpp"
 
+#include "shared/wire/audit_fields.hpp"
 #include "shared/wire/json_fields.hpp"
 #include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
@@ -238,16 +239,6 @@ template <class A>
 void fields(A& a, SnapshotList& m) {
   a("at_site", m.at_site);
   a("snapshots", m.snapshots);
-}
-template <class A>
-void fields(A& a, AuditEntry& m) {
-  a("number", m.number);
-  a("time_ms", m.time_ms);
-  a("actor", m.actor, 256);
-  a("action", m.action, 64);
-  a("object", m.object, 512);
-  a("detail", m.detail, 4096);
-  a("hash", m.hash, 64);
 }
 template <class A>
 void fields(A& a, AuditList& m) {

@@ -57,6 +57,9 @@ std::vector<std::string> words_of(const std::string& line) {
 
 // What prints, checks, or writes nothing but a file or directory that the caller names, new.
 const std::set<std::string> kReads = {"alert ls",
+                                      "audit export",
+                                      "audit ls",
+                                      "audit verify",
                                       "collection ls",
                                       "collection show",
                                       "cvd ls",
