@@ -1,3 +1,4 @@
+#include "origin/cli/cvd_commands.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/wire/admin.hpp"
 
@@ -9,6 +10,7 @@ void add_cvd(CLI::App& app, Run& run) {
   cvd->footer("Example: lamina cvd ls");
   add_cvd_restore(*cvd, run);
   add_cvd_retention(*cvd, run);
+  add_cvd_software(*cvd, run);
   cvd->add_subcommand("ls", "list the CVDs")->footer("Example: lamina cvd ls")->callback([&run] {
     run = [](Session& s) -> Status {
       auto body = s.get("/v1/cvds");

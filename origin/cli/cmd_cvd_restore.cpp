@@ -1,7 +1,8 @@
 #include <algorithm>
 #include <deque>
 
-#include "origin/cli/remote_content.hpp"
+#include "origin/cli/remote_snapshot.hpp"
+#include "origin/cli/restore_onto.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/format/path.hpp"
 #include "shared/format/record.hpp"
@@ -17,59 +18,11 @@ struct RestoreRequest {
   std::string snapshot;
   std::string path;
   std::string to;
+  std::string onto;
+  std::string level = "whole";
+  bool keep_disks = false;
   bool dry_run = false;
 };
-
-// Chunks of a manifest: one, and if those behind it are asked for as well, ever more at a time.
-// And, one by one, of files whose first name lies outside the part that is restored.
-class ManifestChunks {
- public:
-  ManifestChunks(Session& session, const std::string& device, const std::string& spool)
-      : session_(session),
-        entries_(cvd_chunks(device), spool + "/manifest"),
-        other_(cvd_chunks(device), spool + "/chunk") {}
-
-  // All that hold entries, in their order.
-  void order(std::vector<format::ChunkRef> refs) { order_ = std::move(refs); }
-
-  Result<Buffer> read(const format::ChunkRef& ref) {
-    if (entries_.has(ref.id)) return entries_.read(ref);
-    const auto at = std::ranges::find(order_, ref);
-    const bool is_other = at == order_.end();
-    if (is_other && other_.has(ref.id)) return other_.read(ref);
-    std::vector<format::ChunkRef> refs = {ref};
-    if (!is_other) {
-      ahead_ = at - order_.begin() == next_ ? std::min(ahead_ * 4, kAheadMax) : 1;
-      refs.assign(at, at + std::min(ahead_, order_.end() - at));
-      next_ = at - order_.begin() + static_cast<std::ptrdiff_t>(refs.size());
-    }
-    RemoteBatch& batch = is_other ? other_ : entries_;
-    if (auto done = batch.fetch(session_, refs); !done) return fail(std::move(done.error()));
-    return batch.read(ref);
-  }
-
- private:
-  static constexpr std::ptrdiff_t kAheadMax = 256;  // Of about 16 KiB.
-
-  Session& session_;
-  RemoteBatch entries_, other_;
-  std::vector<format::ChunkRef> order_;
-  std::ptrdiff_t next_ = -1;  // Behind what was fetched last.
-  std::ptrdiff_t ahead_ = 1;
-};
-
-Result<SnapshotId> newest(Session& s, const std::string& device) {
-  auto body = s.get("/v1/cvds/" + device + "/snapshots");
-  if (!body) return fail(std::move(body.error()));
-  auto list = wire::parse_snapshot_list(*body);
-  if (!list) return fail(std::move(list.error()));
-  if (list->snapshots.empty())
-    return fail(ErrorKind::not_found, "device " + device + " has no snapshot yet");
-  const wire::SnapshotInfo* last = &list->snapshots.front();
-  for (const wire::SnapshotInfo& snapshot : list->snapshots)
-    if (snapshot.number > last->number) last = &snapshot;
-  return last->id;
-}
 
 Status check_target(const RestoreRequest& request) {
   if (request.dry_run && !os::exists(request.to)) return Done{};
@@ -113,27 +66,17 @@ Status restore(Session& s, const RestoreRequest& request) {
   if (!device) return fail(std::move(device.error()));
   if (auto good = format::check_path(request.path); !good) return good;
   if (auto good = check_target(request); !good) return good;
-  auto id =
-      request.snapshot.empty() ? newest(s, request.device) : SnapshotId::parse(request.snapshot);
-  if (!id) return fail(std::move(id.error()));
-  auto bytes = s.get("/v1/cvds/" + request.device + "/snapshots/" + id->hex() + "/record");
-  if (!bytes) return fail(std::move(bytes.error()));
-  if (format::snapshot_id(as_view(*bytes)) != *id)
-    return fail(ErrorKind::corrupt,
-                "the origin sent another record than snapshot " + id->short_hex());
-  auto record = format::parse_snapshot(as_view(*bytes));
-  if (!record) return fail(std::move(record.error()));
-
   auto spool = os::TemporaryDirectory::make(os::temporary_root(), "lamina-restore-");
   if (!spool) return fail(std::move(spool.error()));
-  ManifestChunks chunks(s, request.device, spool->path());
+  auto snapshot = RemoteSnapshot::open(s, request.device, request.snapshot, spool->path());
+  if (!snapshot) return fail(std::move(snapshot.error()));
+  const SnapshotId id = (*snapshot)->id();
+  const auto single = (*snapshot)->source();
   RemoteContent content(s, request.device, spool->path());
-  auto reader = format::ManifestReader::open(
-      record->manifest, [&](const format::ChunkRef& ref) { return chunks.read(ref); });
+  auto reader = (*snapshot)->entries();
   if (!reader) return fail(std::move(reader.error()));
-  chunks.order((*reader)->entry_chunks());
   if (auto done = (*reader)->seek(request.path); !done) return done;
-  if (request.dry_run) return rehearse(s, request, *id, **reader);
+  if (request.dry_run) return rehearse(s, request, id, **reader);
 
   auto root = os::Root::open(request.to);
   if (!root) return fail(std::move(root.error()));
@@ -143,24 +86,11 @@ Status restore(Session& s, const RestoreRequest& request) {
   const auto in_order = content.source();
   TreeWriter writer(
       *root, request.path,
-      [&](const format::ChunkRef& ref) { return is_outside ? chunks.read(ref) : in_order(ref); },
+      [&](const format::ChunkRef& ref) { return is_outside ? single(ref) : in_order(ref); },
       {.set_owner = os::is_root(), .set_attributes = true});
-  std::unique_ptr<format::ManifestReader> outside;
   writer.find_outside([&](const std::string& path) -> Result<format::Entry> {
-    if (!outside) {
-      auto opened = format::ManifestReader::open(
-          record->manifest, [&](const format::ChunkRef& ref) { return chunks.read(ref); });
-      if (!opened) return fail(std::move(opened.error()));
-      outside = std::move(*opened);
-    }
-    if (auto done = outside->seek(path); !done) return fail(std::move(done.error()));
-    auto entry = outside->next();
-    if (!entry) return fail(std::move(entry.error()));
-    if (!*entry || (*entry)->path != path)
-      return fail(ErrorKind::corrupt, "snapshot " + id->short_hex() + " has a hard link to '" +
-                                          printable(path) + "', which it does not hold");
     is_outside = true;
-    return std::move(**entry);
+    return (*snapshot)->find(path);
   });
   // Entries are read ahead of what is written, so that their content can be on its way.
   constexpr std::size_t kEntriesAhead = 8192;
@@ -191,7 +121,18 @@ Status restore(Session& s, const RestoreRequest& request) {
     if (auto done = write_first(); !done) return done;
   if (auto done = writer.finish(); !done) return done;
   s.progress("");
-  return report(s, request, *id, writer.entries_written(), writer.bytes_written());
+  return report(s, request, id, writer.entries_written(), writer.bytes_written());
+}
+
+Status onto_tree(Session& s, const RestoreRequest& request) {
+  auto level = image::parse_restore_level(request.level);
+  if (!level) return fail(std::move(level.error()).in("--level"));
+  return restore_onto(s, {.device = request.device,
+                          .snapshot = request.snapshot,
+                          .onto = request.onto,
+                          .level = *level,
+                          .disks = request.keep_disks ? image::Disks::kept : image::Disks::restored,
+                          .dry_run = request.dry_run});
 }
 
 Status snapshots(Session& s, const std::string& device) {
@@ -229,15 +170,36 @@ void add_cvd_restore(CLI::App& cvd, Run& run) {
   auto* command = cvd.add_subcommand("restore", "bring a file, a directory or a whole device back");
   command->footer(
       "Example: lamina cvd restore 00112233445566778899aabbccddeeff --path etc/fstab --to "
-      "/tmp/restored");
+      "/tmp/restored\n"
+      "Example: lamina cvd restore 00112233445566778899aabbccddeeff --onto /mnt --level system");
   command->add_option("DEVICE", request->device, "the device's id")->required();
   command->add_option("--snapshot", request->snapshot, "the newest if not given");
-  command->add_option("--path", request->path, "a file or directory; everything if not given");
-  command->add_option("--to", request->to, "an empty or new directory")->required();
+  auto* path =
+      command->add_option("--path", request->path, "a file or directory; everything if not given");
+  auto* to = command->add_option("--to", request->to, "into an empty or new directory");
+  auto* onto = command->add_option(
+      "--onto", request->onto,
+      "onto this tree, a mounted disk: only what differs is written; needs root");
+  onto->excludes(to)->excludes(path);
+  command
+      ->add_option("--level", request->level,
+                   "with --onto: whole, system (no user's file is touched), apps-and-user, or user "
+                   "(nothing else is)")
+      ->needs(onto)
+      ->capture_default_str();
+  command
+      ->add_flag("--keep-disks", request->keep_disks,
+                 "with --onto: fstab, crypttab and boot loader stay as they are there")
+      ->needs(onto);
   command->add_flag("--dry-run", request->dry_run,
-                    "say how many entries and bytes it would write; write nothing");
-  command->callback(
-      [&run, request] { run = [request](Session& s) { return restore(s, *request); }; });
+                    "say what it would write; write nothing. With --onto path by path: + made, "
+                    "~ replaced, m metadata, - removed");
+  command->callback([&run, request, to, onto] {
+    if (to->empty() && onto->empty()) throw CLI::RequiredError("--to or --onto");
+    run = [request](Session& s) {
+      return request->onto.empty() ? restore(s, *request) : onto_tree(s, *request);
+    };
+  });
 }
 
 }  // namespace lamina::origin::cli
