@@ -2,6 +2,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "origin/catalog/audit_log.hpp"
+#include "origin/catalog/catalog.hpp"
+#include "tests/support/memory_table.hpp"
+
 using namespace lamina;
 using namespace lamina::origin;
 
@@ -121,4 +125,32 @@ TEST_CASE("audit chain: a head is read as it is written", "[origin]") {
     CHECK(parse_audit_head(bad).error().kind() == ErrorKind::invalid);
   }
   CHECK_FALSE(parse_audit_head("1:" + std::string(64, 'A')));
+}
+
+TEST_CASE("audit log: it comes page by page, and what is gone is missing there", "[origin]") {
+  MemoryTable table;
+  Catalog catalog(table);
+  const AuditLog log(table);
+  CHECK(log.head().value() == AuditHead());
+  CHECK(log.after(0, 2)->entries.empty());
+  for (int i = 0; i < 5; ++i)
+    REQUIRE(catalog.audit({"admin:ann", WallTime{}}, "cvd.read", "device:1", ""));
+  AuditChain chain;
+  std::uint64_t looked_to = 0;
+  for (int pages = 0; pages < 3; ++pages) {
+    const auto page = log.after(looked_to, 2).value();
+    CHECK(page.newest == 5);
+    for (const wire::AuditEntry& entry : page.entries) CHECK(chain.add(entry).empty());
+    looked_to = page.looked_to;
+  }
+  CHECK(looked_to == 5);
+  CHECK(chain.head() == log.head().value());
+  CHECK(log.after(9, 2)->entries.empty());
+  table.rows().erase("audit/0000000000000003");
+  const auto page = log.after(2, 2).value();
+  CHECK(page.looked_to == 4);
+  REQUIRE(page.entries.size() == 1);
+  CHECK(page.entries[0].number == 4);
+  table.rows()["audit/0000000000000004"] = "{}";
+  CHECK(log.after(2, 2).error().text().find("audit/0000000000000004") != std::string::npos);
 }
