@@ -8,6 +8,7 @@
 #include "shared/base/wildcard.hpp"
 #include "shared/net/loop.hpp"
 #include "shared/os/file.hpp"
+#include "shared/wire/audit.hpp"
 
 namespace lamina::origin::cli {
 namespace {
