@@ -19,6 +19,10 @@ constexpr std::string_view kDomain = "lamina record signature v1";
 constexpr std::uint8_t kSharesVersion = 2;          // Of a lease that names its shares.
 constexpr std::uint8_t kAudienceVersion = 2;        // Of a distribution that says who needs a pack.
 constexpr std::uint16_t kRecordChangesFeature = 1;  // Of a layer.
+constexpr std::uint16_t kScriptsFeature = 2;        // Of a layer.
+constexpr std::uint16_t kRunningFeature = 4;        // Of a layer.
+constexpr std::uint16_t kEnforceFeature = 1;        // Of a target.
+constexpr std::size_t kServiceNameMax = 255;        // systemd.unit(5)
 
 // Who needs a pack of a distribution.
 enum class Audience : std::uint8_t { everyone = 0, unless = 1 };
@@ -171,10 +175,124 @@ Result<LayerKind> parse_layer_kind(std::string_view text) {
               "layer kind '" + printable(text, 40) + "' must be base, app or driver");
 }
 
+Status check_scripts(const std::vector<LayerScript>& scripts) {
+  if (scripts.size() > kScriptsMax)
+    return fail(ErrorKind::invalid,
+                "a layer has at most " + std::to_string(kScriptsMax) + " scripts");
+  std::size_t bytes = 0;
+  std::set<std::string_view> names;
+  for (const LayerScript& script : scripts) {
+    const std::string what = "script '" + printable(script.name, 80) + "'";
+    if (auto good = check_name(script.name, "script name"); !good) return good;
+    if (!names.insert(script.name).second)
+      return fail(ErrorKind::invalid, what + " is there twice");
+    if (script.text.empty() || script.text.find('\0') != std::string::npos)
+      return fail(ErrorKind::invalid, what + " is empty, or no text");
+    if (script.limit == 0 || script.limit > kScriptLimitMax)
+      return fail(ErrorKind::invalid, what + " must have between 1 s and 24 h to run");
+    bytes += script.text.size();
+    if (script.text.size() > kScriptBytesMax || bytes > kScriptsBytesMax)
+      return fail(ErrorKind::invalid, what +
+                                          " is too long: a script has at most 64 KiB, all of a "
+                                          "layer 256 KiB");
+  }
+  return Done{};
+}
+
+Status check_services(const std::vector<std::string>& services) {
+  if (services.size() > kServicesMax)
+    return fail(ErrorKind::invalid,
+                "a layer names at most " + std::to_string(kServicesMax) + " services");
+  std::set<std::string_view> names;
+  for (const std::string& service : services) {
+    const bool good = !service.empty() && service.size() <= kServiceNameMax &&
+                      service.front() != '-' && std::ranges::all_of(service, [](char c) {
+                        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                               (c >= '0' && c <= '9') ||
+                               std::string_view(":-_.\\@").find(c) != std::string_view::npos;
+                      });
+    if (!good)
+      return fail(ErrorKind::invalid, "service '" + printable(service, 80) +
+                                          "' is no name of a unit, such as nginx.service");
+    if (!names.insert(service).second)
+      return fail(ErrorKind::invalid, "service '" + service + "' is there twice");
+  }
+  return Done{};
+}
+
+std::string_view name_of(Enforce enforce) {
+  switch (enforce) {
+    case Enforce::no: return "";
+    case Enforce::keep_user_apps: return "keep-user-apps";
+    case Enforce::remove_user_apps: return "remove-user-apps";
+  }
+  return "";
+}
+
+Result<Enforce> parse_enforce(std::string_view text) {
+  for (const Enforce enforce : {Enforce::keep_user_apps, Enforce::remove_user_apps})
+    if (name_of(enforce) == text) return enforce;
+  return fail(ErrorKind::invalid,
+              "layers are enforced with 'keep-user-apps' or 'remove-user-apps', not with '" +
+                  printable(text, 40) + "'");
+}
+
+namespace {
+
+void write_scripts(const std::vector<LayerScript>& scripts, Writer& out) {
+  out.varint(scripts.size());
+  for (const LayerScript& script : scripts) {
+    out.text(script.name);
+    out.varint(script.limit);
+    out.text(script.text);
+  }
+}
+
+Result<std::vector<LayerScript>> read_scripts(Reader& in) {
+  const std::uint64_t count = in.count(3);
+  if (count == 0 || count > kScriptsMax) in.set_failed();  // One way only to say "none".
+  std::vector<LayerScript> scripts;
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) {
+    LayerScript script;
+    script.name = in.text(kNameMax);
+    script.limit = static_cast<std::uint32_t>(in.varint(kScriptLimitMax));
+    script.text = in.text(kScriptBytesMax);
+    scripts.push_back(std::move(script));
+  }
+  if (!in.failed())
+    if (auto good = check_scripts(scripts); !good) return fail(std::move(good.error()));
+  return scripts;
+}
+
+void write_running(const RunningNeeds& running, Writer& out) {
+  out.varint(running.services.size());
+  for (const std::string& service : running.services) out.text(service);
+  out.u8(running.restart ? 1 : 0);
+}
+
+Result<RunningNeeds> read_running(Reader& in) {
+  RunningNeeds running;
+  const std::uint64_t count = in.count(2);
+  if (count > kServicesMax) in.set_failed();
+  for (std::uint64_t i = 0; i < count && !in.failed(); ++i)
+    running.services.push_back(in.text(kServiceNameMax));
+  const std::uint8_t restart = in.u8();
+  running.restart = restart == 1;
+  if (restart > 1 || running == RunningNeeds{}) in.set_failed();  // One way only to say "nothing".
+  if (!in.failed())
+    if (auto good = check_services(running.services); !good) return fail(std::move(good.error()));
+  return running;
+}
+
+}  // namespace
+
 Buffer encode(const LayerRecord& record) {
   Writer out;
+  const bool has_needs = record.running != RunningNeeds{};
   write_head(RecordType::layer, out, kVersion,
-             record.has_record_changes ? kRecordChangesFeature : 0);
+             static_cast<std::uint16_t>((record.has_record_changes ? kRecordChangesFeature : 0) |
+                                        (record.scripts.empty() ? 0 : kScriptsFeature) |
+                                        (has_needs ? kRunningFeature : 0)));
   out.text(record.name);
   out.text(record.version);
   out.varint(record.revision);
@@ -187,12 +305,15 @@ Buffer encode(const LayerRecord& record) {
   write_time(record.created, out);
   out.varint(record.capture_rules.size());
   for (const std::string& rule : record.capture_rules) out.text(rule);
+  if (!record.scripts.empty()) write_scripts(record.scripts, out);
+  if (has_needs) write_running(record.running, out);
   return out.take();
 }
 
 Result<LayerRecord> parse_layer(ByteView bytes) {
   Reader in(bytes);
-  const auto head = check_head(RecordType::layer, bytes, in, kVersion, kRecordChangesFeature);
+  const auto head = check_head(RecordType::layer, bytes, in, kVersion,
+                               kRecordChangesFeature | kScriptsFeature | kRunningFeature);
   if (!head) return fail(head.error());
   LayerRecord record;
   record.has_record_changes = (head->features & kRecordChangesFeature) != 0;
@@ -210,6 +331,16 @@ Result<LayerRecord> parse_layer(ByteView bytes) {
   const std::uint64_t rules = in.count(1);
   for (std::uint64_t i = 0; i < rules && !in.failed(); ++i)
     record.capture_rules.push_back(in.text(kNameMax));
+  if ((head->features & kScriptsFeature) != 0) {
+    auto scripts = read_scripts(in);
+    if (!scripts) return fail(std::move(scripts.error()));
+    record.scripts = std::move(*scripts);
+  }
+  if ((head->features & kRunningFeature) != 0) {
+    auto running = read_running(in);
+    if (!running) return fail(std::move(running.error()));
+    record.running = std::move(*running);
+  }
   if (!in.failed()) {
     if (auto good = check_name(record.name, "layer name"); !good)
       return fail(std::move(good.error()));
@@ -318,7 +449,8 @@ Result<DistributionRecord> parse_distribution(ByteView bytes) {
 
 Buffer encode(const DeviceTarget& record) {
   Writer out;
-  write_head(RecordType::target, out);
+  const bool enforces = record.enforce != Enforce::no;
+  write_head(RecordType::target, out, kVersion, enforces ? kEnforceFeature : 0);
   out.raw(record.device.bytes());
   out.varint(record.sequence);
   write_time(record.issued, out);
@@ -326,14 +458,18 @@ Buffer encode(const DeviceTarget& record) {
   write_stack(record.stack, out);
   out.u8(static_cast<std::uint8_t>(record.budget));
   out.varint(record.budget_value);
+  if (enforces) {
+    out.u8(static_cast<std::uint8_t>(record.enforce));
+    out.varint(record.enforce_number);
+  }
   if (!record.stage.empty()) write_stack(record.stage, out);
   return out.take();
 }
 
 Result<DeviceTarget> parse_target(ByteView bytes) {
   Reader in(bytes);
-  if (auto good = check_head(RecordType::target, bytes, in); !good)
-    return fail(std::move(good.error()));
+  const auto head = check_head(RecordType::target, bytes, in, kVersion, kEnforceFeature);
+  if (!head) return fail(head.error());
   DeviceTarget record;
   record.device = in.id<DeviceId>();
   record.sequence = in.varint();
@@ -343,11 +479,18 @@ Result<DeviceTarget> parse_target(ByteView bytes) {
   const std::uint8_t budget = in.u8();
   record.budget = static_cast<WanBudget>(budget);
   record.budget_value = in.varint();
+  bool fits = budget <= 2;
+  if ((head->features & kEnforceFeature) != 0) {
+    const std::uint8_t enforce = in.u8();
+    record.enforce = static_cast<Enforce>(enforce);
+    record.enforce_number = in.varint();
+    fits = fits && (enforce == 1 || enforce == 2) && record.enforce_number > 0;
+  }
   if (!in.failed() && in.remaining() > 0) {
     record.stage = read_stack(in);
     if (record.stage.empty()) in.set_failed();  // One way only to say "none".
   }
-  return finish(RecordType::target, in, std::move(record), budget <= 2);
+  return finish(RecordType::target, in, std::move(record), fits);
 }
 
 Buffer encode(const LeaseToken& record) {

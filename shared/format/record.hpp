@@ -51,6 +51,29 @@ struct Platform {
   bool operator==(const Platform&) const = default;
 };
 
+// A program that a layer brings: a device runs it as root in its volume after an apply that made
+// the layer part of the stack.
+struct LayerScript {
+  std::string name;         // "10-defaults.sh": for reports.
+  std::uint32_t limit = 0;  // Seconds; then it is killed. At least 1.
+  std::string text;         // The kernel runs it by its first line "#!...", else sh does.
+  bool operator==(const LayerScript&) const = default;
+};
+constexpr std::size_t kScriptsMax = 16;                         // Of one layer.
+constexpr std::size_t kScriptBytesMax = std::size_t{64} << 10;  // Of one script.
+constexpr std::size_t kScriptsBytesMax = std::size_t{256} << 10;
+constexpr std::uint32_t kScriptLimitMax = 86400;
+
+// What a running system has to do about an apply that brings a layer or takes it away.
+struct RunningNeeds {
+  // Units of the service manager ("nginx.service"): those that run are stopped before the swap and
+  // started after it.
+  std::vector<std::string> services;
+  bool restart = false;  // The device is wholly on the new stack after a restart only.
+  bool operator==(const RunningNeeds&) const = default;
+};
+constexpr std::size_t kServicesMax = 64;
+
 // Content only; never changes. Its id is the SHA-256 of the signed envelope.
 struct LayerRecord {
   std::string name;
@@ -63,8 +86,15 @@ struct LayerRecord {
   std::vector<std::string> capture_rules;  // Names of the rules that left things out.
   // Some of its entries hold record changes: programs that cannot merge them refuse the layer.
   bool has_record_changes = false;
+  // In their order. Programs that run none, or know no services, refuse a layer that has some.
+  std::vector<LayerScript> scripts = {};
+  RunningNeeds running = {};
   bool operator==(const LayerRecord&) const = default;
 };
+
+// `invalid` names what breaks a limit, is no name, or is there twice.
+Status check_scripts(const std::vector<LayerScript>& scripts);
+Status check_services(const std::vector<std::string>& services);
 
 struct DistributedPack {
   PackId id;
@@ -88,6 +118,15 @@ struct DistributionRecord {
 
 enum class WanBudget : std::uint8_t { never = 0, after = 1, up_to = 2 };
 
+// How far a device is made equal to its stack where the layers did not change.
+enum class Enforce : std::uint8_t {
+  no = 0,
+  keep_user_apps = 1,    // What is in no layer stays.
+  remove_user_apps = 2,  // It goes, but for what is a device's own (shared/image/rules.hpp).
+};
+std::string_view name_of(Enforce enforce);             // "", "keep-user-apps", "remove-user-apps"
+Result<Enforce> parse_enforce(std::string_view text);  // Of the two that enforce.
+
 // What one device must have. A device refuses a sequence below the last it accepted.
 struct DeviceTarget {
   DeviceId device;
@@ -100,6 +139,10 @@ struct DeviceTarget {
   std::uint64_t budget_value = 0;  // after: seconds; up_to: bytes; never: 0.
   // Layers to have in the cache and not to apply: a later target will name them.
   std::vector<LayerId> stage = {};
+  // To be done once: by an apply of a device that has enforced no number as high. Programs that
+  // cannot refuse the target.
+  Enforce enforce = Enforce::no;
+  std::uint64_t enforce_number = 0;  // 0 exactly when nothing is enforced.
   bool operator==(const DeviceTarget&) const = default;
 };
 

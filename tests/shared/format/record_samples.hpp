@@ -25,6 +25,12 @@ inline format::LayerRecord layer() {
           .created = {1'772'366'400'000'000'000},
           .capture_rules = {"identity", "logs"}};
 }
+inline format::LayerRecord layer_with_scripts() {
+  format::LayerRecord record = layer();
+  record.scripts = {{"10-defaults.sh", 600, "#!/bin/sh\nexit 0\n"}, {"20-more", 30, "true"}};
+  record.running = {.services = {"nginx.service", "postgresql@15-main.service"}, .restart = true};
+  return record;
+}
 inline format::DistributionRecord distribution() {
   return {.layer = id<LayerId>(0x22),
           .sequence = 1,
@@ -47,6 +53,12 @@ inline format::DeviceTarget target() {
           .stack = {id<LayerId>(0x22), id<LayerId>(0x23)},
           .budget = format::WanBudget::up_to,
           .budget_value = 10'000'000};
+}
+inline format::DeviceTarget enforcing_target() {
+  format::DeviceTarget record = target();
+  record.enforce = format::Enforce::remove_user_apps;
+  record.enforce_number = 5;
+  return record;
 }
 inline format::LeaseToken lease() {
   return {.site = "north",

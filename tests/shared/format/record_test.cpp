@@ -48,6 +48,8 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   application.has_record_changes = true;
   CHECK(encode(application)[6] == std::byte{1});
   check_record(application, parse_layer);
+  check_record(samples::layer_with_scripts(), parse_layer);
+  check_record(samples::enforcing_target(), parse_target);
   check_record(samples::distribution(), parse_distribution, 2);
   check_record(samples::distribution_with_bases(), parse_distribution, 2);
   check_record(samples::target(), parse_target);
@@ -55,6 +57,59 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(samples::lease_of_shares(), parse_lease, 2);
   check_record(samples::snapshot(), parse_snapshot);
   check_record(samples::members(), parse_members);
+}
+
+TEST_CASE("record: what programs must know to apply a layer or target is a required feature",
+          "[format]") {
+  CHECK(encode(samples::layer_with_scripts())[6] == std::byte{6});
+  LayerRecord scripts_only = samples::layer_with_scripts();
+  scripts_only.running = {};
+  CHECK(encode(scripts_only)[6] == std::byte{2});
+  LayerRecord restart_only = samples::layer();
+  restart_only.running.restart = true;
+  CHECK(encode(restart_only)[6] == std::byte{4});
+  CHECK(parse_layer(encode(restart_only)).value() == restart_only);
+  CHECK(encode(samples::enforcing_target())[6] == std::byte{1});
+}
+
+TEST_CASE("record: scripts and services beyond the limits are refused by name", "[format]") {
+  const auto refused = [](const LayerRecord& record, const char* why) {
+    const auto read = parse_layer(encode(record));
+    INFO(why);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().text().find(why) != std::string::npos);
+  };
+  LayerRecord record = samples::layer_with_scripts();
+  record.scripts[1].name = record.scripts[0].name;
+  refused(record, "script '10-defaults.sh' is there twice");
+  record.scripts[1] = {"20", 60, ""};
+  refused(record, "script '20' is empty");
+  record.scripts[1] = {"20", 0, "true"};
+  refused(record, "script '20' must have between 1 s and 24 h");
+  record.scripts.assign(5, {"x", 60, std::string(kScriptBytesMax, 'x')});
+  for (std::size_t i = 0; i < 5; ++i) record.scripts[i].name += std::to_string(i);
+  refused(record, "script 'x4' is too long");
+  record = samples::layer_with_scripts();
+  record.running.services = {"-h"};
+  refused(record, "service '-h' is no name of a unit");
+  record.running.services = {"a.service", "a.service"};
+  refused(record, "service 'a.service' is there twice");
+  record.running = {};
+  for (std::size_t i = 0; i <= kScriptsMax; ++i)
+    record.scripts.push_back({"s" + std::to_string(i), 60, "true"});
+  CHECK_FALSE(parse_layer(encode(record)));
+}
+
+TEST_CASE("record: a target enforces in one of two ways, with a number", "[format]") {
+  CHECK(parse_enforce("keep-user-apps").value() == Enforce::keep_user_apps);
+  CHECK(parse_enforce(name_of(Enforce::remove_user_apps)).value() == Enforce::remove_user_apps);
+  CHECK_FALSE(parse_enforce(""));
+  DeviceTarget target = samples::enforcing_target();
+  target.enforce_number = 0;
+  CHECK_FALSE(parse_target(encode(target)));
+  target = samples::enforcing_target();
+  target.enforce = static_cast<Enforce>(3);
+  CHECK_FALSE(parse_target(encode(target)));
 }
 
 TEST_CASE("record: a member list names each device once, in order", "[format]") {
