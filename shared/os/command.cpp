@@ -28,6 +28,16 @@ enum Step { kNetwork, kEnter, kExecute };
 constexpr const char* kSteps[] = {"cutting it off from the network", "entering the tree",
                                   "starting it"};
 
+constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// The pointers that exec takes; good as long as `words`.
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 struct Pipe {
   Descriptor read, write;
 };
@@ -68,7 +78,8 @@ void mount_inside(int root, const char* name, const char* type) {
 }
 
 // In the child. Returns only to tell why it cannot run the program.
-Failed become(int root, bool is_own_root, bool is_alone, char* const* words) {
+Failed become(int root, bool is_own_root, bool is_alone, char* const* words,
+              char* const* environment) {
   if (unshare(CLONE_NEWNET) != 0 && !is_alone) return {kNetwork, errno};
   if (!is_own_root) {
     if (unshare(CLONE_NEWNS) != 0 ||
@@ -81,11 +92,8 @@ Failed become(int root, bool is_own_root, bool is_alone, char* const* words) {
   if (chdir("/") != 0) return {kEnter, errno};
   umask(022);
   // A program is looked for in the tree's own directories.
-  setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
-  std::array<const char*, 5> environment{
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-      "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", nullptr};
-  execvpe(words[0], words, const_cast<char* const*>(environment.data()));
+  setenv("PATH", kPath, 1);
+  execvpe(words[0], words, environment);
   return {kExecute, errno};
 }
 
@@ -128,9 +136,11 @@ bool wait_for(pid_t child, Instant end, int& status) {
 Result<CommandEnd> run_command(const Root& root, const std::vector<std::string>& words,
                                const CommandLimits& limits) {
   std::vector<std::string> copies = words;
-  std::vector<char*> arguments;
-  for (std::string& word : copies) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = pointers_to(copies);
+  std::vector<std::string> variables{std::string("PATH=") + kPath, "HOME=/root", "LC_ALL=C.UTF-8",
+                                     "DEBIAN_FRONTEND=noninteractive"};
+  std::ranges::copy(limits.environment, std::back_inserter(variables));
+  const std::vector<char*> environment = pointers_to(variables);
   auto output = make_pipe();
   if (!output) return fail(std::move(output.error()));
   auto trouble = make_pipe();
@@ -148,7 +158,8 @@ Result<CommandEnd> run_command(const Root& root, const std::vector<std::string>&
     dup2(nothing.get(), STDIN_FILENO);
     dup2(output->write.get(), STDOUT_FILENO);
     dup2(output->write.get(), STDERR_FILENO);
-    const Failed failed = become(root.fd(), is_own_root, is_alone, arguments.data());
+    const Failed failed =
+        become(root.fd(), is_own_root, is_alone, arguments.data(), environment.data());
     static_cast<void>(write(trouble->write.get(), &failed, sizeof failed));
     _exit(127);
   }

@@ -19,6 +19,8 @@ struct CommandEnd {
 struct CommandLimits {
   Duration time;
   std::size_t output = 4096;  // What is beyond is read and thrown away.
+  // "NAME=value", beside PATH, HOME, LC_ALL and DEBIAN_FRONTEND.
+  std::vector<std::string> environment = {};
 };
 
 // Runs `words` (a program's name and its arguments) as in `root`, which must hold all it needs; its

@@ -6,7 +6,7 @@
 
 namespace lamina::os {
 
-constexpr std::size_t kLocalMessageMax = 64 * 1024;
+constexpr std::size_t kLocalMessageMax = 128 * 1024;
 
 struct PeerCredentials {
   pid_t pid = 0;
