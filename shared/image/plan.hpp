@@ -72,7 +72,9 @@ struct Action {
   const Rule* rule = nullptr;
 };
 
-enum class Mode { apply, enforce };
+// `remove_others` enforces, and what is in no layer goes: its caller lets the previous stack's
+// stream have that too (stays_unowned() says what must not be in it), so that it leaves.
+enum class Mode { apply, enforce, remove_others };
 
 class PlanStream {
  public:

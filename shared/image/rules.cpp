@@ -89,6 +89,26 @@ constexpr Rule kRules[] = {
     {"log-rotation", Area::leftover, "var/lib/logrotate/status"},
 };
 
+// Debian's paths, with and without the link of /lib to /usr/lib. The boot loader's configuration is
+// the device's own and names kernels by their files.
+constexpr std::string_view kUnownedKept[] = {
+    "boot/*",
+    "vmlinuz",
+    "vmlinuz.old",
+    "initrd.img",
+    "initrd.img.old",
+    "lib/modules/*",
+    "usr/lib/modules/*",
+    "lib/systemd/system/lamina-*",
+    "usr/lib/systemd/system/lamina-*",
+    "etc/systemd/system/lamina-*",
+    "etc/systemd/system/*.wants/lamina-*",
+    "usr/lib/sysusers.d/lamina-*",
+    "etc/sysusers.d/lamina-*",
+    "usr/lib/tmpfiles.d/lamina-*",
+    "etc/tmpfiles.d/lamina-*",
+};
+
 using Patterns = std::string_view[];
 
 // Debian's, with the commands of the packages' own triggers (deb-triggers(5)).
@@ -230,6 +250,11 @@ const DerivedRule* derived_rule(std::string_view path) {
     for (const std::string_view pattern : rule.files)
       if (matches(pattern, path)) return &rule;
   return nullptr;
+}
+
+bool stays_unowned(std::string_view path, bool is_directory) {
+  return factory_rule(path, is_directory) || derived_rule(path) ||
+         std::ranges::any_of(kUnownedKept, [&](std::string_view p) { return matches(p, path); });
 }
 
 void Regeneration::add(std::string_view changed_path) {

@@ -51,6 +51,11 @@ bool in_snapshot(std::string_view path, bool is_directory);
 // (identity, boot, user, lamina), or none.
 const Rule* factory_rule_beneath(std::string_view path);
 
+// Whether what is in no layer stays even when a stack is enforced with the removal of all that no
+// layer has: what a factory rule covers, derived files, the kernels that a machine may start with,
+// and what starts Lamina's own programs.
+bool stays_unowned(std::string_view path, bool is_directory);
+
 // Whether `path` or a directory above it matches `pattern`.
 bool matches(std::string_view pattern, std::string_view path);
 

@@ -112,6 +112,19 @@ Status Stack::settle(const Accounts& device) {
   return Done{};
 }
 
+Result<bool> Stack::has(const std::string& path) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    auto reader = open_manifest(i);
+    if (!reader) return fail(std::move(reader.error()));
+    if (auto done = (*reader)->seek(path); !done) return fail(std::move(done.error()));
+    auto entry = (*reader)->next();
+    if (!entry) return fail(std::move(entry.error()));
+    if (*entry && (*entry)->path == path && (*entry)->kind != format::EntryKind::whiteout)
+      return true;
+  }
+  return false;
+}
+
 Result<RecordList> Stack::records_of(std::size_t layer, const Entry& entry) const {
   auto records = image::records_of(entry, chunks_);
   if (!records) return fail(std::move(records.error()).in("layer " + layers_[layer].name));

@@ -29,6 +29,8 @@ class Stack {
   // The merged entries, with no whiteouts and no record changes. Call once; the object must outlive
   // the stream.
   Result<std::unique_ptr<format::EntryStream>> entries();
+  // Whether any layer puts something other than a removal at `path`.
+  Result<bool> has(const std::string& path) const;
   // Of the chunks of all entries. The object must outlive it.
   format::ChunkSource source() const { return made_.source(chunks_); }
   // Names that do not get the ids that their layers say.

@@ -119,7 +119,7 @@ RecordPlan plan_records(const RecordFormat& format, std::optional<std::string_vi
     const std::string* const was = value_of(before, before_index, key);
     const std::string* const has = value_of(there, there_index, key);
     RecordAction action{ActionKind::keep, Reason::unchanged, key};
-    if (!was || *was != wanted || mode == Mode::enforce) {
+    if (!was || *was != wanted || mode != Mode::apply) {
       std::string value = has ? format.own(key, was, wanted, *has) : wanted;
       action.reason = !was             ? Reason::new_in_target
                       : *was != wanted ? Reason::changed

@@ -26,6 +26,7 @@ std::span<const RecordRule> record_rules() {
   static const DiversionFormat diversions;
   static const AlternativeFormat alternatives;
   static const RecordRule rules[] = {
+      // Those of etc/ are accounts (holds_accounts).
       {"passwd", "etc/passwd", passwd},
       {"group", "etc/group", group},
       {"shadow", "etc/shadow", shadow},
@@ -52,6 +53,8 @@ const RecordRule* record_rule(std::string_view path) {
     if (matches(rule.pattern, path)) return &rule;
   return nullptr;
 }
+
+bool holds_accounts(const RecordRule& rule) { return rule.pattern.starts_with("etc/"); }
 
 bool has_record_rules_beneath(std::string_view path) {
   // No pattern has a '*' before its last component.

@@ -41,6 +41,9 @@ std::span<const RecordRule> record_rules();
 // The rule of a file that is merged by record, or none.
 const RecordRule* record_rule(std::string_view path);
 
+// Whether its files hold accounts: a device's own ones stay, whatever else is removed.
+bool holds_accounts(const RecordRule& rule);
+
 // Whether files that are merged by record may stand in the directory `path` or beneath it.
 bool has_record_rules_beneath(std::string_view path);
 

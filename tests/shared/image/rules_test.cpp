@@ -9,6 +9,20 @@
 
 using namespace lamina::image;
 
+TEST_CASE("rules: what stays although no layer has it", "[image]") {
+  for (const char* path : {"home/ann/letter", "etc/machine-id", "etc/ld.so.cache", "boot/vmlinuz-9",
+                           "usr/lib/modules/9/x.ko", ".lamina/applied",
+                           "etc/systemd/system/multi-user.target.wants/lamina-node.service"}) {
+    CAPTURE(path);
+    CHECK(stays_unowned(path, false));
+  }
+  for (const char* path : {"opt/game", "usr/bin/game", "etc/game.conf", "boot", "home",
+                           "etc/systemd/system/game.service", "var/lib/dpkg/info/game.list"}) {
+    CAPTURE(path);
+    CHECK_FALSE(stays_unowned(path, false));
+  }
+}
+
 TEST_CASE("rules: patterns match whole components and cover what lies beneath", "[image]") {
   struct Row {
     const char* pattern;
