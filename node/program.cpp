@@ -143,6 +143,12 @@ void print_status(const json& status, std::ostream& out) {
           (status.contains("target_age_seconds") ? ", " + age(status, "target_age_seconds") + " old"
                                                  : ""));
   row("applied", std::to_string(status.value("applied_sequence", std::uint64_t{0})));
+  if (status.contains("restart_due")) {
+    std::string layers;
+    for (const json& layer : status["restart_due"])
+      layers += (layers.empty() ? "" : ", ") + printable(layer.get<std::string>(), 300);
+    row("restart", "due, because of " + layers);
+  }
   row("peers", std::to_string(status.value("peers", 0)) +
                    (status.value("holds_lease", false) ? ", fetches " + part_text(status) : ""));
   if (status.contains("bytes"))

@@ -479,7 +479,9 @@ bool Agent::is_apply_wanted() const {
   if (!target_ || applying_ || held_back_ || target_->sequence <= memory_.applied_sequence)
     return false;
   // Staging leaves the volume, and what can be undone there, alone.
-  if (!target_->stage.empty() && target_->stack == memory_.applied) return false;
+  if (!target_->stage.empty() && target_->enforce == format::Enforce::no &&
+      target_->stack == memory_.applied)
+    return false;
   return is_complete();
 }
 

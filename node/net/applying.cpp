@@ -1,9 +1,18 @@
 #include "node/net/applying.hpp"
 
+#include <algorithm>
+
 #include "shared/base/log.hpp"
 #include "shared/os/random.hpp"
 
 namespace lamina::node {
+namespace {
+
+std::int64_t failed_of(const std::vector<wire::ScriptEnd>& scripts) {
+  return std::ranges::count_if(scripts, [](const auto& end) { return !end.is_good(); });
+}
+
+}  // namespace
 
 std::shared_ptr<Applying> Applying::make(net::Loop& loop, const StateDirectory& state,
                                          WorkerLink& worker,
@@ -43,10 +52,14 @@ void Applying::succeeded(const WorkerReply& reply, std::int64_t started_ms) {
                             {"removed", static_cast<std::int64_t>(counts.removed)},
                             {"kept", static_cast<std::int64_t>(counts.kept)},
                             {"records", static_cast<std::int64_t>(counts.records)},
-                            {"bytes", static_cast<std::int64_t>(counts.bytes)}},
+                            {"bytes", static_cast<std::int64_t>(counts.bytes)},
+                            {"scripts", static_cast<std::int64_t>(reply.scripts.size())},
+                            {"scripts_failed", failed_of(reply.scripts)}},
                  .bytes_by_source = calls_.close_transaction(stored_size(reply.stack)),
-                 .remarks = reply.remarks});
-  calls_.applied({reply.sequence});
+                 .remarks = reply.remarks,
+                 .scripts = reply.scripts,
+                 .sequence = reply.sequence});
+  calls_.applied({reply.sequence}, reply.restart_due);
 }
 
 Bytes Applying::stored_size(const std::vector<LayerId>& stack) const {

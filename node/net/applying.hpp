@@ -23,7 +23,8 @@ class Applying : public std::enable_shared_from_this<Applying> {
     std::function<std::map<std::string, std::int64_t>(Bytes stored)> close_transaction;
     std::function<void(Outcome)> report;
     std::function<void(const LayerId&)> lose;  // Packs of the layer were damaged.
-    std::function<void(const Agent::Applied&)> applied;
+    // `restart_due`: the layers because of which the device has to be restarted.
+    std::function<void(const Agent::Applied&, const std::vector<std::string>& restart_due)> applied;
     std::function<void(const Agent::ApplyFailed&)> failed;
   };
 

@@ -106,6 +106,7 @@ json status_of(const NodeView& view) {
   if (!view.clock_trouble.empty()) out["clock_trouble"] = view.clock_trouble;
   out["target_sequence"] = agent.target() ? agent.target()->sequence : 0;
   out["applied_sequence"] = agent.applied_sequence();
+  if (!view.restart_due.empty()) out["restart_due"] = view.restart_due;
   std::optional<WallTime> issued;
   if (agent.target()) issued = agent.target()->issued;
   out.update(site_status(view.site, {.now = net::Loop::wall_now(),

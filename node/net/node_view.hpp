@@ -39,6 +39,7 @@ struct NodeView {
   const Reflecting& reflecting;
   bool is_synchronizing = false;
   std::optional<WallTime> synced_at;
+  const std::vector<std::string>& restart_due;  // The layers because of which to restart.
 };
 
 // One line of JSON for run/node.sock.

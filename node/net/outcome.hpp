@@ -8,6 +8,7 @@
 
 #include "shared/base/ids.hpp"
 #include "shared/base/result.hpp"
+#include "shared/wire/node.hpp"
 
 namespace lamina::node {
 
@@ -20,6 +21,8 @@ struct Outcome {
   std::map<std::string, std::int64_t> bytes_by_source = {};
   std::vector<std::string> remarks =
       {};  // What an administrator should know although it succeeded.
+  std::vector<wire::ScriptEnd> scripts = {};             // That followed it.
+  std::optional<std::uint64_t> sequence = std::nullopt;  // Of the target; none: the newest.
 };
 
 // The error, or the remarks.

@@ -83,8 +83,14 @@ struct Service::State : std::enable_shared_from_this<State> {
   BudgetSpending spending{state.net() + "/budget.json"};
 
   ReportQueue reports{[this](const wire::Report& report, OriginLink::Then<Done> then) {
-    origin->report(report, std::move(then));
+    origin->report(report, [this, then = std::move(then), had_scripts = report.scripts.has_value(),
+                            sequence = report.target_sequence](const Result<Done>& done) {
+      if (done && had_scripts) tell_worker(sequence);
+      then(done);
+    });
   }};
+  std::vector<std::string> restart_due;  // The layers because of which to restart the device.
+
   LedgerFile ledger;
   std::set<std::string> reflectors;  // Addresses of the others that hold a lease of the site.
   net::Timer count_again;
@@ -202,6 +208,26 @@ struct Service::State : std::enable_shared_from_this<State> {
     feed(Agent::Settled{reflecting->settled().duties()});
     keep_to(line.limits());
     look_at_fitness();
+    restart_due = applied.restart_due;
+    // They ran when nobody listened: after a kill, or a restart of the machine.
+    if (!applied.scripts.empty())
+      report({.operation = "apply",
+              .started_ms = now_ms(),
+              .error = std::nullopt,
+              .layers = applied.stack,
+              .remarks = {"its scripts ran after an interruption"},
+              .scripts = applied.scripts,
+              .sequence = applied.sequence});
+  }
+
+  // How the scripts ended that followed the target: the origin knows it.
+  void tell_worker(std::uint64_t sequence) {
+    worker.ask(
+        {.kind = WorkerRequest::Kind::told, .sequence = sequence, .parent = {}, .reason = {}},
+        [](const Result<WorkerReply>& reply) {
+          // Then they are reported once more.
+          if (!reply) log::warning("worker_not_told", {{"error", reply.error().text()}});
+        });
   }
 
   // --- for the site
@@ -330,6 +356,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     request.rules_version = line.version();
     request.members_sequence = site->sequence();
     request.keeps_peers = true;
+    if (!restart_due.empty()) request.restart_due = restart_due;
     uploads->add_to(request);
     reflecting->add_to(request, ledger.sent());
     if (is_metered()) request.relay_port.reset();  // It could not pass them on.
@@ -748,20 +775,22 @@ struct Service::State : std::enable_shared_from_this<State> {
   void carry_out(const Agent::Apply& apply) { applying->apply(apply.sequence); }
 
   void open_applying() {
-    applying = Applying::make(loop, state, worker, layers,
-                              {.close_transaction =
-                                   [this](Bytes stored) {
-                                     count_bytes();
-                                     return ledger.close_transaction(stored);
-                                   },
-                               .report = [this](Outcome outcome) { report(std::move(outcome)); },
-                               .lose = [this](const LayerId& layer) { lose(layer); },
-                               .applied =
-                                   [this](const Agent::Applied& done) {
-                                     feed(done);
-                                     reflecting->tidy();  // The former stack is needed no more.
-                                   },
-                               .failed = [this](const Agent::ApplyFailed& why) { feed(why); }});
+    applying = Applying::make(
+        loop, state, worker, layers,
+        {.close_transaction =
+             [this](Bytes stored) {
+               count_bytes();
+               return ledger.close_transaction(stored);
+             },
+         .report = [this](Outcome outcome) { report(std::move(outcome)); },
+         .lose = [this](const LayerId& layer) { lose(layer); },
+         .applied =
+             [this](const Agent::Applied& done, const std::vector<std::string>& due) {
+               restart_due = due;
+               feed(done);
+               reflecting->tidy();  // The former stack is needed no more.
+             },
+         .failed = [this](const Agent::ApplyFailed& why) { feed(why); }});
   }
 
   // --- certificates
@@ -840,7 +869,8 @@ struct Service::State : std::enable_shared_from_this<State> {
   void report(Outcome outcome) {
     wire::Report message{.operation = std::move(outcome.operation),
                          .layers = std::move(outcome.layers),
-                         .target_sequence = agent->target() ? agent->target()->sequence : 0,
+                         .target_sequence = outcome.sequence.value_or(
+                             agent->target() ? agent->target()->sequence : 0),
                          .started_ms = outcome.started_ms,
                          .finished_ms = now_ms(),
                          .ok = !outcome.error,
@@ -848,6 +878,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                          .bytes_by_source = std::move(outcome.bytes_by_source),
                          .counts = std::move(outcome.counts)};
     if (message.layers.size() > 256) message.layers.resize(256);
+    if (!outcome.scripts.empty()) message.scripts = std::move(outcome.scripts);
     reports.push(std::move(message));
   }
 
@@ -900,7 +931,12 @@ struct Service::State : std::enable_shared_from_this<State> {
                    return then(fail(reply.error()));
                  }
                  log::info("reverted", {{"layers", reply->stack.size()}});
-                 self.report({"revert", started, std::nullopt, reply->stack});
+                 self.restart_due = reply->restart_due;
+                 self.report({.operation = "revert",
+                              .started_ms = started,
+                              .error = std::nullopt,
+                              .layers = reply->stack,
+                              .remarks = reply->remarks});
                  self.feed(Agent::Reverted{reply->stack});
                  then(reply->stack);
                }));
@@ -927,7 +963,8 @@ struct Service::State : std::enable_shared_from_this<State> {
             .uploads = *uploads,
             .reflecting = *reflecting,
             .is_synchronizing = sync != nullptr,
-            .synced_at = synced_at};
+            .synced_at = synced_at,
+            .restart_due = restart_due};
   }
 };
 

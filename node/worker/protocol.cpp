@@ -1,5 +1,6 @@
 #include "node/worker/protocol.hpp"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -9,15 +10,16 @@ namespace {
 using nlohmann::json;
 using Kind = WorkerRequest::Kind;
 
-constexpr std::array<std::pair<Kind, const char*>, 9> kKinds{{{Kind::status, "status"},
-                                                              {Kind::apply, "apply"},
-                                                              {Kind::revert, "revert"},
-                                                              {Kind::scan, "scan"},
-                                                              {Kind::ack, "ack"},
-                                                              {Kind::committed, "committed"},
-                                                              {Kind::held, "held"},
-                                                              {Kind::abandon, "abandon"},
-                                                              {Kind::settle, "settle"}}};
+constexpr std::array<std::pair<Kind, const char*>, 10> kKinds{{{Kind::status, "status"},
+                                                               {Kind::apply, "apply"},
+                                                               {Kind::revert, "revert"},
+                                                               {Kind::told, "told"},
+                                                               {Kind::scan, "scan"},
+                                                               {Kind::ack, "ack"},
+                                                               {Kind::committed, "committed"},
+                                                               {Kind::held, "held"},
+                                                               {Kind::abandon, "abandon"},
+                                                               {Kind::settle, "settle"}}};
 constexpr std::array kErrorKinds{ErrorKind::not_found,   ErrorKind::corrupt,
                                  ErrorKind::unavailable, ErrorKind::out_of_space,
                                  ErrorKind::invalid,     ErrorKind::refused};
@@ -58,6 +60,7 @@ std::string to_json(const WorkerRequest& request) {
     object["reason"] = request.reason;
     object["full"] = request.full;
   }
+  if (request.kind == Kind::told) object["sequence"] = request.sequence;
   if (request.kind == Kind::settle) object["snapshot"] = text_of(request.snapshot);
   return object.dump();
 }
@@ -122,6 +125,18 @@ std::string to_json(const WorkerReply& reply) {
   object["remarks"] = json::array();
   for (const std::string& remark : reply.remarks)
     if (object["remarks"].size() < kRemarksMax) object["remarks"].push_back(printable(remark, 400));
+  object["scripts"] = json::array();
+  const std::size_t outputs = kOutputsMax / std::max<std::size_t>(reply.scripts.size(), 1);
+  for (const wire::ScriptEnd& end : reply.scripts) {
+    json script{{"layer", end.layer},
+                {"name", end.name},
+                {"code", end.code},
+                {"late", end.late.value_or(false)},
+                {"output", end.output.substr(0, outputs)}};
+    if (end.trouble) script["trouble"] = *end.trouble;
+    if (object["scripts"].size() < wire::kScriptEndsMax) object["scripts"].push_back(script);
+  }
+  object["restart_due"] = reply.restart_due;
   return object.dump();
 }
 
@@ -156,6 +171,18 @@ Result<WorkerReply> parse_worker_reply(std::string_view text) {
     reply.changed = object.value("changed", false);
     for (const json& item : object.value("remarks", json::array()))
       reply.remarks.push_back(item.get<std::string>());
+    for (const json& item : object.value("scripts", json::array())) {
+      wire::ScriptEnd end{.layer = item.at("layer").get<std::string>(),
+                          .name = item.at("name").get<std::string>(),
+                          .code = item.at("code").get<int>()};
+      if (item.value("late", false)) end.late = true;
+      if (const auto trouble = item.find("trouble"); trouble != item.end())
+        end.trouble = trouble->get<std::string>();
+      end.output = item.value("output", std::string());
+      reply.scripts.push_back(std::move(end));
+    }
+    for (const json& item : object.value("restart_due", json::array()))
+      reply.restart_due.push_back(item.get<std::string>());
     if (const auto counts = object.find("counts"); counts != object.end())
       reply.counts = {.created = counts->value("created", std::uint64_t{0}),
                       .replaced = counts->value("replaced", std::uint64_t{0}),

@@ -1,9 +1,12 @@
 // What the network process and the root worker say to each other: one JSON object a message over
 // SOCK_SEQPACKET at run/worker.sock, one request at a time a connection.
 //
-//   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
+//   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...],
+//                                                         "scripts":[...],"restart_due":[text...]}
 //   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
-//   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...]}
+//   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
+//    and as status}
+//   {"do":"told","sequence":N}                        -> as status: the origin knows the scripts
 //   {"do":"revert"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
 //       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"},
@@ -27,12 +30,13 @@
 namespace lamina::node {
 
 constexpr std::size_t kRemarksMax = 100;
+constexpr std::size_t kOutputsMax = std::size_t{24} << 10;
 
 struct WorkerRequest {
-  enum class Kind { status, apply, revert, scan, ack, committed, held, abandon, settle };
+  enum class Kind { status, apply, revert, told, scan, ack, committed, held, abandon, settle };
   Kind kind = Kind::status;
   bool dry_run = false;        // apply
-  std::uint64_t sequence = 0;  // scan, from here on
+  std::uint64_t sequence = 0;  // told; scan, from here on
   SnapshotId parent;
   std::string reason;
   bool full = false;
@@ -59,6 +63,11 @@ struct WorkerReply {
   // Of an apply, what its administrator should know: accounts with other ids, derived files that
   // were not made again. At most kRemarksMax.
   std::vector<std::string> remarks;
+  // Of status, apply and revert: how the scripts ended that followed the newest apply, until the
+  // origin was told; of their outputs at most kOutputsMax together. And the layers because of which
+  // a restart of the device is due.
+  std::vector<wire::ScriptEnd> scripts;
+  std::vector<std::string> restart_due;
 };
 std::string to_json(const WorkerReply& reply);
 Result<WorkerReply> parse_worker_reply(std::string_view text);

@@ -23,6 +23,8 @@ Status RecordPlans::adjust(image::Action& action) {
     return Done{};
   const image::RecordRule* const rule = image::record_rule(entry.path);
   if (rule == nullptr) return Done{};
+  // Packages that are in no layer go with their files.
+  if (mode_ == image::Mode::remove_others && !image::holds_accounts(*rule)) return Done{};
   const auto before = content_of(previous, entry.path);
   const auto after = leaves ? std::nullopt : content_of(target, entry.path);
   if (leaves ? !before : !after) return Done{};

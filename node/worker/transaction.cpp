@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "node/worker/journal.hpp"
+#include "node/worker/others.hpp"
 #include "node/worker/record_plans.hpp"
 #include "node/worker/stack_file.hpp"
 #include "node/worker/staging.hpp"
@@ -30,7 +31,9 @@ using format::Entry;
 using format::EntryKind;
 using Rename = os::Root::Rename;
 
-constexpr std::string_view kAppliedMagic = "LMap0001";
+constexpr std::string_view kAppliedMagic = "LMap0002";
+constexpr std::string_view kEarlierAppliedMagic = "LMap0001";  // Ends with the stack.
+constexpr std::string_view kStoppedMagic = "LMst0001";
 constexpr std::string_view kDueMagic = "LMdu0001";
 constexpr std::size_t kWordMax = 4096;  // Of a command.
 constexpr std::size_t kAppliedMax = 1 << 20;
@@ -55,17 +58,32 @@ Buffer encode_applied(const AppliedState& state) {
   out.u64(state.sequence);
   out.varint(state.stack.size());
   for (const LayerId& id : state.stack) out.raw(id.bytes());
+  out.varint(state.enforced);
+  out.varint(state.needs.size());
+  for (const auto& [id, needs] : state.needs) {
+    out.raw(id.bytes());
+    encode_needs(needs, out);
+  }
   return out.take();
 }
 
 Result<AppliedState> parse_applied(ByteView bytes) {
   Reader in(bytes);
-  const bool magic = as_text(in.raw(kAppliedMagic.size())) == kAppliedMagic;
+  const std::string_view magic = as_text(in.raw(kAppliedMagic.size()));
+  const bool is_earlier = magic == kEarlierAppliedMagic;
   AppliedState state;
   state.sequence = in.u64();
   const std::uint64_t count = in.count(LayerId::kSize);
   for (std::uint64_t i = 0; i < count && !in.failed(); ++i) state.stack.push_back(in.id<LayerId>());
-  if (!magic || !in.finished())
+  if (!is_earlier) {
+    state.enforced = in.varint();
+    const std::uint64_t needs = in.count(LayerId::kSize + 3);
+    for (std::uint64_t i = 0; i < needs && !in.failed(); ++i) {
+      const auto id = in.id<LayerId>();
+      state.needs.emplace(id, decode_needs(in));
+    }
+  }
+  if ((!is_earlier && magic != kAppliedMagic) || !in.finished())
     return fail(ErrorKind::corrupt, "the record of what is applied (.lamina/applied) is damaged");
   return state;
 }
@@ -233,6 +251,17 @@ class Transaction::Plan {
   std::uint64_t next_number_ = 0;
 };
 
+std::vector<LayerNeeds> needs_between(const AppliedState& one, const AppliedState& other) {
+  std::vector<LayerNeeds> between;
+  const auto add = [&](const AppliedState& from, const AppliedState& beside) {
+    for (const auto& [id, needs] : from.needs)
+      if (std::ranges::find(beside.stack, id) == beside.stack.end()) between.push_back(needs);
+  };
+  add(one, other);
+  add(other, one);
+  return between;
+}
+
 Transaction::Transaction(os::Root volume, os::FileLock lock, OnStep on_step)
     : volume_(std::move(volume)), lock_(std::move(lock)), on_step_(std::move(on_step)) {}
 
@@ -267,12 +296,16 @@ Result<Transaction> Transaction::open(const std::string& path, OnStep on_step) {
 Status Transaction::load_applied() {
   applied_ = {};
   if (!os::exists(own("applied"))) return Done{};
-  auto bytes = os::read_file(own("applied"), kAppliedMax);
-  if (!bytes) return fail(std::move(bytes.error()));
-  auto state = parse_applied(*bytes);
+  auto state = read_applied("applied");
   if (!state) return fail(std::move(state.error()));
   applied_ = std::move(*state);
   return Done{};
+}
+
+Result<AppliedState> Transaction::read_applied(const std::string& name) const {
+  auto bytes = os::read_file(own(name), kAppliedMax);
+  if (!bytes) return fail(std::move(bytes.error()));
+  return parse_applied(*bytes);
 }
 
 Result<std::unique_ptr<format::EntryStream>> Transaction::applied_entries() const {
@@ -352,10 +385,12 @@ Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> targe
     stack.emplace(std::move(*recorded));
   }
   VolumeDevice device(volume_);
+  std::unique_ptr<format::EntryStream> before = std::move(*previous);
+  if (mode == image::Mode::remove_others) before = with_others(std::move(before), volume_);
   image::PlanStream actions(
       std::make_unique<StackRecorder>(std::move(target), stack ? &*stack : nullptr, source,
                                       records.target),
-      std::move(*previous), device, mode);
+      std::move(before), device, mode);
   Plan plan(volume_, operations ? &*operations : nullptr);
   for (;;) {
     auto action = actions.next();
@@ -394,7 +429,7 @@ Status Transaction::check_space(const ApplyCounts& counts) const {
 
 Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> target,
                                        const AppliedState& next, const format::ChunkSource& source,
-                                       image::Mode mode) {
+                                       image::Mode mode, const Prepare& prepare) {
   if (auto done = recover(); !done) return fail(std::move(done.error()));
   for (const char* name : {"txn", "txn/stage", "txn/undo"})
     if (auto done = os::make_directories(own(name), 0700); !done)
@@ -407,6 +442,13 @@ Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> targ
   if (done) done = os::write_file(own("txn/applied"), encode_applied(next), 0600);
   if (done) done = stage(made.source(source));
   if (done) done = note_due(kJournal);
+  if (done) {
+    auto after = prepare(*counts);
+    done = after ? Status(Done{}) : Status(fail(std::move(after.error())));
+    // What followed the last one ends with this one, also when nothing follows.
+    if (done && (!after->is_nothing() || os::exists(own("after"))))
+      done = os::write_file(own("txn/after"), encode(*after), 0600);
+  }
   if (!done) {
     auto clean = discard();
     if (!clean) return fail(std::move(done.error()).in(clean.error().text()));
@@ -489,6 +531,54 @@ Result<std::vector<std::vector<std::string>>> Transaction::due_commands() const 
 Status Transaction::regenerated() {
   auto removed = os::remove_file(own("due"));
   return !removed && removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
+}
+
+Result<Aftermath> Transaction::aftermath() const {
+  if (!os::exists(own("after"))) return Aftermath{};
+  auto bytes = os::read_file(own("after"), kAftermathMax);
+  if (!bytes) return fail(std::move(bytes.error()));
+  return parse_aftermath(*bytes);
+}
+
+Status Transaction::keep_aftermath(const Aftermath& aftermath) {
+  return os::write_file(own("after"), encode(aftermath), 0600);
+}
+
+// What stands in the file counts, and a restart is due from this start of the machine on.
+Status Transaction::stamp_aftermath(const std::string& name) {
+  auto bytes = os::read_file(own(name), kAftermathMax);
+  if (!bytes) return fail(std::move(bytes.error()));
+  auto after = parse_aftermath(*bytes);
+  if (!after) return fail(std::move(after.error()));
+  after->boot = boot_id();
+  return keep_aftermath(*after);
+}
+
+Result<std::vector<std::string>> Transaction::stopped_services() const {
+  std::vector<std::string> services;
+  if (!os::exists(own("stopped"))) return services;
+  auto rows = RowFileReader::open(own("stopped"), kStoppedMagic);
+  if (!rows) return fail(std::move(rows.error()));
+  for (;;) {
+    auto row = rows->next();
+    if (!row) return fail(std::move(row.error()));
+    if (!*row) return services;
+    services.emplace_back(as_text(**row));
+  }
+}
+
+Status Transaction::note_stopped(const std::vector<std::string>& services) {
+  if (services.empty()) {
+    auto removed = os::remove_file(own("stopped"));
+    return !removed && removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
+  }
+  auto rows = RowFileWriter::create(own("stopped.new"), kStoppedMagic);
+  if (!rows) return fail(std::move(rows.error()));
+  for (const std::string& service : services)
+    if (auto added = rows->add(as_view(service)); !added) return added;
+  if (auto finished = rows->finish(); !finished) return finished;
+  if (auto renamed = os::rename_file(own("stopped.new"), own("stopped")); !renamed) return renamed;
+  return os::sync_directory(own(""));
 }
 
 Status Transaction::roll_forward() {
@@ -647,6 +737,11 @@ Status Transaction::commit() {
     step("commit " + name);
     if (auto done = os::rename_file(own("txn/" + name), own(name)); !done) return done;
   }
+  // Follows from here on, and not before: what was undone is followed by nothing.
+  if (os::exists(own("txn/after"))) {
+    if (auto done = stamp_aftermath("txn/after"); !done) return done;
+    if (auto done = os::remove_file(own("txn/after")); !done) return done;
+  }
   if (auto done = os::sync_directory(own("txn")); !done) return done;
   if (auto done = os::sync_directory(own("")); !done) return done;
   step("committed");
@@ -658,11 +753,25 @@ Status Transaction::commit() {
 
 Status Transaction::tidy() { return os::remove_tree(own("trash")); }
 
-Status Transaction::revert() {
+Result<std::optional<AppliedState>> Transaction::undoable() const {
+  if (!os::exists(own("undo"))) return std::optional<AppliedState>();
+  if (!os::exists(own("undo/applied.before"))) return std::optional(AppliedState{});
+  auto state = read_applied("undo/applied.before");
+  if (!state) return fail(std::move(state.error()));
+  return std::optional(std::move(*state));
+}
+
+Status Transaction::revert(const Prepare& prepare) {
   if (auto done = recover(); !done) return done;
   if (!os::exists(own("undo")))
     return fail(ErrorKind::not_found,
                 "there is no apply to revert on " + printable(volume_.path()));
+  auto after = prepare({});
+  if (!after) return fail(std::move(after.error()));
+  if (!after->is_nothing() || os::exists(own("after"))) {
+    after->boot = boot_id();
+    if (auto done = keep_aftermath(*after); !done) return done;
+  }
   if (auto done = note_due("undo/operations"); !done) return done;
   if (auto done = os::write_file(own("undo/phase"), as_view("revert"), 0600); !done) return done;
   step("revert marked");
@@ -688,7 +797,11 @@ Status Transaction::roll_back() {
   if (auto done = set_directory_metadata(false, {}); !done) return done;
   if (auto done = os::sync_filesystem_of(volume_.fd(), volume_.path()); !done) return done;
   step("undone");
+  const bool counted = !os::exists(own("txn/applied"));
   if (auto done = restore_applied(); !done) return done;
+  // After a restart that came in between, the next one is due.
+  if (counted && os::exists(own("after")))
+    if (auto done = stamp_aftermath("after"); !done) return done;
   step("revert committed");
   if (auto done = discard(); !done) return done;
   return load_applied();
@@ -714,12 +827,12 @@ Status Transaction::restore_applied() {
   // The sequence stays, so that the target that was reverted is not taken for a new one.
   AppliedState state;
   state.sequence = applied_.sequence;
+  state.enforced = applied_.enforced;
   if (had_before) {
-    auto bytes = os::read_file(own("txn/applied.before"), kAppliedMax);
-    if (!bytes) return fail(std::move(bytes.error()));
-    auto before = parse_applied(*bytes);
+    auto before = read_applied("txn/applied.before");
     if (!before) return fail(std::move(before.error()));
     state.stack = std::move(before->stack);
+    state.needs = std::move(before->needs);
   }
   return os::write_file(own("applied"), encode_applied(state), 0600);
 }

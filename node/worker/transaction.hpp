@@ -17,7 +17,8 @@
 //   applied   sequence and stack that count      stack   the merged entries of that stack, and what
 //   txn/      the transaction under way                  its files that are merged by record hold
 //   undo/     the last one: revert() undoes it   due     commands that make derived files again
-//   trash/    what is being removed
+//   trash/    what is being removed              after   what follows it: scripts, a restart
+//   stopped   services to start again            script  the one that runs
 //
 // A file that is merged by record becomes what shared/image/records plans: the device's own records
 // stay, whichever layers come and go.
@@ -28,6 +29,7 @@
 #include <functional>
 #include <set>
 
+#include "node/worker/aftermath.hpp"
 #include "shared/format/content.hpp"
 #include "shared/image/plan.hpp"
 #include "shared/os/beneath.hpp"
@@ -40,8 +42,13 @@ struct Operation;
 struct AppliedState {
   std::uint64_t sequence = 0;  // Of the device target.
   std::vector<LayerId> stack;
+  std::uint64_t enforced = 0;                // The highest number of an enforcement.
+  std::map<LayerId, LayerNeeds> needs = {};  // Of those layers of the stack that have some.
   bool operator==(const AppliedState&) const = default;
 };
+
+// What the layers need that are in one of two stacks only.
+std::vector<LayerNeeds> needs_between(const AppliedState& one, const AppliedState& other);
 
 struct ApplyCounts {
   std::uint64_t created = 0;
@@ -58,6 +65,10 @@ class Transaction {
  public:
   // Called at every named step; tests end the process there.
   using OnStep = std::function<void(std::string_view step)>;
+  // Called when everything is ready and before the first path changes. Says what follows once the
+  // change counts; an error ends it, and nothing was changed.
+  using Prepare = std::function<Result<Aftermath>(const ApplyCounts& counts)>;
+  static Result<Aftermath> nothing_follows(const ApplyCounts&) { return Aftermath{}; }
 
   // Opens the volume, makes .lamina if it is missing, and finishes or throws away what an earlier
   // process left. `refused` when .lamina is not ours; `unavailable` when another process has it.
@@ -73,13 +84,16 @@ class Transaction {
   // the chunks of what is new or changed, and of all files that are merged by record. On an error
   // the volume is as it was, except where the text says that it is between two states.
   Result<ApplyCounts> apply(std::unique_ptr<format::EntryStream> target, const AppliedState& next,
-                            const format::ChunkSource& source, image::Mode mode);
+                            const format::ChunkSource& source, image::Mode mode,
+                            const Prepare& prepare = nothing_follows);
   // The counts that apply() would have; changes nothing.
   Result<ApplyCounts> dry_run(std::unique_ptr<format::EntryStream> target,
                               const format::ChunkSource& source, image::Mode mode);
   // Undoes the last apply: the stack of before counts again, the sequence stays. `not_found` when
   // there is nothing to undo.
-  Status revert();
+  Status revert(const Prepare& prepare = nothing_follows);
+  // The state that revert() would bring back; nothing when there is nothing to undo.
+  Result<std::optional<AppliedState>> undoable() const;
   // Removes what the last apply left behind: the undo area of the one before. Of no effect on what
   // counts, and done by the next apply or open() if nobody calls it; with many files it takes long.
   Status tidy();
@@ -88,6 +102,14 @@ class Transaction {
   // order in which they have to run; they stay due, over kills too, until regenerated().
   Result<std::vector<std::vector<std::string>>> due_commands() const;
   Status regenerated();
+
+  // What follows the last apply or revert, as far as it is known.
+  Result<Aftermath> aftermath() const;
+  Status keep_aftermath(const Aftermath& aftermath);
+
+  // Services that were stopped for a change, and have to be started; kept over kills.
+  Result<std::vector<std::string>> stopped_services() const;
+  Status note_stopped(const std::vector<std::string>& services);  // None: they were started.
 
  private:
   class Plan;
@@ -116,6 +138,8 @@ class Transaction {
   Status commit();
   Status roll_back();
   Status restore_applied();
+  Result<AppliedState> read_applied(const std::string& name) const;
+  Status stamp_aftermath(const std::string& name);
   Status undo(const Operation& operation);
   Status set_directory_metadata(bool forward, const std::set<std::uint64_t>& placed);
   Status load_applied();

@@ -6,7 +6,10 @@
 #include <map>
 #include <set>
 
+#include "node/worker/in_use.hpp"
+#include "node/worker/journal.hpp"
 #include "node/worker/regeneration.hpp"
+#include "node/worker/scripts.hpp"
 #include "node/worker/volume.hpp"
 #include "shared/base/log.hpp"
 #include "shared/format/signed_layer.hpp"
@@ -106,6 +109,78 @@ Status check_platforms(const std::vector<format::LayerRecord>& layers) {
   return Done{};
 }
 
+std::string full_name(const format::LayerRecord& layer) { return layer.name + ' ' + layer.version; }
+
+// What the target makes of the state before, once it is applied.
+AppliedState state_after(const VerifiedTarget& verified, const AppliedState& before) {
+  AppliedState next{.sequence = verified.target.sequence,
+                    .stack = verified.target.stack,
+                    .enforced = std::max(before.enforced, verified.target.enforce_number)};
+  for (std::size_t i = 0; i < verified.layers.size(); ++i) {
+    const format::LayerRecord& layer = verified.layers[i];
+    if (layer.running != format::RunningNeeds{})
+      next.needs[verified.target.stack[i]] = {full_name(layer), layer.running};
+  }
+  return next;
+}
+
+// The scripts of the layers that were not applied before, or of all.
+std::vector<DueScript> scripts_of(const VerifiedTarget& verified, const AppliedState& before,
+                                  bool of_all) {
+  std::vector<DueScript> scripts;
+  for (std::size_t i = 0; i < verified.layers.size(); ++i) {
+    const auto was = std::ranges::find(before.stack, verified.target.stack[i]);
+    if (was != before.stack.end() && !of_all) continue;
+    for (const format::LayerScript& script : verified.layers[i].scripts)
+      scripts.push_back({full_name(verified.layers[i]), script});
+  }
+  return scripts;
+}
+
+std::string joined(const std::vector<std::string>& words, std::size_t most) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(words.size(), most); ++i)
+    (text += text.empty() ? "" : ", ") += words[i];
+  if (words.size() > most) text += " and " + std::to_string(words.size() - most) + " more";
+  return text;
+}
+
+std::string text_of(const wire::ScriptEnd& end) {
+  return "script " + end.name + " of " + end.layer + ": " +
+         (end.trouble                ? *end.trouble
+          : end.late.value_or(false) ? std::string("its time was over")
+                                     : "exit code " + std::to_string(end.code));
+}
+
+// Where the old versions of replaced files lie.
+std::string own_directory(const os::Root& volume) {
+  return (volume.path() == "/" ? "" : volume.path()) + '/' + std::string(kHome);
+}
+
+image::Mode mode_of(format::Enforce enforce) {
+  switch (enforce) {
+    case format::Enforce::no: return image::Mode::apply;
+    case format::Enforce::keep_user_apps: return image::Mode::enforce;
+    case format::Enforce::remove_user_apps: return image::Mode::remove_others;
+  }
+  return image::Mode::apply;
+}
+
+// A device whose node is in no layer would lose it, with the libraries that it needs.
+Status check_own_program(const os::Root& volume, const image::Stack& stack) {
+  constexpr const char* kProgram = "usr/bin/lamina-node";
+  auto there = volume.facts(kProgram);
+  if (!there) return fail(std::move(there.error()));
+  if (!*there) return Done{};
+  auto has = stack.has(kProgram);
+  if (!has) return fail(std::move(has.error()));
+  if (*has) return Done{};
+  return fail(ErrorKind::refused,
+              std::string("the device's own '") + kProgram +
+                  "' is in no layer, and would go with what it needs: put it into the base layer, "
+                  "or enforce with keep-user-apps");
+}
+
 WorkerReply failed(Error error) {
   WorkerReply reply;
   reply.error = std::move(error);
@@ -142,14 +217,15 @@ Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& 
 }
 
 Worker::Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
-               const os::Clock& clock)
+               const os::Clock& clock, Services* services)
     : state_(std::move(state)),
       config_(std::move(config)),
       keys_(std::move(keys)),
       transaction_(std::move(transaction)),
-      clock_(clock) {}
+      clock_(clock),
+      services_(services) {}
 
-Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock) {
+Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock, Services* services) {
   auto config = read_config(state);
   if (!config) return fail(std::move(config.error()));
   auto keys = read_trust(state);
@@ -157,17 +233,37 @@ Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock) {
   auto transaction = Transaction::open(config->volume);
   if (!transaction) return fail(std::move(transaction.error()));
   Worker worker(std::move(state), std::move(*config), std::move(*keys), std::move(*transaction),
-                clock);
-  WorkerReply finished;  // A kill may have left commands due.
-  worker.regenerate_into(finished);
+                clock, services);
+  WorkerReply finished;  // A kill may have left commands, scripts and stopped services.
+  worker.finish_into(finished);
   return worker;
 }
 
-WorkerReply Worker::status() const {
+WorkerReply Worker::status() {
   WorkerReply reply;
   reply.sequence = transaction_.applied().sequence;
   reply.stack = transaction_.applied().stack;
+  auto aftermath = transaction_.aftermath();
+  if (!aftermath) {
+    reply.remarks.push_back(aftermath.error().text());
+    return reply;
+  }
+  if (aftermath->is_restart_due(boot_id())) reply.restart_due = aftermath->restart;
+  if (aftermath->sequence == reply.sequence && !aftermath->is_told)
+    for (const DueScript& due : aftermath->scripts)
+      if (due.end) reply.scripts.push_back(*due.end);
   return reply;
+}
+
+WorkerReply Worker::told(std::uint64_t sequence) {
+  auto aftermath = transaction_.aftermath();
+  if (!aftermath) return failed(std::move(aftermath.error()));
+  if (aftermath->sequence == sequence && !aftermath->scripts.empty() && !aftermath->is_told) {
+    aftermath->is_told = true;
+    if (auto kept = transaction_.keep_aftermath(*aftermath); !kept)
+      return failed(std::move(kept.error()));
+  }
+  return status();
 }
 
 WorkerReply Worker::apply(bool dry_run) {
@@ -203,32 +299,137 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
   auto entries = (*stack)->entries();
   if (!entries) return fail(std::move(entries.error()));
   const auto source = (*stack)->source();
-  auto counts = dry_run
-                    ? transaction_.dry_run(std::move(*entries), source, image::Mode::apply)
-                    : transaction_.apply(std::move(*entries), {sequence, verified->target.stack},
-                                         source, image::Mode::apply);
-  if (!counts) return fail(std::move(counts.error()));
+  const AppliedState before = transaction_.applied();
+  const AppliedState next = state_after(*verified, before);
+  // Once for each number, however many targets carry it.
+  const bool enforces = next.enforced > before.enforced;
+  const image::Mode mode = enforces ? mode_of(verified->target.enforce) : image::Mode::apply;
+  if (mode == image::Mode::remove_others)
+    if (auto good = check_own_program(transaction_.volume(), **stack); !good)
+      return fail(std::move(good.error()));
+  const auto prepare = [&](const ApplyCounts& counts) -> Result<Aftermath> {
+    Aftermath aftermath{.sequence = sequence, .scripts = scripts_of(*verified, before, enforces)};
+    std::vector<LayerNeeds> needs = needs_between(before, next);
+    const bool changes = counts.created + counts.replaced + counts.metadata + counts.removed > 0;
+    // Which layers' files an enforcement changes is not known: any.
+    if (enforces && changes)
+      for (const auto& [id, of_layer] : next.needs)
+        if (std::ranges::find(needs, of_layer) == needs.end()) needs.push_back(of_layer);
+    if (auto done = restart_due_for(needs, aftermath); !done) return fail(std::move(done.error()));
+    if (changes)
+      if (auto done = stop_services(needs); !done) return fail(std::move(done.error()));
+    return aftermath;
+  };
+  auto counts = dry_run ? transaction_.dry_run(std::move(*entries), source, mode)
+                        : transaction_.apply(std::move(*entries), next, source, mode, prepare);
+  if (!counts) {
+    std::vector<std::string> remarks;
+    start_services(remarks);  // Those that were stopped for it run on.
+    Error error = std::move(counts.error());
+    for (const std::string& remark : remarks) error = std::move(error).in(remark);
+    return fail(std::move(error));
+  }
   WorkerReply reply = status();
   reply.changed = !dry_run;
   reply.counts = *counts;
   for (const image::IdClash& clash : (*stack)->clashes()) reply.remarks.push_back(text_of(clash));
-  if (!dry_run) regenerate_into(reply);
+  if (!dry_run) finish_into(reply);
   return reply;
 }
 
 WorkerReply Worker::revert() {
-  if (auto done = transaction_.revert(); !done) return failed(std::move(done.error()));
+  const AppliedState now = transaction_.applied();
+  auto before = transaction_.undoable();
+  if (!before) return failed(std::move(before.error()));
+  auto done = transaction_.revert([&](const ApplyCounts&) -> Result<Aftermath> {
+    Aftermath aftermath{.sequence = now.sequence};
+    const auto needs = needs_between(now, before->value_or(AppliedState{}));
+    if (auto noted = restart_due_for(needs, aftermath); !noted)
+      return fail(std::move(noted.error()));
+    if (auto stopped = stop_services(needs); !stopped) return fail(std::move(stopped.error()));
+    return aftermath;
+  });
+  if (!done) {
+    WorkerReply reply;
+    start_services(reply.remarks);
+    return failed(std::move(done.error()));
+  }
   WorkerReply reply = status();
   reply.changed = true;
-  regenerate_into(reply);
+  finish_into(reply);
   return reply;
 }
 
+// A restart that the last apply made due, and that has not come yet, stays due.
+Status Worker::restart_due_for(const std::vector<LayerNeeds>& needs, Aftermath& aftermath) const {
+  if (services_ == nullptr) return Done{};  // Nothing runs from the volume.
+  auto last = transaction_.aftermath();
+  if (!last) return fail(std::move(last.error()));
+  if (last->is_restart_due(boot_id())) aftermath.restart = last->restart;
+  for (const LayerNeeds& of_layer : needs)
+    if (of_layer.needs.restart &&
+        std::ranges::find(aftermath.restart, of_layer.layer) == aftermath.restart.end())
+      aftermath.restart.push_back(of_layer.layer);
+  return Done{};
+}
+
+// Those that run. They are written down first: a kill leaves none of them stopped for good.
+Status Worker::stop_services(const std::vector<LayerNeeds>& needs) {
+  if (services_ == nullptr) return Done{};
+  auto units = transaction_.stopped_services();
+  if (!units) return fail(std::move(units.error()));
+  std::vector<std::string> running;
+  for (const LayerNeeds& of_layer : needs)
+    for (const std::string& unit : of_layer.needs.services) {
+      if (std::ranges::find(*units, unit) != units->end()) continue;
+      auto runs = services_->is_active(unit);
+      if (!runs) return fail(std::move(runs.error()));
+      if (!*runs) continue;
+      units->push_back(unit);
+      running.push_back(unit);
+    }
+  if (running.empty()) return Done{};
+  if (auto noted = transaction_.note_stopped(*units); !noted) return noted;
+  for (const std::string& unit : running) {
+    if (auto stopped = services_->stop(unit); !stopped) return stopped;
+    log::info("service_stopped", {{"unit", unit}});
+  }
+  return Done{};
+}
+
+// After a restart of the machine they run already, maybe from files that were replaced since.
+void Worker::start_services(std::vector<std::string>& remarks) {
+  const auto units = transaction_.stopped_services();
+  if (!units) return remarks.push_back(units.error().text());
+  if (units->empty()) return;
+  if (services_ != nullptr)
+    for (const std::string& unit : *units) {
+      if (auto started = services_->restart(unit); !started)
+        remarks.push_back(started.error().text());
+      else
+        log::info("service_started", {{"unit", unit}});
+    }
+  if (auto noted = transaction_.note_stopped({}); !noted) remarks.push_back(noted.error().text());
+}
+
 // The volume is what it shall be already: what goes wrong here is told, and undoes nothing.
-void Worker::regenerate_into(WorkerReply& reply) {
+void Worker::finish_into(WorkerReply& reply) {
   auto remarks = regenerate(transaction_);
   if (!remarks) reply.remarks.push_back(remarks.error().text());
   if (remarks) std::ranges::move(*remarks, std::back_inserter(reply.remarks));
+  if (auto ran = run_scripts(transaction_); !ran) reply.remarks.push_back(ran.error().text());
+  start_services(reply.remarks);
+  WorkerReply now = status();
+  reply.scripts = std::move(now.scripts);
+  reply.restart_due = std::move(now.restart_due);
+  for (const wire::ScriptEnd& end : reply.scripts)
+    if (!end.is_good()) reply.remarks.push_back(text_of(end));
+  if (reply.changed) {
+    const auto users = processes_using(own_directory(transaction_.volume()));
+    if (!users.empty())
+      reply.remarks.push_back("in use as it was before: " + joined(users, 10) +
+                              "; restart them, or the device");
+  }
   for (const std::string& remark : reply.remarks) log::warning("apply_remark", {{"text", remark}});
 }
 
@@ -302,6 +503,8 @@ void Worker::serve(os::LocalConnection& connection) {
       reply = apply(request->dry_run);
     } else if (request->kind == Kind::revert) {
       reply = revert();
+    } else if (request->kind == Kind::told) {
+      reply = told(request->sequence);
     } else if (request->kind == Kind::scan) {
       auto done = scan(*request, connection);
       reply = done ? status() : failed(std::move(done.error()));
@@ -330,7 +533,11 @@ Status run_worker(const StateDirectory& state) {
   if (!user) return fail(std::move(user.error()));
   auto listener = os::LocalListener::listen(state.worker_socket(), 0660, user->gid);
   if (!listener) return fail(std::move(listener.error()));
-  auto worker = Worker::open(state, os::system_clock());
+  auto machine = os::Root::open("/");
+  if (!machine) return fail(std::move(machine.error()));
+  Systemd systemd(*machine);
+  const bool runs_from_it = config->volume == "/";
+  auto worker = Worker::open(state, os::system_clock(), runs_from_it ? &systemd : nullptr);
   if (!worker) return fail(std::move(worker.error()));
   log::info("worker_ready", {{"volume", config->volume}, {"sequence", worker->status().sequence}});
   for (;;) {

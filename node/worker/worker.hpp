@@ -7,6 +7,7 @@
 #include "node/state.hpp"
 #include "node/worker/protocol.hpp"
 #include "node/worker/scanner.hpp"
+#include "node/worker/services.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/local_socket.hpp"
 
@@ -24,22 +25,29 @@ Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& 
 
 class Worker {
  public:
-  // Opens the volume of the configuration, finishing what was interrupted.
-  static Result<Worker> open(StateDirectory state, const os::Clock& clock);
+  // Opens the volume of the configuration, finishing what was interrupted. `services` are those of
+  // the system that runs from it; null: none does. It outlives the worker.
+  static Result<Worker> open(StateDirectory state, const os::Clock& clock,
+                             Services* services = nullptr);
 
   // Serves the requests of one connection until it closes.
   void serve(os::LocalConnection& connection);
 
-  WorkerReply status() const;
+  WorkerReply status();
+  // The origin knows how the scripts ended that followed the target with this sequence.
+  WorkerReply told(std::uint64_t sequence);
   WorkerReply apply(bool dry_run);
   WorkerReply revert();
 
  private:
   Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
-         const os::Clock& clock);
+         const os::Clock& clock, Services* services);
 
   Result<WorkerReply> try_apply(bool dry_run);
-  void regenerate_into(WorkerReply& reply);
+  void finish_into(WorkerReply& reply);
+  Status stop_services(const std::vector<LayerNeeds>& needs);
+  void start_services(std::vector<std::string>& remarks);
+  Status restart_due_for(const std::vector<LayerNeeds>& needs, Aftermath& aftermath) const;
   Status scan(const WorkerRequest& request, os::LocalConnection& connection);
 
   StateDirectory state_;
@@ -47,6 +55,7 @@ class Worker {
   TrustedKeys keys_;
   Transaction transaction_;
   const os::Clock& clock_;
+  Services* services_;
 };
 
 // Runs until the process is ended. Killing it is safe at any time. An error says why it cannot

@@ -138,9 +138,11 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
       return as_done(catalog_.change_collection(act, parts[2], *message));
     }
   }
-  // A path of its own: who does not know `add` and `remove` would take every layer away.
-  if (noun == "assignments" && parts.size() == 3 && parts[2] == "change" && post)
-    return assign(act, request);
+  // Paths of their own: who does not know `add`, `remove` or `enforce` would take every layer away.
+  if (noun == "assignments" && parts.size() == 3 && post) {
+    if (parts[2] == "change" || parts[2] == "enforce") return assign(act, request);
+    if (parts[2] == "upgrade") return upgrade(act, request);
+  }
   if (noun == "rollouts") return rollouts(act, parts, request, moment);
   if (noun == "sites" && parts.size() == 4 && parts[3] == "appoint" && post) {
     auto message = wire::parse_appoint_request(request.body);
@@ -301,17 +303,21 @@ Result<Catalog::SignTarget> Api::signer(WallTime now,
     if (!rule) return fail(std::move(rule.error()));
     budget = *rule;
   }
-  return [this, now, budget](const DeviceId& device, std::uint64_t sequence,
-                             const std::vector<LayerId>& stack,
+  return [this, now, budget](const wire::DeviceInfo& device, const std::vector<LayerId>& stack,
                              const std::vector<LayerId>& stage) -> Result<Buffer> {
-    const format::DeviceTarget target{.device = device,
-                                      .sequence = sequence,
+    auto enforce =
+        device.enforce ? format::parse_enforce(*device.enforce) : Result(format::Enforce::no);
+    if (!enforce) return fail(std::move(enforce.error()));
+    const format::DeviceTarget target{.device = device.id,
+                                      .sequence = device.target_sequence,
                                       .issued = now,
                                       .expires = WallTime{now.ns + kTargetLifetime.count()},
                                       .stack = stack,
                                       .budget = budget.kind,
                                       .budget_value = budget.value,
-                                      .stage = stage};
+                                      .stage = stage,
+                                      .enforce = *enforce,
+                                      .enforce_number = device.enforce_number.value_or(0)};
     return format::sign_record(format::RecordType::target, format::encode(target), keys_.target);
   };
 }
@@ -323,9 +329,19 @@ Api::Answer Api::assign(const Act& act, const net::Request& request) {
     return fail(ErrorKind::invalid,
                 "whole stacks are assigned by /v1/assignments, layers to add and to remove by "
                 "/v1/assignments/change");
+  if (message->enforce.has_value() != request.path.ends_with("/enforce"))
+    return fail(ErrorKind::invalid, "layers are enforced by /v1/assignments/enforce");
   auto sign = signer(act.now, message->wan_budget);
   if (!sign) return fail(std::move(sign.error()));
   return as_json(catalog_.assign(act, *message, *sign));
+}
+
+Api::Answer Api::upgrade(const Act& act, const net::Request& request) {
+  auto message = wire::parse_upgrade_request(request.body);
+  if (!message) return fail(std::move(message.error()));
+  auto sign = signer(act.now, message->wan_budget);
+  if (!sign) return fail(std::move(sign.error()));
+  return as_json(catalog_.upgrade(act, *message, *sign));
 }
 
 }  // namespace lamina::origin

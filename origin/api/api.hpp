@@ -134,6 +134,7 @@ class Api {
   Answer assign(const Act& act, const net::Request& request);
   Answer remove_layer(const Act& act, const std::string& id);
   // Signs targets issued now. `invalid` when the budget is none.
+  Answer upgrade(const Act& act, const net::Request& request);
   Result<Catalog::SignTarget> signer(WallTime now,
                                      const std::optional<std::string>& wan_budget) const;
   Answer set_rules(const Act& act, const net::Request& request);

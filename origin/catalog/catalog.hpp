@@ -191,14 +191,21 @@ class Catalog {
   Result<wire::LayerInfo> remove_layer(const Act& act, const LayerId& id);
 
   // --- assignments ---
-  // Signs the target of one device; called inside the transaction.
-  using SignTarget = std::function<Result<Buffer>(const DeviceId& device, std::uint64_t sequence,
+  // Signs the target of one device, with the sequence and the enforcement that stand in `device`;
+  // called inside the transaction.
+  using SignTarget = std::function<Result<Buffer>(const wire::DeviceInfo& device,
                                                   const std::vector<LayerId>& stack,
                                                   const std::vector<LayerId>& stage)>;
-  // Every device gets its next target sequence; all of them or none. `refused` for a stack that
-  // does not fit together, a pending or rejected device, an empty site or collection.
+  // Every device gets its next target sequence; all of them or none. An enforcement stays in a
+  // device's targets until it says that it has applied the first of them. `refused` for a stack
+  // that does not fit together, a pending or rejected device, an empty site or collection.
   Result<wire::AssignmentReply> assign(const Act& act, const wire::AssignmentRequest& request,
                                        const SignTarget& sign);
+  // Gives the newest version of a layer to every device in a site that has an older one assigned,
+  // in its place. Devices that it does not fit stay as they are, and the reply says why.
+  // `not_found` when there is no such layer.
+  Result<wire::UpgradeReply> upgrade(const Act& act, const wire::UpgradeRequest& request,
+                                     const SignTarget& sign);
   // The signed target bytes; `not_found` when nothing was ever assigned.
   Result<Buffer> target(const DeviceId& id) const;
   // May this device read this layer? Only if its target names or stages it: what it

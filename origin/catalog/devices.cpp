@@ -222,6 +222,7 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, Wal
     after.missing_bytes = missing;
     after.layers = poll.layers;
     after.unfit = poll.unfit;
+    after.restart_due = poll.restart_due;
     after.applied.clear();
     for (const LayerId& layer : poll.applied) {
       auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");
@@ -247,6 +248,7 @@ Status Catalog::add_report(const Act& act, const DeviceId& id, const wire::Repor
     if (!is_new) return fail(std::move(is_new.error()));
     if (!*is_new) return Done{};
     device->last_report = report;
+    device->last_report->scripts.reset();
     if (auto put = store_device(rows, *device); !put) return put;
     return append_audit(rows, act, "device.report", "device:" + id.hex(),
                         report.operation + (report.ok ? " ok" : " failed: " + report.text));

@@ -1,5 +1,6 @@
 #include "origin/catalog/rows.hpp"
 #include "origin/catalog/rules.hpp"
+#include "origin/catalog/upgrade.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -77,7 +78,12 @@ Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
   auto floor = load_floor(rows);
   if (!floor) return fail(std::move(floor.error()));
   device.target_sequence = std::max(device.target_sequence + 1, *floor);
-  auto target = sign(device.id, device.target_sequence, stack, stage);
+  if (device.enforce && !device.enforce_number) device.enforce_number = device.target_sequence;
+  if (device.enforce && device.applied_sequence >= *device.enforce_number) {
+    device.enforce.reset();
+    device.enforce_number.reset();
+  }
+  auto target = sign(device, stack, stage);
   if (!target)
     return fail(std::move(target.error()).in("signing the target of " + device.id.hex()));
   if (auto put = rows.put("device-target/" + device.id.hex(), as_text(*target)); !put) return put;
@@ -87,7 +93,18 @@ Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
   return append_audit(rows, act, "device.target", "device:" + device.id.hex(),
                       "sequence=" + std::to_string(device.target_sequence) +
                           " layers=" + joined(device.target) +
-                          (device.staged ? " staged=" + joined(*device.staged) : ""));
+                          (device.staged ? " staged=" + joined(*device.staged) : "") +
+                          (device.enforce ? " enforce=" + *device.enforce : ""));
+}
+
+Result<std::vector<LayerInfo>> sorted_layers(const Rows& rows) {
+  auto layers = load_all(rows, "layer/", wire::parse_layer_info);
+  if (layers)
+    std::sort(layers->begin(), layers->end(), [](const LayerInfo& a, const LayerInfo& b) {
+      if (a.name != b.name) return a.name < b.name;
+      return compare_versions(a.version, b.version) < 0;
+    });
+  return layers;
 }
 
 bool holds(const std::vector<std::string>& stack, const std::string& name) {
@@ -164,14 +181,7 @@ Status Catalog::add_layer(const Act& act, const LayerInfo& layer,
 }
 
 Result<std::vector<LayerInfo>> Catalog::layers() const {
-  auto layers = reading<std::vector<LayerInfo>>(
-      table_, [](const Rows& rows) { return load_all(rows, "layer/", wire::parse_layer_info); });
-  if (layers)
-    std::sort(layers->begin(), layers->end(), [](const LayerInfo& a, const LayerInfo& b) {
-      if (a.name != b.name) return a.name < b.name;
-      return compare_versions(a.version, b.version) < 0;
-    });
-  return layers;
+  return reading<std::vector<LayerInfo>>(table_, sorted_layers);
 }
 
 Result<LayerInfo> Catalog::layer(const LayerId& id) const {
@@ -261,7 +271,57 @@ Status change_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& de
   return Done{};
 }
 
+// Each device is made equal to the stack that it has; what is staged stays so.
+Status enforce_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
+                      const std::string& mode, const Catalog::SignTarget& sign,
+                      std::vector<wire::DeviceInfo>& assigned) {
+  for (const DeviceId& id : devices) {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    if (device->target.empty())
+      return fail(ErrorKind::refused, "device " + id.hex() +
+                                          " has no layers assigned that could be enforced; `lamina "
+                                          "assign` assigns some");
+    auto stack = load_layers(rows, device->target);
+    if (!stack) return fail(std::move(stack.error()));
+    auto stage = load_layers(rows, device->staged.value_or(std::vector<std::string>{}));
+    if (!stage) return fail(std::move(stage.error()));
+    device->enforce = mode;
+    device->enforce_number.reset();  // The next target's.
+    if (auto put = put_target(rows, act, *device, ids_of(*stack), ids_of(*stage), sign); !put)
+      return put;
+    assigned.push_back(std::move(*device));
+  }
+  return Done{};
+}
+
 }  // namespace
+
+Result<wire::UpgradeReply> Catalog::upgrade(const Act& act, const wire::UpgradeRequest& request,
+                                            const SignTarget& sign) {
+  return writing<wire::UpgradeReply>(table_, [&](Rows& rows) -> Result<wire::UpgradeReply> {
+    auto layers = sorted_layers(rows);
+    if (!layers) return fail(std::move(layers.error()));
+    auto devices = load_all(rows, "device/", wire::parse_device_info);
+    if (!devices) return fail(std::move(devices.error()));
+    auto reply = plan_upgrade(*layers, *devices, request.name);
+    if (!reply) return reply;
+    std::size_t moved = 0;
+    for (const wire::UpgradeMove& move : reply->moves) {
+      if (move.refused) continue;
+      std::vector<wire::DeviceInfo> assigned;
+      if (auto given = assign_stack(rows, act, move.devices, move.layers, sign, assigned); !given)
+        return fail(std::move(given.error()));
+      changed_devices_.insert(move.devices.begin(), move.devices.end());
+      moved += move.devices.size();
+    }
+    if (auto noted =
+            append_audit(rows, act, "layer.upgrade", reply->to, "devices=" + std::to_string(moved));
+        !noted)
+      return fail(std::move(noted.error()));
+    return reply;
+  });
+}
 
 Result<wire::AssignmentReply> Catalog::assign(const Act& act,
                                               const wire::AssignmentRequest& request,
@@ -271,6 +331,8 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
     if (is_change && (!request.layers.empty() || request.stage.value_or(false)))
       return fail(ErrorKind::invalid,
                   "an assignment names either a whole stack, or layers to add and to remove");
+    if (request.enforce && (is_change || !request.layers.empty() || request.stage.value_or(false)))
+      return fail(ErrorKind::invalid, "layers are assigned or enforced, not both at once");
     // A name that is none, or layers that do not fit, say more than a site without devices.
     auto layers = load_layers(rows, request.layers);
     if (!layers) return fail(std::move(layers.error()));
@@ -279,10 +341,11 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
     if (!devices) return fail(std::move(devices.error()));
     std::vector<wire::DeviceInfo> assigned;
     const auto give = request.stage.value_or(false) ? assign_stage : assign_stack;
-    if (auto done = is_change ? change_stacks(rows, act, *devices, request, sign, assigned)
-                              : give(rows, act, *devices, request.layers, sign, assigned);
-        !done)
-      return fail(std::move(done.error()));
+    auto done = request.enforce
+                    ? enforce_stacks(rows, act, *devices, *request.enforce, sign, assigned)
+                : is_change ? change_stacks(rows, act, *devices, request, sign, assigned)
+                            : give(rows, act, *devices, request.layers, sign, assigned);
+    if (!done) return fail(std::move(done.error()));
     changed_devices_.insert(devices->begin(), devices->end());
     return wire::AssignmentReply{.devices = std::move(*devices), .accepted_ms = ms(act.now)};
   });

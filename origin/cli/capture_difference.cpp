@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "origin/cli/included_stream.hpp"
 #include "origin/cli/remote_layers.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/image/delta.hpp"
@@ -15,24 +16,6 @@ namespace {
 
 using format::Entry;
 using format::EntryKind;
-
-// What a capture would have seen of the layers beneath it.
-class IncludedStream : public format::EntryStream {
- public:
-  IncludedStream(std::unique_ptr<format::EntryStream> inner, const Walker::Include& include)
-      : inner_(std::move(inner)), include_(include) {}
-  Result<std::optional<Entry>> next() override {
-    for (;;) {
-      auto entry = inner_->next();
-      if (!entry || !*entry || include_((*entry)->path, (*entry)->kind == EntryKind::directory))
-        return entry;
-    }
-  }
-
- private:
-  std::unique_ptr<format::EntryStream> inner_;
-  const Walker::Include& include_;
-};
 
 // A tree in memory: its manifest, and the chunks that were not uploaded.
 class HeldCapture {

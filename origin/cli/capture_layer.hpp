@@ -12,8 +12,9 @@ namespace lamina::origin::cli {
 struct CaptureRequest {
   LayerOrder order;
   std::string tree;
-  std::string over;   // Names of layers, base first; "": the layer has all of the tree.
-  std::string rules;  // The administrator's own, a file; "" = none.
+  std::string snapshot;  // Instead of a tree: "DEVICE" or "DEVICE:SNAPSHOT".
+  std::string over;      // Names of layers, base first; "": the layer has all of the tree.
+  std::string rules;     // The administrator's own, a file; "" = none.
   bool dry_run = false;
 };
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "origin/cli/session.hpp"
 #include "shared/wire/admin.hpp"
 
@@ -19,6 +21,21 @@ std::string counts_of(const wire::Report& report) {
   return text;
 }
 
+// Its output is the device's: printable line by line.
+void show_script(const Session& s, const wire::Report& report, const wire::ScriptEnd& end) {
+  *s.out << "target " << report.target_sequence << ", script " << printable(end.name, 128) << " of "
+         << printable(end.layer, 300) << ": "
+         << (end.trouble                ? "did not start: " + printable(*end.trouble, 1024)
+             : end.late.value_or(false) ? std::string("killed when its time was over")
+                                        : "exit code " + std::to_string(end.code))
+         << '\n';
+  for (std::string_view rest = end.output; !rest.empty();) {
+    const std::size_t size = std::min(rest.find('\n'), rest.size());
+    *s.out << "  " << printable(rest.substr(0, size), wire::kScriptOutputMax) << '\n';
+    rest.remove_prefix(std::min(size + 1, rest.size()));
+  }
+}
+
 Status show_log(Session& s, const std::string& id) {
   auto body = s.get("/v1/devices/" + encoded(id) + "/transactions");
   if (!body) return fail(std::move(body.error()));
@@ -33,7 +50,11 @@ Status show_log(Session& s, const std::string& id) {
                     (i.ok ? i.text.empty() ? "ok" : "ok: " : "failed: ") + printable(i.text, 120),
                     sources_of(i), counts_of(i)});
   }
-  if (!s.json) s.table(rows);
+  if (s.json) return Done{};
+  s.table(rows);
+  for (const wire::Report& i : list->transactions)
+    for (const wire::ScriptEnd& end : i.scripts.value_or(std::vector<wire::ScriptEnd>{}))
+      show_script(s, i, end);
   return Done{};
 }
 
@@ -75,7 +96,8 @@ void add_device(CLI::App& app, Run& run) {
       return Done{};
     };
   });
-  auto* log = device->add_subcommand("log", "its transactions, each with its bytes by source");
+  auto* log = device->add_subcommand(
+      "log", "its transactions, each with its bytes by source, and what its scripts said");
   log->footer(
       "The newest 200: applies, reverts, snapshots and what failed, oldest first. An apply has "
       "what\n"

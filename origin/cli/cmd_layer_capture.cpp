@@ -1,4 +1,5 @@
 #include "origin/cli/capture_layer.hpp"
+#include "origin/cli/capture_snapshot.hpp"
 #include "origin/cli/layer_commands.hpp"
 #include "origin/cli/session.hpp"
 
@@ -13,9 +14,16 @@ void add_layer_capture(CLI::App& layer, Run& run) {
       "Example: lamina layer capture --name debian --version 1.0 --kind base --tree /srv/reference "
       "--key publisher.key\n"
       "         lamina layer capture --name nginx --version 1.0 --kind app --tree /srv/with-nginx "
-      "--over debian:1.0 --key publisher.key");
+      "--over debian:1.0 --key publisher.key\n"
+      "         lamina layer capture --name debian --kind base --snapshot "
+      "00112233445566778899aabbccddeeff --key publisher.key");
   add_layer_options(*command, request->order, "base");
-  command->add_option("--tree", request->tree, "the directory to capture");
+  auto* tree = command->add_option("--tree", request->tree, "the directory to capture");
+  command
+      ->add_option("--snapshot", request->snapshot,
+                   "instead: a device's CVD, DEVICE (its newest snapshot) or DEVICE:SNAPSHOT; "
+                   "without --over an app layer lies over what the device had applied then")
+      ->excludes(tree);
   command->add_option("--over", request->over,
                       "the layers that the tree was made of, base first (NAME:VERSION,...): the "
                       "new one holds what differs from them, and of account files and package "
@@ -29,7 +37,8 @@ void add_layer_capture(CLI::App& layer, Run& run) {
   command->callback([&run, request, command] {
     if (!command->get_subcommands().empty()) return;  // That one is meant.
     run = [request](Session& s) -> Status {
-      if (request->tree.empty()) return fail(ErrorKind::invalid, "--tree is needed");
+      if (!request->snapshot.empty()) return capture_snapshot(s, *request);
+      if (request->tree.empty()) return fail(ErrorKind::invalid, "--tree or --snapshot is needed");
       return capture_layer(s, *request);
     };
   });

@@ -46,8 +46,13 @@ Result<Counted> count(format::EntryStream& entries) {
 }
 
 // The layers of a stack need names of their own: NAME, NAME-2, NAME-3, ...
-LayerOrder order_of(const LayerOrder& order, std::size_t layer) {
+// Scripts, services and a restart belong to the last one, which is applied last.
+LayerOrder order_of(const LayerOrder& order, std::size_t layer, std::size_t last) {
   LayerOrder its = order;
+  if (layer != last) {
+    its.scripts.clear();
+    its.running = {};
+  }
   if (layer == 0) return its;
   its.name += '-' + std::to_string(layer + 1);
   its.kind = "app";
@@ -55,10 +60,20 @@ LayerOrder order_of(const LayerOrder& order, std::size_t layer) {
   return its;
 }
 
+// The number of the last layer that is published: those without entries are not.
+Result<std::size_t> last_of(const images::ImageImport& import) {
+  for (std::size_t i = import.layers(); i > 0; --i) {
+    auto entry = import.entries(i - 1)->next();
+    if (!entry) return fail(std::move(entry.error()));
+    if (*entry) return i - 1;
+  }
+  return std::size_t{0};
+}
+
 Status report(Session& s, const images::ImageImport& import, const ImportRequest& request) {
   Session::Rows rows{{"LAYER", "KIND", "ENTRIES", "FILES", "REMOVED", "SIZE", "FROM"}};
   for (std::size_t i = 0; i < import.layers(); ++i) {
-    const LayerOrder order = order_of(request.order, i);
+    const LayerOrder order = order_of(request.order, i, i);
     auto counted = count(*import.entries(i));
     if (!counted) return fail(std::move(counted.error()));
     if (counted->entries == 0) continue;
@@ -148,8 +163,11 @@ Status import(Session& s, ImportRequest request) {
   if (request.dry_run) {
     if (auto done = report(s, import, request); !done) return done;
   } else {
+    auto last = last_of(import);
+    if (!last) return fail(std::move(last.error()));
     for (std::size_t i = 0; i < import.layers(); ++i)
-      if (auto done = publish_layer(s, import, i, order_of(request.order, i), rules->names());
+      if (auto done =
+              publish_layer(s, import, i, order_of(request.order, i, *last), rules->names());
           !done)
         return done;
   }
@@ -174,6 +192,7 @@ void add_layer_import(CLI::App& layer, Run& run) {
       "Each layer\nof an image becomes one: NAME, then app layers NAME-2, NAME-3, ... in the order "
       "in "
       "which to assign\nthem. What the factory rules cover is left out, as in a capture.\n"
+      "Scripts, services and --needs-restart are of the last layer.\n"
       "Example: lamina layer import debian.tar --name debian --version 12.11 --squash --key "
       "publisher.key");
   command->add_option("FROM", request->from, "the file or directory")->required();

@@ -24,6 +24,12 @@ Status show(Session& s, const std::string& text) {
   auto layer = layer_of(s, text);
   if (!layer) return fail(std::move(layer.error()));
   if (s.json) return *s.out << wire::to_json(*layer) << '\n', Done{};
+  const auto listed = [](const std::optional<std::vector<std::string>>& names) {
+    std::string text;
+    for (const std::string& name : names.value_or(std::vector<std::string>{}))
+      text += (text.empty() ? "" : " ") + printable(name, 255);
+    return text.empty() ? std::string("-") : text;
+  };
   s.table({{"layer", layer->name + ":" + layer->version},
            {"id", layer->id.hex()},
            {"kind", layer->kind},
@@ -32,6 +38,9 @@ Status show(Session& s, const std::string& text) {
            {"files", std::to_string(layer->files)},
            {"size", to_text(Bytes{layer->plain_bytes})},
            {"stored", packs_text(*layer) + "; " + std::to_string(layer->chunks) + " chunks"},
+           {"scripts", listed(layer->scripts)},
+           {"stops", listed(layer->services)},
+           {"restart", layer->needs_restart.value_or(false) ? "needed" : "-"},
            {"created", to_iso8601(WallTime{layer->created_ms * 1000000})},
            {"published", to_iso8601(WallTime{layer->published_ms * 1000000})}});
   return Done{};

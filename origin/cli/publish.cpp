@@ -30,6 +30,23 @@ Status number(Session& session, LayerOrder& order) {
   return Done{};
 }
 
+Result<std::vector<format::LayerScript>> read_scripts(const LayerOrder& order) {
+  auto limit = parse_duration(order.script_limit);
+  if (!limit) return fail(std::move(limit.error()).in("--script-limit"));
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(*limit).count();
+  if (seconds < 1 || seconds > format::kScriptLimitMax)
+    return fail(ErrorKind::invalid, "--script-limit must be between 1 s and 24 h");
+  std::vector<format::LayerScript> scripts;
+  for (const std::string& file : order.scripts) {
+    auto text = os::read_text(file, format::kScriptBytesMax);
+    if (!text) return fail(std::move(text.error()).in("reading a post-layer script"));
+    scripts.push_back(
+        {file.substr(file.rfind('/') + 1), static_cast<std::uint32_t>(seconds), std::move(*text)});
+  }
+  if (auto good = format::check_scripts(scripts); !good) return fail(std::move(good.error()));
+  return scripts;
+}
+
 }  // namespace
 
 std::string version_after(const std::string& version) {
@@ -77,8 +94,14 @@ Result<Publication> Publication::prepare(Session& session, LayerOrder order) {
   if (!pem) return fail(std::move(pem.error()).in("reading the publisher's key"));
   auto key = PrivateKey::from_pem(*pem);
   if (!key) return fail(std::move(key.error()).in(order.key));
+  auto scripts = read_scripts(order);
+  if (!scripts) return fail(std::move(scripts.error()));
+  if (auto good = format::check_services(order.running.services); !good)
+    return fail(std::move(good.error()).in("--stop-service"));
   if (auto done = number(session, order); !done) return fail(std::move(done.error()));
-  return Publication(session, std::move(order), *kind, std::move(*key));
+  Publication publication(session, std::move(order), *kind, std::move(*key));
+  publication.scripts_ = std::move(*scripts);
+  return publication;
 }
 
 Status Publication::publish(Content content) {
@@ -92,7 +115,9 @@ Status Publication::publish(Content content) {
                                    .manifest = content.manifest,
                                    .created = os::system_clock().wall(),
                                    .capture_rules = std::move(content.rules),
-                                   .has_record_changes = content.has_record_changes};
+                                   .has_record_changes = content.has_record_changes,
+                                   .scripts = scripts_,
+                                   .running = order_.running};
   const Buffer envelope =
       format::sign_record(format::RecordType::layer, format::encode(record), key_);
   net::Call call{.method = "POST", .target = "/v1/layers"};
@@ -133,6 +158,18 @@ void add_layer_options(CLI::App& command, LayerOrder& order, const std::string& 
                   "every line")
       ->check(CLI::Range(1, 19))
       ->capture_default_str();
+  command.add_option("--post-script", order.scripts,
+                     "a program that each device runs as root once the layer was applied there: a "
+                     "shell script, or what its first line '#!' names; several allowed, in order");
+  command
+      .add_option("--script-limit", order.script_limit,
+                  "how long each of them may run; then it is killed")
+      ->capture_default_str();
+  command.add_option("--stop-service", order.running.services,
+                     "a unit that is stopped while devices apply the layer, where it runs, and "
+                     "started after it; several allowed");
+  command.add_flag("--needs-restart", order.running.restart,
+                   "devices must be restarted after it: they are shown as such until they were");
   command.add_option("--os-family", order.platform.os_family, "instead of what the tree says");
   command.add_option("--distribution", order.platform.distribution, "likewise");
   command.add_option("--release", order.platform.release, "likewise: the major release");

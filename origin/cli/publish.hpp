@@ -27,6 +27,9 @@ struct LayerOrder {
   std::string key;
   std::uint64_t revision = 0;  // 0: one above those that exist.
   int level = kDefaultLevel;
+  std::vector<std::string> scripts;    // Files; each is called by its name in reports.
+  std::string script_limit = "10min";  // How long each may run.
+  format::RunningNeeds running;
   format::Platform platform;  // What is given here is not detected.
 };
 
@@ -75,6 +78,7 @@ class Publication {
   format::LayerKind kind_;
   PrivateKey key_;
   std::unique_ptr<Upload> upload_;
+  std::vector<format::LayerScript> scripts_;
 };
 
 }  // namespace lamina::origin::cli

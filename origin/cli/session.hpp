@@ -59,6 +59,7 @@ void add_assign(CLI::App& app, Run& run);
 void add_collection(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);
+void add_enforce(CLI::App& app, Run& run);
 void add_explain(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_layer_capture(CLI::App& layer, Run& run);

@@ -56,17 +56,27 @@ Status Upload::wait(const format::ChunkRef& ref, ByteView plain, ContentClass co
   return waiting_plain_.size() < kBatchBytes ? Status(Done{}) : send_batch();
 }
 
-Status Upload::send_batch() {
+Result<std::unordered_set<ChunkId, IdHash>> Upload::lacking(
+    const std::vector<format::ChunkRef>& refs) {
+  std::unordered_set<ChunkId, IdHash> lacking;
+  if (refs.empty()) return lacking;
   net::Call call{.method = "POST", .target = "/v1/layers/lacks"};
   call.content_type = "application/octet-stream";
-  for (const Waiting& chunk : waiting_) call.body += as_text(chunk.ref.id.bytes());
+  for (const format::ChunkRef& ref : refs) call.body += as_text(ref.id.bytes());
   auto reply = session_.send(std::move(call));
   if (!reply) return fail(std::move(reply.error()));
   Reader in(as_view(reply->body));
-  std::unordered_set<ChunkId, IdHash> lacking;
   while (in.remaining() > 0 && !in.failed()) lacking.insert(in.id<ChunkId>());
+  return lacking;
+}
+
+Status Upload::send_batch() {
+  std::vector<format::ChunkRef> refs;
+  for (const Waiting& chunk : waiting_) refs.push_back(chunk.ref);
+  const auto lacks = lacking(refs);
+  if (!lacks) return fail(lacks.error());
   for (const Waiting& chunk : waiting_) {
-    if (!lacking.contains(chunk.ref.id)) continue;
+    if (!lacks->contains(chunk.ref.id)) continue;
     PackWriter& writer = chunk.content == ContentClass::metadata ? metadata_ : content_;
     const ByteView plain = ByteView(waiting_plain_).subspan(chunk.offset, chunk.ref.length);
     if (auto done = writer.add(chunk.ref, plain, chunk.content); !done) return done;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "shared/base/bounded_queue.hpp"
@@ -27,6 +28,8 @@ class Upload {
   Status add(const format::ChunkRef& ref, ByteView plain, ContentClass content);
   // Metadata goes into packs of its own.
   Status add_metadata(const format::ChunkRef& ref, ByteView plain);
+  // Which of these the origin's layers do not have.
+  Result<std::unordered_set<ChunkId, IdHash>> lacking(const std::vector<format::ChunkRef>& refs);
   // Sends everything. Call once, last.
   Status finish();
 

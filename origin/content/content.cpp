@@ -131,6 +131,13 @@ Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
                       .files = static_cast<std::int64_t>(record->manifest.files),
                       .plain_bytes = static_cast<std::int64_t>(record->manifest.content_bytes),
                       .chunks = static_cast<std::int64_t>(publication.chunks.size())};
+  if (!record->scripts.empty()) {
+    publication.info.scripts.emplace();
+    for (const format::LayerScript& script : record->scripts)
+      publication.info.scripts->push_back(script.name);
+  }
+  if (!record->running.services.empty()) publication.info.services = record->running.services;
+  if (record->running.restart) publication.info.needs_restart = true;
   tell_packs(distribution, publication.info);
   return publication;
 }

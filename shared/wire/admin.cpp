@@ -28,6 +28,9 @@ void fields(A& a, LayerInfo& m) {
   a("fresh_packs", m.fresh_packs);
   a("fresh_bytes", m.fresh_bytes);
   a("written_anew_bytes", m.written_anew_bytes);
+  a("scripts", m.scripts, 16);
+  a("services", m.services, 64);
+  a("needs_restart", m.needs_restart);
 }
 template <class A>
 void fields(A& a, LayerList& m) {
@@ -137,6 +140,9 @@ void fields(A& a, DeviceInfo& m) {
   a("placed", m.placed, 16);
   a("waiting", m.waiting, 1024);
   a("reflector", m.reflector);
+  a("restart_due", m.restart_due, 256);
+  a("enforce", m.enforce, 32);
+  a("enforce_number", m.enforce_number);
 }
 template <class A>
 void fields(A& a, TransactionList& m) {
@@ -184,11 +190,29 @@ void fields(A& a, AssignmentRequest& m) {
   a("collection", m.collection, 128);
   a("add", m.add, 256);
   a("remove", m.remove, 256);
+  a("enforce", m.enforce, 32);
 }
 template <class A>
 void fields(A& a, AssignmentReply& m) {
   a("devices", m.devices);
   a("accepted_ms", m.accepted_ms);
+}
+template <class A>
+void fields(A& a, UpgradeRequest& m) {
+  a("name", m.name, 128);
+  a("wan_budget", m.wan_budget, 64);
+}
+template <class A>
+void fields(A& a, UpgradeMove& m) {
+  a("devices", m.devices);
+  a("from", m.from, 300);
+  a("layers", m.layers, 256);
+  a("refused", m.refused);
+}
+template <class A>
+void fields(A& a, UpgradeReply& m) {
+  a("to", m.to, 300);
+  a("moves", m.moves);
 }
 template <class A>
 void fields(A& a, TokenRequest& m) {
@@ -277,6 +301,8 @@ std::string to_json(const CollectionRequest& message) { return write_message(mes
 std::string to_json(const CollectionDetail& message) { return write_message(message); }
 std::string to_json(const AssignmentRequest& message) { return write_message(message); }
 std::string to_json(const AssignmentReply& message) { return write_message(message); }
+std::string to_json(const UpgradeRequest& message) { return write_message(message); }
+std::string to_json(const UpgradeReply& message) { return write_message(message); }
 std::string to_json(const TokenRequest& message) { return write_message(message); }
 std::string to_json(const TokenReply& message) { return write_message(message); }
 std::string to_json(const TokenInfo& message) { return write_message(message); }
@@ -356,6 +382,12 @@ Result<CollectionDetail> parse_collection_detail(std::string_view text) {
 }
 Result<AssignmentRequest> parse_assignment_request(std::string_view text) {
   return read_message<AssignmentRequest>(text, "assignment request");
+}
+Result<UpgradeRequest> parse_upgrade_request(std::string_view text) {
+  return read_message<UpgradeRequest>(text, "upgrade request");
+}
+Result<UpgradeReply> parse_upgrade_reply(std::string_view text) {
+  return read_message<UpgradeReply>(text, "upgrade reply");
 }
 Result<AssignmentReply> parse_assignment_reply(std::string_view text) {
   return read_message<AssignmentReply>(text, "assignment reply");

@@ -37,6 +37,10 @@ struct LayerInfo {
   std::optional<std::int64_t> fresh_bytes = std::nullopt;
   // Written for these when it was published. Only in the answer to that.
   std::optional<std::int64_t> written_anew_bytes = std::nullopt;
+  // What it does to a device beside its files (format::LayerRecord). Absent: nothing of the kind.
+  std::optional<std::vector<std::string>> scripts = std::nullopt;  // Their names.
+  std::optional<std::vector<std::string>> services = std::nullopt;
+  std::optional<bool> needs_restart = std::nullopt;
 };
 struct LayerList {
   std::vector<LayerInfo> layers;
@@ -151,7 +155,7 @@ struct DeviceInfo {
   std::optional<std::string> unfit;                // Why it should not serve its site; as it said.
   std::int64_t missing_bytes = 0;
   std::optional<std::vector<LayerState>> layers;  // As it said in its last poll.
-  std::optional<Report> last_report;
+  std::optional<Report> last_report;        // Without its scripts: the transactions have them.
   std::optional<ByteCounts> bytes;          // As it said in its last poll; no number ever shrinks.
   std::optional<DiskSpace> disk;            // As it said in a poll since the origin started.
   std::optional<std::uint16_t> swarm_port;  // Where peers reach it; as it said in its last poll.
@@ -162,6 +166,11 @@ struct DeviceInfo {
   // Why the site is closed to it, or why it is in none, and the next step. Absent: it is not.
   std::optional<std::string> waiting;
   std::optional<ReflectorSettings> reflector;  // Absent: nobody settled anything.
+  // The layers because of which it has to be restarted; as it said in its last poll.
+  std::optional<std::vector<std::string>> restart_due = std::nullopt;
+  // What its next apply enforces, and the target sequence that first asked for it. Absent: nothing.
+  std::optional<std::string> enforce = std::nullopt;
+  std::optional<std::uint64_t> enforce_number = std::nullopt;
 };
 struct DeviceList {
   std::vector<DeviceInfo> devices;
@@ -221,10 +230,30 @@ struct AssignmentRequest {
   // come last.
   std::optional<std::vector<std::string>> add = std::nullopt;
   std::optional<std::vector<std::string>> remove = std::nullopt;
+  // POST /v1/assignments/enforce, with no layers: "keep-user-apps" or "remove-user-apps"
+  // (format::Enforce). Each device is made equal to the stack that it has.
+  std::optional<std::string> enforce = std::nullopt;
 };
 struct AssignmentReply {
   std::vector<DeviceId> devices;  // Those that got a new target.
   std::int64_t accepted_ms = 0;
+};
+
+// POST /v1/assignments/upgrade: the newest version of a layer, wherever an older one is assigned.
+struct UpgradeRequest {
+  std::string name;
+  std::optional<std::string> wan_budget = std::nullopt;  // As of an assignment.
+};
+struct UpgradeMove {
+  std::vector<DeviceId> devices;    // With one stack in common.
+  std::string from;                 // "firefox:1"
+  std::vector<std::string> layers;  // What they get.
+  // Why they stay as they are. Absent: they move.
+  std::optional<std::string> refused = std::nullopt;
+};
+struct UpgradeReply {
+  std::string to;  // "firefox:3"
+  std::vector<UpgradeMove> moves;
 };
 
 struct TokenRequest {  // POST /v1/tokens
@@ -326,6 +355,8 @@ std::string to_json(const CollectionRequest& message);
 std::string to_json(const CollectionDetail& message);
 std::string to_json(const AssignmentRequest& message);
 std::string to_json(const AssignmentReply& message);
+std::string to_json(const UpgradeRequest& message);
+std::string to_json(const UpgradeReply& message);
 std::string to_json(const TokenRequest& message);
 std::string to_json(const TokenReply& message);
 std::string to_json(const TokenInfo& message);
@@ -361,6 +392,8 @@ Result<CollectionRequest> parse_collection_request(std::string_view text);
 Result<CollectionDetail> parse_collection_detail(std::string_view text);
 Result<AssignmentRequest> parse_assignment_request(std::string_view text);
 Result<AssignmentReply> parse_assignment_reply(std::string_view text);
+Result<UpgradeRequest> parse_upgrade_request(std::string_view text);
+Result<UpgradeReply> parse_upgrade_reply(std::string_view text);
 Result<TokenRequest> parse_token_request(std::string_view text);
 Result<TokenReply> parse_token_reply(std::string_view text);
 Result<TokenInfo> parse_token_info(std::string_view text);

@@ -76,6 +76,7 @@ void fields(A& a, PollRequest& m) {
   a("cache", m.cache);
   a("serving", m.serving);
   a("kept", m.kept, 256);
+  a("restart_due", m.restart_due, 256);
 }
 template <class A>
 void fields(A& a, Peer& m) {

@@ -113,6 +113,8 @@ struct PollRequest {
   std::optional<ServingState> serving = std::nullopt;            // Absent: not said.
   // Whole layers in its cache that its target does not name: it shares them all the same.
   std::optional<std::vector<LayerId>> kept = std::nullopt;
+  // The layers ("NAME VERSION") because of which it has to be restarted. Absent: it need not.
+  std::optional<std::vector<std::string>> restart_due = std::nullopt;
 };
 
 struct Peer {
@@ -214,6 +216,21 @@ struct BudgetRequest {
   std::uint64_t target_sequence = 0;
 };
 
+// How a script of a layer ended on a device.
+struct ScriptEnd {
+  std::string layer;  // "NAME VERSION"
+  std::string name;
+  int code = 0;                             // 128 + the signal's number when a signal ended it.
+  std::optional<bool> late = std::nullopt;  // true: its time was over, and it was killed.
+  // Why it could not be started; `code` means nothing then. Absent: it was.
+  std::optional<std::string> trouble = std::nullopt;
+  std::string output;  // Of both streams, printable, the first kScriptOutputMax bytes.
+  bool is_good() const { return code == 0 && !late.value_or(false) && !trouble; }
+  bool operator==(const ScriptEnd&) const = default;
+};
+inline constexpr std::size_t kScriptOutputMax = 2000;
+inline constexpr std::size_t kScriptEndsMax = 64;  // Of a report.
+
 // POST /v1/node/report: one transaction on the device and its counts.
 struct Report {
   std::string operation;  // "fetch", "apply", "revert", "snapshot"
@@ -227,6 +244,8 @@ struct Report {
   // "local-cache" what it had of the stack already. At most 16.
   std::map<std::string, std::int64_t> bytes_by_source;
   std::map<std::string, std::int64_t> counts;  // "files", "verified"...; at most 32.
+  // Of an apply: the scripts that ran after it, in their order. Absent: none did.
+  std::optional<std::vector<ScriptEnd>> scripts = std::nullopt;
 };
 
 // POST /v1/node/cvd/snapshots answers 201 with this, or 409 with the missing ids (binary).

@@ -26,6 +26,16 @@ void fields(A& a, DiskSpace& m) {
 }
 
 template <class A>
+void fields(A& a, ScriptEnd& m) {
+  a("layer", m.layer, 300);
+  a("name", m.name, 128);
+  a("code", m.code);
+  a("late", m.late);
+  a("trouble", m.trouble, 1024);
+  a("output", m.output, kScriptOutputMax);
+}
+
+template <class A>
 void fields(A& a, Report& m) {
   a("operation", m.operation, 64);
   a("layers", m.layers, 256);
@@ -36,6 +46,7 @@ void fields(A& a, Report& m) {
   a("text", m.text, 4096);
   a("bytes_by_source", m.bytes_by_source, 16);
   a("counts", m.counts, 32);
+  a("scripts", m.scripts, kScriptEndsMax);
 }
 
 }  // namespace lamina::wire

@@ -6,10 +6,8 @@ usage: heal_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a
 """
 
 import contextlib
-import glob
 import json
 import os
-import pwd
 import shutil
 import sys
 import tempfile
@@ -17,10 +15,10 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from checks import Checks  # noqa: E402
+from node_on_loopback import NodeOnLoopback, packs_in, user_is_missing  # noqa: E402
 from origin_on_loopback import Daemon, OriginOnLoopback, free_port, run  # noqa: E402
 
 ORIGIN, LAMINA, NODE = sys.argv[1:4]
-USER = "nobody"  # Of the network process, where this runs as root.
 PATIENCE = 180  # Seconds: a round of the scrub, a poll of a minute.
 checks = Checks()
 check = checks.check
@@ -45,10 +43,6 @@ def damage(packs, serve):
         serve.wait_for(" pack_set_aside ", os.path.basename(path), after=at, seconds=PATIENCE)
 
 
-def packs_in(directory):
-    return sorted(glob.glob(directory + "/packs/" + "[0-9a-f]" * 64))
-
-
 class Origin(OriginOnLoopback):
     def __init__(self, data):
         super().__init__(ORIGIN, LAMINA, data, ("--scrub-rate", "64 MiB", "--scrub-every", "1s"))
@@ -64,47 +58,9 @@ class Origin(OriginOnLoopback):
         return done.returncode, json.loads(done.stdout)["check"]["findings"]
 
 
-class Device:
-    def __init__(self, top, origin):
-        self.state, self.volume, self.port = top + "/state", top + "/volume", free_port()
-        os.makedirs(self.volume)
-        self.user = ["--user", USER] if os.geteuid() == 0 else []
-        done = run(NODE, "enroll", "--origin", f"127.0.0.1:{origin.api}", "--ca-fingerprint", origin.fingerprint,
-                   "--token", origin.token("batch", "--kind", "enrol", "--uses", "5", "--site", "north"),
-                   "--state", self.state, "--volume", self.volume, "--hardware-uuid",
-                   "00000000-0000-4000-8000-000000000001", *self.user)
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr)
-
-    def start(self, running):
-        self.programs = [
-            Daemon(NODE, "worker", "--state", self.state, ready=" worker_ready "),
-            Daemon(NODE, "run", "--state", self.state, "--swarm-listen", f"127.0.0.1:{self.port}",
-                   "--beacon-port", str(free_port()), "--cache-patrol", "1s", *self.user, ready="origin_reached"),
-        ]
-        self.node = self.programs[1]
-        for program in self.programs:
-            running.callback(program.stop)
-        running.push(lambda kind, *_: print(self.node.log[-4000:], flush=True) if kind else None)
-
-    def stop(self):
-        for program in reversed(self.programs):
-            program.stop()
-
-    def sync(self):
-        return run(NODE, "sync", "--state", self.state, seconds=120)
-
-    def packs(self):
-        return packs_in(self.state + "/cache")
-
-
 def main():
-    if os.geteuid() == 0:
-        try:
-            pwd.getpwnam(USER)
-        except KeyError:
-            print(f"SKIP there is no user {USER}")
-            return 77
+    if user_is_missing():
+        return 77
     with tempfile.TemporaryDirectory(prefix="lamina-heal-") as top, contextlib.ExitStack() as running:
         os.chmod(top, 0o755)
         scenario(top, running)
@@ -125,7 +81,8 @@ def scenario(top, running):
     seed = Daemon(ORIGIN, "seed", "--data", origin.data, "--listen", f"127.0.0.1:{origin.swarm}",
                   ready=" torrent_served ")
     running.callback(seed.stop)
-    device = Device(top, origin)
+    device = NodeOnLoopback(NODE, top, origin, origin.token("batch", "--kind", "enrol", "--uses", "5", "--site", "north"),
+                            ("--cache-patrol", "1s"))
     device.start(running)
     origin.told("assign", "--site", "north", "--layers", "system:1.0")
     device.node.wait_for(" layer_complete ", seconds=PATIENCE)

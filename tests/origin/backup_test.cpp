@@ -65,10 +65,10 @@ struct Peopled : Kept {
   }
 
   Catalog::SignTarget signer() const {
-    return [key = target_key](const DeviceId& id, std::uint64_t sequence,
-                              const std::vector<LayerId>& stack,
+    return [key = target_key](const wire::DeviceInfo& device, const std::vector<LayerId>& stack,
                               const std::vector<LayerId>&) -> Result<Buffer> {
-      const format::DeviceTarget target{.device = id, .sequence = sequence, .stack = stack};
+      const format::DeviceTarget target{
+          .device = device.id, .sequence = device.target_sequence, .stack = stack};
       return format::sign_record(format::RecordType::target, format::encode(target), key);
     };
   }

@@ -34,7 +34,11 @@ struct Bench {
              },
          .report = [this](Outcome outcome) { reports.push_back(std::move(outcome)); },
          .lose = [this](const LayerId& layer) { lost.push_back(layer); },
-         .applied = [this](const Agent::Applied& done) { applied = done; },
+         .applied =
+             [this](const Agent::Applied& done, const std::vector<std::string>& due) {
+               applied = done;
+               restart_due = due;
+             },
          .failed = [this](const Agent::ApplyFailed& why) { failed = why; }});
     applying->apply(9);
     loop.run_until([&] { return applied || failed; });
@@ -49,6 +53,7 @@ struct Bench {
   std::vector<Outcome> reports;
   std::vector<LayerId> lost;
   std::optional<Agent::Applied> applied;
+  std::vector<std::string> restart_due;
   std::optional<Agent::ApplyFailed> failed;
 };
 

@@ -16,7 +16,7 @@ struct Bench : ContentBench {
                              const std::vector<DeviceId>& devices) {
     const LayerId layer = publish(id, bytes);
     REQUIRE(catalog.assign({"test", {1}}, {.devices = devices, .layers = {"os:1.0"}},
-                           [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
+                           [](const wire::DeviceInfo&, const std::vector<LayerId>&,
                               const std::vector<LayerId>&) { return to_buffer("target"); }));
     return layer;
   }

@@ -50,10 +50,10 @@ struct Bench {
   Result<wire::AssignmentReply> assign(wire::AssignmentRequest request) {
     return catalog.assign(
         at(5), request,
-        [](const DeviceId&, std::uint64_t sequence, const std::vector<LayerId>& stack,
+        [](const wire::DeviceInfo& device, const std::vector<LayerId>& stack,
            const std::vector<LayerId>&) -> Result<Buffer> {
-          return to_buffer(
-              std::string_view(std::to_string(sequence) + "/" + std::to_string(stack.size())));
+          return to_buffer(std::string_view(std::to_string(device.target_sequence) + "/" +
+                                            std::to_string(stack.size())));
         });
   }
 };
@@ -239,6 +239,98 @@ TEST_CASE("assignments: a refused one changes no device", "[origin]") {
   CHECK_FALSE(bench.assign({.site = "shop", .devices = {kAnn}, .layers = {"os:1.0"}}));
   CHECK(bench.catalog.device(kAnn)->target_sequence == 0);
   CHECK_FALSE(bench.catalog.target(kAnn));
+}
+
+TEST_CASE("enforcement: it stays in a device's targets until one of them was applied", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  const auto secret = bench.token("t", "enrol", 2, "shop");
+  REQUIRE(bench.enrol(secret, kAnn));
+  REQUIRE(bench.enrol(secret, kBob));
+  REQUIRE(bench.publish("os", "1.0", "base", 1));
+  REQUIRE(bench.publish("os", "2.0", "base", 2));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+  const auto enforce = [&](std::vector<DeviceId> devices, const char* how) {
+    return bench.assign({.devices = std::move(devices), .enforce = how});
+  };
+  // Bob has no layers: nobody is enforced.
+  const auto refused = enforce({kAnn, kBob}, "keep-user-apps");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().kind() == ErrorKind::refused);
+  CHECK_FALSE(bench.catalog.device(kAnn)->enforce);
+
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:2.0"}, .stage = true}));
+  REQUIRE(enforce({kAnn}, "remove-user-apps"));
+  auto ann = bench.catalog.device(kAnn).value();
+  CHECK(ann.target_sequence == 3);
+  CHECK(ann.target == std::vector<std::string>{"os:1.0"});
+  CHECK(ann.staged == std::vector<std::string>{"os:2.0"});
+  CHECK(ann.enforce == "remove-user-apps");
+  CHECK(ann.enforce_number == 3);
+  // Another target before the device came to it carries it on, with its number.
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:2.0"}}));
+  CHECK(bench.catalog.device(kAnn)->enforce_number == 3);
+  // The device applied that: the next target is without.
+  REQUIRE(bench.catalog.note_poll(kAnn, {.target_sequence = 4, .applied_sequence = 4}, {}, ""));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:2.0"}}));
+  CHECK_FALSE(bench.catalog.device(kAnn)->enforce);
+  CHECK_FALSE(bench.catalog.device(kAnn)->enforce_number);
+  CHECK_FALSE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}, .enforce = "keep-user-apps"}));
+}
+
+TEST_CASE("upgrade: all devices move in one transaction, or none does", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  const auto secret = bench.token("t", "enrol", 2, "shop");
+  REQUIRE(bench.enrol(secret, kAnn));
+  REQUIRE(bench.enrol(secret, kBob));
+  REQUIRE(bench.publish("os", "1.9", "base", 1));
+  REQUIRE(bench.publish("os", "1.10", "base", 2));
+  REQUIRE(bench.publish("office", "1", "app", 3));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.9"}}));
+  REQUIRE(bench.assign({.devices = {kBob}, .layers = {"os:1.9", "office:1"}}));
+  int signatures = 0;
+  const auto sign = [&](int most) {
+    return [&signatures, most](const wire::DeviceInfo&, const std::vector<LayerId>&,
+                               const std::vector<LayerId>&) -> Result<Buffer> {
+      if (++signatures > most) return fail(ErrorKind::unavailable, "no more");
+      return to_buffer(std::string_view("target"));
+    };
+  };
+  CHECK_FALSE(bench.catalog.upgrade(bench.at(6), {.name = "os"}, sign(1)));
+  CHECK(signatures == 2);
+  CHECK(bench.catalog.device(kAnn)->target == std::vector<std::string>{"os:1.9"});
+  CHECK(bench.catalog.device(kBob)->target_sequence == 1);
+
+  const auto reply = bench.catalog.upgrade(bench.at(7), {.name = "os"}, sign(9));
+  REQUIRE(reply);
+  CHECK(reply->to == "os:1.10");
+  CHECK(reply->moves.size() == 2);
+  CHECK(bench.catalog.device(kAnn)->target == std::vector<std::string>{"os:1.10"});
+  CHECK(bench.catalog.device(kBob)->target == std::vector<std::string>{"os:1.10", "office:1"});
+  const auto last = bench.catalog.audit_log(1)->entries[0];
+  CHECK(last.action == "layer.upgrade");
+  CHECK(last.detail == "devices=2");
+  CHECK(bench.catalog.upgrade(bench.at(8), {.name = "os"}, sign(9))->moves.empty());
+  CHECK(bench.catalog.upgrade(bench.at(8), {.name = "off"}, sign(9)).error().kind() ==
+        ErrorKind::not_found);
+}
+
+TEST_CASE("reports: what scripts said is with the transaction, not with the device", "[origin]") {
+  Bench bench;
+  bench.site("shop");
+  REQUIRE(bench.enrol(bench.token("t", "enrol", 1, "shop"), kAnn));
+  wire::Report report{.operation = "apply", .target_sequence = 1, .ok = true};
+  report.scripts = {{.layer = "os 1.0", .name = "s", .code = 3, .output = "no\n"}};
+  REQUIRE(bench.catalog.add_report(bench.at(2), kAnn, report));
+  CHECK(bench.catalog.transactions(kAnn)->at(0).scripts == report.scripts);
+  CHECK_FALSE(bench.catalog.device(kAnn)->last_report->scripts);
+  wire::PollRequest poll{.applied_sequence = 1};
+  poll.restart_due = {"kernel 6"};
+  REQUIRE(bench.catalog.note_poll(kAnn, poll, {}, ""));
+  CHECK(bench.catalog.device(kAnn)->restart_due == poll.restart_due);
+  REQUIRE(bench.catalog.note_poll(kAnn, {.applied_sequence = 1}, {}, ""));
+  CHECK_FALSE(bench.catalog.device(kAnn)->restart_due);
 }
 
 TEST_CASE("cvd: what another device has stays its secret", "[origin]") {

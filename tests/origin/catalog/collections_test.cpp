@@ -44,7 +44,7 @@ struct Bench {
   }
   Result<wire::AssignmentReply> assign(const wire::AssignmentRequest& request) {
     return catalog.assign(kAct, request,
-                          [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
+                          [](const wire::DeviceInfo&, const std::vector<LayerId>&,
                              const std::vector<LayerId>&) { return Result<Buffer>(Buffer()); });
   }
   std::vector<std::string> target(const DeviceId& id) const {

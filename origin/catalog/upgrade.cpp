@@ -1,40 +1,43 @@
-#include "origin/cli/upgrade.hpp"
+#include "origin/catalog/upgrade.hpp"
 
 #include <algorithm>
 #include <map>
 
 #include "origin/catalog/rules.hpp"
 
-namespace lamina::origin::cli {
+namespace lamina::origin {
 namespace {
 
 std::string full_name(const wire::LayerInfo& layer) { return layer.name + ':' + layer.version; }
 
-// As the origin will answer when they are assigned.
-std::string refusal(const wire::LayerList& known, const std::vector<std::string>& names) {
+// Why the stack is none; nothing when it is one.
+std::optional<std::string> refusal(std::span<const wire::LayerInfo> known,
+                                   const std::vector<std::string>& names) {
   std::vector<wire::LayerInfo> stack;
   for (const std::string& name : names) {
-    const auto layer = std::ranges::find(known.layers, name, full_name);
-    if (layer == known.layers.end()) return "layer " + name + " is not there any more";
+    const auto layer = std::ranges::find(known, name, full_name);
+    if (layer == known.end()) return "layer " + name + " is not there any more";
     stack.push_back(*layer);
   }
   const auto fits = check_stack(stack);
-  return fits ? std::string() : fits.error().text();
+  return fits ? std::nullopt : std::optional(fits.error().text());
 }
 
 }  // namespace
 
-Result<Upgrade> plan_upgrade(const wire::LayerList& layers, const wire::DeviceList& devices,
-                             const std::string& name) {
+Result<wire::UpgradeReply> plan_upgrade(std::span<const wire::LayerInfo> layers,
+                                        std::span<const wire::DeviceInfo> devices,
+                                        const std::string& name) {
   const wire::LayerInfo* newest = nullptr;
-  for (const wire::LayerInfo& layer : layers.layers)
+  for (const wire::LayerInfo& layer : layers)
     if (layer.name == name) newest = &layer;
   if (newest == nullptr)
     return fail(ErrorKind::not_found, "there is no layer '" + printable(name, 130) +
                                           "'; `lamina layer ls` lists the layers");
-  Upgrade upgrade{.to = full_name(*newest), .moves = {}};
-  std::map<std::vector<std::string>, Move> moves;  // By the stack that they have.
-  for (const wire::DeviceInfo& device : devices.devices) {
+  wire::UpgradeReply upgrade{.to = full_name(*newest), .moves = {}};
+  std::map<std::vector<std::string>, wire::UpgradeMove> moves;  // By the stack that they have.
+  for (const wire::DeviceInfo& device : devices) {
+    if (device.status != wire::DeviceStatus::assigned) continue;
     const auto old = std::ranges::find_if(device.target, [&](const std::string& layer) {
       return layer.starts_with(name + ':') && layer != upgrade.to;
     });
@@ -51,4 +54,4 @@ Result<Upgrade> plan_upgrade(const wire::LayerList& layers, const wire::DeviceLi
   return upgrade;
 }
 
-}  // namespace lamina::origin::cli
+}  // namespace lamina::origin
