@@ -15,6 +15,7 @@ void encode_script(const DueScript& due, Writer& out) {
   out.text(due.script.name);
   out.varint(due.script.limit);
   out.text(due.script.text);
+  out.u8(due.starts);
   out.u8(due.end ? 1 : 0);
   if (!due.end) return;
   out.varint(static_cast<std::uint64_t>(due.end->code));
@@ -30,6 +31,7 @@ DueScript decode_script(Reader& in) {
   due.script.name = in.text(format::kNameMax);
   due.script.limit = static_cast<std::uint32_t>(in.varint(format::kScriptLimitMax));
   due.script.text = in.text(format::kScriptBytesMax);
+  due.starts = in.u8();
   if (in.u8() == 0) return due;
   wire::ScriptEnd end{.layer = due.layer, .name = due.script.name};
   end.code = static_cast<int>(in.varint(255));
@@ -79,7 +81,7 @@ Result<Aftermath> parse_aftermath(ByteView bytes) {
   const bool magic = as_text(in.raw(kMagic.size())) == kMagic;
   Aftermath aftermath;
   aftermath.sequence = in.u64();
-  const std::uint64_t scripts = in.count(5);
+  const std::uint64_t scripts = in.count(6);
   for (std::uint64_t i = 0; i < scripts && !in.failed(); ++i)
     aftermath.scripts.push_back(decode_script(in));
   aftermath.is_told = in.u8() == 1;

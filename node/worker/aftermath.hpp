@@ -25,6 +25,7 @@ struct DueScript {
   std::string layer;           // "NAME VERSION"
   format::LayerScript script;  // Without its text once it ended.
   std::optional<wire::ScriptEnd> end = std::nullopt;
+  std::uint8_t starts = 0;  // More than one: a kill came in between.
   bool operator==(const DueScript&) const = default;
 };
 

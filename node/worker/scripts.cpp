@@ -9,6 +9,9 @@
 namespace lamina::node {
 namespace {
 
+// A script that restarts the machine, or ends the worker, must not do so for ever.
+constexpr std::uint8_t kStartsMax = 3;
+
 // Its lines, each printable.
 std::string shown(std::string_view output) {
   std::string text;
@@ -59,7 +62,15 @@ Status run_scripts(Transaction& transaction) {
   if (!aftermath) return fail(std::move(aftermath.error()));
   for (DueScript& due : aftermath->scripts) {
     if (due.end) continue;
-    due.end = run(transaction.volume(), due);
+    if (due.starts == kStartsMax) {
+      due.end = wire::ScriptEnd{.layer = due.layer, .name = due.script.name};
+      due.end->trouble = "it was begun " + std::to_string(kStartsMax) +
+                         " times, and the worker or the machine ended before it did";
+    } else {
+      ++due.starts;
+      if (auto kept = transaction.keep_aftermath(*aftermath); !kept) return kept;
+      due.end = run(transaction.volume(), due);
+    }
     due.script.text.clear();
     log::info("script_ended", {{"layer", due.layer},
                                {"script", due.script.name},

@@ -302,7 +302,8 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
   const AppliedState before = transaction_.applied();
   const AppliedState next = state_after(*verified, before);
   // Once for each number, however many targets carry it.
-  const bool enforces = next.enforced > before.enforced;
+  // Without layers there is nothing that a device could be made equal to.
+  const bool enforces = next.enforced > before.enforced && !next.stack.empty();
   const image::Mode mode = enforces ? mode_of(verified->target.enforce) : image::Mode::apply;
   if (mode == image::Mode::remove_others)
     if (auto good = check_own_program(transaction_.volume(), **stack); !good)

@@ -305,8 +305,8 @@ Result<Catalog::SignTarget> Api::signer(WallTime now,
   }
   return [this, now, budget](const wire::DeviceInfo& device, const std::vector<LayerId>& stack,
                              const std::vector<LayerId>& stage) -> Result<Buffer> {
-    auto enforce =
-        device.enforce ? format::parse_enforce(*device.enforce) : Result(format::Enforce::no);
+    auto enforce = device.enforce ? format::parse_enforce(*device.enforce)
+                                  : Result<format::Enforce>(format::Enforce::no);
     if (!enforce) return fail(std::move(enforce.error()));
     const format::DeviceTarget target{.device = device.id,
                                       .sequence = device.target_sequence,

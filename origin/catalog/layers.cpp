@@ -79,7 +79,7 @@ Status put_target(Rows& rows, const Act& act, wire::DeviceInfo& device,
   if (!floor) return fail(std::move(floor.error()));
   device.target_sequence = std::max(device.target_sequence + 1, *floor);
   if (device.enforce && !device.enforce_number) device.enforce_number = device.target_sequence;
-  if (device.enforce && device.applied_sequence >= *device.enforce_number) {
+  if (device.enforce && (stack.empty() || device.applied_sequence >= *device.enforce_number)) {
     device.enforce.reset();
     device.enforce_number.reset();
   }
@@ -271,6 +271,8 @@ Status change_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& de
   return Done{};
 }
 
+constexpr std::string_view kNoMore = "none";  // What a device has not enforced yet, it need not.
+
 // Each device is made equal to the stack that it has; what is staged stays so.
 Status enforce_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
                       const std::string& mode, const Catalog::SignTarget& sign,
@@ -286,7 +288,7 @@ Status enforce_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& d
     if (!stack) return fail(std::move(stack.error()));
     auto stage = load_layers(rows, device->staged.value_or(std::vector<std::string>{}));
     if (!stage) return fail(std::move(stage.error()));
-    device->enforce = mode;
+    device->enforce = mode == kNoMore ? std::nullopt : std::optional(mode);
     device->enforce_number.reset();  // The next target's.
     if (auto put = put_target(rows, act, *device, ids_of(*stack), ids_of(*stage), sign); !put)
       return put;

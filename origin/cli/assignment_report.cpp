@@ -169,8 +169,31 @@ class Report {
     return &packs_.emplace(layer.id, std::move(record->packs)).first->second;
   }
 
+  // What layers that come or go do beside their files.
+  struct Beside {
+    Names scripts, services;
+    bool needs_restart = false;
+  };
+  Beside beside(const Names& before, const Names& after) const {
+    Beside all;
+    const auto add = [&](const Names& of, const Names& other, bool come) {
+      for (const std::string& name : of) {
+        const wire::LayerInfo* const layer = known(name);
+        if (layer == nullptr || std::ranges::find(other, name) != other.end()) continue;
+        if (come)
+          std::ranges::copy(layer->scripts.value_or(Names{}), std::back_inserter(all.scripts));
+        std::ranges::copy(layer->services.value_or(Names{}), std::back_inserter(all.services));
+        all.needs_restart = all.needs_restart || layer->needs_restart.value_or(false);
+      }
+    };
+    add(after, before, true);
+    add(before, after, false);
+    return all;
+  }
+
   void print(const wire::DeviceInfo& device, const Names& stack, const StackChange& change,
              Bytes download, const Names& warnings) {
+    const Beside also = beside(device.applied, stack);
     if (s_.json) {
       nlohmann::json shown = nlohmann::json::array();
       for (const std::string& warning : warnings) shown.push_back(printable(warning, 1000));
@@ -185,17 +208,26 @@ class Report {
                                 {"removes", change.removes},
                                 {"download_bytes", download.count},
                                 {"space_bytes", space_for(change).count},
+                                {"scripts", also.scripts},
+                                {"services", also.services},
+                                {"needs_restart", also.needs_restart},
                                 {"warnings", shown}}
                      .dump()
               << '\n';
       return;
     }
+    std::string does;
+    if (!also.scripts.empty()) does += "runs " + joined(also.scripts);
+    if (!also.services.empty())
+      does += (does.empty() ? "stops " : "; stops ") + joined(also.services);
+    if (also.needs_restart) does += does.empty() ? "needs a restart" : "; needs a restart";
     std::string text;
     for (const std::string& warning : warnings) text += (text.empty() ? "" : "; ") + warning;
     rows_.push_back({device.id.hex(), printable(device.host_name, 40), joined(device.applied),
                      joined(stack), std::to_string(change.adds), std::to_string(change.replaces),
                      std::to_string(change.metadata), std::to_string(change.removes),
-                     to_text(download), to_text(space_for(change)), printable(text, 400)});
+                     to_text(download), to_text(space_for(change)), printable(does, 400),
+                     printable(text, 400)});
   }
 
   void print_path(const Names& before, const Names& after, PathChange change,
@@ -248,7 +280,7 @@ class Report {
   std::map<LayerId, LayerPacks> packs_;
   std::vector<Names> stacks_;  // New ones, each once.
   lamina::cli::Rows rows_{{"DEVICE", "HOST", "HAS", "GETS", "ADDS", "REPLACES", "METADATA",
-                           "REMOVES", "DOWNLOAD", "SPACE", "WARNINGS"}};
+                           "REMOVES", "DOWNLOAD", "SPACE", "ALSO", "WARNINGS"}};
 };
 
 }  // namespace

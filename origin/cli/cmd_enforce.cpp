@@ -18,7 +18,7 @@ namespace {
 
 struct Words {
   Addressees to;
-  bool keep = false, remove = false, dry_run = false;
+  bool keep = false, remove = false, cancel = false, dry_run = false;
 };
 
 // What an enforcement would do to a device, by its newest snapshot: printed path by path.
@@ -124,13 +124,18 @@ Status preview(Session& s, const std::vector<DeviceId>& devices, image::Mode mod
 Status enforce(Session& s, const Words& words) {
   wire::AssignmentRequest request;
   if (auto good = words.to.put_into(request); !good) return good;
-  request.enforce = format::name_of(words.remove ? format::Enforce::remove_user_apps
-                                                 : format::Enforce::keep_user_apps);
+  request.enforce = words.cancel ? "none"
+                                 : format::name_of(words.remove ? format::Enforce::remove_user_apps
+                                                                : format::Enforce::keep_user_apps);
   s.dry_run = s.dry_run || words.dry_run;
   auto body = s.call("POST", "/v1/assignments/enforce", wire::to_json(request));
   if (!body) return fail(std::move(body.error()));
   auto reply = wire::parse_assignment_reply(*body);
   if (!reply) return fail(std::move(reply.error()));
+  if (words.cancel) {
+    s.tell(*body, "what they have not enforced yet, they need not");
+    return Done{};
+  }
   if (s.dry_run)
     return preview(s, reply->devices,
                    words.remove ? image::Mode::remove_others : image::Mode::enforce);
@@ -157,6 +162,7 @@ void add_enforce(CLI::App& app, Run& run) {
   how->add_flag("--keep-user-apps", words->keep, "what is in no layer stays");
   how->add_flag("--remove-user-apps", words->remove,
                 "what is in no layer goes, packages' records included");
+  how->add_flag("--cancel", words->cancel, "devices that have not enforced yet need not");
   command->add_flag("--dry-run", words->dry_run,
                     "ask the origin whether it would, and show what would change and go");
   command->callback([&run, words] { run = [words](Session& s) { return enforce(s, *words); }; });

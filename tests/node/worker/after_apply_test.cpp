@@ -179,6 +179,23 @@ TEST_CASE("scripts: after a kill those that had not ended run, and their ends ar
   CHECK(worker->apply(false).scripts.empty());
 }
 
+TEST_CASE("scripts: one that ends the worker each time is given up", "[node]") {
+  Bench f;
+  if (!put_shell(f.file(""))) return;
+  const LayerId base = f.base("base.1", [](LayerRecord& record) {
+    with_script("echo one >> /ran; kill -9 $PPID")(record);
+    with_script("echo two >> /ran")(record);
+  });
+  f.target(1, {base}, f.target_key);
+  for (int i = 0; i < 3; ++i) CHECK(killed_at(-1, [&](auto) { static_cast<void>(f.apply()); }));
+  const auto reply = f.apply();
+  REQUIRE(reply.scripts.size() == 2);
+  REQUIRE(reply.scripts[0].trouble);
+  CHECK(reply.scripts[0].trouble->find("3 times") != std::string::npos);
+  CHECK(reply.scripts[1].is_good());
+  CHECK(f.content("ran") == "one\none\none\ntwo\n");
+}
+
 TEST_CASE("services: those that run are stopped for the swap and started after it", "[node]") {
   Bench f;
   f.manager.running = {"web.service", "other.service"};
@@ -352,6 +369,14 @@ TEST_CASE("enforce: what drifted comes back, what is in no layer stays or goes",
   CHECK(content_of(f.file("")) == before);
   f.apply_target(6, {base}, Enforce::remove_user_apps, 5);
   CHECK(f.content("opt/game/data/level") == "1");
+}
+
+TEST_CASE("enforce: without layers nothing is", "[node]") {
+  Bench f;
+  f.apply_target(1, {f.base("base.1")});
+  make_file(f.file("mine"), to_buffer("mine"));
+  f.apply_target(2, {}, Enforce::remove_user_apps, 2);
+  CHECK(f.content("mine") == "mine");
 }
 
 TEST_CASE("enforce: scripts of all layers run again, and services of all stop", "[node]") {

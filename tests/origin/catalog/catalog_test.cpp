@@ -270,8 +270,16 @@ TEST_CASE("enforcement: it stays in a device's targets until one of them was app
   // Another target before the device came to it carries it on, with its number.
   REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:2.0"}}));
   CHECK(bench.catalog.device(kAnn)->enforce_number == 3);
+  // It can be taken back, and ends with the last layer.
+  REQUIRE(enforce({kAnn}, "none"));
+  CHECK_FALSE(bench.catalog.device(kAnn)->enforce);
+  REQUIRE(enforce({kAnn}, "keep-user-apps"));
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {}}));
+  CHECK_FALSE(bench.catalog.device(kAnn)->enforce);
+  REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:1.0"}}));
+  REQUIRE(enforce({kAnn}, "keep-user-apps"));
   // The device applied that: the next target is without.
-  REQUIRE(bench.catalog.note_poll(kAnn, {.target_sequence = 4, .applied_sequence = 4}, {}, ""));
+  REQUIRE(bench.catalog.note_poll(kAnn, {.target_sequence = 9, .applied_sequence = 9}, {}, ""));
   REQUIRE(bench.assign({.devices = {kAnn}, .layers = {"os:2.0"}}));
   CHECK_FALSE(bench.catalog.device(kAnn)->enforce);
   CHECK_FALSE(bench.catalog.device(kAnn)->enforce_number);
