@@ -83,9 +83,11 @@ struct Service::State : std::enable_shared_from_this<State> {
   BudgetSpending spending{state.net() + "/budget.json"};
 
   ReportQueue reports{[this](const wire::Report& report, OriginLink::Then<Done> then) {
-    origin->report(report, [this, then = std::move(then), had_scripts = report.scripts.has_value(),
+    origin->report(report, [weak = weak_from_this(), then = std::move(then),
+                            had_scripts = report.scripts.has_value(),
                             sequence = report.target_sequence](const Result<Done>& done) {
-      if (done && had_scripts) tell_worker(sequence);
+      const auto self = weak.lock();
+      if (self && done && had_scripts) self->tell_worker(sequence);
       then(done);
     });
   }};

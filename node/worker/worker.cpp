@@ -392,7 +392,11 @@ Status Worker::stop_services(const std::vector<LayerNeeds>& needs) {
   if (running.empty()) return Done{};
   if (auto noted = transaction_.note_stopped(*units); !noted) return noted;
   for (const std::string& unit : running) {
-    if (auto stopped = services_->stop(unit); !stopped) return stopped;
+    // Reported, and tried again with the next target: nobody knows when it would stop.
+    if (auto stopped = services_->stop(unit); !stopped)
+      return fail(
+          ErrorKind::refused,
+          stopped.error().text() + "; see why it does not stop, then assign the layers again");
     log::info("service_stopped", {{"unit", unit}});
   }
   return Done{};

@@ -108,8 +108,8 @@ def scripts(bench):
     write(bench.top + "/10-hello", "#!/bin/sh\nread x < /etc/conf\necho \"$LAMINA_LAYER says: $x\"\necho made > /made\n")
     write(bench.top + "/20-fails", "echo no >&2; exit 7\n")
     for words, code, why in ((("--post-script", bench.top + "/none"), 3, "none"),
-                             (("--post-script", bench.top + "/10-hello", "--script-limit", "2 days"), 2, "24 h"),
-                             (("--stop-service", "-x"), 2, "'-x' is no name of a unit"),
+                             (("--post-script", bench.top + "/10-hello", "--script-limit", "2d"), 2, "24 h"),
+                             (("--stop-service=-x",), 2, "'-x' is no name of a unit"),
                              (("--post-script", bench.top + "/10-hello", "--post-script", bench.top + "/10-hello"), 2,
                               "twice")):
         done = bench.capture("system", "1.0", "--tree", bench.tree, *words)
@@ -180,6 +180,7 @@ def enforcing(bench):
 
     # Of the cache, one pack is lost: that one alone is fetched.
     drift(bench)
+    os.unlink(bench.path("usr/bin/large"))
     at = bench.device.node.here()
     largest = max(bench.device.packs(), key=os.path.getsize)
     size, rest = os.path.getsize(largest), sum(map(os.path.getsize, bench.device.packs())) - os.path.getsize(largest)

@@ -232,7 +232,7 @@ TEST_CASE("services: one that does not stop ends the apply, and all run on", "[n
   f.target(1, {base}, f.target_key);
   const auto reply = f.apply();
   REQUIRE(reply.error);
-  CHECK(reply.error->kind() == ErrorKind::unavailable);
+  CHECK(reply.error->kind() == ErrorKind::refused);
   CHECK(reply.error->text().find("b.service does not stop") != std::string::npos);
   CHECK(f.manager.said ==
         Words{"stop a.service", "stop b.service", "restart a.service", "restart b.service"});
