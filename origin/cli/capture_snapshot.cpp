@@ -252,7 +252,8 @@ Status capture_snapshot(Session& s, CaptureRequest request) {
   if (request.dry_run) return dry_run(s, *taken, left_out);
 
   const auto found = platform_of([&](const std::string& path, std::size_t most) {
-    return (*snapshot)->read_start(path, most).value_or("");
+    auto text = (*snapshot)->read_start(path, most);
+    return text ? std::move(*text) : std::string();
   });
   if (auto good = complete(request.order.platform, found); !good) return good;
   auto layer = Publication::prepare(s, std::move(request.order));

@@ -28,7 +28,9 @@ class Preview {
       : session_(session), device_(device), mode_(mode) {}
 
   Status of(const wire::DeviceInfo& device, Session& session) {
-    auto snapshot = RemoteSnapshot::open(session, device.id.hex(), std::nullopt);
+    auto spool = os::TemporaryDirectory::make(os::temporary_root(), "lamina-enforce-");
+    if (!spool) return fail(std::move(spool.error()));
+    auto snapshot = RemoteSnapshot::open(session, device.id.hex(), "", spool->path());
     if (!snapshot) return fail(std::move(snapshot.error()));
     auto layers = RemoteLayers::open(session, device.target);
     if (!layers) return fail(std::move(layers.error()));
@@ -41,7 +43,7 @@ class Preview {
     if (!session.json)
       *session.out << "device " << device.id.hex() << ", by its snapshot of "
                    << to_iso8601((*snapshot)->record().created) << ":\n";
-    on_device_ = [&](const format::ChunkRef& ref) { return (*snapshot)->chunk(ref); };
+    on_device_ = (*snapshot)->source();
     in_stack_ = (*stack)->source();
     image::DiffStream differences(std::move(*there), std::move(*wanted));
     for (;;) {
