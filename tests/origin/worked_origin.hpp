@@ -212,7 +212,7 @@ struct WorkedOrigin {
   void assign(const DeviceId& device, const std::vector<std::string>& names) {
     Open origin(*this);
     REQUIRE(origin.catalog.assign({"test", kStart}, {.devices = {device}, .layers = names},
-                                  [](const DeviceId&, std::uint64_t, const std::vector<LayerId>&,
+                                  [](const wire::DeviceInfo&, const std::vector<LayerId>&,
                                      const std::vector<LayerId>&) { return to_buffer("target"); }));
   }
   void remove_layer(const LayerId& id) {
