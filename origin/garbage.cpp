@@ -118,6 +118,12 @@ Status Collection::read_layers() {
                           ": how to get it cannot be read (`lamina-origin check` says more)"));
     layers_.insert(layer.id);
     torrents_.insert(distribution->torrent);
+    if (std::ranges::all_of(distribution->packs,
+                            [](const auto& pack) { return pack.update_from.empty(); }))
+      continue;
+    const auto plain = content_.without_updates(layer.id);
+    if (!plain) return fail(Error(plain.error()).in("layer " + layer.name + ':' + layer.version));
+    torrents_.insert(plain->torrent);
   }
   return Done{};
 }

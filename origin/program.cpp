@@ -210,6 +210,7 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
                         {"port", (*listener)->port()},
                         {"connections_max", connections_max}});
   loop.run();
+  (*content)->stop();
   log::info("stopped");
   return Done{};
 }

@@ -161,7 +161,7 @@ bool LayerCache::take_in(const std::vector<LayerFiles>& target) {
       continue;
     }
     const bool is_here = std::ranges::all_of(layer->packs, [&](const auto& pack) {
-      return swarm::is_whole(state_.cache(), pack.id, pack.size) ||
+      return !pack.update_from.empty() || swarm::is_whole(state_.cache(), pack.id, pack.size) ||
              swarm::is_whole(from.cache(), pack.id, pack.size);
     });
     if (!is_here) continue;  // It waits for the rest.

@@ -13,10 +13,6 @@
 namespace lamina::node {
 namespace {
 
-std::string record_path(const StateDirectory& state, const LayerId& layer, const char* kind) {
-  return state.records() + '/' + layer.hex() + '.' + kind;
-}
-
 std::string torrent_path(const StateDirectory& state, const TorrentId& torrent) {
   return state.torrents() + '/' + torrent.hex() + ".torrent";
 }
@@ -48,25 +44,37 @@ using Packs = std::vector<format::DistributedPack>;
 // layers of versions that follow each other lean on all that came before, which must end somewhere.
 constexpr std::uint64_t kKeptForSaved = 16;
 
-// The packs of the layers that `packs` name, as far as they are kept.
-void add_bases(const StateDirectory& state, const TrustedKeys& keys, const Packs& packs,
-               std::map<LayerId, Packs>& bases) {
+bool names(const std::vector<LayerId>& layers, const LayerId& layer) {
+  return std::ranges::find(layers, layer) != layers.end();
+}
+
+// The packs of the layers that `layer`, which has `packs`, may lean on, as far as they are kept,
+// and what was rebuilt of each.
+void add_bases(const StateDirectory& state, const TrustedKeys& keys, const LayerId& layer,
+               const Packs& packs, LayerFiles& files) {
+  std::set<LayerId> named;
   for (const format::DistributedPack& pack : packs)
-    for (const LayerId& base : pack.unless) {
-      if (bases.contains(base)) continue;
-      auto envelope = os::read_file(record_path(state, base, "distribution"), format::kRecordMax);
-      if (!envelope) continue;
-      auto distribution = format::open_distribution(base, *envelope, keys.target);
-      if (!distribution) continue;
-      bases.emplace(base, distribution->packs);
-      add_bases(state, keys, distribution->packs, bases);
-    }
+    for (const auto* list : {&pack.unless, &pack.unless_updated})
+      named.insert(list->begin(), list->end());
+  if (auto rebuilt = read_rebuilt(state, layer)) {
+    named.insert(rebuilt->base);
+    files.rebuilt.insert_or_assign(layer, std::move(*rebuilt));
+  }
+  for (const LayerId& base : named) {
+    if (files.bases.contains(base)) continue;
+    auto distribution = read_distribution(state, base, keys);
+    if (!distribution) continue;
+    files.bases.emplace(base, distribution->packs);
+    add_bases(state, keys, base, distribution->packs, files);
+  }
 }
 
 // Which packs stand in for which; looks at each layer and each pack once.
 class Standing {
  public:
-  Standing(const StateDirectory& state, const LayerFiles& layer) : state_(state), layer_(layer) {}
+  Standing(const StateDirectory& state, const LayerFiles& layer) : state_(state), layer_(layer) {
+    if (!layer.is_for_site && rebuilt(layer.layer) == nullptr) choose_update();
+  }
 
   bool is_whole(const format::DistributedPack& pack) {
     const auto [known, is_new] = whole_.try_emplace(pack.id, false);
@@ -74,13 +82,33 @@ class Standing {
     return known->second;
   }
 
-  // The base that stands in for a pack; none: the pack itself is needed.
-  std::optional<LayerId> base_of(const format::DistributedPack& pack) {
+  // The base that stands in for a pack of the layer `of`, alone or with an update; none: the pack
+  // itself is needed.
+  std::optional<LayerId> base_of(const LayerId& of, const format::DistributedPack& pack) {
     if (is_whole(pack)) return std::nullopt;
     for (const LayerId& base : pack.unless)
       if (layer_.beside.contains(base) || has(base)) return base;
+    if (const Rebuilt* made = rebuilt(of)) {
+      if (names(pack.unless_updated, made->base) && !made->lacking.contains(pack.id))
+        return made->base;
+    } else if (of == layer_.layer && update_ && names(pack.unless_updated, *update_)) {
+      return update_;
+    }
     return std::nullopt;
   }
+
+  // What was rebuilt of a layer, if it can be read; null otherwise.
+  const Rebuilt* rebuilt(const LayerId& of) {
+    const auto known = layer_.rebuilt.find(of);
+    if (known == layer_.rebuilt.end()) return nullptr;
+    const Rebuilt& made = known->second;
+    const bool is_here =
+        std::ranges::all_of(made.packs, [this](const auto& pack) { return is_whole(pack); });
+    return is_here && has(made.base) ? &made : nullptr;
+  }
+
+  // From which the layer is best updated.
+  const std::optional<LayerId>& update() const { return update_; }
 
  private:
   bool has(const LayerId& base) {
@@ -89,53 +117,92 @@ class Standing {
     // Until it is known: a layer does not stand in for itself.
     const auto [known, is_new] = layers_.try_emplace(base, false);
     if (is_new)
-      layers_[base] = std::ranges::all_of(packs->second, [this](const auto& pack) {
-        return is_whole(pack) || base_of(pack).has_value();
+      layers_[base] = std::ranges::all_of(packs->second, [&](const auto& pack) {
+        return !pack.update_from.empty() || is_whole(pack) || base_of(base, pack).has_value();
       });
     return layers_[base];
+  }
+
+  // The one that saves the most bytes over the line.
+  void choose_update() {
+    std::map<LayerId, std::int64_t> saved;
+    for (const format::DistributedPack& pack : layer_.packs) {
+      const auto size = static_cast<std::int64_t>(pack.size);
+      if (is_whole(pack)) continue;
+      for (const LayerId& base : pack.update_from) saved[base] -= size;
+      if (pack.unless_updated.empty() || base_of(layer_.layer, pack)) continue;
+      for (const LayerId& base : pack.unless_updated) saved[base] += size;
+    }
+    std::int64_t most = 0;
+    for (const auto& [base, bytes] : saved) {
+      if (bytes <= most || !has(base)) continue;
+      most = bytes;
+      update_ = base;
+    }
   }
 
   const StateDirectory& state_;
   const LayerFiles& layer_;
   std::map<PackId, bool> whole_;
   std::map<LayerId, bool> layers_;
+  std::optional<LayerId> update_;
 };
 
 }  // namespace
 
 void find_bases(const StateDirectory& state, const TrustedKeys& keys, LayerFiles& layer) {
   layer.bases.clear();
-  add_bases(state, keys, layer.packs, layer.bases);
+  layer.rebuilt.clear();
+  add_bases(state, keys, layer.layer, layer.packs, layer);
 }
 
 Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
   Standing standing(state, layer);
-  Leaning leaning;
+  Leaning leaning{.unneeded = {}, .upon = {}, .packs = {}, .update = standing.update()};
   std::uint64_t saved = 0;
   std::set<PackId> own;
   std::vector<LayerId> found;
   const auto lean_on = [&](const LayerId& base) {
     if (leaning.upon.insert(base).second) found.push_back(base);
   };
+  // What was rebuilt is read beside the packs.
+  const auto add_rebuilt = [&](const LayerId& of) {
+    const Rebuilt* const made = standing.rebuilt(of);
+    if (made == nullptr || made->packs.empty()) return;
+    lean_on(made->base);
+    leaning.packs.insert(leaning.packs.end(), made->packs.begin(), made->packs.end());
+  };
   for (const format::DistributedPack& pack : layer.packs) {
     own.insert(pack.id);
-    const auto base = layer.is_for_site ? std::nullopt : standing.base_of(pack);
+    if (!pack.update_from.empty()) {
+      if (leaning.update && names(pack.update_from, *leaning.update))
+        leaning.packs.push_back(pack);
+      else
+        leaning.unneeded.insert(pack.id);
+      continue;
+    }
+    const auto base = layer.is_for_site ? std::nullopt : standing.base_of(layer.layer, pack);
     if (base) {
       leaning.unneeded.insert(pack.id);
       saved += pack.size;
       lean_on(*base);
     } else {
       leaning.packs.push_back(pack);
-      leaning.is_fresh = leaning.is_fresh || (!pack.unless.empty() && !standing.is_whole(pack));
+      leaning.is_fresh =
+          leaning.is_fresh || (!format::is_for_everyone(pack) && !standing.is_whole(pack));
     }
   }
+  if (!layer.is_for_site) add_rebuilt(layer.layer);
   std::uint64_t more = 0;  // Bytes that stay here for it.
   while (!found.empty()) {
-    const auto packs = layer.bases.find(found.back());
+    const LayerId of = found.back();
     found.pop_back();
+    const auto packs = layer.bases.find(of);
     if (packs == layer.bases.end()) continue;
+    add_rebuilt(of);
     for (const format::DistributedPack& pack : packs->second) {
-      if (const auto next = standing.base_of(pack)) {
+      if (!pack.update_from.empty()) continue;
+      if (const auto next = standing.base_of(of, pack)) {
         lean_on(*next);
         continue;
       }
@@ -152,7 +219,7 @@ Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
 Bytes LayerFiles::size() const {
   Bytes sum;
   for (const format::DistributedPack& pack : packs)
-    sum += Bytes{static_cast<std::int64_t>(pack.size)};
+    if (pack.update_from.empty()) sum += Bytes{static_cast<std::int64_t>(pack.size)};
   return sum;
 }
 
@@ -239,7 +306,8 @@ Result<std::vector<LayerId>> recorded_layers(const StateDirectory& state) {
 }
 
 Status forget_layer(const StateDirectory& state, const LayerId& layer) {
-  if (auto done = remove_if_there(record_path(state, layer, "layer")); !done) return done;
+  for (const char* kind : {"layer", "rebuilt"})
+    if (auto done = remove_if_there(record_path(state, layer, kind)); !done) return done;
   return remove_if_there(record_path(state, layer, "distribution"));
 }
 
@@ -286,8 +354,11 @@ Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<La
   auto cache = PackFiles::open(state.cache(), PackFiles::Access::read);
   if (!cache) return fail(std::move(cache.error()));
   std::set<PackId> seen;
-  for (const LayerFiles& layer : layers)
-    for (const format::DistributedPack& pack : layer.packs) {
+  for (const LayerFiles& layer : layers) {
+    Packs packs = layer.packs;
+    if (const auto rebuilt = layer.rebuilt.find(layer.layer); rebuilt != layer.rebuilt.end())
+      packs.insert(packs.end(), rebuilt->second.packs.begin(), rebuilt->second.packs.end());
+    for (const format::DistributedPack& pack : packs) {
       if (!seen.insert(pack.id).second || !swarm::is_whole(state.cache(), pack.id, pack.size))
         continue;
       ++check.packs;
@@ -305,6 +376,7 @@ Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<La
            {state.trees() + '/' + pack.id.hex(), state.packs() + '/' + pack.id.hex()})
         if (auto gone = remove_if_there(path); !gone) return fail(std::move(gone.error()));
     }
+  }
   return check;
 }
 
@@ -318,6 +390,10 @@ Result<Bytes> remove_others(const StateDirectory& state, const std::vector<Layer
     records.insert(layer.layer.hex() + ".distribution");
     torrents.insert(layer.torrent_id.hex() + ".torrent");
     for (const format::DistributedPack& pack : layer.packs) packs.insert(pack.id.hex());
+    const auto rebuilt = layer.rebuilt.find(layer.layer);
+    if (rebuilt == layer.rebuilt.end()) continue;
+    records.insert(layer.layer.hex() + ".rebuilt");
+    for (const format::DistributedPack& pack : rebuilt->second.packs) packs.insert(pack.id.hex());
   }
   if (!unfinished) {
     auto present = os::list_directory(state.packs());

@@ -2,15 +2,17 @@
 // the torrent; all verified before they are kept, and again when they are read.
 //
 //   cache/records/<layer>.layer, <layer>.distribution     as the worker reads them
+//   cache/records/<layer>.rebuilt                         what an update gave: cached_layer.hpp
 //   cache/torrents/<torrent>.torrent
 //
 // Blocking; any thread, one at a time for one directory.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 
-#include "node/state.hpp"
+#include "node/worker/cached_layer.hpp"
 #include "shared/format/signed_layer.hpp"
 
 namespace lamina::node {
@@ -26,6 +28,8 @@ struct LayerFiles {
   // The packs of layers that are kept here and that it may lean on, and of those that these may
   // lean on in turn.
   std::map<LayerId, std::vector<format::DistributedPack>> bases = {};
+  // What was rebuilt here of it and of those.
+  std::map<LayerId, Rebuilt> rebuilt = {};
   // Layers that the device will have whole beside it, if it has not yet: those of the same target.
   std::set<LayerId> beside = {};
   // Other devices of the site are to get all of its packs from this one: it leans on nothing.
@@ -60,8 +64,9 @@ Result<std::vector<LayerId>> recorded_layers(const StateDirectory& state);
 Status forget_layer(const StateDirectory& state, const LayerId& layer);
 
 // How a layer is read here. Where a pack is not whole, and one of the layers that have its content
-// too is, the layer *leans* on that one: its packs are read instead. Not where much would have to
-// stay in the cache to save little.
+// too is, the layer *leans* on that one: its packs are read instead. Likewise where a layer is here
+// from which there is an update: its packs are fetched, and what comes out of them is read. Not
+// where much would have to stay in the cache to save little.
 struct Leaning {
   std::set<PackId> unneeded;  // Of the layer's packs.
   std::set<LayerId> upon;     // Bases, and theirs.
@@ -69,6 +74,8 @@ struct Leaning {
   // the layers that it leans on.
   std::vector<format::DistributedPack> packs;
   bool is_fresh = false;  // It lacks packs that it would not need with an earlier layer.
+  // Once `packs` are whole, the update from this layer is to be taken.
+  std::optional<LayerId> update = std::nullopt;
 };
 // As the disk has it now.
 Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer);

@@ -105,6 +105,8 @@ Result<Exported> export_layer(const StateDirectory& state, const TrustedKeys& ke
                     "on a device that never had that one, or with `lamina layer export`");
   const StateDirectory to(directory);
   if (auto done = make_directories(to, false); !done) return fail(std::move(done.error()));
+  // All of the content: no need for updates.
+  std::erase_if(files->packs, [](const auto& pack) { return !pack.update_from.empty(); });
   Exported exported{.name = files->name, .layer = files->layer, .packs = files->packs.size()};
   for (const format::DistributedPack& pack : files->packs) {
     // Only whole packs have their name there.
@@ -151,7 +153,7 @@ Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& k
       const std::string source = pack_path(from, pack.id);
       const Bytes size{static_cast<std::int64_t>(pack.size)};
       if (!os::exists(source)) {
-        ++layer.missing;
+        layer.missing += pack.update_from.empty();
         continue;
       }
       if (auto room = check_room(to.packs(), size); !room) return fail(std::move(room.error()));

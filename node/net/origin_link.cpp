@@ -100,7 +100,7 @@ void OriginLink::fetch_layer(const LayerId& layer, Then<LayerEnvelopes> then) {
   fetch->then = std::move(then);
   const std::string base = "/v1/node/layers/" + layer.hex() + '/';
   const auto get = [&](const char* what, Buffer LayerEnvelopes::*part) {
-    net::Call call{.target = base + what};
+    net::Call call{.target = base + what + "?updates=1"};
     call.reply_max = Bytes{static_cast<std::int64_t>(swarm::kTorrentBytesMax)};
     client_->send(std::move(call), [fetch, part](Result<net::Reply> reply) {
       auto good = net::check(std::move(reply));

@@ -14,6 +14,7 @@
 #include "node/net/report_queue.hpp"
 #include "node/net/site_fetch.hpp"
 #include "node/net/site_memory.hpp"
+#include "node/net/updating.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
 #include "shared/os/random.hpp"
@@ -100,6 +101,7 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   std::shared_ptr<Reflecting> reflecting;
   std::shared_ptr<PackOffers> offers;
+  std::shared_ptr<Updating> updating;
   std::shared_ptr<Applying> applying;
   std::unique_ptr<Uploads> uploads;
   std::unique_ptr<Synchronization> sync;
@@ -142,6 +144,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                origin->send_layer_pack(pack.layer, pack.pack, path, std::move(then));
              },
          .damaged = [this](const LayerId& layer) { reflecting->suspect(layer); }});
+    updating = Updating::open(loop, state, keys);
     open_applying();
     uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
                             {.changed = later([](State& self) {
@@ -682,7 +685,48 @@ struct Service::State : std::enable_shared_from_this<State> {
                                  {"from_lan", sources.lan},
                                  {"from_origin", sources.origin},
                                  {"from_origin_https", sources.https}});
+    if (const auto base = leaning_of(state, layer->second).update)
+      return take_update(layer->second, *base);
     feed(Agent::LayerComplete{complete.layer});
+  }
+
+  // The layer's packs that it needs are here, some of them of the update from `base`.
+  void take_update(const LayerFiles& files, const LayerId& base) {
+    if (updating->is_taking(files.layer)) return;
+    updating->take(files, base,
+                   later([layer = files.layer, started = now_ms()](State& self,
+                                                                   const Result<Updated>& updated) {
+                     self.update_taken(layer, started, updated);
+                   }));
+  }
+
+  void update_taken(const LayerId& layer, std::int64_t started, const Result<Updated>& updated) {
+    if (!updated) {
+      log::warning("update_failed", {{"layer", layer}, {"error", updated.error().text()}});
+      report({"update", started, updated.error(), {layer}});
+      if (layers.contains(layer)) lose(layer);
+      return;
+    }
+    log::info("update_taken", {{"layer", layer},
+                               {"from", updated->base},
+                               {"fetched", updated->fetched},
+                               {"bytes", updated->bytes},
+                               {"fallback_chunks", updated->fallback_chunks},
+                               {"fallback", updated->fallback}});
+    report({.operation = "update",
+            .started_ms = started,
+            .layers = {layer},
+            .counts = {{"update_bytes", updated->fetched.count},
+                       {"chunks", static_cast<std::int64_t>(updated->chunks)},
+                       {"plain_bytes", updated->bytes.count},
+                       {"fallback_chunks", static_cast<std::int64_t>(updated->fallback_chunks)},
+                       {"fallback_bytes", updated->fallback.count}},
+            .remarks = updated->troubles});
+    const auto files = layers.find(layer);
+    if (files == layers.end()) return;  // It left meanwhile.
+    files->second = placed(std::move(files->second));
+    if (missing_bytes(state, files->second).count > 0) return fetch_more(layer);
+    feed(Agent::LayerComplete{layer});
   }
   void heard(const LayerSwarm::Trouble& trouble) {
     log::warning("swarm_trouble", {{"kind", name_of(trouble.kind)}, {"error", trouble.text}});

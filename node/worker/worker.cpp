@@ -6,16 +6,15 @@
 #include <map>
 #include <set>
 
+#include "node/worker/cached_layer.hpp"
 #include "node/worker/in_use.hpp"
 #include "node/worker/journal.hpp"
 #include "node/worker/regeneration.hpp"
 #include "node/worker/scripts.hpp"
 #include "node/worker/volume.hpp"
 #include "shared/base/log.hpp"
-#include "shared/format/signed_layer.hpp"
 #include "shared/image/records/record_format.hpp"
 #include "shared/image/stack.hpp"
-#include "shared/store/pack_set.hpp"
 
 namespace lamina::node {
 namespace {
@@ -25,54 +24,6 @@ namespace {
 constexpr Duration kAnswerWithin = std::chrono::hours{3};
 constexpr Duration kNextRequestWithin = std::chrono::hours{24 * 365};
 
-std::string record_path(const StateDirectory& state, const LayerId& layer, const char* kind) {
-  return state.records() + '/' + layer.hex() + '.' + kind;
-}
-
-Result<format::LayerRecord> read_layer(const StateDirectory& state, const LayerId& id,
-                                       const TrustedKeys& keys) {
-  auto envelope = os::read_file(record_path(state, id, "layer"), format::kRecordMax);
-  if (!envelope) return fail(std::move(envelope.error()));
-  auto record = format::open_layer(id, *envelope, keys.publishers);
-  if (!record) return fail(std::move(record.error()).in("layer " + id.short_hex()));
-  return record;
-}
-
-Result<format::DistributionRecord> read_distribution(const StateDirectory& state, const LayerId& id,
-                                                     const TrustedKeys& keys) {
-  auto envelope = os::read_file(record_path(state, id, "distribution"), format::kRecordMax);
-  if (!envelope) return fail(std::move(envelope.error()));
-  auto distribution = format::open_distribution(id, *envelope, keys.target);
-  if (!distribution) return fail(std::move(distribution.error()).in("layer " + id.short_hex()));
-  return distribution;
-}
-
-// Adds the packs of a layer to `set`. What the distribution says is only where to look: every chunk
-// is checked against the layer's own ids. The content of a pack that is not whole here may be in
-// another layer's packs, which are added then. `added`: which layers were, and whether all of it.
-Status add_packs(const StateDirectory& state, const LayerId& id, const TrustedKeys& keys,
-                 PackSet& set, std::map<LayerId, bool>& added) {
-  if (const auto [known, is_new] = added.try_emplace(id, false); !is_new)
-    return known->second ? Status(Done{})
-                         : fail(ErrorKind::not_found, "layer " + id.short_hex() + " is not whole");
-  auto distribution = read_distribution(state, id, keys);
-  if (!distribution) return fail(std::move(distribution.error()));
-  for (const format::DistributedPack& pack : distribution->packs) {
-    const auto stands_in = [&](const LayerId& base) {
-      return add_packs(state, base, keys, set, added).has_value();
-    };
-    // The network process marks a whole pack by its tree.
-    const std::string name = '/' + pack.id.hex();
-    if (!pack.unless.empty() && !os::exists(state.trees() + name) &&
-        std::ranges::any_of(pack.unless, stands_in))
-      continue;
-    if (auto here = set.add(state.packs() + name, "pack " + pack.id.short_hex()); !here)
-      return here;
-  }
-  added[id] = true;
-  return Done{};
-}
-
 // Of a layer and those that it may lean on, as far as they are there.
 void add_manifest_packs(const StateDirectory& state, const LayerId& id, const TrustedKeys& keys,
                         std::set<LayerId>& seen, std::vector<std::string>& paths) {
@@ -80,10 +31,15 @@ void add_manifest_packs(const StateDirectory& state, const LayerId& id, const Tr
   const auto distribution = read_distribution(state, id, keys);
   if (!distribution) return;
   for (const format::DistributedPack& pack : distribution->packs) {
-    if (!pack.is_metadata) continue;
+    if (!pack.is_metadata || !pack.update_from.empty()) continue;
     paths.push_back(state.packs() + '/' + pack.id.hex());
     for (const LayerId& base : pack.unless) add_manifest_packs(state, base, keys, seen, paths);
   }
+  const auto rebuilt = read_rebuilt(state, id);
+  if (!rebuilt) return;
+  for (const format::DistributedPack& pack : rebuilt->packs)
+    paths.push_back(state.packs() + '/' + pack.id.hex());
+  add_manifest_packs(state, rebuilt->base, keys, seen, paths);
 }
 
 // Of the layers that the target in the cache names.
@@ -208,8 +164,8 @@ Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& 
                                         "computer's clock is wrong)");
   VerifiedTarget verified{.target = *target, .layers = {}};
   for (const LayerId& id : target->stack) {
-    auto layer = read_layer(state, id, keys);
-    if (!layer) return fail(std::move(layer.error()).in("layer " + id.short_hex()));
+    auto layer = read_record(state, id, keys);
+    if (!layer) return fail(std::move(layer.error()));
     verified.layers.push_back(std::move(*layer));
   }
   if (auto good = check_platforms(verified.layers); !good) return fail(std::move(good.error()));

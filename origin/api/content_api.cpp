@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <set>
 
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
@@ -82,6 +83,10 @@ bool is_bounded_range(std::string_view text) {
 // Layers whose packs are remembered: some MB, for a fleet's rollouts of one day.
 constexpr std::size_t kLayerPacksMax = 64;
 
+// Earlier versions that a layer has updates from: each takes the origin a minute for 2 GB.
+constexpr std::size_t kUpdatesMax = 8;
+constexpr std::size_t kUpdatesByThemselves = 2;
+
 // The spooled body of a request disappears with it: it gets a temporary name of the store's own.
 Result<std::string> keep_body(const net::Request& request, const ChunkStore& store) {
   auto path = store.files().new_temporary();
@@ -138,7 +143,7 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
   if (parts.size() == 2 && post) {
     auto body = body_of(request);
     if (body)
-      publish(act, std::move(*body), reply);
+      publish(act, std::move(*body), request, reply);
     else
       reply(net::error_response(body.error()));
     return true;
@@ -188,14 +193,64 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
   return false;
 }
 
-void Api::publish(const Act& act, Buffer envelope, const Reply& reply) {
+// "auto": from the versions that devices have, the newest first; when none has one, from the
+// newest.
+Result<UpdateWish> Api::updates_wished(const std::string& name, const net::Request& request) {
+  UpdateWish wish;
+  const std::string effort = request.query_value("effort").value_or("default");
+  if (effort == "fast")
+    wish.effort = delta::Effort::fast;
+  else if (effort == "high")
+    wish.effort = delta::Effort::high;
+  else if (effort != "default")
+    return fail(ErrorKind::invalid, "an effort is fast, default or high");
+  const std::string against = request.query_value("against").value_or("none");
+  if (against == "none") return wish;
+  auto layers = catalog_.layers();
+  if (!layers) return fail(std::move(layers.error()));
+  std::erase_if(*layers, [&](const wire::LayerInfo& layer) { return layer.name != name; });
+  std::ranges::sort(*layers, std::greater(), &wire::LayerInfo::published_ms);
+  if (against == "auto") {
+    auto devices = catalog_.devices();
+    if (!devices) return fail(std::move(devices.error()));
+    std::set<std::string> applied;
+    for (const wire::DeviceInfo& device : *devices)
+      applied.insert(device.applied.begin(), device.applied.end());
+    for (const wire::LayerInfo& layer : *layers)
+      if (wish.from.size() < kUpdatesByThemselves &&
+          applied.contains(layer.name + ':' + layer.version))
+        wish.from.push_back(layer.id);
+    if (wish.from.empty() && !layers->empty()) wish.from.push_back(layers->front().id);
+    return wish;
+  }
+  for (std::size_t at = 0; at <= against.size();) {
+    const std::size_t end = std::min(against.find(',', at), against.size());
+    const std::string version = against.substr(at, end - at);
+    at = end + 1;
+    const auto layer = std::ranges::find(*layers, version, &wire::LayerInfo::version);
+    if (layer == layers->end())
+      return fail(ErrorKind::not_found, "there is no layer " + name + ':' + printable(version, 80) +
+                                            " for an update: `lamina layer ls` lists them");
+    if (std::ranges::find(wish.from, layer->id) == wish.from.end()) wish.from.push_back(layer->id);
+  }
+  if (wish.from.size() > kUpdatesMax)
+    return fail(ErrorKind::invalid,
+                "at most " + std::to_string(kUpdatesMax) + " versions get an update");
+  return wish;
+}
+
+void Api::publish(const Act& act, Buffer envelope, const net::Request& request,
+                  const Reply& reply) {
   // Before work is done for it in vain.
   auto record = content_->read_layer(envelope);
   auto fits = record ? catalog_.check_new_version(record->name, record->version)
                      : Status(fail(std::move(record.error())));
   if (!fits) return reply(net::error_response(fits.error()));
-  offload_([this, act, envelope = std::move(envelope), reply]() -> std::function<void()> {
-    auto examined = content_->examine(envelope, act.now);
+  auto wish = updates_wished(record->name, request);
+  if (!wish) return reply(net::error_response(wish.error()));
+  offload_([this, act, envelope = std::move(envelope), wish = std::move(*wish),
+            reply]() -> std::function<void()> {
+    auto examined = content_->examine(envelope, act.now, wish);
     if (!examined) return [reply, error = examined.error()] { reply(net::error_response(error)); };
     return [this, act, reply, publication = std::move(*examined)] {
       // Asked before anything is kept: seeders serve every torrent they find.
@@ -222,6 +277,9 @@ void Api::keep_layer(const Act& act, Publication publication, const Reply& reply
                                     {"written_anew", publication.written_anew}});
       wire::LayerInfo info = publication.info;
       info.written_anew_bytes = publication.written_anew.count;
+      if (!publication.updates.empty()) info.update_bytes.emplace();
+      for (const LayerUpdate& update : publication.updates)
+        (*info.update_bytes)[update.version] = update.bytes.count;
       reply(net::json_response(wire::to_json(info), 201));
     };
   });
@@ -367,6 +425,15 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
                        "layer " + id->short_hex() + " is not assigned to this device"))),
              true;
     if (parts[4] == "record") return reply(answer(content_->layer_record(*id))), true;
+    // A program of before there were updates does not ask for them.
+    const bool is_plain = !request.query_value("updates");
+    if (is_plain && (parts[4] == "distribution" || parts[4] == "torrent")) {
+      auto plain = content_->without_updates(*id);
+      reply(answer(!plain                       ? Result<Buffer>(fail(std::move(plain.error())))
+                   : parts[4] == "distribution" ? std::move(plain->distribution)
+                                                : std::move(plain->torrent_file)));
+      return true;
+    }
     if (parts[4] == "distribution") return reply(answer(content_->distribution(*id))), true;
     if (parts[4] == "torrent") return reply(answer(content_->torrent(*id))), true;
   }

@@ -351,17 +351,40 @@ Bytes space_for(const StackChange& change) {
 
 Bytes to_download(const std::map<LayerId, LayerPacks>& wanted,
                   const std::map<LayerId, LayerPacks>& held) {
+  const auto is_held = [&](const LayerId& base) { return held.contains(base); };
   std::set<PackId> there;
   for (const auto& [layer, packs] : held)
     for (const format::DistributedPack& pack : packs) there.insert(pack.id);
-  Bytes sum;
-  for (const auto& [layer, packs] : wanted)
+  // What the layer costs by the update from `base`, or by none.
+  const auto lacking = [&](const LayerPacks& packs, const LayerId& base) {
+    std::map<PackId, std::uint64_t> lacks;
+    const auto names_base = [&](const std::vector<LayerId>& layers) {
+      return std::ranges::find(layers, base) != layers.end();
+    };
     for (const format::DistributedPack& pack : packs) {
-      const bool is_unneeded = std::ranges::any_of(
-          pack.unless, [&](const LayerId& base) { return held.contains(base); });
-      if (is_unneeded || !there.insert(pack.id).second) continue;
-      sum += Bytes{static_cast<std::int64_t>(pack.size)};
+      const bool is_needed =
+          pack.update_from.empty()
+              ? std::ranges::none_of(pack.unless, is_held) && !names_base(pack.unless_updated)
+              : names_base(pack.update_from);
+      if (is_needed && !there.contains(pack.id)) lacks.emplace(pack.id, pack.size);
     }
+    return lacks;
+  };
+  const auto sum_of = [](const std::map<PackId, std::uint64_t>& lacks) {
+    std::uint64_t sum = 0;
+    for (const auto& [id, size] : lacks) sum += size;
+    return sum;
+  };
+  Bytes sum;
+  for (const auto& [layer, packs] : wanted) {
+    auto least = lacking(packs, {});
+    for (const auto& [base, unused] : held) {
+      auto lacks = lacking(packs, base);
+      if (sum_of(lacks) < sum_of(least)) least = std::move(lacks);
+    }
+    sum += Bytes{static_cast<std::int64_t>(sum_of(least))};
+    for (const auto& [id, size] : least) there.insert(id);
+  }
   return sum;
 }
 

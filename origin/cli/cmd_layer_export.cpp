@@ -89,6 +89,8 @@ Status export_layer(Session& s, const ExportRequest& request) {
   if (!envelope) return fail(std::move(envelope.error()));
   auto distribution = format::open_distribution(info->id, as_view(*envelope));
   if (!distribution) return fail(std::move(distribution.error()));
+  // All of the content: no need for updates.
+  std::erase_if(distribution->packs, [](const auto& pack) { return !pack.update_from.empty(); });
   if (request.dry_run) return rehearse(s, request, *info, distribution->packs);
   auto torrent = s.get(path + "/torrent");
   if (!torrent) return fail(std::move(torrent.error()));

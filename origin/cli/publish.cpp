@@ -9,6 +9,9 @@
 namespace lamina::origin::cli {
 namespace {
 
+// Updates of 2 GB from eight versions, with the highest effort, on a machine that has other work.
+constexpr Duration kUpdatesWithin = std::chrono::hours{2};
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Fills in what the origin knows better: which version comes next, and that it is newer.
@@ -120,10 +123,17 @@ Status Publication::publish(Content content) {
                                    .running = order_.running};
   const Buffer envelope =
       format::sign_record(format::RecordType::layer, format::encode(record), key_);
-  net::Call call{.method = "POST", .target = "/v1/layers"};
+  net::Call call{.method = "POST",
+                 .target = "/v1/layers?against=" + encoded(order_.against) +
+                           "&effort=" + encoded(order_.effort)};
   call.content_type = "application/octet-stream";
   call.body = std::string(as_text(envelope));
-  auto reply = session_->send(std::move(call));
+  if (order_.against != "none") session_->progress("the origin makes updates");
+  // The origin says nothing until it has made them.
+  Session patient(*session_);
+  patient.answer_within = kUpdatesWithin;
+  auto reply = patient.send(std::move(call));
+  session_->progress("");
   if (!reply) return fail(std::move(reply.error()).in("publishing the layer"));
   if (session_->json) return *session_->out << reply->body << '\n', Done{};
   *session_->out << "published " << full_name() << "  " << format::layer_id(envelope).hex() << '\n'
@@ -134,6 +144,10 @@ Status Publication::publish(Content content) {
   auto published = wire::parse_layer_info(reply->body);
   if (!published) return fail(std::move(published.error()).in("the origin's answer"));
   *session_->out << "a fresh device fetches " << packs_text(*published) << '\n';
+  for (const auto& [version, bytes] :
+       published->update_bytes.value_or(std::map<std::string, std::int64_t>{}))
+    *session_->out << "a device with " << order_.name << ':' << printable(version, 128)
+                   << " fetches " << to_text(Bytes{bytes}) << '\n';
   if (published->written_anew_bytes.value_or(0) > 0)
     *session_->out << to_text(Bytes{*published->written_anew_bytes})
                    << " of older packs were written anew for it\n";
@@ -170,6 +184,17 @@ void add_layer_options(CLI::App& command, LayerOrder& order, const std::string& 
                      "started after it; several allowed");
   command.add_flag("--needs-restart", order.running.restart,
                    "devices must be restarted after it: they are shown as such until they were");
+  command
+      .add_option("--against", order.against,
+                  "versions of that name from which devices get an update, V,V...; auto: the two "
+                  "newest that devices have, else the newest; or none")
+      ->capture_default_str();
+  command
+      .add_option("--effort", order.effort,
+                  "for small updates: fast, default, or high, which takes the origin several times "
+                  "as long")
+      ->check(CLI::IsMember({"fast", "default", "high"}))
+      ->capture_default_str();
   command.add_option("--os-family", order.platform.os_family, "instead of what the tree says");
   command.add_option("--distribution", order.platform.distribution, "likewise");
   command.add_option("--release", order.platform.release, "likewise: the major release");

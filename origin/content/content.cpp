@@ -5,7 +5,6 @@
 #include <set>
 
 #include "shared/format/signed_layer.hpp"
-#include "shared/swarm/torrent_file.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -22,6 +21,10 @@ void tell_packs(const format::DistributionRecord& distribution, wire::LayerInfo&
   std::int64_t bytes = 0;
   std::int64_t packs = 0;
   for (const format::DistributedPack& pack : distribution.packs) {
+    if (!pack.update_from.empty()) {
+      --info.packs;
+      continue;
+    }
     info.stored_bytes += static_cast<std::int64_t>(pack.size);
     if (pack.unless.empty()) continue;
     bytes += static_cast<std::int64_t>(pack.size);
@@ -67,6 +70,7 @@ Result<std::vector<Published>> Content::published_beside(const LayerId& layer) c
     if (!record) continue;
     published.push_back({.layer = *id,
                          .name = std::move(record->name),
+                         .version = std::move(record->version),
                          .created = record->created,
                          .manifest = std::move(record->manifest),
                          .packs = std::move(distribution->packs)});
@@ -74,8 +78,8 @@ Result<std::vector<Published>> Content::published_beside(const LayerId& layer) c
   return published;
 }
 
-Result<LayerPacks> Content::packs_of(const LayerId& layer,
-                                     const format::LayerRecord& record) const {
+Result<LayerPacks> Content::packs_of(const format::LayerRecord& record,
+                                     const std::vector<Published>& published) const {
   LayerPacks packs(*layers_, record.name);
   auto visited = format::for_each_chunk(record.manifest, layers_->source(),
                                         [&](const format::ChunkRef& chunk, bool is_metadata) {
@@ -83,35 +87,69 @@ Result<LayerPacks> Content::packs_of(const LayerId& layer,
                                         });
   if (!visited)
     return fail(std::move(visited.error()).in("it cannot be published, send its packs first"));
-  auto published = published_beside(layer);
-  if (!published) return fail(std::move(published.error()));
-  if (auto done = packs.make_lean(*published); !done) return fail(std::move(done.error()));
+  if (auto done = packs.make_lean(published); !done) return fail(std::move(done.error()));
   return packs;
 }
 
-Result<Publication> Content::examine(ByteView envelope, WallTime now) const {
+Result<swarm::TorrentFile> Content::torrent_of(
+    const std::vector<format::DistributedPack>& packs) const {
+  std::vector<swarm::TorrentPack> torrent_packs;
+  for (const format::DistributedPack& pack : packs) {
+    auto hashes = layers_->files().block_hashes(pack.id);
+    if (!hashes) return fail(std::move(hashes.error()));
+    torrent_packs.push_back({pack.id, pack.size, std::move(*hashes)});
+  }
+  return swarm::make_torrent(torrent_packs, keys_.swarm_ca_pem);
+}
+
+Result<Content::Plain> Content::without_updates(const LayerId& id) const {
+  auto record = distribution_record(id);
+  if (!record) return fail(std::move(record.error()));
+  const auto updates =
+      std::erase_if(record->packs, [](const auto& pack) { return !pack.update_from.empty(); });
+  if (updates == 0) {
+    auto envelope = distribution(id);
+    auto file = envelope ? torrent(id) : Result<Buffer>(fail(std::move(envelope.error())));
+    if (!file) return fail(std::move(file.error()));
+    return Plain{std::move(*envelope), record->torrent, std::move(*file)};
+  }
+  for (format::DistributedPack& pack : record->packs) pack.unless_updated.clear();
+  auto made = torrent_of(record->packs);
+  if (!made) return fail(std::move(made.error()));
+  record->torrent = made->id;
+  return Plain{
+      format::sign_record(format::RecordType::distribution, format::encode(*record), keys_.target),
+      made->id, std::move(made->bytes)};
+}
+
+Result<Publication> Content::examine(ByteView envelope, WallTime now,
+                                     const UpdateWish& wish) const {
   auto record = read_layer(envelope);
   if (!record) return fail(std::move(record.error()));
   const std::string what = "layer " + record->name + ' ' + record->version;
   const LayerId id = format::layer_id(envelope);
-  auto packs = packs_of(id, *record);
+  auto published = published_beside(id);
+  if (!published) return fail(std::move(published.error()).in(what));
+  auto packs = packs_of(*record, *published);
   if (!packs) return fail(std::move(packs.error()).in(what));
   auto distributed = packs->packs();
   if (!distributed) return fail(std::move(distributed.error()).in(what));
+  std::erase_if(*published, [&](const Published& one) {
+    return std::ranges::find(wish.from, one.layer) == wish.from.end();
+  });
+  auto updates = add_updates(
+      *layers_, data_ + "/tmp", *packs, record->manifest, *published, wish.effort,
+      [this] { return is_stopping_.load(); }, *distributed);
+  if (!updates) return fail(std::move(updates.error()).in(what));
 
   Publication publication;
   publication.record = to_buffer(envelope);
   publication.chunks = packs->chunks();
   publication.written_anew = packs->written();
+  publication.updates = std::move(*updates);
   format::DistributionRecord distribution{.layer = id, .sequence = 1};
-  std::vector<swarm::TorrentPack> torrent_packs;
-  for (const format::DistributedPack& pack : *distributed) {
-    auto hashes = layers_->files().block_hashes(pack.id);
-    if (!hashes) return fail(std::move(hashes.error()).in(what));
-    torrent_packs.push_back({pack.id, pack.size, std::move(*hashes)});
-  }
   distribution.packs = std::move(*distributed);
-  auto torrent = swarm::make_torrent(torrent_packs, keys_.swarm_ca_pem);
+  auto torrent = torrent_of(distribution.packs);
   if (!torrent) return fail(std::move(torrent.error()).in(what));
   distribution.torrent = torrent->id;
   publication.distribution = format::sign_record(format::RecordType::distribution,
@@ -150,8 +188,14 @@ Status Content::keep(const Publication& publication) const {
       {"torrents", &publication.torrent_file}};
   for (const auto& [kind, bytes] : objects)
     if (auto done = os::write_file(object_path(data_, kind, hex), *bytes); !done) return done;
-  return os::write_file(data_ + "/torrents/" + publication.torrent.hex() + ".torrent",
-                        publication.torrent_file);
+  auto plain = without_updates(publication.info.id);
+  if (!plain) return fail(std::move(plain.error()));
+  const auto seeded = [&](const TorrentId& id) {
+    return data_ + "/torrents/" + id.hex() + ".torrent";
+  };
+  if (plain->torrent != publication.torrent)
+    if (auto done = os::write_file(seeded(plain->torrent), plain->torrent_file); !done) return done;
+  return os::write_file(seeded(publication.torrent), publication.torrent_file);
 }
 
 Result<Buffer> Content::layer_record(const LayerId& id) const {

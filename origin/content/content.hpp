@@ -6,12 +6,14 @@
 // thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <set>
 
-#include "origin/content/layer_packs.hpp"
+#include "origin/content/layer_updates.hpp"
 #include "shared/format/record.hpp"
 #include "shared/store/chunk_store.hpp"
+#include "shared/swarm/torrent_file.hpp"
 #include "shared/wire/admin.hpp"
 
 namespace lamina::origin {
@@ -25,6 +27,7 @@ struct Publication {
   TorrentId torrent;
   Buffer torrent_file;
   Bytes written_anew;  // Of packs of other layers that are worn for this one.
+  std::vector<LayerUpdate> updates;
 };
 
 // What a snapshot needs, read from its manifest.
@@ -54,9 +57,11 @@ class Content {
   // Checks signature and form of a layer's record: `refused` or `invalid`.
   Result<format::LayerRecord> read_layer(ByteView envelope) const;
   // (slow) Checks the record and that every chunk is here; writes anew what lies in worn packs
-  // (layer_packs.hpp); makes torrent and distribution. `refused`, `invalid` or `not_found` says
-  // what is wrong and names the first missing chunk.
-  Result<Publication> examine(ByteView envelope, WallTime now) const;
+  // (layer_packs.hpp); makes updates from the layers of `wish`, torrent and distribution.
+  // `refused`, `invalid` or `not_found` says what is wrong and names the first missing chunk.
+  Result<Publication> examine(ByteView envelope, WallTime now, const UpdateWish& wish = {}) const;
+  // What takes minutes ends soon, with `unavailable`. Any thread.
+  void stop() { is_stopping_ = true; }
   // (slow) Writes the objects of a publication, durably: the torrent last, since a seeder serves
   // whatever torrent it finds.
   Status keep(const Publication& publication) const;
@@ -64,6 +69,14 @@ class Content {
   Result<Buffer> distribution(const LayerId& id) const;
   Result<format::DistributionRecord> distribution_record(const LayerId& id) const;
   Result<Buffer> torrent(const LayerId& id) const;
+  // The same without updates, for programs that know none: the layer's own packs, in a torrent of
+  // their own, which keep() leaves for seeders too. What there is anyway when there are no updates.
+  struct Plain {
+    Buffer distribution;
+    TorrentId torrent;
+    Buffer torrent_file;
+  };
+  Result<Plain> without_updates(const LayerId& id) const;
 
   // (slow) What the patches of the pack at `path` build upon: the device that sent it must have all
   // of it. Nothing of a pack without patches.
@@ -104,7 +117,9 @@ class Content {
   };
   // The layers whose distributions are here, but for one.
   Result<std::vector<Published>> published_beside(const LayerId& layer) const;
-  Result<LayerPacks> packs_of(const LayerId& layer, const format::LayerRecord& record) const;
+  Result<LayerPacks> packs_of(const format::LayerRecord& record,
+                              const std::vector<Published>& published) const;
+  Result<swarm::TorrentFile> torrent_of(const std::vector<format::DistributedPack>& packs) const;
   Result<StoredIn> find_any(const ChunkId& id) const;
   Result<Buffer> read_any(const format::ChunkRef& ref) const;
   Result<std::string> gather_once(const std::vector<format::ChunkRef>& chunks) const;
@@ -113,6 +128,7 @@ class Content {
   Keys keys_;
   std::unique_ptr<ChunkStore> layers_;
   std::unique_ptr<ChunkStore> cvds_;
+  std::atomic<bool> is_stopping_ = false;
 };
 
 }  // namespace lamina::origin

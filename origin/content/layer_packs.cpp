@@ -1,7 +1,6 @@
 #include "origin/content/layer_packs.hpp"
 
 #include <algorithm>
-#include <map>
 #include <tuple>
 
 namespace lamina::origin {
@@ -115,7 +114,7 @@ Status LayerPacks::make_lean(const std::vector<Published>& published) {
     const auto bit = static_cast<Bases>(1U << bases_.size());
     Base& base = bases_.emplace_back(Base{.layer = one->layer, .packs = {}});
     for (const format::DistributedPack& pack : one->packs)
-      if (pack.unless.empty()) base.packs.insert(pack.id);
+      if (format::is_for_everyone(pack)) base.packs.insert(pack.id);
     auto looked = format::for_each_chunk(one->manifest, store_.source(),
                                          [&](const format::ChunkRef& ref, bool) -> Status {
                                            const auto known = numbers_.find(ref.id);
@@ -176,6 +175,19 @@ Status LayerPacks::write_anew(const std::set<PackId>& worn) {
     chunk.at = *at;
   }
   return Done{};
+}
+
+Result<PackId> LayerPacks::pack_of(const ChunkId& id) const {
+  const auto known = numbers_.find(id);
+  if (known == numbers_.end())
+    return fail(ErrorKind::not_found, "the layer has no chunk " + id.short_hex());
+  return chunks_[known->second].at.pack;
+}
+
+std::map<PackId, std::vector<ChunkId>> LayerPacks::chunks_by_pack() const {
+  std::map<PackId, std::vector<ChunkId>> chunks;
+  for (const Chunk& chunk : chunks_) chunks[chunk.at.pack].push_back(chunk.id);
+  return chunks;
 }
 
 std::vector<ChunkId> LayerPacks::chunks() const {

@@ -9,6 +9,7 @@
 // Memory: about 150 bytes for each chunk of the layer. (slow) One thread at a time.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -33,6 +34,7 @@ std::vector<PackId> worn_packs(std::vector<PackUse> uses);
 struct Published {
   LayerId layer;
   std::string name;
+  std::string version;
   WallTime created;
   format::ManifestRef manifest;
   std::vector<format::DistributedPack> packs;
@@ -57,6 +59,9 @@ class LayerPacks {
 
   // Ascending, each once.
   std::vector<ChunkId> chunks() const;
+  // Where the layer takes a chunk from; `not_found` when it is none of its.
+  Result<PackId> pack_of(const ChunkId& id) const;
+  std::map<PackId, std::vector<ChunkId>> chunks_by_pack() const;
   // In the order of a distribution record.
   Result<std::vector<format::DistributedPack>> packs() const;
   Bytes written() const { return written_; }  // By make_lean().

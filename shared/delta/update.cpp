@@ -21,7 +21,7 @@ constexpr std::uint64_t kReferenceAlways = std::uint64_t{1} << 20;
 
 constexpr std::uint8_t kVersion = 1;
 constexpr int kAssemblyLevel = 19;
-constexpr std::size_t kLeastCopy = 4;  // Bytes.
+constexpr std::size_t kLeastCopy = 3;  // Bytes.
 constexpr std::size_t kLeastClosing = 4;
 constexpr std::size_t kLeastOrigin = 2;
 

@@ -14,8 +14,14 @@ constexpr std::string_view kFooterMagic = "LMpf";
 constexpr std::uint16_t kVersion = 1;
 // What is beyond version 1 takes a bit each.
 constexpr std::uint32_t kFeaturePatches = 1;
-constexpr std::uint32_t kKnownFeatures = kFeaturePatches;
-constexpr std::size_t kFrameRecordMin = 3 + ChunkId::kSize + 1;  // Coder, size, count, one chunk.
+constexpr std::uint32_t kFeatureDeltas = 2;
+constexpr std::uint32_t kKnownFeatures = kFeaturePatches | kFeatureDeltas;
+constexpr std::size_t kFrameRecordMin = 3;  // Coder, size, count of chunks.
+
+std::uint32_t features_of(Coder coder) {
+  if (coder == Coder::patch) return kFeaturePatches;
+  return coder == Coder::delta ? kFeatureDeltas : 0;
+}
 
 Buffer header_bytes(std::uint32_t features) {
   Writer out;
@@ -77,20 +83,23 @@ Result<PackIndex> parse_pack_index(ByteView bytes, const IndexPlace& place) {
     Frame frame;
     const std::uint8_t coder = in.u8();
     if (coder > static_cast<std::uint8_t>(Coder::zstd) &&
-        coder != static_cast<std::uint8_t>(Coder::patch) && !in.failed())
+        coder != static_cast<std::uint8_t>(Coder::patch) &&
+        coder != static_cast<std::uint8_t>(Coder::delta) && !in.failed())
       return fail(ErrorKind::invalid, name + " has coder " + std::to_string(coder) +
                                           ", which this program lacks: install a newer version");
     frame.coder = static_cast<Coder>(coder);
     frame.offset = offset;
-    frame.coded_size = static_cast<std::uint32_t>(in.varint(kFramePlainMax));
+    const bool is_delta = frame.coder == Coder::delta;
+    frame.coded_size =
+        static_cast<std::uint32_t>(in.varint(is_delta ? kPackSizeMax : kFramePlainMax));
     frame.chunks = decode_chunk_refs(in, kFramePlainMax);
     std::uint64_t plain = 0;
     for (const ChunkRef& chunk : frame.chunks) {
       plain += chunk.length;
       if (chunk.length == 0) in.set_failed();
     }
-    if (in.failed() || plain == 0 || plain > kFramePlainMax || frame.coded_size == 0 ||
-        frame.coded_size > place.offset - offset ||
+    if (in.failed() || (plain == 0) != is_delta || plain > kFramePlainMax ||
+        frame.coded_size == 0 || frame.coded_size > place.offset - offset ||
         (frame.coder == Coder::raw && frame.coded_size != plain))
       return fail(ErrorKind::corrupt, name + " breaks its limits");
     frame.plain_size = static_cast<std::uint32_t>(plain);
@@ -126,6 +135,7 @@ Result<std::vector<PlainFrame>> PlainFrame::decode(std::span<const Frame> frames
     if (coded[i].size() != frame.coded_size) return fail(ErrorKind::corrupt, "a frame is cut off");
     if (frame.coder == Coder::patch)
       return fail(ErrorKind::invalid, "a patch builds upon other chunks and cannot be read alone");
+    if (frame.coder == Coder::delta) continue;  // No chunk to be read: its pack's name proves it.
     auto plain = frame.coder == Coder::raw ? Result<Buffer>(to_buffer(coded[i]))
                                            : decompressor.decompress(coded[i], frame.plain_size);
     if (!plain) return fail(std::move(plain.error()));
@@ -171,12 +181,12 @@ Status PackBuilder::append(ByteView bytes) {
 
 Status PackBuilder::add(Coder coder, ByteView coded, std::vector<ChunkRef> chunks) {
   if (size_ == 0)
-    if (auto done = append(header_bytes(coder == Coder::patch ? kFeaturePatches : 0)); !done)
-      return done;
+    if (auto done = append(header_bytes(features_of(coder))); !done) return done;
   std::uint64_t plain = 0;
   for (const ChunkRef& chunk : chunks) plain += chunk.length;
-  LAMINA_ASSERT(plain > 0 && plain <= kFramePlainMax && size_ + coded.size() < kPackSizeMax);
-  LAMINA_ASSERT(empty() || has_patches() == (coder == Coder::patch));
+  LAMINA_ASSERT((plain > 0) == (coder != Coder::delta) && plain <= kFramePlainMax &&
+                size_ + coded.size() < kPackSizeMax);
+  LAMINA_ASSERT(empty() || features_of(index_.frames.front().coder) == features_of(coder));
   index_.frames.push_back({.coder = coder,
                            .offset = size_,
                            .coded_size = static_cast<std::uint32_t>(coded.size()),

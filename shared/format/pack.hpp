@@ -23,8 +23,9 @@
 namespace lamina::format {
 
 // 2 is reserved for LZMA2. A patch (patch.hpp) needs chunks that its receiver has: packs of them
-// are on their way to one and never stored.
-enum class Coder : std::uint8_t { raw = 0, zstd = 1, patch = 3 };
+// are on their way to one and never stored. A delta frame has no chunks of its own: it is a part of
+// an update (shared/update), and means nothing alone.
+enum class Coder : std::uint8_t { raw = 0, zstd = 1, patch = 3, delta = 4 };
 
 constexpr std::uint32_t kFramePlainMax = 4 * 1024 * 1024;
 constexpr std::uint64_t kPackSizeMax = std::uint64_t{64} << 20;
@@ -37,7 +38,7 @@ struct Frame {
   Coder coder = Coder::raw;
   std::uint64_t offset = 0;  // Of the coded bytes in the pack.
   std::uint32_t coded_size = 0;
-  std::uint32_t plain_size = 0;  // Sum of the chunks' lengths.
+  std::uint32_t plain_size = 0;  // Sum of the chunks' lengths; 0 only of a delta frame.
   std::vector<ChunkRef> chunks;
   bool operator==(const Frame&) const = default;
 };
@@ -119,14 +120,14 @@ class PackBuilder {
 
   explicit PackBuilder(Write write) : write_(std::move(write)) {}
 
-  // Appends one frame. Preconditions: `chunks` not empty, lengths add up to at most kFramePlainMax,
-  // and size() stays below kPackSizeMax; all frames are patches or none is. Errors of `write` are
-  // passed on; drop the object then.
+  // Appends one frame. Preconditions: `chunks` not empty but for a delta frame, lengths add up to
+  // at most kFramePlainMax, and size() stays below kPackSizeMax; all frames are patches or none is,
+  // and likewise delta frames. Errors of `write` are passed on; drop the object then.
   Status add(Coder coder, ByteView coded, std::vector<ChunkRef> chunks);
 
   std::uint64_t size() const { return size_; }
   bool empty() const { return index_.frames.empty(); }
-  bool has_patches() const { return !empty() && index_.frames.front().coder == Coder::patch; }
+  bool has_patches() const { return holds(Coder::patch); }
   std::size_t frame_count() const { return index_.frames.size(); }
 
   // Writes index and footer. Call once, last, on a pack that is not empty.
@@ -134,6 +135,7 @@ class PackBuilder {
 
  private:
   Status append(ByteView bytes);
+  bool holds(Coder coder) const { return !empty() && index_.frames.front().coder == coder; }
 
   Write write_;
   MerkleHasher hasher_;

@@ -18,6 +18,7 @@ constexpr std::string_view kDomain = "lamina record signature v1";
 
 constexpr std::uint8_t kSharesVersion = 2;          // Of a lease that names its shares.
 constexpr std::uint8_t kAudienceVersion = 2;        // Of a distribution that says who needs a pack.
+constexpr std::uint8_t kUpdateVersion = 3;          // Of one with updates.
 constexpr std::uint16_t kRecordChangesFeature = 1;  // Of a layer.
 constexpr std::uint16_t kScriptsFeature = 2;        // Of a layer.
 constexpr std::uint16_t kRunningFeature = 4;        // Of a layer.
@@ -25,7 +26,7 @@ constexpr std::uint16_t kEnforceFeature = 1;        // Of a target.
 constexpr std::size_t kServiceNameMax = 255;        // systemd.unit(5)
 
 // Who needs a pack of a distribution.
-enum class Audience : std::uint8_t { everyone = 0, unless = 1 };
+enum class Audience : std::uint8_t { everyone = 0, unless = 1, update = 2, unless_updated = 3 };
 
 void write_head(RecordType type, Writer& out, std::uint8_t version = kVersion,
                 std::uint16_t features = 0) {
@@ -355,38 +356,65 @@ namespace {
 // The layers that packs of the record name, ascending: its packs name them by their numbers here.
 std::vector<LayerId> named_layers(const DistributionRecord& record) {
   std::set<LayerId> layers;
-  for (const DistributedPack& pack : record.packs)
+  for (const DistributedPack& pack : record.packs) {
     layers.insert(pack.unless.begin(), pack.unless.end());
+    layers.insert(pack.unless_updated.begin(), pack.unless_updated.end());
+    layers.insert(pack.update_from.begin(), pack.update_from.end());
+  }
   return {layers.begin(), layers.end()};
 }
 
+bool has_updates(const DistributionRecord& record) {
+  return std::ranges::any_of(record.packs, [](const DistributedPack& pack) {
+    return !pack.update_from.empty() || !pack.unless_updated.empty();
+  });
+}
+
 void write_audience(const DistributedPack& pack, const std::vector<LayerId>& layers, Writer& out) {
-  const Audience audience = pack.unless.empty() ? Audience::everyone : Audience::unless;
+  const auto number = [&](const LayerId& layer) {
+    return static_cast<std::uint64_t>(std::ranges::lower_bound(layers, layer) - layers.begin());
+  };
+  const auto list = [&](const std::vector<LayerId>& named) {
+    out.varint(named.size());
+    for (const LayerId& layer : named) out.varint(number(layer));
+  };
+  const Audience audience = !pack.update_from.empty()      ? Audience::update
+                            : !pack.unless_updated.empty() ? Audience::unless_updated
+                            : !pack.unless.empty()         ? Audience::unless
+                                                           : Audience::everyone;
   out.u8(static_cast<std::uint8_t>(audience));
-  if (audience == Audience::everyone) return;
-  out.varint(pack.unless.size());
-  for (const LayerId& layer : pack.unless)
-    out.varint(
-        static_cast<std::uint64_t>(std::ranges::lower_bound(layers, layer) - layers.begin()));
+  if (audience == Audience::update) list(pack.update_from);
+  if (audience == Audience::unless || audience == Audience::unless_updated) list(pack.unless);
+  if (audience == Audience::unless_updated) list(pack.unless_updated);
 }
 
 // `invalid` for an audience that this program does not know.
-Status read_audience(Reader& in, const std::vector<LayerId>& layers, DistributedPack& pack) {
-  const std::uint8_t audience = in.u8();
-  if (in.failed() || audience == static_cast<std::uint8_t>(Audience::everyone)) return Done{};
-  if (audience != static_cast<std::uint8_t>(Audience::unless))
+Status read_audience(Reader& in, const std::vector<LayerId>& layers, std::uint8_t audience_max,
+                     DistributedPack& pack) {
+  const std::uint8_t byte = in.u8();
+  if (in.failed()) return Done{};
+  if (byte > audience_max)
     return fail(ErrorKind::invalid, "distribution record has a pack for audience " +
-                                        std::to_string(audience) +
+                                        std::to_string(byte) +
                                         ", which this program does not know: install a newer "
                                         "version");
-  const std::uint64_t count = in.count(1);
-  if (count == 0) in.set_failed();  // One way only to say "everyone".
-  for (std::uint64_t i = 0; i < count && !in.failed(); ++i) {
-    const std::uint64_t number = in.varint();
-    if (number < layers.size() && (pack.unless.empty() || pack.unless.back() < layers[number]))
-      pack.unless.push_back(layers[number]);
-    else
-      in.set_failed();
+  const auto list = [&](std::vector<LayerId>& named, bool may_be_empty) {
+    const std::uint64_t count = in.count(1);
+    if (count == 0 && !may_be_empty) in.set_failed();  // One way only to say it.
+    for (std::uint64_t i = 0; i < count && !in.failed(); ++i) {
+      const std::uint64_t number = in.varint();
+      if (number < layers.size() && (named.empty() || named.back() < layers[number]))
+        named.push_back(layers[number]);
+      else
+        in.set_failed();
+    }
+  };
+  const auto audience = static_cast<Audience>(byte);
+  if (audience == Audience::update) list(pack.update_from, false);
+  if (audience == Audience::unless) list(pack.unless, false);
+  if (audience == Audience::unless_updated) {
+    list(pack.unless, true);
+    list(pack.unless_updated, false);
   }
   return Done{};
 }
@@ -396,7 +424,10 @@ Status read_audience(Reader& in, const std::vector<LayerId>& layers, Distributed
 Buffer encode(const DistributionRecord& record) {
   const std::vector<LayerId> layers = named_layers(record);
   Writer out;
-  write_head(RecordType::distribution, out, layers.empty() ? kVersion : kAudienceVersion);
+  write_head(RecordType::distribution, out,
+             has_updates(record) ? kUpdateVersion
+             : layers.empty()    ? kVersion
+                                 : kAudienceVersion);
   out.raw(record.layer.bytes());
   out.varint(record.sequence);
   out.raw(record.torrent.bytes());
@@ -413,9 +444,11 @@ Buffer encode(const DistributionRecord& record) {
 
 Result<DistributionRecord> parse_distribution(ByteView bytes) {
   Reader in(bytes);
-  const auto head = check_head(RecordType::distribution, bytes, in, kAudienceVersion);
+  const auto head = check_head(RecordType::distribution, bytes, in, kUpdateVersion);
   if (!head) return fail(head.error());
-  const bool has_audiences = head->version == kAudienceVersion;
+  const bool has_audiences = head->version >= kAudienceVersion;
+  const auto audience_max = static_cast<std::uint8_t>(
+      head->version == kUpdateVersion ? Audience::unless_updated : Audience::unless);
   DistributionRecord record;
   record.layer = in.id<LayerId>();
   record.sequence = in.varint();
@@ -433,7 +466,8 @@ Result<DistributionRecord> parse_distribution(ByteView bytes) {
     if (metadata > 1) in.set_failed();
     pack.is_metadata = metadata == 1;
     if (has_audiences)
-      if (auto read = read_audience(in, layers, pack); !read) return fail(std::move(read.error()));
+      if (auto read = read_audience(in, layers, audience_max, pack); !read)
+        return fail(std::move(read.error()));
     if (!record.packs.empty()) {
       const DistributedPack& last = record.packs.back();
       ordered =
@@ -443,7 +477,8 @@ Result<DistributionRecord> parse_distribution(ByteView bytes) {
   }
   // The list is exactly the layers that packs name, in their order.
   const bool is_listed =
-      in.failed() || (layers == named_layers(record) && (has_audiences == !layers.empty()));
+      in.failed() || (layers == named_layers(record) && (has_audiences == !layers.empty()) &&
+                      has_updates(record) == (head->version == kUpdateVersion));
   return finish(RecordType::distribution, in, std::move(record), ordered && is_listed);
 }
 

@@ -103,11 +103,23 @@ struct DistributedPack {
   // Ascending. What the layer needs of the pack is in each of these layers too: a device that has
   // one of them whole does not need the pack.
   std::vector<LayerId> unless = {};
+  // Ascending. What the layer needs of the pack is in each of these layers, taken together with the
+  // update from it: a device with both does not need the pack.
+  std::vector<LayerId> unless_updated = {};
+  // Ascending. Not empty: the pack is no part of the layer's content but of the updates from these
+  // layers (shared/update). Only a device that has one of them whole, and lacks packs that its
+  // update stands for, has any use for it.
+  std::vector<LayerId> update_from = {};
   bool operator==(const DistributedPack&) const = default;
 };
 
-// How to get a layer now. Replaceable: a new one has a higher sequence. A device that needs no
-// other layer's packs for it needs all of these.
+// Whether every device that has the layer whole has the pack.
+inline bool is_for_everyone(const DistributedPack& pack) {
+  return pack.unless.empty() && pack.unless_updated.empty() && pack.update_from.empty();
+}
+
+// How to get a layer now. Replaceable: a new one has a higher sequence. A device that has no other
+// layer needs all of these but those of updates.
 struct DistributionRecord {
   LayerId layer;
   std::uint64_t sequence = 0;

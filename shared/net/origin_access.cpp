@@ -46,6 +46,7 @@ Result<std::unique_ptr<BlockingClient>> connect_to(const OriginAccess& access) {
   while (!token->empty() && std::isspace(static_cast<unsigned char>(token->back())))
     token->pop_back();
   options.bearer = *token;
+  if (access.answer_within > Duration{}) options.stall_timeout = access.answer_within;
   return BlockingClient::create(std::move(options));
 }
 

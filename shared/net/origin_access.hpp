@@ -17,6 +17,7 @@ struct OriginAccess {
   std::string ca_file;         // Either a file with the origin's CA...
   std::string ca_fingerprint;  // ...or the SHA-256 of that.
   std::string token_file;      // With an administrator's token.
+  Duration answer_within{};    // 0: as a client has it.
 };
 
 // --origin, --ca, --ca-fingerprint and --token-file; LAMINA_ORIGIN, LAMINA_CA and LAMINA_TOKEN

@@ -31,6 +31,7 @@ void fields(A& a, LayerInfo& m) {
   a("scripts", m.scripts, 16);
   a("services", m.services, 64);
   a("needs_restart", m.needs_restart);
+  a("update_bytes", m.update_bytes);
 }
 template <class A>
 void fields(A& a, LayerList& m) {

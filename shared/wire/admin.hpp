@@ -41,6 +41,9 @@ struct LayerInfo {
   std::optional<std::vector<std::string>> scripts = std::nullopt;  // Their names.
   std::optional<std::vector<std::string>> services = std::nullopt;
   std::optional<bool> needs_restart = std::nullopt;
+  // What a device fetches that has an earlier version of the name, by that version: of those for
+  // which there is an update. Only in the answer to publishing.
+  std::optional<std::map<std::string, std::int64_t>> update_bytes = std::nullopt;
 };
 struct LayerList {
   std::vector<LayerInfo> layers;

@@ -12,7 +12,7 @@ import sys
 
 # What each folder may include directly; what those may include comes with them.
 SHARED = ("base", "hash", "codec", "chunk", "delta", "format", "image", "policy", "wire", "os", "cli", "store",
-          "tree", "net", "swarm", "metrics", "archive", "support")
+          "update", "tree", "net", "swarm", "metrics", "archive", "support")
 MAY_INCLUDE = {
     "shared/base": (),
     "shared/hash": ("shared/base",),
@@ -30,6 +30,7 @@ MAY_INCLUDE = {
     "shared/archive": ("shared/format", "shared/os"),
     "shared/support": ("shared/archive", "shared/net", "shared/os"),
     "shared/store": ("shared/format", "shared/os"),
+    "shared/update": ("shared/delta", "shared/format", "shared/store"),
     "shared/tree": ("shared/store", "shared/chunk", "shared/image", "shared/os"),
     "shared/net": ("shared/wire", "shared/os"),
     "shared/swarm": ("shared/store",),

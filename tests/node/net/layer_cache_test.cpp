@@ -176,6 +176,88 @@ TEST_CASE("layer cache: a rebuild reads every whole pack once, and drops what ro
   CHECK(bench.is_whole(sound));
 }
 
+TEST_CASE("layer cache: with the layer before, the packs of the update are needed alone",
+          "[node]") {
+  Bench bench;
+  const auto base = bench.fetch(1, {}, 30);
+  // The layer's last pack is of the update, which stands for the first.
+  auto next = bench.make(2, {}, 30);
+  REQUIRE(next.packs.size() >= 3);
+  const auto bring = [&](const format::DistributedPack& pack) {
+    const auto bytes = os::read_file(bench.scratch / ("layers/packs/" + pack.id.hex()), 1 << 26);
+    REQUIRE(os::write_file(bench.state.packs() + '/' + pack.id.hex(), bytes.value()));
+    REQUIRE(swarm::finish_pack(bench.state.cache(), pack.id, pack.size));
+  };
+  for (std::size_t i = 1; i + 1 < next.packs.size(); ++i) bring(next.packs[i]);
+  const auto first = next.packs.front(), last = next.packs.back();
+  next.packs.front().unless_updated = {base.layer};
+  next.packs.back().update_from = {base.layer};
+  next.packs.back().size = last.size;
+  next.packs.front().size = last.size + 1;  // So that the update is worth it.
+  next.bases.emplace(base.layer, base.packs);
+
+  auto leaning = leaning_of(bench.state, next);
+  CHECK(leaning.update == base.layer);
+  CHECK(leaning.unneeded == std::set{first.id});
+  CHECK(leaning.upon == std::set{base.layer});
+  CHECK_FALSE(leaning.is_fresh);
+  CHECK(missing_bytes(bench.state, next).count == static_cast<std::int64_t>(last.size));
+
+  SECTION("not where it costs more than it saves") {
+    next.packs.front().size = last.size;
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{last.id});
+    CHECK(leaning.is_fresh);
+  }
+  SECTION("not for the site, whose other devices have nothing to update") {
+    next.is_for_site = true;
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{last.id});
+  }
+  SECTION("not without the layer before") {
+    REQUIRE(os::remove_file(bench.state.trees() + '/' + base.packs.back().id.hex()));
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{last.id});
+    CHECK(leaning.is_fresh);
+  }
+  SECTION("once it was taken, what came of it is read") {
+    const auto made = bench.fetch(3).packs;
+    next.rebuilt[next.layer] = {base.layer, made, {}};
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{first.id, last.id});
+    CHECK(leaning.upon == std::set{base.layer});
+    CHECK(missing_bytes(bench.state, next).count == 0);
+    const auto reads = [&](const PackId& id) {
+      return std::ranges::find(leaning.packs, id, &format::DistributedPack::id) !=
+             leaning.packs.end();
+    };
+    CHECK(reads(made.front().id));
+    CHECK(reads(base.packs.front().id));
+    CHECK_FALSE(reads(last.id));
+    // It stays with the layer, and goes with it.
+    REQUIRE(write_rebuilt(bench.state, next.layer, next.rebuilt.at(next.layer)));
+    REQUIRE(remove_others(bench.state, {next, base}, false));
+    CHECK(os::exists(bench.state.packs() + '/' + made.front().id.hex()));
+    CHECK(read_rebuilt(bench.state, next.layer));
+    // A pack of it is damaged: the update again.
+    REQUIRE(os::remove_file(bench.state.trees() + '/' + made.front().id.hex()));
+    CHECK(leaning_of(bench.state, next).update == base.layer);
+    REQUIRE(remove_others(bench.state, {base}, true));
+    CHECK_FALSE(os::exists(bench.state.packs() + '/' + made.front().id.hex()));
+    CHECK_FALSE(read_rebuilt(bench.state, next.layer));
+  }
+  SECTION("what it did not give is needed in full, and it is not tried again") {
+    next.rebuilt[next.layer] = {base.layer, {}, {first.id}};
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{last.id});
+  }
+}
+
 TEST_CASE("layer cache: a layer is whole without packs that another layer stands in for",
           "[node]") {
   Bench bench;

@@ -2,7 +2,12 @@
 
 #include <thread>
 
+#include "node/worker/cached_layer.hpp"
+#include "shared/image/list_stream.hpp"
+#include "shared/store/pack_writer.hpp"
 #include "tests/node/worker/worker_fixture.hpp"
+#include "tests/shared/tree/trees.hpp"
+#include "tests/support/signed_layer.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
@@ -123,6 +128,59 @@ TEST_CASE("worker: content of a pack that is not whole here comes from another l
   const auto reply = f.apply();
   if (reply.error) FAIL(reply.error->text());
   CHECK(os::read_file(f.scratch / "volume/same", 1 << 20).value() == noise(50'000, 1));
+}
+
+TEST_CASE("worker: what an update gave is read beside the layer before", "[node]") {
+  Fixture f;
+  for (const char* name : {"one", "two"}) REQUIRE(os::make_directories(f.scratch / name));
+  for (const char* name : {"one/same", "two/same"}) make_file(f.scratch / name, noise(50'000, 1));
+  make_file(f.scratch / "two/new", noise(30'000, 2));
+  const LayerId one = f.layer(f.scratch / "one", "1.0", f.publisher);
+  const LayerId two = f.layer(f.scratch / "two", "2.0", f.publisher);
+  const auto files = PackFiles::open(f.state.cache(), PackFiles::Access::write).value();
+  const auto known = capture(f.scratch / "one").chunks;
+  node::Rebuilt rebuilt{.base = one, .packs = {}, .lacking = {}};
+  PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
+    rebuilt.packs.push_back({pack.id, pack.size, false});
+    return Done{};
+  });
+  for (const auto& [id, plain] : capture(f.scratch / "two").chunks)
+    if (!known.contains(id)) REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
+  REQUIRE(writer.finish());
+  // The layer's own pack is not here, and never was.
+  std::array<std::byte, PackId::kSize> none{};
+  none[0] = std::byte{1};
+  std::vector<format::DistributedPack> packs = {{PackId(none), 1000, false}};
+  packs[0].unless_updated = {one};
+  none[0] = std::byte{2};
+  packs.push_back({PackId(none), 10, false});
+  packs[1].update_from = {one};
+  f.distribute(two, packs);
+  f.target(1, {two}, f.target_key);
+
+  SECTION("nothing was rebuilt") {
+    CHECK(f.apply().error->kind() == ErrorKind::not_found);
+    return;
+  }
+  SECTION("the pack is needed all the same") {
+    rebuilt.lacking = {packs[0].id};
+    REQUIRE(node::write_rebuilt(f.state, two, rebuilt));
+    CHECK(f.apply().error->kind() == ErrorKind::not_found);
+    return;
+  }
+  SECTION("it was rebuilt upon another layer") {
+    rebuilt.base = two;
+    REQUIRE(node::write_rebuilt(f.state, two, rebuilt));
+    CHECK(f.apply().error->kind() == ErrorKind::not_found);
+    return;
+  }
+  REQUIRE(node::write_rebuilt(f.state, two, rebuilt));
+  const auto read = node::read_rebuilt(f.state, two);
+  REQUIRE(read);
+  CHECK((read->base == one && read->packs == rebuilt.packs && read->lacking.empty()));
+  const auto reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(os::read_file(f.scratch / "volume/new", 1 << 20).value() == noise(30'000, 2));
 }
 
 TEST_CASE("worker: an older target is refused, also after a revert", "[node]") {

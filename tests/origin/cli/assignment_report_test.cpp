@@ -77,6 +77,18 @@ TEST_CASE("assignment report: a pack is fetched once, and none that the device h
   CHECK(to_download(fresh, {{kOld, old}}) == Bytes{4});
 }
 
+TEST_CASE("assignment report: a device with the version before fetches the update", "[cli]") {
+  const LayerPacks old = {pack(1, 100), pack(2, 50)};
+  LayerPacks next = {pack(1, 100), pack(7, 60), pack(8, 40), pack(9, 6)};
+  next[1].unless_updated = {kOld};
+  next[3].update_from = {kOld};
+  CHECK(to_download({{kNew, next}}, {}) == Bytes{200});
+  CHECK(to_download({{kNew, next}}, {{kOld, old}}) == Bytes{46});
+  CHECK(to_download({{kNew, next}}, {{kApp, {pack(8, 40)}}}) == Bytes{160});
+  // What the update stands for is there already.
+  CHECK(to_download({{kNew, next}}, {{kOld, old}, {kApp, {pack(7, 60)}}}) == Bytes{40});
+}
+
 TEST_CASE("assignment report: what to know before", "[cli]") {
   const wire::LayerInfo base{.name = "debian", .version = "12", .architecture = "x86_64"};
   CHECK(warnings_for(till(), Bytes{1000}, &base, kNow).empty());

@@ -1,6 +1,7 @@
 #include "origin/content/content.hpp"
 
 #include "shared/net/certificates.hpp"
+#include "shared/store/store_check.hpp"
 #include "shared/swarm/torrent_file.hpp"
 #include "tests/shared/tree/trees.hpp"
 #include "tests/support/send.hpp"
@@ -245,6 +246,81 @@ PackId pack_id(int n) {
 }
 
 }  // namespace
+
+TEST_CASE("publish: an update from an earlier version is made, kept and told", "[origin]") {
+  Origin origin;
+  const auto publish = [&](const std::string& version, const Captured& captured,
+                           const origin::UpdateWish& wish) {
+    std::map<ChunkId, Buffer> lacking;
+    for (const auto& [id, plain] : captured.chunks)
+      if (!origin.content->layers().has(id).value()) lacking.emplace(id, plain);
+    if (!lacking.empty()) origin.send(origin.content->layers(), lacking);
+    const auto record = tests::layer_record("debian", version, captured.result.manifest);
+    auto publication = origin.content->examine(signed_layer(record, origin.publisher), {7}, wish);
+    if (!publication) FAIL(publication.error().text());
+    REQUIRE(origin.content->keep(*publication));
+    return std::move(*publication);
+  };
+  const auto tree = [&](const std::string& version) {
+    const std::string path = origin.scratch / version;
+    REQUIRE(os::make_directories(path));
+    for (unsigned i = 0; i < 8; ++i) {
+      Buffer bytes = noise(90'000, i);
+      if (version == "2.0") bytes[40'000] ^= std::byte{1};
+      make_file(path + "/file" + std::to_string(i), bytes);
+    }
+    return capture(path);
+  };
+  const Captured old = tree("1.0");
+  const auto one = publish("1.0", old, {});
+  CHECK(one.updates.empty());
+  const Captured next = tree("2.0");
+  const auto two = publish("2.0", next, {.from = {one.info.id}});
+  REQUIRE(two.updates.size() == 1);
+  CHECK(two.updates[0].from == one.info.id);
+  CHECK(two.updates[0].version == "1.0");
+  CHECK(two.updates[0].bytes.count < 20'000);
+  CHECK(two.info.stored_bytes > 300'000);  // Of the layer alone.
+
+  const auto distribution = origin.content->distribution_record(two.info.id).value();
+  const auto torrent = swarm::read_torrent(origin.content->torrent(two.info.id).value());
+  REQUIRE(torrent);
+  CHECK(torrent->packs.size() == distribution.packs.size());
+  std::uint64_t bytes = 0;
+  std::size_t replaced = 0;
+  for (const auto& pack : distribution.packs) {
+    CHECK(origin.content->layers().files().has(pack.id));
+    replaced += !pack.unless_updated.empty();
+    if (!pack.update_from.empty()) bytes += pack.size;
+  }
+  CHECK(static_cast<std::int64_t>(bytes) == two.updates[0].bytes.count);
+  CHECK(replaced > 0);
+  // It is the same when it is made again, and nothing is left of the work.
+  const auto again = origin.content->examine(two.record, {8}, {.from = {one.info.id}});
+  REQUIRE(again);
+  CHECK(again->distribution == two.distribution);
+  CHECK(os::list_directory(origin.scratch / "data/tmp").value().empty());
+  CHECK(check_store(origin.scratch / "data/layers", {.read_data = true}).value().findings.empty());
+
+  SECTION("an update that saves nothing is left out") {
+    const auto three = publish("3.0", next, {.from = {two.info.id}});
+    CHECK(three.updates.empty());
+  }
+  SECTION("from two versions at once") {
+    const auto three = publish("3.0", old, {.from = {one.info.id, two.info.id}});
+    CHECK(three.updates.size() <= 2);
+    CHECK(format::parse_distribution(
+        format::open_record(format::RecordType::distribution, three.distribution,
+                            std::vector<PublicKey>{origin.target.public_key()})
+            ->record));
+  }
+  SECTION("stopping ends it") {
+    origin.content->stop();
+    const auto stopped = origin.content->examine(two.record, {9}, {.from = {one.info.id}});
+    REQUIRE_FALSE(stopped);
+    CHECK(stopped.error().kind() == ErrorKind::unavailable);
+  }
+}
 
 TEST_CASE("layer packs: as few are written anew as keep the rest lean", "[origin]") {
   using origin::worn_packs;

@@ -146,3 +146,31 @@ TEST_CASE("pack: an index with absurd numbers is refused though its checksum fit
   REQUIRE_FALSE(coder);
   CHECK(coder.error().text().find("coder 9") != std::string::npos);
 }
+
+TEST_CASE("pack: delta frames have no chunks, and stand in packs of their own", "[format]") {
+  Buffer bytes;
+  PackBuilder builder([&](ByteView part) -> Status {
+    bytes.insert(bytes.end(), part.begin(), part.end());
+    return Done{};
+  });
+  const Buffer large(5 << 20, std::byte{3});  // More than a frame of chunks has.
+  REQUIRE(builder.add(Coder::delta, as_view("a part of an update"), {}));
+  REQUIRE(builder.add(Coder::delta, large, {}));
+  const auto summary = builder.finish();
+  REQUIRE(summary);
+  const auto index = read_index(bytes);
+  REQUIRE(index);
+  CHECK(*index == summary->index);
+  REQUIRE(index->frames.size() == 2);
+  CHECK(index->frames[0].chunks.empty());
+  CHECK(index->frames[1].plain_size == 0);
+  ZstdDecompressor decompressor;
+  const auto plain =
+      PlainFrame::decode(index->frames[0], as_view("a part of an update"), decompressor);
+  REQUIRE(plain);
+  CHECK(plain->chunk_count() == 0);
+  // A program that knows no updates refuses the pack by its feature.
+  CHECK(bytes[8] == std::byte{2});
+  bytes[8] = std::byte{6};
+  CHECK(read_index(bytes).error().kind() == ErrorKind::invalid);
+}

@@ -45,6 +45,14 @@ inline format::DistributionRecord distribution_with_bases() {
   record.packs[2].unless = {id<LayerId>(0x20), id<LayerId>(0x21)};
   return record;
 }
+inline format::DistributionRecord distribution_with_updates() {
+  format::DistributionRecord record = distribution_with_bases();
+  record.packs[1].unless_updated = {id<LayerId>(0x19)};
+  record.packs[2].unless_updated = {id<LayerId>(0x19), id<LayerId>(0x21)};
+  record.packs.push_back({id<PackId>(0x99), 700, false});
+  record.packs.back().update_from = {id<LayerId>(0x19), id<LayerId>(0x21)};
+  return record;
+}
 inline format::DeviceTarget target() {
   return {.device = id<DeviceId>(0x77),
           .sequence = 7,

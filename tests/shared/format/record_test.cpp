@@ -52,6 +52,7 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(samples::enforcing_target(), parse_target);
   check_record(samples::distribution(), parse_distribution, 2);
   check_record(samples::distribution_with_bases(), parse_distribution, 2);
+  check_record(samples::distribution_with_updates(), parse_distribution, 3);
   check_record(samples::target(), parse_target);
   check_record(samples::lease(), parse_lease, 2);
   check_record(samples::lease_of_shares(), parse_lease, 2);
@@ -206,6 +207,31 @@ TEST_CASE("record: a distribution names its bases once, in order, and only known
   // Of version 2, with a base that no pack names.
   Buffer bytes = encode(samples::distribution());
   bytes[5] = std::byte{2};
+  CHECK_FALSE(parse_distribution(bytes));
+}
+
+TEST_CASE("record: a distribution says what an update stands for, and which packs it has",
+          "[format]") {
+  const auto record = samples::distribution_with_updates();
+  const Buffer good = encode(record);
+  REQUIRE(parse_distribution(good));
+  CHECK_FALSE(is_for_everyone(record.packs[1]));
+  CHECK_FALSE(is_for_everyone(record.packs[3]));
+  CHECK(is_for_everyone(samples::distribution().packs[1]));
+  const auto changed = [&](std::size_t position, unsigned char value) {
+    Buffer bytes = good;
+    bytes[position] = std::byte{value};
+    return parse_distribution(bytes);
+  };
+  // It ends with the last pack's audience: 2, two layers, 0 and 2 of three.
+  CHECK_FALSE(changed(good.size() - 1, 0));
+  CHECK_FALSE(changed(good.size() - 1, 3));
+  CHECK_FALSE(changed(good.size() - 3, 0));
+  CHECK_FALSE(changed(good.size() - 4, 4));
+  // A program that knows no updates says so, and one without any is of an earlier version.
+  CHECK_FALSE(changed(5, 2));
+  Buffer bytes = encode(samples::distribution_with_bases());
+  bytes[5] = std::byte{3};
   CHECK_FALSE(parse_distribution(bytes));
 }
 

@@ -1,0 +1,64 @@
+// Updating: takes the updates of layers whose packs are here, one after the other.
+//
+// The old layer is read from the cache, every chunk by its digest, so that files which a user has
+// changed make no difference; what comes out lies among the packs and is read beside them. Where
+// the cache is damaged, or an encoder is missing, the packs with what is lacking are needed all the
+// same.
+//
+// Loop thread only; the work is done in the loop's pool.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/net/layer_files.hpp"
+#include "shared/net/loop.hpp"
+
+namespace lamina::node {
+
+struct Updated {
+  LayerId layer;
+  LayerId base;
+  std::uint64_t chunks = 0;           // That came out of the update.
+  Bytes bytes;                        // Theirs, plain.
+  Bytes fetched;                      // Of the update's packs.
+  std::uint64_t fallback_chunks = 0;  // That did not...
+  Bytes fallback;                     // ...and what the packs with them have.
+  std::vector<std::string> troubles;  // Why.
+};
+
+class Updating : public std::enable_shared_from_this<Updating> {
+ public:
+  using Then = std::function<void(Result<Updated>)>;
+
+  // What an interrupted run left is removed. `state` and `keys` outlive the object.
+  static std::shared_ptr<Updating> open(net::Loop& loop, const StateDirectory& state,
+                                        const TrustedKeys& keys);
+
+  // Takes the update of `layer` from `base`, whose packs are whole. `then` is called later, once;
+  // after success find_bases() sees what came of it. What cannot be made anything of succeeds too,
+  // with everything lacking; an error (`out_of_space`, `unavailable`) may not be one next time.
+  void take(const LayerFiles& layer, const LayerId& base, Then then);
+  bool is_taking(const LayerId& layer) const;
+
+ private:
+  struct Job {
+    LayerFiles layer;
+    LayerId base;
+    Then then;
+  };
+
+  Updating(net::Loop& loop, const StateDirectory& state, const TrustedKeys& keys)
+      : loop_(loop), state_(state), keys_(keys) {}
+  void next();
+
+  net::Loop& loop_;
+  const StateDirectory& state_;
+  const TrustedKeys& keys_;
+  std::deque<Job> jobs_;  // The first is under way.
+};
+
+}  // namespace lamina::node

@@ -1,0 +1,46 @@
+// A layer as it lies in the cache: its records, and the packs that its chunks are read from.
+//
+// Both processes read it so. What is found is only where to look: every chunk is checked against
+// the layer's own ids as it is read. Blocking; any thread.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "node/state.hpp"
+#include "shared/format/record.hpp"
+#include "shared/store/pack_set.hpp"
+
+namespace lamina::node {
+
+std::string record_path(const StateDirectory& state, const LayerId& layer, const char* kind);
+
+// Verified; errors name the layer.
+Result<format::LayerRecord> read_record(const StateDirectory& state, const LayerId& layer,
+                                        const TrustedKeys& keys);
+Result<format::DistributionRecord> read_distribution(const StateDirectory& state,
+                                                     const LayerId& layer, const TrustedKeys& keys);
+
+// What was made here of a layer by an update (shared/update): cache/records/<layer>.rebuilt. Nobody
+// signed it.
+struct Rebuilt {
+  LayerId base;
+  // With the layer's chunks that the base lacks; they lie among the packs, and no other device
+  // knows them.
+  std::vector<format::DistributedPack> packs;
+  // Of the layer's packs that the update stands for, those that are needed all the same.
+  std::set<PackId> lacking;
+};
+// None: there is none, or it cannot be read.
+std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& layer);
+Status write_rebuilt(const StateDirectory& state, const LayerId& layer, const Rebuilt& rebuilt);
+
+// Adds the packs that the layer is read from to `set`. The content of a pack that is not whole here
+// may be in another layer's packs, or in what was rebuilt from it, which are added then. `added`:
+// which layers were, and whether all of it.
+Status add_packs(const StateDirectory& state, const LayerId& layer, const TrustedKeys& keys,
+                 PackSet& set, std::map<LayerId, bool>& added);
+
+}  // namespace lamina::node

@@ -1,0 +1,56 @@
+// make_update(): what a device that has one layer needs to have another one.
+//
+// Every file with a chunk that the old layer lacks is coded against the old layer's files
+// (shared/delta), the manifest's new chunks against the old manifest. The result is a few packs of
+// delta frames, which are named by their bytes like all packs; a receiver puts the new layer's
+// chunks together from them and the old layer's (take_update.hpp).
+//
+// Memory: what shared/delta says of surveys; of groups that are encoded at a time three times the
+// largest stream and its reference each. (slow: some 15 s of processor for each GB of the old
+// layer, and what the effort costs.)
+#pragma once
+
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "shared/delta/update.hpp"
+#include "shared/format/pack.hpp"
+#include "shared/store/pack_files.hpp"
+#include "shared/update/layer_content.hpp"
+
+namespace lamina::update {
+
+struct MakeOptions {
+  delta::Effort effort = delta::Effort::standard;
+  // m: with 4 MiB a month of updates is 91 MB, with 1 MiB as much, with 16 MiB 2 MB more.
+  std::uint64_t group_bytes = 4 << 20;
+  unsigned threads = 1;  // That encode; `source` is called by all of them.
+  std::uint64_t pack_bytes = 16 << 20;
+  delta::Programs programs = {};
+  // Asked now and then: true ends it with `unavailable`.
+  std::function<bool()> is_stopping = {};
+};
+
+struct MadeUpdate {
+  struct Pack {
+    PackId id;
+    std::uint64_t size = 0;
+    bool is_metadata = false;  // It has the head, or the manifest.
+  };
+  std::vector<Pack> packs;
+  // What a receiver has of the new layer with these packs and the old layer.
+  std::set<ChunkId> covered;
+
+  std::uint64_t bytes() const;
+};
+
+// `pack_of` says where a chunk of the new layer is in full. The packs are written to `into`, each
+// when it is complete; what was written before an error is the caller's to remove. Errors are those
+// of the source and of `into`.
+Result<MadeUpdate> make_update(const format::ManifestRef& old, const format::ManifestRef& next,
+                               const format::ChunkSource& source,
+                               const std::function<Result<PackId>(const ChunkId&)>& pack_of,
+                               const PackFiles& into, const MakeOptions& options);
+
+}  // namespace lamina::update

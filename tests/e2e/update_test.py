@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""An update of a layer on loopback: devices with the old version, with none, with files that a user changed, one that is
+killed in the middle, and one whose cache is damaged. Each at a site of its own, so that what crosses each line is seen.
+
+usage: update_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a check; exit code 1 if any failed.
+"""
+
+import contextlib
+import glob
+import gzip
+import json
+import os
+import pwd
+import random
+import shutil
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from checks import Checks  # noqa: E402
+from origin_on_loopback import Daemon, OriginOnLoopback, free_port, run  # noqa: E402
+
+ORIGIN, LAMINA, NODE = sys.argv[1:4]
+USER = "nobody"  # Of the network process, where this runs as root.
+PATIENCE = 120  # Seconds: a poll of a minute.
+checks = Checks()
+check = checks.check
+
+
+class Device:
+    def __init__(self, top, origin, name):
+        self.name, self.state, self.volume, self.port = name, f"{top}/{name}", f"{top}/{name}-volume", free_port()
+        os.makedirs(self.volume)
+        origin.told("site", "add", name)
+        self.user = ["--user", USER] if os.geteuid() == 0 else []
+        token = origin.told("token", "create", "--name", name, "--ttl", "1d", "--kind", "enrol", "--uses", "1",
+                            "--site", name).split()[-1]
+        done = run(NODE, "enroll", "--origin", f"127.0.0.1:{origin.api}", "--ca-fingerprint", origin.fingerprint,
+                   "--token", token, "--state", self.state, "--volume", self.volume, *self.user)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+
+    def start(self, running):
+        self.worker = Daemon(NODE, "worker", "--state", self.state, ready=" worker_ready ")
+        running.callback(self.worker.stop)
+        self.start_node(running)
+
+    def start_node(self, running):
+        self.node = Daemon(NODE, "run", "--state", self.state, "--swarm-listen", f"127.0.0.1:{self.port}",
+                           "--beacon-port", str(free_port()), *self.user, ready="origin_reached")
+        running.callback(lambda node: node.process.poll() is None and node.stop(), self.node)
+
+    def stop(self):
+        for program in (self.node, self.worker):
+            program.stop()
+
+    def packs(self):
+        return sorted(glob.glob(self.state + "/cache/packs/" + "[0-9a-f]" * 64))
+
+    def fetched(self):
+        """Payload over the line, of all kinds, since its state directory was made."""
+        done = run(NODE, "status", "--state", self.state, "--json")
+        by_source = json.loads(done.stdout)["bytes_by_source"]
+        return sum(bytes for source, bytes in by_source.items() if source.startswith("origin"))
+
+    def update(self, origin):
+        """The counts of the update that it reported last."""
+        for line in reversed(origin.told("device", "log", self.id(), "--json").splitlines()):
+            report = json.loads(line)
+            if report["operation"] == "update":
+                return report
+        return None
+
+    def id(self):
+        with open(self.state + "/node.json", encoding="utf-8") as file:
+            return json.load(file)["device"]
+
+
+def program(path, seed):
+    """Something that looks like one: the machine's own, with a byte changed here and there."""
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    chance = random.Random(seed)
+    for at in range(4096, len(data), 20_000):
+        data[min(at + chance.randrange(9000), len(data) - 1)] ^= 0x55
+    return bytes(data)
+
+
+def make_tree(tree, version):
+    for folder in ("etc", "usr/bin", "usr/share/doc"):
+        os.makedirs(f"{tree}/{folder}")
+    shutil.copy("/etc/os-release", tree + "/etc")
+    with open(tree + "/etc/motd", "w", encoding="utf-8") as file:
+        file.write(f"version {version}\n")
+    for name in ("bash", "tar", "openssl", "find", "grep", "sed"):
+        path = shutil.which(name)
+        if path:
+            with open(f"{tree}/usr/bin/{name}", "wb") as file:
+                file.write(program(path, version))
+            os.chmod(f"{tree}/usr/bin/{name}", 0o755)
+    words = random.Random(3)
+    text = " ".join(f"word{words.randrange(5000)}" for _ in range(60_000)) + f" {version}\n"
+    with open(tree + "/usr/share/doc/changelog.gz", "wb") as file:
+        file.write(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def content_of(tree):
+    found = {}
+    for folder, folders, names in os.walk(tree):
+        if ".lamina" in folders:
+            folders.remove(".lamina")
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, tree)] = (os.stat(path).st_mode, file.read())
+    return found
+
+
+def flip(path):
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 0x20]))
+
+
+def main():
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam(USER)
+        except KeyError:
+            print(f"SKIP there is no user {USER}")
+            return 77
+    with tempfile.TemporaryDirectory(prefix="lamina-update-") as top, contextlib.ExitStack() as running:
+        os.chmod(top, 0o755)
+        scenario(top, running)
+    return checks.summary()
+
+
+def scenario(top, running):
+    origin = running.enter_context(OriginOnLoopback(ORIGIN, LAMINA, top + "/origin"))
+    trees = {version: f"{top}/tree-1.{version}" for version in (0, 1, 2)}
+    for version, tree in trees.items():
+        make_tree(tree, version)
+
+    def publish(version, *more):
+        return origin.told("layer", "capture", "--name", "system", "--version", f"1.{version}", "--tree",
+                           trees[version], "--key", origin.data + "/keys/publisher.key", *more)
+
+    publish(0)
+    seed = Daemon(ORIGIN, "seed", "--data", origin.data, "--listen", f"127.0.0.1:{origin.swarm}",
+                  ready=" torrent_served ")
+    running.callback(seed.stop)
+    names = ("old", "changed", "killed", "damaged", "fresh")
+    devices = {name: Device(top, origin, name) for name in names}
+    for device in devices.values():
+        device.start(running)
+    with_old = [devices[name] for name in names if name != "fresh"]
+    for device in with_old:
+        origin.told("assign", "--site", device.name, "--layers", "system:1.0")
+    for device in with_old:
+        device.node.wait_for(" applied ", seconds=PATIENCE)
+    before = {device.name: device.fetched() for device in with_old}
+    check("devices have the old version", all(
+        content_of(device.volume) == content_of(trees[0]) for device in with_old))
+
+    said = publish(1, "--effort", "high")
+    check("publishing says what a device with the old version fetches", "a device with system:1.0 fetches" in said, said)
+    rehearsed = {json.loads(line)["device"]: json.loads(line) for line in
+                 origin.told("assign", "--site", "old", "--layers", "system:1.1", "--dry-run", "--json").splitlines()
+                 if "download_bytes" in line}
+    foreseen = rehearsed[devices["old"].id()]["download_bytes"]
+
+    # --- a user's own change; a cache that forgot something; one that is killed while it fetches
+    with open(devices["changed"].volume + "/usr/bin/bash", "ab") as file:
+        file.write(b"a user was here")
+    damaged = devices["damaged"]
+    flip(max(damaged.packs(), key=os.path.getsize))
+    for device in devices.values():
+        origin.told("assign", "--site", device.name, "--layers", "system:1.1")
+    killed = devices["killed"]
+    killed.node.wait_for(" layer_wanted ", "name=\"system 1.1\"", seconds=PATIENCE)
+    killed.node.kill()
+    killed.start_node(running)
+    wanted = content_of(trees[1])
+    for device in devices.values():
+        device.node.wait_for(" applied ", "sequence=2" if device.name != "fresh" else "", seconds=PATIENCE)
+        got = content_of(device.volume)
+        if device.name == "changed":
+            wanted_here = {path: entry for path, entry in wanted.items() if path != "usr/bin/bash"}
+            got.pop("usr/bin/bash", None)
+        else:
+            wanted_here = wanted
+        check(f"the device '{device.name}' has the new version", got == wanted_here,
+              sorted(path for path in wanted if got.get(path) != wanted[path]))
+
+    full = devices["fresh"].fetched()
+    cost = {device.name: device.fetched() - before[device.name] for device in with_old}
+    check("an update is far smaller than the layer", cost["old"] * 5 < full, f"{cost} of {full}")
+    check("the rehearsal foresaw it", abs(cost["old"] - foreseen) <= max(foreseen // 50, 32 << 10),
+          f"{foreseen} foreseen, {cost['old']} fetched")
+    check("a user's changes cost nothing", cost["changed"] <= cost["old"] * 1.1, cost)
+    check("the one that was killed fetched little twice", cost["killed"] <= cost["old"] * 2, cost)
+    for name in ("old", "changed", "killed"):
+        report = devices[name].update(origin)
+        check(f"'{name}' reports an update without fallback",
+              report and report["ok"] and report["counts"]["fallback_bytes"] == 0, report)
+    report = damaged.update(origin)
+    check("damage in the cache costs the packs of what leaned on it, and is reported",
+          report and report["counts"]["fallback_bytes"] > 0 and report["counts"]["chunks"] > 0, report)
+    check("a fresh device takes no update", devices["fresh"].update(origin) is None)
+
+    # --- upon what was rebuilt, and back
+    publish(2)
+    old = devices["old"]
+    at, base = old.node.here(), old.fetched()
+    origin.told("assign", "--site", "old", "--layers", "system:1.2")
+    old.node.wait_for(" applied ", "sequence=3", after=at, seconds=PATIENCE)
+    check("an update upon an update", content_of(old.volume) == content_of(trees[2]))
+    check("it is small too", (old.fetched() - base) * 5 < full, f"{old.fetched() - base} of {full}")
+    at, base = old.node.here(), old.fetched()
+    origin.told("assign", "--site", "old", "--layers", "system:1.1")
+    old.node.wait_for(" applied ", "sequence=4", after=at, seconds=PATIENCE)
+    check("the way back is free", content_of(old.volume) == wanted and old.fetched() - base < 64 << 10,
+          f"{old.fetched() - base} fetched")
+    done = run(ORIGIN, "check", "--data", origin.data, "--read-data")
+    check("the origin is sound", done.returncode == 0, done.stdout + done.stderr)
+    listed = set(os.listdir(origin.data + "/layers/packs"))
+    origin.serve.stop()
+    done = run(ORIGIN, "gc", "--data", origin.data)
+    check("a collection keeps the updates", done.returncode == 0 and
+          set(os.listdir(origin.data + "/layers/packs")) == listed, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

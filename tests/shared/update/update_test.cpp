@@ -1,0 +1,329 @@
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "shared/store/pack_set.hpp"
+#include "shared/store/pack_writer.hpp"
+#include "shared/update/make_update.hpp"
+#include "shared/update/take_update.hpp"
+#include "shared/update/update_head.hpp"
+#include "tests/support/container_files.hpp"
+#include "tests/support/content.hpp"
+#include "tests/support/elf_file.hpp"
+#include "tests/support/scratch.hpp"
+
+using namespace lamina;
+using namespace lamina::tests;
+using update::MadeUpdate;
+using update::TakenUpdate;
+
+namespace {
+
+using Files = std::map<std::string, Buffer>;
+
+// Packs of layers, as an origin has them, and where each chunk is.
+struct Store {
+  Scratch scratch;
+  PackFiles files = PackFiles::open(scratch.path(), PackFiles::Access::write).value();
+  std::map<ChunkId, PackId> places;
+  std::vector<PackId> packs;
+  std::optional<PackSet> set;
+
+  format::ManifestRef publish(const Files& tree, std::size_t chunk = 30'000) {
+    PackWriter writer(files, {.level = 3, .pack_bytes = 200'000},
+                      [&](const format::PackSummary& summary) -> Status {
+                        packs.push_back(summary.id);
+                        for (const auto& frame : summary.index.frames)
+                          for (const auto& ref : frame.chunks)
+                            places.try_emplace(ref.id, summary.id);
+                        return Done{};
+                      });
+    format::ManifestWriter manifest([&](const ChunkId& id, ByteView plain) {
+      return writer.add({id, static_cast<std::uint32_t>(plain.size())}, plain,
+                        ContentClass::metadata);
+    });
+    for (const auto& [path, bytes] : tree) {
+      format::Entry entry{.path = path, .mode = 0644, .size = bytes.size()};
+      for (std::size_t at = 0; at < bytes.size(); at += chunk) {
+        const auto part = ByteView(bytes).subspan(at, std::min(chunk, bytes.size() - at));
+        entry.chunks.push_back(ref_of(part));
+        if (!places.contains(entry.chunks.back().id))
+          REQUIRE(writer.add(entry.chunks.back(), part, ContentClass::data));
+      }
+      REQUIRE(manifest.add(entry));
+    }
+    auto ref = manifest.finish();
+    REQUIRE(ref);
+    REQUIRE(writer.finish());
+    set.emplace();
+    for (const PackId& id : packs) REQUIRE(set->add(files.path_of(id), id.short_hex()));
+    set->seal();
+    return *ref;
+  }
+  Result<PackId> pack_of(const ChunkId& id) const { return places.at(id); }
+  std::uint64_t size_of(const std::set<PackId>& ids) const {
+    std::uint64_t sum = 0;
+    for (const PackId& id : ids) sum += files.size_of(id).value();
+    return sum;
+  }
+};
+
+struct Case {
+  Store store;
+  format::ManifestRef old, next;
+  Scratch sent;
+  std::optional<PackFiles> into = PackFiles::open(sent.path(), PackFiles::Access::write).value();
+
+  Case(const Files& old_tree, const Files& next_tree, std::size_t next_chunk = 30'000)
+      : old(store.publish(old_tree)), next(store.publish(next_tree, next_chunk)) {}
+
+  MadeUpdate make(delta::Effort effort = delta::Effort::standard) {
+    auto made = update::make_update(
+        old, next, store.set->source(), [this](const ChunkId& id) { return store.pack_of(id); },
+        *into,
+        {.effort = effort, .group_bytes = 100'000, .pack_bytes = 3'000, .programs = own_gzip()});
+    REQUIRE(made);
+    return std::move(*made);
+  }
+  update::TakeOrder order(const MadeUpdate& made, const std::string& directory) {
+    update::TakeOrder order{.old = old,
+                            .next = next,
+                            .source = store.set->source(),
+                            .metadata_packs = {},
+                            .packs = {},
+                            .directory = directory,
+                            .programs = own_gzip()};
+    for (const auto& pack : made.packs)
+      (pack.is_metadata ? order.metadata_packs : order.packs).push_back(into->path_of(pack.id));
+    return order;
+  }
+};
+
+// What lies in `directory`/packs, beside the chunks of the old layer.
+Files read_tree(const Case& one, const format::ManifestRef& ref, const std::string& directory,
+                const std::set<PackId>& also = {}) {
+  PackSet set;
+  for (const auto& entry : std::filesystem::directory_iterator(directory + "/packs"))
+    REQUIRE(set.add(entry.path(), "taken"));
+  for (const PackId& id : also) REQUIRE(set.add(one.store.files.path_of(id), "full"));
+  set.seal();
+  Case& mutable_case = const_cast<Case&>(one);
+  const auto old = update::read_content_of(one.old, mutable_case.store.set->source()).value();
+  const auto had = old.chunks();
+  const format::ChunkSource source = [&](const format::ChunkRef& chunk) -> Result<Buffer> {
+    if (had.contains(chunk.id)) return mutable_case.store.set->read(chunk);
+    return set.read(chunk);
+  };
+  auto reader = format::ManifestReader::open(ref, source);
+  REQUIRE(reader);
+  Files files;
+  for (;;) {
+    auto entry = (*reader)->next();
+    REQUIRE(entry);
+    if (!*entry) return files;
+    Buffer& bytes = files[(*entry)->path];
+    for (const auto& chunk : (*entry)->chunks) {
+      const auto plain = source(chunk);
+      REQUIRE(plain);
+      bytes.insert(bytes.end(), plain->begin(), plain->end());
+    }
+  }
+}
+
+Buffer program(std::uint64_t seed, std::size_t size) {
+  return elf_file({{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, noise(size, seed)},
+                   {".rodata", SHT_PROGBITS, SHF_ALLOC, noise(size / 2, seed + 1000)}});
+}
+Buffer gzipped(const Buffer& plain) { return gzip_file(plain, deflate_bytes(plain, {9, 8})); }
+
+Files system(std::uint64_t version) {
+  const std::string v = std::to_string(version);
+  const auto changed = [&](Buffer bytes) {
+    bytes[bytes.size() / 2] ^= static_cast<std::byte>(version);
+    return bytes;
+  };
+  Files files;
+  for (std::uint64_t i = 0; i < 12; ++i)
+    files["lib/modules/6.1." + v + "/m" + std::to_string(i) + ".ko"] =
+        changed(program(i, 9000 + 100 * i));
+  files["usr/lib/libx.so." + v] = changed(program(50, 150'000));
+  files["usr/bin/same"] = program(60, 5000);
+  files["etc/empty"] = {};
+  files["usr/share/doc/changelog.gz"] = gzipped(changed(text(3'000, 1)));
+  files["usr/share/doc/news.gz"] = own_gzip().gzip(changed(noise(40'000, 2)), 9).value();
+  // A member is a container that the tree has as a file.
+  files["usr/share/all.zip"] = zip_file(
+      {{"news.gz", files["usr/share/doc/news.gz"]}, {"content.xml", changed(text(4'000, 3))}});
+  files["usr/share/copy"] = changed(text(4'000, 3));
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("update of a layer: a device with the old one gets the new one, and little travels",
+          "[update]") {
+  Case one(system(1), system(2));
+  for (const auto effort : {delta::Effort::fast, delta::Effort::high}) {
+    const MadeUpdate made = one.make(effort);
+    CHECK(made.bytes() < 40'000);
+    CHECK(std::ranges::any_of(made.packs, [](const auto& pack) { return pack.is_metadata; }));
+    Scratch taken_at;
+    const auto taken = update::take_update(one.order(made, taken_at.path()));
+    REQUIRE(taken);
+    CHECK(taken->lacking_chunks == 0);
+    CHECK(taken->lacking_packs.empty());
+    CHECK(taken->troubles.empty());
+    CHECK(taken->chunks > 20);
+    CHECK(read_tree(one, one.next, taken_at.path()) == system(2));
+    // What it says to cover is what came out.
+    const auto next = update::read_content_of(one.next, one.store.set->source()).value();
+    const auto old = update::read_content_of(one.old, one.store.set->source()).value().chunks();
+    for (const ChunkId& id : next.chunks()) CHECK((old.contains(id) || made.covered.contains(id)));
+  }
+}
+
+TEST_CASE("update of a layer: the same layers give the same packs", "[update]") {
+  Case one(system(1), system(2));
+  const auto first = one.make();
+  const auto again = one.make();
+  REQUIRE(first.packs.size() == again.packs.size());
+  for (std::size_t i = 0; i < first.packs.size(); ++i)
+    CHECK(first.packs[i].id == again.packs[i].id);
+}
+
+TEST_CASE("update of a layer: files that are cut into other chunks than before arrive too",
+          "[update]") {
+  Case one(system(1), system(1), 7'000);
+  const MadeUpdate made = one.make();
+  Scratch taken_at;
+  const auto taken = update::take_update(one.order(made, taken_at.path()));
+  INFO((taken ? "" : taken.error().text()));
+  REQUIRE(taken);
+  CHECK(taken->lacking_chunks == 0);
+  CHECK(read_tree(one, one.next, taken_at.path()) == system(1));
+}
+
+TEST_CASE("update of a layer: random pairs arrive whole", "[update]") {
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    CAPTURE(seed);
+    Files old, next;
+    auto random = [state = seed + 77](std::uint64_t below) mutable {
+      state = state * 6364136223846793005U + 1442695040888963407U;
+      return (state >> 33) % below;
+    };
+    for (int i = 0; i < 14; ++i) {
+      const std::string path = "d/" + std::to_string(random(30));
+      Buffer bytes = random(2) == 0 ? noise(random(80'000), random(9)) : program(random(6), 20'000);
+      if (random(4) == 0) bytes = gzipped(bytes);
+      (random(2) == 0 ? old : next)[path] = bytes;
+      if (random(3) == 0) {
+        if (!bytes.empty()) bytes[random(bytes.size())] ^= std::byte{1};
+        old[path] = bytes;
+      }
+    }
+    Case one(old, next, random(2) == 0 ? 30'000 : 11'000);
+    const MadeUpdate made = one.make(delta::Effort::fast);
+    Scratch taken_at;
+    const auto taken = update::take_update(one.order(made, taken_at.path()));
+    INFO((taken ? "" : taken.error().text()));
+    REQUIRE(taken);
+    CHECK(taken->lacking_chunks == 0);
+    CHECK(read_tree(one, one.next, taken_at.path()) == next);
+  }
+}
+
+TEST_CASE("update of a layer: a damaged reference costs the packs of what leans on it alone",
+          "[update]") {
+  Case one(system(1), system(2));
+  const MadeUpdate made = one.make();
+  auto order = one.order(made, "");
+  const auto old = update::read_content_of(one.old, one.store.set->source()).value();
+  const auto library =
+      std::ranges::find(old.files, "usr/lib/libx.so.1", &update::ContentFile::path);
+  REQUIRE(library != old.files.end());
+  const ChunkId damaged = library->chunks[1].id;
+  order.source = [&](const format::ChunkRef& chunk) -> Result<Buffer> {
+    if (chunk.id == damaged) return fail(ErrorKind::corrupt, "the disk forgot it");
+    return one.store.set->read(chunk);
+  };
+  Scratch taken_at;
+  order.directory = taken_at.path();
+  const auto taken = update::take_update(order);
+  REQUIRE(taken);
+  CHECK(taken->lacking_chunks > 0);
+  CHECK(taken->lacking_bytes < 400'000);
+  CHECK(taken->chunks > 10);
+  REQUIRE(taken->troubles.size() == 1);
+  CHECK(taken->troubles[0].find("the disk forgot it") != std::string::npos);
+  CHECK_FALSE(taken->lacking_packs.empty());
+  CHECK(read_tree(one, one.next, taken_at.path(), taken->lacking_packs) == system(2));
+}
+
+TEST_CASE("update of a layer: without a pack, or an encoder, the rest still comes out",
+          "[update]") {
+  Case one(system(1), system(2));
+  const MadeUpdate made = one.make();
+  auto order = one.order(made, "");
+  REQUIRE(order.packs.size() >= 2);
+  std::string other;
+  SECTION("a pack is gone") { order.packs.erase(order.packs.begin()); }
+  SECTION("a pack is cut off") {
+    other = one.sent.path() + "/short";
+    std::filesystem::copy_file(order.packs[0], other);
+    std::filesystem::resize_file(other, std::filesystem::file_size(other) / 2);
+    order.packs[0] = other;
+  }
+  SECTION("an encoder is missing") {
+    order.programs.gzip = [](ByteView, int) -> Result<Buffer> {
+      return fail(ErrorKind::not_found, "there is no program gzip");
+    };
+  }
+  SECTION("an encoder makes other bytes") {
+    order.programs.gzip = [](ByteView plain, int level) {
+      auto bytes = own_gzip().gzip(plain, level);
+      bytes->back() ^= std::byte{1};
+      bytes->at(bytes->size() / 2) ^= std::byte{1};
+      return bytes;
+    };
+  }
+  Scratch taken_at;
+  order.directory = taken_at.path();
+  const auto taken = update::take_update(order);
+  REQUIRE(taken);
+  CHECK(taken->chunks > 5);
+  CHECK(taken->lacking_chunks > 0);
+  CHECK_FALSE(taken->lacking_packs.empty());
+  CHECK(read_tree(one, one.next, taken_at.path(), taken->lacking_packs) == system(2));
+}
+
+TEST_CASE("update of a layer: without its head, or of another layer, it is refused", "[update]") {
+  Case one(system(1), system(2));
+  const MadeUpdate made = one.make();
+  Scratch taken_at;
+  auto order = one.order(made, taken_at.path());
+  SECTION("no head") { order.metadata_packs.clear(); }
+  SECTION("another layer") {
+    const auto third = one.store.publish(system(3));
+    order.source = one.store.set->source();
+    order.next = third;
+  }
+  SECTION("packs of chunks") { order.packs.push_back(one.store.files.path_of(one.store.packs[0])); }
+  CHECK_FALSE(update::take_update(order));
+}
+
+TEST_CASE("update of a layer: the head is read back, and nothing else is taken for one",
+          "[update]") {
+  update::UpdateHead head;
+  head.metadata_lengths = {5, 4'000'000};
+  head.packs = {PackId(sha256(as_view("a"))), PackId(sha256(as_view("b")))};
+  head.runs = {{0, 5}, {1, 70'000}};
+  head.assembly = noise(40, 1);
+  const Buffer bytes = update::write_head(head);
+  CHECK(update::is_head(bytes));
+  CHECK(update::read_head(bytes).value() == head);
+  for (std::size_t size = 0; size < bytes.size() - 1; ++size)
+    CHECK_FALSE(update::read_head(ByteView(bytes).first(size)));
+  head.runs.push_back({2, 1});
+  CHECK_FALSE(update::read_head(update::write_head(head)));
+}
