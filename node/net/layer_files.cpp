@@ -223,6 +223,13 @@ Bytes LayerFiles::size() const {
   return sum;
 }
 
+Packs LayerFiles::all_packs() const {
+  Packs all = packs;
+  if (const auto made = rebuilt.find(layer); made != rebuilt.end())
+    all.insert(all.end(), made->second.packs.begin(), made->second.packs.end());
+  return all;
+}
+
 Result<LayerFiles> check_layer(const LayerId& layer, const LayerEnvelopes& envelopes,
                                const TrustedKeys& keys) {
   auto opened = format::open_layer(layer, envelopes, keys.publishers, keys.target);
@@ -354,11 +361,8 @@ Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<La
   auto cache = PackFiles::open(state.cache(), PackFiles::Access::read);
   if (!cache) return fail(std::move(cache.error()));
   std::set<PackId> seen;
-  for (const LayerFiles& layer : layers) {
-    Packs packs = layer.packs;
-    if (const auto rebuilt = layer.rebuilt.find(layer.layer); rebuilt != layer.rebuilt.end())
-      packs.insert(packs.end(), rebuilt->second.packs.begin(), rebuilt->second.packs.end());
-    for (const format::DistributedPack& pack : packs) {
+  for (const LayerFiles& layer : layers)
+    for (const format::DistributedPack& pack : layer.all_packs()) {
       if (!seen.insert(pack.id).second || !swarm::is_whole(state.cache(), pack.id, pack.size))
         continue;
       ++check.packs;
@@ -376,7 +380,6 @@ Result<PackCheck> verify_packs(const StateDirectory& state, const std::vector<La
            {state.trees() + '/' + pack.id.hex(), state.packs() + '/' + pack.id.hex()})
         if (auto gone = remove_if_there(path); !gone) return fail(std::move(gone.error()));
     }
-  }
   return check;
 }
 
@@ -389,11 +392,8 @@ Result<Bytes> remove_others(const StateDirectory& state, const std::vector<Layer
     records.insert(layer.layer.hex() + ".layer");
     records.insert(layer.layer.hex() + ".distribution");
     torrents.insert(layer.torrent_id.hex() + ".torrent");
-    for (const format::DistributedPack& pack : layer.packs) packs.insert(pack.id.hex());
-    const auto rebuilt = layer.rebuilt.find(layer.layer);
-    if (rebuilt == layer.rebuilt.end()) continue;
-    records.insert(layer.layer.hex() + ".rebuilt");
-    for (const format::DistributedPack& pack : rebuilt->second.packs) packs.insert(pack.id.hex());
+    for (const format::DistributedPack& pack : layer.all_packs()) packs.insert(pack.id.hex());
+    if (layer.rebuilt.contains(layer.layer)) records.insert(layer.layer.hex() + ".rebuilt");
   }
   if (!unfinished) {
     auto present = os::list_directory(state.packs());

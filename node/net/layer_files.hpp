@@ -36,6 +36,8 @@ struct LayerFiles {
   bool is_for_site = false;
 
   Bytes size() const;
+  // Its packs, and what was rebuilt of it.
+  std::vector<format::DistributedPack> all_packs() const;
 };
 
 // `refused` for a signature of somebody else, `corrupt` for another layer's record, `invalid` for a

@@ -185,7 +185,7 @@ void Reflecting::found_damaged(const std::vector<LayerFiles>& layers,
             files.bases,
             [&](const auto& base) { return std::ranges::any_of(base.second, is_broken); }) &&
         missing_bytes(state_, files).count > 0;
-    if (!has_lost_base && !std::ranges::any_of(files.packs, is_broken)) continue;
+    if (!has_lost_base && !std::ranges::any_of(files.all_packs(), is_broken)) continue;
     log::warning("layer_damaged", {{"layer", files.layer}});
     if (!cache_.kept().contains(files.layer)) calls_.lose(files.layer);
   }
@@ -205,7 +205,7 @@ void Reflecting::patrol() {
   std::vector<LayerFiles> layers = all_layers();
   std::map<PackId, format::DistributedPack> packs;
   for (const LayerFiles& files : layers)
-    for (const format::DistributedPack& pack : files.packs) packs.try_emplace(pack.id, pack);
+    for (const format::DistributedPack& pack : files.all_packs()) packs.try_emplace(pack.id, pack);
   if (packs.empty()) return patrol_later();
   auto next = packs.upper_bound(patrolled_);
   if (next == packs.end()) next = packs.begin();

@@ -130,7 +130,7 @@ Status Publication::publish(Content content) {
   call.body = std::string(as_text(envelope));
   if (order_.against != "none") session_->progress("the origin makes updates");
   // The origin says nothing until it has made them.
-  Session patient(*session_);
+  Session patient(static_cast<const SessionOptions&>(*session_));
   patient.answer_within = kUpdatesWithin;
   auto reply = patient.send(std::move(call));
   session_->progress("");
