@@ -101,18 +101,17 @@ struct Case {
 };
 
 // What lies in `directory`/packs, beside the chunks of the old layer.
-Files read_tree(const Case& one, const format::ManifestRef& ref, const std::string& directory,
+Files read_tree(Case& one, const format::ManifestRef& ref, const std::string& directory,
                 const std::set<PackId>& also = {}) {
   PackSet set;
   for (const auto& entry : std::filesystem::directory_iterator(directory + "/packs"))
     REQUIRE(set.add(entry.path(), "taken"));
   for (const PackId& id : also) REQUIRE(set.add(one.store.files.path_of(id), "full"));
   set.seal();
-  Case& mutable_case = const_cast<Case&>(one);
-  const auto old = update::read_content_of(one.old, mutable_case.store.set->source()).value();
+  const auto old = update::read_content_of(one.old, one.store.set->source()).value();
   const auto had = old.chunks();
   const format::ChunkSource source = [&](const format::ChunkRef& chunk) -> Result<Buffer> {
-    if (had.contains(chunk.id)) return mutable_case.store.set->read(chunk);
+    if (had.contains(chunk.id)) return one.store.set->read(chunk);
     return set.read(chunk);
   };
   auto reader = format::ManifestReader::open(ref, source);
