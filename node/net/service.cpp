@@ -25,7 +25,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kSwarmAgain = 10s;  // After the swarm's port could not be opened.
-constexpr Duration kCountEvery = 5s;   // Bytes by source: a kill forgets at most so much.
+// An update of which nothing comes for so long while this device may fetch it is not to be had: the
+// origin may have lost a pack of it. As long as 16 MiB take at 0.25 Mbit/s.
+constexpr Duration kUpdatePatience = 10min;
+constexpr Duration kCountEvery = 5s;  // Bytes by source: a kill forgets at most so much.
 
 std::int64_t ms_of(WallTime time) { return time.ns / 1'000'000; }
 
@@ -74,10 +77,12 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::map<LayerId, LayerFiles> layers;  // With records on disk.
   std::set<LayerId> joined;              // What the Agent wants shared.
   std::set<LayerId> for_site;            // To be had with all packs.
+  std::map<LayerId, Instant> came;       // When something came of a layer last.
   std::vector<wire::Peer> peers;
   std::vector<wire::Peer> said_peers;  // By the origin, in the newest answer that had them...
   std::uint64_t said_version = 0;      // ...and the version of the site that it was of.
   std::optional<LayerSwarm::Lease> lease;
+  Instant leads_since;
   std::unique_ptr<LayerSwarm> swarm;
   std::optional<policy::WanTransport::Kind> transport;  // By the site's rule.
   net::Timer swarm_again;
@@ -329,6 +334,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     const auto unfit = fitness.look(agent->leads(), loop.now());
     const auto reason = unfit ? std::optional(std::string(policy::name_of(*unfit))) : std::nullopt;
     reflecting->look();
+    give_up_updates();
     if (reason != agent->unfit()) log::info("fitness", {{"unfit", reason.value_or("no")}});
     feed(Agent::Looked{reason});
     fitness_again =
@@ -642,6 +648,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void carry_out(const Agent::Leave& leave) {
     joined.erase(leave.layer);
     for_site.erase(leave.layer);
+    came.erase(leave.layer);
     const auto left = layers.extract(leave.layer);
     if (!left.empty() && reflecting->keep(left.mapped())) return;
     if (swarm) swarm->leave(leave.layer);
@@ -674,6 +681,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void heard(const LayerSwarm::Progress& progress) {
+    came[progress.layer] = loop.now();
     feed(Agent::LayerProgress{progress.layer, progress.missing});
   }
   void heard(const LayerSwarm::Complete& complete) {
@@ -688,6 +696,29 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (const auto base = leaning_of(state, layer->second).update)
       return take_update(layer->second, *base);
     feed(Agent::LayerComplete{complete.layer});
+  }
+
+  void give_up_updates() {
+    if (!lease) return;
+    std::map<LayerId, LayerId> hopeless;
+    for (const auto& [layer, progress] : agent->layers()) {
+      const auto files = layers.find(layer);
+      if (progress.phase != Agent::Layer::Phase::fetching || files == layers.end() ||
+          updating->is_taking(layer) ||
+          loop.now() - std::max(came[layer], leads_since) < kUpdatePatience)
+        continue;
+      if (const auto base = leaning_of(state, files->second).update) hopeless[layer] = *base;
+    }
+    for (const auto& [layer, base] : hopeless) {
+      LayerFiles& files = layers.at(layer);
+      log::warning("update_not_to_be_had", {{"layer", layer}, {"from", base}});
+      if (auto done = updating->give_up(files, base); !done) {
+        log::error("update_not_given_up", {{"error", done.error().text()}});
+        continue;
+      }
+      files = placed(std::move(files));
+      fetch_more(layer);
+    }
   }
 
   // The layer's packs that it needs are here, some of them of the update from `base`.
@@ -768,6 +799,7 @@ struct Service::State : std::enable_shared_from_this<State> {
              .by_budget = action.by_budget,
              .shares = action.shares,
              .most = action.most};
+    if (is_new) leads_since = loop.now();
     if (is_new)
       log::info("lease_held", {{"epoch", action.epoch},
                                {"by_budget", action.by_budget},

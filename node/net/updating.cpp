@@ -119,6 +119,10 @@ bool Updating::is_taking(const LayerId& layer) const {
   return std::ranges::any_of(jobs_, [&](const Job& job) { return job.layer.layer == layer; });
 }
 
+Status Updating::give_up(const LayerFiles& layer, const LayerId& base) const {
+  return write_rebuilt(state_, layer.layer, {base, {}, replaced_packs(layer, base)});
+}
+
 void Updating::take(const LayerFiles& layer, const LayerId& base, Then then) {
   jobs_.push_back({layer, base, std::move(then)});
   if (jobs_.size() == 1) next();

@@ -43,6 +43,8 @@ class Updating : public std::enable_shared_from_this<Updating> {
   // with everything lacking; an error (`out_of_space`, `unavailable`) may not be one next time.
   void take(const LayerFiles& layer, const LayerId& base, Then then);
   bool is_taking(const LayerId& layer) const;
+  // The update's packs are not to be had: from now on the layer's own are needed.
+  Status give_up(const LayerFiles& layer, const LayerId& base) const;
 
  private:
   struct Job {
