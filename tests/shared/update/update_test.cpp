@@ -261,7 +261,9 @@ TEST_CASE("update of a layer: a damaged reference costs the packs of what leans 
 
 TEST_CASE("update of a layer: without a pack, or an encoder, the rest still comes out",
           "[update]") {
-  Case one(system(1), system(2));
+  Files next = system(2);
+  next["usr/share/new"] = noise(50'000, 99);
+  Case one(system(1), next);
   const MadeUpdate made = one.make();
   auto order = one.order(made, "");
   REQUIRE(order.packs.size() >= 2);
@@ -293,7 +295,7 @@ TEST_CASE("update of a layer: without a pack, or an encoder, the rest still come
   CHECK(taken->chunks > 5);
   CHECK(taken->lacking_chunks > 0);
   CHECK_FALSE(taken->lacking_packs.empty());
-  CHECK(read_tree(one, one.next, taken_at.path(), taken->lacking_packs) == system(2));
+  CHECK(read_tree(one, one.next, taken_at.path(), taken->lacking_packs) == next);
 }
 
 TEST_CASE("update of a layer: without its head, or of another layer, it is refused", "[update]") {
