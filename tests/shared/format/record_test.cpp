@@ -50,8 +50,8 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(application, parse_layer);
   check_record(samples::layer_with_scripts(), parse_layer);
   check_record(samples::enforcing_target(), parse_target);
-  check_record(samples::distribution(), parse_distribution, 2);
-  check_record(samples::distribution_with_bases(), parse_distribution, 2);
+  check_record(samples::distribution(), parse_distribution, 3);
+  check_record(samples::distribution_with_bases(), parse_distribution, 3);
   check_record(samples::distribution_with_updates(), parse_distribution, 3);
   check_record(samples::target(), parse_target);
   check_record(samples::lease(), parse_lease, 2);
