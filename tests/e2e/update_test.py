@@ -145,7 +145,7 @@ def scenario(top, running):
         make_tree(tree, version)
 
     def publish(version, *more):
-        return origin.told("layer", "capture", "--name", "system", "--version", f"1.{version}", "--tree",
+        return origin.told("layer", "capture", "--against", "auto", "--name", "system", "--version", f"1.{version}", "--tree",
                            trees[version], "--key", origin.data + "/keys/publisher.key", *more)
 
     publish(0)
