@@ -130,28 +130,28 @@ void Updating::take(const LayerFiles& layer, const LayerId& base, Then then) {
 
 void Updating::next() {
   const Job& job = jobs_.front();
-  loop_.offload_value(
-      [state = state_, keys = keys_, layer = job.layer, base = job.base] {
-        return take_update_of(state, keys, layer, base);
-      },
-      [weak = weak_from_this()](Result<Taken> taken) {
-        const auto self = weak.lock();
-        if (!self) return;
-        const Job done = std::move(self->jobs_.front());
-        self->jobs_.pop_front();
-        if (!self->jobs_.empty()) self->next();
-        if (!taken && may_help_later(taken.error())) return done.then(fail(taken.error()));
-        if (!taken) {
-          // Nothing can be made of it: everything that it stands for is needed.
-          Taken nothing;
-          nothing.update.lacking_packs = replaced_packs(done.layer, done.base);
-          nothing.update.troubles = {taken.error().text()};
-          taken = std::move(nothing);
-        }
-        if (auto settled = settle(self->state_, done.layer.layer, done.base, *taken); !settled)
-          return done.then(fail(std::move(settled.error())));
-        done.then(figures_of(done.layer, done.base, taken->update));
-      });
+  loop_.offload_value([state = state_, keys = keys_, layer = job.layer,
+                       base = job.base] { return take_update_of(state, keys, layer, base); },
+                      [weak = weak_from_this()](Result<Taken> taken) {
+                        const auto self = weak.lock();
+                        if (!self) return;
+                        const Job done = std::move(self->jobs_.front());
+                        self->jobs_.pop_front();
+                        if (!taken && !may_help_later(taken.error())) {
+                          // Nothing can be made of it: everything that it stands for is needed.
+                          Taken nothing;
+                          nothing.update.lacking_packs = replaced_packs(done.layer, done.base);
+                          nothing.update.troubles = {taken.error().text()};
+                          taken = std::move(nothing);
+                        }
+                        Status settled =
+                            taken ? settle(self->state_, done.layer.layer, done.base, *taken)
+                                  : Status(fail(taken.error()));
+                        // The next one empties the working directory, out of which this one came.
+                        if (!self->jobs_.empty()) self->next();
+                        if (!settled) return done.then(fail(std::move(settled.error())));
+                        done.then(figures_of(done.layer, done.base, taken->update));
+                      });
 }
 
 }  // namespace lamina::node
