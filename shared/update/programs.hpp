@@ -5,8 +5,8 @@
 
 namespace lamina::update {
 
-// gzip(1) of /usr/bin or /bin, run without a shell or environment, and ended after a minute. What
-// it writes is the caller's to compare.
+// gzip(1), run without a shell or environment, and ended when it takes too long, with its version:
+// without one such containers stay closed. What it writes is the caller's to compare.
 delta::Programs machine_programs();
 
 }  // namespace lamina::update
