@@ -87,7 +87,10 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
       return as_done(catalog_.add_collection(act, *message), 201);
     }
     if (noun == "reflectors" && get) return reflectors("", moment);
-    if (noun == "devices" && get) return as_list<wire::DeviceList>(devices());
+    if (noun == "devices" && get) {
+      if (const auto after = request.query_value("after")) return device_page(*after);
+      return all_devices();
+    }
     if (noun == "seeders" && get && elsewhere_) return as_json(seeders(moment));
     if (noun == "alerts" && get) return as_list<wire::AlertList>(catalog_.alerts());
     if (noun == "rules" && get) {
@@ -240,6 +243,39 @@ Result<std::vector<wire::DeviceInfo>> Api::devices() const {
   if (devices)
     for (wire::DeviceInfo& device : *devices) device = *complete(std::move(device));
   return devices;
+}
+
+Api::Answer Api::all_devices() const {
+  auto devices = this->devices();
+  if (!devices) return fail(std::move(devices.error()));
+  std::string text = wire::to_json(wire::DeviceList{std::move(*devices), {}});
+  if (text.size() > static_cast<std::size_t>(wire::kRecordMax.count))
+    return fail(ErrorKind::invalid,
+                "more devices than one answer takes: ask page by page, /v1/devices?after=");
+  return net::json_response(std::move(text));
+}
+
+Api::Answer Api::device_page(const std::string& after) const {
+  std::optional<DeviceId> last;
+  if (!after.empty()) {
+    auto id = DeviceId::parse(after);
+    if (!id) return fail(std::move(id.error()).in("after"));
+    last = *id;
+  }
+  auto devices = catalog_.devices_after(last, wire::kDevicesPerPage + 1);
+  if (!devices) return fail(std::move(devices.error()));
+  wire::DeviceList page{std::move(*devices), false};
+  for (wire::DeviceInfo& device : page.devices) device = *complete(std::move(device));
+  // Fewer of those that say much: an answer is bounded too.
+  for (std::size_t most = wire::kDevicesPerPage;; most /= 2) {
+    if (page.devices.size() > most) {
+      page.devices.resize(most);
+      page.more = true;
+    }
+    std::string text = wire::to_json(page);
+    if (most == 1 || text.size() <= static_cast<std::size_t>(wire::kRecordMax.count))
+      return net::json_response(std::move(text));
+  }
 }
 
 Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {

@@ -140,6 +140,8 @@ class Api {
   Answer set_rules(const Act& act, const net::Request& request);
   void add_holders(wire::SiteInfo& site) const;
   Result<std::vector<wire::DeviceInfo>> devices() const;
+  Answer all_devices() const;
+  Answer device_page(const std::string& after) const;
   // What the origin has, and what relays hold for it.
   Result<wire::SnapshotList> snapshots(const DeviceId& device, Moment moment) const;
   // Adds what only this process knows.

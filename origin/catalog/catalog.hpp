@@ -93,6 +93,9 @@ class Catalog {
                                  const std::string& key_fingerprint);
   Result<wire::DeviceInfo> device(const DeviceId& id) const;
   Result<std::vector<wire::DeviceInfo>> devices() const;
+  // At most `most`, in the order of their ids: those that follow `after`; without it the first.
+  Result<std::vector<wire::DeviceInfo>> devices_after(const std::optional<DeviceId>& after,
+                                                      std::size_t most) const;
   Result<std::string> key_fingerprint(const DeviceId& id) const;
   // By hand. An empty site: by its networks from now on; it is in none until they say so.
   Status place_device(const Act& act, const DeviceId& id, const std::string& site);

@@ -123,6 +123,16 @@ Result<std::vector<DeviceInfo>> Catalog::devices() const {
       table_, [](const Rows& rows) { return load_all(rows, "device/", wire::parse_device_info); });
 }
 
+Result<std::vector<DeviceInfo>> Catalog::devices_after(const std::optional<DeviceId>& after,
+                                                       std::size_t most) const {
+  constexpr std::string_view kDevices = "device/";
+  // What follows a key at once is that key and a zero byte.
+  const std::string from = after ? std::string(kDevices) + after->hex() + '\0' : "";
+  return reading<std::vector<DeviceInfo>>(table_, [&](const Rows& rows) {
+    return load_some(rows, kDevices, from, most, wire::parse_device_info);
+  });
+}
+
 Result<std::string> Catalog::key_fingerprint(const DeviceId& id) const {
   return reading<std::string>(table_, [&](const Rows& rows) -> Result<std::string> {
     auto value = rows.get("device-key/" + id.hex());

@@ -16,8 +16,8 @@ class NotedRows : public Rows {
   Result<std::optional<std::string>> get(std::string_view key) const override {
     return rows_.get(key);
   }
-  Status scan(std::string_view prefix, const Visit& visit) const override {
-    return rows_.scan(prefix, visit);
+  Status scan(std::string_view prefix, const Visit& visit, std::string_view from) const override {
+    return rows_.scan(prefix, visit, from);
   }
   Result<std::optional<std::string>> last_key(std::string_view prefix) const override {
     return rows_.last_key(prefix);

@@ -12,8 +12,8 @@ class KvRows : public Rows {
   Result<std::optional<std::string>> get(std::string_view key) const override {
     return view_.get(key);
   }
-  Status scan(std::string_view prefix, const Visit& visit) const override {
-    return view_.scan(prefix, visit);
+  Status scan(std::string_view prefix, const Visit& visit, std::string_view from) const override {
+    return view_.scan(prefix, visit, from);
   }
   Result<std::optional<std::string>> last_key(std::string_view prefix) const override {
     return view_.last_key(prefix);

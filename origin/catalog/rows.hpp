@@ -29,6 +29,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "origin/catalog/catalog.hpp"
 
@@ -71,20 +72,30 @@ Result<Message> load(const Rows& rows, const std::string& key,
   return message;
 }
 
+// At most `most` messages under `prefix`, from the key `from` on.
+template <class Message>
+Result<std::vector<Message>> load_some(const Rows& rows, std::string_view prefix,
+                                       std::string_view from, std::size_t most,
+                                       Result<Message> (*parse)(std::string_view)) {
+  std::vector<Message> some;
+  Status parsed = Done{};
+  const auto take = [&](std::string_view key, std::string_view value) {
+    if (some.size() == most) return false;
+    auto message = parse(value);
+    if (!message) return parsed = fail(corrupt_row(key)), false;
+    some.push_back(std::move(*message));
+    return true;
+  };
+  auto scanned = rows.scan(prefix, take, from);
+  if (!scanned) return fail(std::move(scanned.error()));
+  if (!parsed) return fail(std::move(parsed.error()));
+  return some;
+}
+
 template <class Message>
 Result<std::vector<Message>> load_all(const Rows& rows, std::string_view prefix,
                                       Result<Message> (*parse)(std::string_view)) {
-  std::vector<Message> all;
-  Status parsed = Done{};
-  auto scanned = rows.scan(prefix, [&](std::string_view key, std::string_view value) {
-    auto message = parse(value);
-    if (!message) return parsed = fail(corrupt_row(key)), false;
-    all.push_back(std::move(*message));
-    return true;
-  });
-  if (!scanned) return fail(std::move(scanned.error()));
-  if (!parsed) return fail(std::move(parsed.error()));
-  return all;
+  return load_some(rows, prefix, {}, std::numeric_limits<std::size_t>::max(), parse);
 }
 
 inline Result<wire::DeviceInfo> load_device(const Rows& rows, const DeviceId& id) {

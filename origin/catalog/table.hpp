@@ -20,10 +20,11 @@ class Rows {
 
   virtual Result<std::optional<std::string>> get(std::string_view key) const = 0;
 
-  // Calls `visit` for every row whose key starts with `prefix`, in key order, until it returns
-  // false.
+  // Calls `visit` for every row whose key starts with `prefix` and is not before `from`, in key
+  // order, until it returns false.
   using Visit = std::function<bool(std::string_view key, std::string_view value)>;
-  virtual Status scan(std::string_view prefix, const Visit& visit) const = 0;
+  virtual Status scan(std::string_view prefix, const Visit& visit,
+                      std::string_view from = {}) const = 0;
 
   // The last row under `prefix`, for counters that count on.
   virtual Result<std::optional<std::string>> last_key(std::string_view prefix) const = 0;

@@ -1,6 +1,9 @@
 #include "origin/cli/addressees.hpp"
 
+#include <set>
+
 #include "origin/cli/session.hpp"
+#include "shared/wire/device_pages.hpp"
 
 namespace lamina::origin::cli {
 
@@ -20,6 +23,18 @@ Status Addressees::put_into(wire::AssignmentRequest& request) const {
     request.devices.push_back(*id);
   }
   return Done{};
+}
+
+Result<std::vector<wire::DeviceInfo>> devices_of(Session& session,
+                                                 const std::vector<DeviceId>& meant) {
+  const std::set<DeviceId> ids(meant.begin(), meant.end());
+  std::vector<wire::DeviceInfo> devices;
+  const auto get = [&](const std::string& path) { return session.get(path); };
+  Status listed = wire::for_each_device(get, [&](wire::DeviceInfo&& device) {
+    if (ids.contains(device.id)) devices.push_back(std::move(device));
+  });
+  if (!listed) return fail(std::move(listed.error()));
+  return devices;
 }
 
 }  // namespace lamina::origin::cli

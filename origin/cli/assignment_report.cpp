@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "origin/catalog/rules.hpp"
+#include "origin/cli/addressees.hpp"
 #include "origin/cli/remote_layers.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
@@ -70,13 +71,9 @@ class Report {
     if (!answer) return fail(std::move(answer.error()));
     auto reply = wire::parse_assignment_reply(*answer);
     if (!reply) return fail(std::move(reply.error()));
-    const std::set<DeviceId> meant(reply->devices.begin(), reply->devices.end());
-    auto body = s_.get("/v1/devices");
-    if (!body) return fail(std::move(body.error()));
-    auto list = wire::parse_device_list(*body);
-    if (!list) return fail(std::move(list.error()));
-    for (wire::DeviceInfo& device : list->devices)
-      if (meant.contains(device.id)) devices_.push_back(std::move(device));
+    auto devices = devices_of(s_, reply->devices);
+    if (!devices) return fail(std::move(devices.error()));
+    devices_ = std::move(*devices);
     auto layers = s_.get("/v1/layers");
     if (!layers) return fail(std::move(layers.error()));
     auto known = wire::parse_layer_list(*layers);

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "origin/cli/session.hpp"
-#include "shared/wire/admin.hpp"
+#include "shared/wire/device_pages.hpp"
 
 namespace lamina::origin::cli {
 namespace {
@@ -70,19 +70,19 @@ void add_device(CLI::App& app, Run& run) {
       ->footer("Example: lamina device ls --json")
       ->callback([&run] {
         run = [](Session& s) -> Status {
-          auto body = s.get("/v1/devices");
-          if (!body) return fail(std::move(body.error()));
-          auto list = wire::parse_device_list(*body);
-          if (!list) return fail(std::move(list.error()));
           Session::Rows rows{{"DEVICE", "STATUS", "SITE", "HOST", "TARGET", "APPLIED", "MISSING"}};
-          for (const auto& i : list->devices) {
-            if (s.json) *s.out << wire::to_json(i) << '\n';
+          const auto get = [&](const std::string& path) { return s.get(path); };
+          Status listed = wire::for_each_device(get, [&](const wire::DeviceInfo& i) {
+            if (s.json) {
+              *s.out << wire::to_json(i) << '\n';
+              return;
+            }
             rows.push_back({i.id.hex(), std::string(wire::name_of(i.status)), i.site,
                             printable(i.host_name), std::to_string(i.target_sequence),
                             std::to_string(i.applied_sequence), to_text(Bytes{i.missing_bytes})});
-          }
-          if (!s.json) s.table(rows);
-          return Done{};
+          });
+          if (listed && !s.json) s.table(rows);
+          return listed;
         };
       });
   auto* show = device->add_subcommand("show", "one device, as JSON");

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "origin/cli/addressees.hpp"
 #include "origin/cli/remote_layers.hpp"
@@ -106,14 +105,10 @@ class Preview {
   format::ChunkSource on_device_, in_stack_;
 };
 
-Status preview(Session& s, const std::vector<DeviceId>& devices, image::Mode mode) {
-  auto body = s.get("/v1/devices");
-  if (!body) return fail(std::move(body.error()));
-  auto list = wire::parse_device_list(*body);
-  if (!list) return fail(std::move(list.error()));
-  const std::set<DeviceId> meant(devices.begin(), devices.end());
-  for (const wire::DeviceInfo& device : list->devices) {
-    if (!meant.contains(device.id)) continue;
+Status preview(Session& s, const std::vector<DeviceId>& meant, image::Mode mode) {
+  auto devices = devices_of(s, meant);
+  if (!devices) return fail(std::move(devices.error()));
+  for (const wire::DeviceInfo& device : *devices) {
     const auto done = Preview(s, device.id, mode).of(device, s);
     if (done) continue;
     // One that never synchronized cannot be foreseen; the others can.

@@ -169,12 +169,14 @@ Result<std::optional<std::string>> Kv::View::get(std::string_view key) const {
 
 Status Kv::View::scan(
     std::string_view prefix,
-    const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+    const std::function<bool(std::string_view key, std::string_view value)>& visit,
+    std::string_view from) const {
   Cursor cursor;
   int code = cursor.open(state_.transaction, state_.rows);
   if (code == 0) {
-    cursor.key = to_val(prefix);
-    code = cursor.move(prefix.empty() ? MDB_FIRST : MDB_SET_RANGE);
+    const std::string_view first = std::max(prefix, from);
+    cursor.key = to_val(first);
+    code = cursor.move(first.empty() ? MDB_FIRST : MDB_SET_RANGE);
   }
   for (; code == 0; code = cursor.move(MDB_NEXT))
     if (!to_view(cursor.key).starts_with(prefix) ||

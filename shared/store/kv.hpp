@@ -26,11 +26,11 @@ class Kv {
    public:
     // `invalid` for an empty or too long key.
     Result<std::optional<std::string>> get(std::string_view key) const;
-    // Rows whose key starts with `prefix`, in byte order, until `visit` returns false. The views
-    // last for that call; `visit` changes nothing.
-    Status scan(
-        std::string_view prefix,
-        const std::function<bool(std::string_view key, std::string_view value)>& visit) const;
+    // Rows whose key starts with `prefix` and is not before `from`, in byte order, until `visit`
+    // returns false. The views last for that call; `visit` changes nothing.
+    Status scan(std::string_view prefix,
+                const std::function<bool(std::string_view key, std::string_view value)>& visit,
+                std::string_view from = {}) const;
     // The greatest key that starts with `prefix`.
     Result<std::optional<std::string>> last_key(std::string_view prefix) const;
     // Of the newest transaction that this sees, or, inside write(), of this one. They only grow

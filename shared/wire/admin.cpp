@@ -152,6 +152,7 @@ void fields(A& a, TransactionList& m) {
 template <class A>
 void fields(A& a, DeviceList& m) {
   a("devices", m.devices);
+  a("more", m.more);
 }
 template <class A>
 void fields(A& a, PlaceRequest& m) {

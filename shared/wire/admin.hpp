@@ -175,9 +175,13 @@ struct DeviceInfo {
   std::optional<std::string> enforce = std::nullopt;
   std::optional<std::uint64_t> enforce_number = std::nullopt;
 };
+// GET /v1/devices: all of them. GET /v1/devices?after=ID: at most kDevicesPerPage, in the order of
+// their ids, those that follow ID, or the first where it is empty; device_pages.hpp asks for all.
 struct DeviceList {
   std::vector<DeviceInfo> devices;
+  std::optional<bool> more;  // Of a page: there are further ones.
 };
+inline constexpr std::size_t kDevicesPerPage = 2'000;
 // GET /v1/devices/{id}/transactions: what the device reported, oldest first, at most the newest
 // kTransactionsMax.
 inline constexpr std::size_t kTransactionsMax = 200;

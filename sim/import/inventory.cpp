@@ -23,8 +23,13 @@ auto ask(const Get& get, const std::string& path, const Parse& parse) -> decltyp
 Result<Inventory> collect(const Get& get, const std::vector<std::string>& layers) {
   auto sites = ask(get, "/v1/sites", wire::parse_site_list);
   if (!sites) return fail(std::move(sites.error()));
-  auto devices = ask(get, "/v1/devices", wire::parse_device_list);
-  if (!devices) return fail(std::move(devices.error()));
+  std::vector<KnownDevice> devices;
+  auto listed = wire::for_each_device(get, [&](wire::DeviceInfo&& device) {
+    if (device.status != wire::DeviceStatus::assigned || device.site.empty()) return;
+    devices.push_back({device.id, std::move(device.site), std::move(device.lan_address),
+                       device.seen_ms, std::move(device.applied)});
+  });
+  if (!listed) return fail(std::move(listed.error()));
   auto traffic = ask(get, "/v1/savings", wire::parse_savings_list);
   if (!traffic) return fail(std::move(traffic.error()));
   auto rules = ask(get, "/v1/rules", wire::parse_rule_set);
@@ -40,11 +45,11 @@ Result<Inventory> collect(const Get& get, const std::vector<std::string>& layers
       return fail(ErrorKind::not_found, "the origin has no layer '" + printable(layer, 80) +
                                             "'; `lamina layer ls` lists them");
   std::set<std::string> asked(layers.begin(), layers.end());
-  for (const wire::DeviceInfo& device : devices->devices)
+  for (const KnownDevice& device : devices)
     asked.insert(device.applied.begin(), device.applied.end());
 
   Inventory inventory{.sites = std::move(sites->sites),
-                      .devices = std::move(devices->devices),
+                      .devices = std::move(devices),
                       .traffic = std::move(traffic->savings),
                       .rules = std::move(rules->csv),
                       .packs = {}};

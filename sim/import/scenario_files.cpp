@@ -72,7 +72,7 @@ std::string counted(std::size_t count, const std::string& what) {
 // --- who is there, and in which wave
 
 struct Fleet {
-  std::vector<const wire::DeviceInfo*> devices;  // Heard of, at the waves' sites; by site and id.
+  std::vector<const KnownDevice*> devices;  // Heard of, at the waves' sites; by site and id.
   // By wave, of each site: its devices in that wave or an earlier one.
   std::vector<std::map<std::string, std::int64_t>> so_far;
   std::map<std::string, std::int64_t> at_site;
@@ -82,9 +82,8 @@ struct Fleet {
 Fleet fleet_of(const Inventory& inventory, const wire::RolloutRequest& plan,
                const ImportOptions& options) {
   std::vector<policy::PlacedDevice> placed;
-  std::map<DeviceId, const wire::DeviceInfo*> by_id;
-  for (const wire::DeviceInfo& device : inventory.devices) {
-    if (device.status != wire::DeviceStatus::assigned || device.site.empty()) continue;
+  std::map<DeviceId, const KnownDevice*> by_id;
+  for (const KnownDevice& device : inventory.devices) {
     placed.push_back({device.site, device.id});
     by_id.emplace(device.id, &device);
   }
@@ -141,7 +140,7 @@ struct WantedPack {
 };
 
 // Every device has the packs of the layers that it applied.
-std::vector<bool> lacks_of(const wire::DeviceInfo& device, const Inventory& inventory,
+std::vector<bool> lacks_of(const KnownDevice& device, const Inventory& inventory,
                            const std::map<PackId, std::size_t>& numbers) {
   std::vector<bool> lacks(numbers.size(), true);
   for (const std::string& layer : device.applied) {
@@ -154,7 +153,7 @@ std::vector<bool> lacks_of(const wire::DeviceInfo& device, const Inventory& inve
   return lacks;
 }
 
-std::string stack_text(const wire::DeviceInfo& device) {
+std::string stack_text(const KnownDevice& device) {
   if (device.applied.empty()) return "nothing";
   std::string text;
   for (const std::string& layer : device.applied) text += (text.empty() ? "" : " + ") + layer;
@@ -190,7 +189,7 @@ Lacking content_of(const Inventory& inventory, const wire::RolloutRequest& plan,
   std::map<std::vector<bool>, std::string> names;
   std::map<std::vector<std::string>, std::vector<bool>> known;  // By applied layers.
   std::vector<std::vector<bool>> lacks;
-  for (const wire::DeviceInfo* device : fleet.devices) {
+  for (const KnownDevice* device : fleet.devices) {
     const auto [at, is_new] = known.try_emplace(device->applied);
     if (is_new) at->second = lacks_of(*device, inventory, numbers);
     lacks.push_back(at->second);
@@ -253,7 +252,7 @@ std::string sites_csv(const Inventory& inventory, const Fleet& fleet, const Line
   std::map<std::string, const wire::SiteInfo*> sites;
   for (const wire::SiteInfo& site : inventory.sites) sites.emplace(site.name, &site);
   std::map<std::string, std::string> addresses;  // Of each site's first device that has one.
-  for (const wire::DeviceInfo* device : fleet.devices)
+  for (const KnownDevice* device : fleet.devices)
     if (policy::parse_address(device->lan_address))
       addresses.emplace(device->site, device->lan_address);
   std::string csv = "site,wan_down,utc,reflectors,address\n";

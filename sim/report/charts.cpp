@@ -13,8 +13,9 @@ using std::chrono::hours;
 
 // In units of the view box; about pixels on a screen.
 constexpr double kWidth = 900;
-constexpr double kLeft = 60;  // For what is written beside an axis.
-constexpr double kPlot = kWidth - kLeft - 20;
+constexpr double kLeft = 60;   // For what is written beside an axis.
+constexpr double kRight = 30;  // Half of the last hour's name.
+constexpr double kPlot = kWidth - kLeft - kRight;
 constexpr double kCurveHeight = 260;
 constexpr double kRow = 14;  // Of the heat map.
 constexpr double kNames = 160;
@@ -152,7 +153,7 @@ std::string completion_chart(const Scenario& scenario, const RunResult& result) 
 
 std::string heat_map(const Scenario& scenario, const RunResult& result, std::size_t most) {
   const std::vector<Index> sites = fullest_sites(result, most);
-  const double plot = kWidth - kNames - 20;
+  const double plot = kWidth - kNames - kRight;
   const Duration run = scenario.run.duration;
   std::string inside;
   double y = 18;

@@ -38,8 +38,8 @@ class MemoryTable : public Table {
       const auto at = map.find(key);
       return at == map.end() ? std::nullopt : std::optional(at->second);
     }
-    Status scan(std::string_view prefix, const Visit& visit) const override {
-      for (auto at = map.lower_bound(prefix); at != map.end(); ++at)
+    Status scan(std::string_view prefix, const Visit& visit, std::string_view from) const override {
+      for (auto at = map.lower_bound(std::max(prefix, from)); at != map.end(); ++at)
         if (!at->first.starts_with(prefix) || !visit(at->first, at->second)) break;
       return Done{};
     }

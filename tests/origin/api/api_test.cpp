@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <numeric>
+#include <set>
 
 #include "shared/format/record.hpp"
+#include "shared/wire/device_pages.hpp"
 #include "shared/wire/protocol.hpp"
 #include "shared/wire/retention.hpp"
 #include "shared/wire/rollout.hpp"
@@ -193,6 +196,54 @@ TEST_CASE("api: a dry run answers as the call would, and changes nothing", "[ori
   CHECK(bench.admin("GET", "/v1/dry-run/cvds").status == 404);
   CHECK(bench.admin("GET", "/v1/dry-run/devices").status == 404);
   CHECK(post("/v1/dry-run/cvds/" + id.hex() + "/forget", R"({"dry_run":true})").status == 404);
+}
+
+TEST_CASE("api: devices come in pages that fit into an answer", "[origin]") {
+  Bench bench;
+  const auto fill = [&](int count, std::size_t bytes_each) {
+    for (int n = 1; n <= count; ++n) {
+      const std::string digits = std::to_string(n);
+      wire::DeviceInfo device{
+          .id = DeviceId::parse(std::string(32 - digits.size(), '0') + digits).value()};
+      for (std::size_t at = 0; at < bytes_each; at += 1000)
+        device.attributes[std::to_string(at)] = std::string(1000, 'x');
+      bench.table.rows().insert_or_assign("device/" + device.id.hex(), wire::to_json(device));
+    }
+  };
+  // How many devices each page has, until there is no more.
+  const auto pages = [&] {
+    std::vector<std::size_t> sizes;
+    std::set<DeviceId> seen;
+    auto listed = wire::for_each_device(
+        [&](const std::string& path) -> Result<std::string> {
+          const auto mark = path.find('?');
+          net::Request request{
+              .method = "GET", .path = path.substr(0, mark), .query = path.substr(mark + 1)};
+          request.headers.add("Authorization", "Bearer " + bench.token);
+          const auto response = bench.ask(1, request);
+          CHECK(response.status == 200);
+          CHECK(response.body.size() <= static_cast<std::size_t>(wire::kRecordMax.count));
+          sizes.push_back(wire::parse_device_list(response.body).value().devices.size());
+          return response.body;
+        },
+        [&](wire::DeviceInfo&& device) { seen.insert(device.id); });
+    CHECK(listed);
+    CHECK(std::accumulate(sizes.begin(), sizes.end(), std::size_t{0}) == seen.size());
+    return sizes;
+  };
+  CHECK(pages() == std::vector<std::size_t>{0});
+  fill(2000, 0);
+  CHECK(pages() == std::vector<std::size_t>{2000});
+  fill(2001, 0);
+  CHECK(pages() == std::vector<std::size_t>{2000, 1});
+  fill(2001, 10'000);
+  CHECK(pages() == std::vector<std::size_t>{1000, 1001});
+  const auto whole = bench.admin("GET", "/v1/devices");
+  CHECK(whole.status == 400);
+  CHECK(whole.body.find("/v1/devices?after=") != std::string::npos);
+  net::Request wrong{.method = "GET", .path = "/v1/devices", .query = "after=x"};
+  wrong.headers.add("Authorization", "Bearer " + bench.token);
+  CHECK(bench.ask(1, wrong).status == 400);
 }
 
 TEST_CASE("api: a device certificate opens no administrator's door", "[origin]") {

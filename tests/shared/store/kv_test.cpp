@@ -35,13 +35,14 @@ struct Bench {
     }));
     return value;
   }
-  std::vector<std::string> keys(const std::string& prefix) {
+  std::vector<std::string> keys(const std::string& prefix, const std::string& from = "") {
     std::vector<std::string> all;
     REQUIRE(kv->read([&](const Kv::View& view) {
-      return view.scan(prefix, [&](std::string_view key, std::string_view) {
+      const auto note = [&](std::string_view key, std::string_view) {
         all.emplace_back(key);
         return true;
-      });
+      };
+      return view.scan(prefix, note, from);
     }));
     return all;
   }
@@ -91,6 +92,10 @@ TEST_CASE("kv: prefixes end where they end", "[store]") {
   CHECK(bench.keys("a/") == std::vector<std::string>{"a/1", "a/2"});
   CHECK(bench.keys("").size() == 7);
   CHECK(bench.keys("c").empty());
+  CHECK(bench.keys("a/", "a/2") == std::vector<std::string>{"a/2"});
+  CHECK(bench.keys("a/", std::string("a/1\0", 4)) == std::vector<std::string>{"a/2"});
+  CHECK(bench.keys("a/", "a/3").empty());
+  CHECK(bench.keys("a/", "A").size() == 2);
   CHECK(bench.last("a/") == "a/2");
   CHECK(bench.last("a") == "a0");
   CHECK(bench.last("\xff") == "\xff\xff");

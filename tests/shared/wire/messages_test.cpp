@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "shared/wire/admin.hpp"
+#include "shared/wire/device_pages.hpp"
 #include "shared/wire/enrol.hpp"
 #include "shared/wire/error.hpp"
 #include "shared/wire/ids.hpp"
@@ -161,6 +162,33 @@ TEST_CASE("wire: a device listing carries its last report", "[wire]") {
   REQUIRE(back->devices.size() == 1);
   CHECK(back->devices[0].target == device.target);
   CHECK(back->devices[0].last_report->bytes_by_source.at("lan") == 5);
+}
+
+TEST_CASE("wire: all devices come page by page, in order", "[wire]") {
+  const auto device = [](int n) { return DeviceInfo{.id = id_of<DeviceId>(n)}; };
+  // What an origin answers, and which devices are seen; 0: it failed.
+  const auto seen = [&](std::vector<DeviceList> pages) {
+    std::vector<std::string> paths;
+    std::vector<DeviceId> ids;
+    const auto get = [&](const std::string& path) -> Result<std::string> {
+      paths.push_back(path);
+      if (paths.size() > pages.size()) return fail(ErrorKind::unavailable, "no further page");
+      return to_json(pages[paths.size() - 1]);
+    };
+    auto done = for_each_device(get, [&](DeviceInfo&& one) { ids.push_back(one.id); });
+    for (std::size_t i = 1; i < paths.size(); ++i)
+      CHECK(paths[i] == "/v1/devices?after=" + pages[i - 1].devices.back().id.hex());
+    CHECK(paths.front() == "/v1/devices?after=");
+    return std::pair(std::move(done), ids.size());
+  };
+  const DeviceList first{{device(1), device(2)}, true}, last{{device(3)}, false};
+  CHECK(seen({first, last}).second == 3);
+  CHECK(seen({first, last}).first);
+  CHECK(seen({{{device(1), device(2), device(3)}, {}}}).second == 3);  // An origin without pages.
+  CHECK(seen({DeviceList{}}).first);
+  CHECK(seen({first}).first.error().kind() == ErrorKind::unavailable);
+  CHECK(seen({first, first}).first.error().kind() == ErrorKind::corrupt);
+  CHECK(seen({DeviceList{{}, true}}).first.error().kind() == ErrorKind::corrupt);
 }
 
 TEST_CASE("wire: an error survives the trip with its kind", "[wire]") {

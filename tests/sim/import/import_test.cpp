@@ -18,6 +18,7 @@ namespace {
 
 DeviceId device(int n) { return id_of<DeviceId>(n); }
 
+const std::string kDevices = "/v1/devices?after=";
 constexpr std::int64_t kNowMs = std::int64_t{1'772'478'000} * 1000;  // 2026-03-02T19:00:00Z
 
 // An origin that answers from what it is made of; devices are numbers.
@@ -50,10 +51,24 @@ struct FakeOrigin {
                                  .seen_ms = seen_ms,
                                  .applied = applied});
   }
+  // Three at a time.
+  std::string page_after(const std::string& id) {
+    wire::DeviceList page{.devices = {}, .more = false};
+    std::ranges::sort(devices.devices, {}, &wire::DeviceInfo::id);
+    for (const wire::DeviceInfo& one : devices.devices) {
+      if (one.id.hex() <= id) continue;
+      if (page.devices.size() == 3) {
+        page.more = true;
+        break;
+      }
+      page.devices.push_back(one);
+    }
+    return wire::to_json(page);
+  }
   Get get() {
     return [this](const std::string& path) -> Result<std::string> {
       if (path == "/v1/sites") return wire::to_json(sites);
-      if (path == "/v1/devices") return wire::to_json(devices);
+      if (path.starts_with(kDevices)) return page_after(path.substr(kDevices.size()));
       if (path == "/v1/savings") return wire::to_json(savings);
       if (path == "/v1/rules") return wire::to_json(rules);
       if (path == "/v1/layers") return wire::to_json(layers);
