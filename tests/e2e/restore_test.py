@@ -7,7 +7,6 @@ usage: restore_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL lin
 import contextlib
 import json
 import os
-import pwd
 import shutil
 import sys
 import tempfile
@@ -16,10 +15,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import verify  # noqa: E402
 from checks import Checks  # noqa: E402
-from origin_on_loopback import Daemon, OriginOnLoopback, free_port, run  # noqa: E402
+from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
+from origin_on_loopback import Daemon, OriginOnLoopback  # noqa: E402
 
 ORIGIN, LAMINA, NODE = sys.argv[1:4]
-USER = "nobody"  # Of the network process.
 PATIENCE = 180
 USERS = ("home", "root")
 IDENTITY = {"etc/hostname": "till-7\n", "etc/machine-id": "0" * 32 + "\n", "boot/grub/grub.cfg": "set root=hd0\n",
@@ -110,10 +109,7 @@ def main():
     if os.geteuid() != 0 or not shutil.which("rsync"):
         print("SKIP this needs root and rsync")
         return 77
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        print(f"SKIP there is no user {USER}")
+    if user_is_missing():
         return 77
     with tempfile.TemporaryDirectory(prefix="lamina-restore-") as top, contextlib.ExitStack() as running:
         os.chmod(top, 0o755)
@@ -126,26 +122,20 @@ def scenario(top, running):
     seed = Daemon(ORIGIN, "seed", "--data", origin.data, "--listen", f"127.0.0.1:{origin.swarm}", ready=" seeding ")
     running.callback(seed.stop)
     origin.told("site", "add", "north")
-    base, state, volume = top + "/base", top + "/state", top + "/volume"
+    base = top + "/base"
     make_base(base)
-    os.makedirs(volume)
     origin.told("layer", "capture", "--name", "system", "--version", "1.0", "--tree", base, "--key",
                 origin.data + "/keys/publisher.key")
     token = origin.told("token", "create", "--name", "batch", "--ttl", "1d", "--kind", "enrol", "--uses", "1",
                         "--site", "north").split()[-1]
-    run(NODE, "enroll", "--origin", f"127.0.0.1:{origin.api}", "--ca-fingerprint", origin.fingerprint, "--token",
-        token, "--state", state, "--volume", volume, "--hardware-uuid", "00000000-0000-4000-8000-000000000001",
-        "--user", USER).check_returncode()
-    worker = Daemon(NODE, "worker", "--state", state, ready=" worker_ready ")
-    running.callback(worker.stop)
-    node = Daemon(NODE, "run", "--state", state, "--swarm-listen", f"127.0.0.1:{free_port()}", "--beacon-port",
-                  str(free_port()), "--user", USER, ready="origin_reached")
-    running.callback(node.stop)
+    here = NodeOnLoopback(NODE, top, origin, token)
+    here.start(running)
+    volume = here.volume
     device = json.loads(origin.told("device", "ls", "--json").splitlines()[0])["id"]
     origin.told("assign", "--device", device, "--layers", "system:1.0")
-    node.wait_for(" applied ", seconds=PATIENCE)
+    here.node.wait_for(" applied ", seconds=PATIENCE)
     live_in(volume)
-    check("a snapshot is at the origin", run(NODE, "sync", "--state", state, seconds=120).returncode == 0)
+    check("a snapshot is at the origin", here.sync().returncode == 0)
     was, spoiled = top + "/was", top + "/spoiled"
     verify.copy(volume, was)
     verify.copy(volume, spoiled)
@@ -211,7 +201,7 @@ def scenario(top, running):
           done.stderr.strip())
     write(volume, "etc/fstab", "UUID=no-such-disk / ext4 defaults 0 1\nLABEL=nor-this /srv ext4 defaults 0 2\n"
                                "tmpfs /tmp tmpfs defaults 0 0\n")
-    check("a snapshot with other volumes", run(NODE, "sync", "--state", state, seconds=120).returncode == 0)
+    check("a snapshot with other volumes", here.sync().returncode == 0)
     tree = fresh("other-disks")
     done = restore(tree)
     check("other volumes are refused, with all differences", done.returncode == 5 and

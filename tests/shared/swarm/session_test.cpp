@@ -266,8 +266,9 @@ TEST_CASE("swarm: two seeders share a transfer, and nothing comes twice", "[swar
     REQUIRE(site.fetch_all(*session));
     const auto one = static_cast<double>(site.seeder.sent().count);
     const auto two = static_cast<double>(other->sent().count);
-    // The last blocks may be asked for twice, and a busy machine asks earlier.
-    constexpr double kBlocks = 8 * 16'384;
+    // The last blocks may be asked for twice, and a busy machine asks earlier: 13 were seen at a
+    // load of 15 on two cores.
+    constexpr double kBlocks = 24 * 16'384;
     CHECK(one + two < 1.01 * size + kBlocks);
     CHECK(one > 0.2 * size);
     CHECK(two > 0.2 * size);
