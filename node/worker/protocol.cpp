@@ -137,6 +137,8 @@ std::string to_json(const WorkerReply& reply) {
     if (object["scripts"].size() < wire::kScriptEndsMax) object["scripts"].push_back(script);
   }
   object["restart_due"] = reply.restart_due;
+  if (reply.waits != 0) object["waits"] = reply.waits;
+  if (reply.tried) object["tried"] = printable(*reply.tried, 1000);
   return object.dump();
 }
 
@@ -183,6 +185,9 @@ Result<WorkerReply> parse_worker_reply(std::string_view text) {
     }
     for (const json& item : object.value("restart_due", json::array()))
       reply.restart_due.push_back(item.get<std::string>());
+    reply.waits = object.value("waits", std::uint64_t{0});
+    if (const auto tried = object.find("tried"); tried != object.end())
+      reply.tried = tried->get<std::string>();
     if (const auto counts = object.find("counts"); counts != object.end())
       reply.counts = {.created = counts->value("created", std::uint64_t{0}),
                       .replaced = counts->value("replaced", std::uint64_t{0}),

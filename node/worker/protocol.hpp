@@ -2,7 +2,8 @@
 // SOCK_SEQPACKET at run/worker.sock, one request at a time a connection.
 //
 //   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...],
-//                                                         "scripts":[...],"restart_due":[text...]}
+//                                                         "scripts":[...],"restart_due":[text...],
+//                                                         "waits":N,"tried":text}
 //   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
 //    and as status}
@@ -68,6 +69,11 @@ struct WorkerReply {
   // a restart of the device is due.
   std::vector<wire::ScriptEnd> scripts;
   std::vector<std::string> restart_due;
+  // Of the same: the sequence of the target that is carried out at the next start of the device, or
+  // that is reverted then, if it counts already; 0: nothing waits.
+  std::uint64_t waits = 0;
+  // How the start from a changed volume ended, until the origin was told: empty, it came up.
+  std::optional<std::string> tried;
 };
 std::string to_json(const WorkerReply& reply);
 Result<WorkerReply> parse_worker_reply(std::string_view text);

@@ -18,6 +18,7 @@
 #include "shared/base/log.hpp"
 #include "shared/format/path.hpp"
 #include "shared/format/record.hpp"
+#include "shared/image/records/record_format.hpp"
 #include "shared/os/errno.hpp"
 #include "shared/os/user.hpp"
 #include "shared/store/row_file.hpp"
@@ -37,7 +38,28 @@ constexpr std::string_view kStoppedMagic = "LMst0001";
 constexpr std::string_view kDueMagic = "LMdu0001";
 constexpr std::size_t kWordMax = 4096;  // Of a command.
 constexpr std::size_t kAppliedMax = 1 << 20;
+constexpr std::size_t kTrialMax = 8192;
 constexpr const char* kJournal = "txn/operations";
+// What stands in txn/phase; no such file: nothing has changed yet.
+constexpr std::string_view kSwap = "swap";
+constexpr std::string_view kRevert = "revert";
+constexpr std::string_view kWaits = "waits";
+constexpr std::string_view kRevertWaits = "revert waits";
+
+constexpr std::pair<image::Mode, std::string_view> kModes[] = {
+    {image::Mode::apply, "apply"},
+    {image::Mode::enforce, "enforce"},
+    {image::Mode::remove_others, "remove others"}};
+
+std::string_view name_of(image::Mode mode) {
+  return std::ranges::find(kModes, mode, &std::pair<image::Mode, std::string_view>::first)->second;
+}
+
+image::Mode mode_named(std::string_view name) {
+  const auto found =
+      std::ranges::find(kModes, name, &std::pair<image::Mode, std::string_view>::second);
+  return found == std::end(kModes) ? image::Mode::apply : found->first;
+}
 
 bool is_directory(const std::optional<struct stat>& facts) {
   return facts && S_ISDIR(facts->st_mode);
@@ -317,10 +339,11 @@ Result<std::unique_ptr<format::EntryStream>> Transaction::applied_entries() cons
 Status Transaction::recover() {
   if (auto done = tidy(); !done) return done;
   if (!os::exists(own("txn"))) return Done{};
-  if (!os::exists(own("txn/phase"))) return discard();
-  auto phase = os::read_text(own("txn/phase"));
-  if (!phase) return fail(std::move(phase.error()));
-  if (*phase == "revert") return roll_back();
+  auto at = phase();
+  if (!at) return fail(std::move(at.error()));
+  if (at->empty()) return discard();
+  if (*at == kWaits || *at == kRevertWaits) return Done{};
+  if (*at == kRevert) return roll_back();
   // What counts already is not done again: the user may have worked with it since.
   if (!os::exists(own("txn/applied"))) return commit();
   auto done = finish(Trust::nothing);
@@ -338,7 +361,7 @@ Status Transaction::finish(Trust trust) {
     step("verified");
     return commit();
   }
-  auto back = set_phase("revert");
+  auto back = set_phase(kRevert);
   if (back) back = roll_back();
   if (!back)
     return fail(std::move(done.error())
@@ -362,6 +385,11 @@ Status Transaction::throw_away(const std::string& name) {
   if (auto done = os::sync_directory(own("")); !done) return done;
   step("thrown away");
   return Done{};
+}
+
+Result<std::string> Transaction::phase() const {
+  if (!os::exists(own("txn/phase"))) return std::string();
+  return os::read_text(own("txn/phase"));
 }
 
 Status Transaction::set_phase(std::string_view phase) {
@@ -431,6 +459,7 @@ Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> targ
                                        const AppliedState& next, const format::ChunkSource& source,
                                        image::Mode mode, const Prepare& prepare) {
   if (auto done = recover(); !done) return fail(std::move(done.error()));
+  if (auto done = give_up_waiting(); !done) return fail(std::move(done.error()));
   for (const char* name : {"txn", "txn/stage", "txn/undo"})
     if (auto done = os::make_directories(own(name), 0700); !done)
       return fail(std::move(done.error()));
@@ -441,29 +470,179 @@ Result<ApplyCounts> Transaction::apply(std::unique_ptr<format::EntryStream> targ
   if (done) done = check_space(*counts);
   if (done) done = os::write_file(own("txn/applied"), encode_applied(next), 0600);
   if (done) done = stage(made.source(source));
-  if (done) done = note_due(kJournal);
+  When when = When::now;
   if (done) {
-    auto after = prepare(*counts);
-    done = after ? Status(Done{}) : Status(fail(std::move(after.error())));
+    auto prepared = prepare(*counts);
+    done = prepared ? Status(Done{}) : Status(fail(std::move(prepared.error())));
     // What followed the last one ends with this one, also when nothing follows.
-    if (done && (!after->is_nothing() || os::exists(own("after"))))
-      done = os::write_file(own("txn/after"), encode(*after), 0600);
+    if (done && (!prepared->after.is_nothing() || os::exists(own("after"))))
+      done = os::write_file(own("txn/after"), encode(prepared->after), 0600);
+    if (done) when = prepared->when;
+  }
+  if (done) {
+    step("staged");
+    if (when == When::at_next_start) {
+      done = os::write_file(own("txn/mode"), as_view(name_of(mode)), 0600);
+      if (done) done = set_phase(kWaits);
+    }
+    if (done) step("waits");
   }
   if (!done) {
-    auto clean = discard();
-    if (!clean) return fail(std::move(done.error()).in(clean.error().text()));
+    if (auto clean = discard(); !clean)
+      return fail(std::move(done.error()).in(clean.error().text()));
     return fail(std::move(done.error()));
   }
-  step("staged");
-  if (auto marked = set_phase("swap"); !marked) {
+  if (when == When::at_next_start) return *counts;
+  if (auto switched = switch_over(); !switched) return fail(std::move(switched.error()));
+  return *counts;
+}
+
+// From what is staged to what counts.
+Status Transaction::switch_over() {
+  auto ready = note_due(kJournal);
+  if (ready) ready = set_phase(kSwap);
+  if (!ready) {
     if (auto clean = discard(); !clean)
-      return fail(std::move(marked.error()).in(clean.error().text()));
-    return fail(std::move(marked.error()));
+      return fail(std::move(ready.error()).in(clean.error().text()));
+    return ready;
   }
   step("swap");
-  if (auto finished = finish(Trust::what_was_staged); !finished)
-    return fail(std::move(finished.error()));
-  return *counts;
+  return finish(Trust::what_was_staged);
+}
+
+Result<std::optional<Transaction::Waiting>> Transaction::waiting() const {
+  auto at = phase();
+  if (!at) return fail(std::move(at.error()));
+  if (*at != kWaits && *at != kRevertWaits) return std::optional<Waiting>();
+  Waiting waiting{.is_revert = *at == kRevertWaits, .next = {}};
+  if (waiting.is_revert && !os::exists(own("txn/applied.before"))) return std::optional(waiting);
+  auto next = read_applied(waiting.is_revert ? "txn/applied.before" : "txn/applied");
+  if (!next) return fail(std::move(next.error()));
+  waiting.next = std::move(*next);
+  if (!waiting.is_revert && os::exists(own("txn/after"))) {
+    auto after = read_aftermath("txn/after");
+    if (!after) return fail(std::move(after.error()));
+    waiting.after = std::move(*after);
+  }
+  return std::optional(std::move(waiting));
+}
+
+Status Transaction::carry_out() {
+  auto waits = waiting();
+  if (!waits) return fail(std::move(waits.error()));
+  if (!*waits) return Done{};
+  if ((*waits)->is_revert) {
+    if (auto done = note_due(kJournal); !done) return done;
+    if (auto done = set_phase(kRevert); !done) return done;
+    step("revert marked");
+    return roll_back();
+  }
+  // A kill came while it was given up.
+  if ((*waits)->next.sequence <= applied_.sequence) return discard();
+  if (auto done = merge_again(); !done) return done;
+  return switch_over();
+}
+
+// The device may have worked since its files that are merged by record were staged: an account was
+// added, a password changed. They are merged with what stands there now. May be called again after
+// a kill at any point.
+Status Transaction::merge_again() {
+  const auto is_merged = [](const Operation& operation) {
+    using Kind = Operation::Kind;
+    return (operation.kind == Kind::put || operation.kind == Kind::metadata ||
+            operation.kind == Kind::remove) &&
+           image::record_rule(operation.entry.path) != nullptr;
+  };
+  bool is_any = false;
+  auto looked = for_each_operation(own(kJournal), [&](const Operation& operation) -> Status {
+    is_any = is_any || is_merged(operation);
+    return Done{};
+  });
+  if (!looked || !is_any) return looked;
+
+  auto mode = os::read_text(own("txn/mode"));
+  if (!mode) return fail(std::move(mode.error()));
+  format::MadeContent made;
+  RecordPlans records(volume_, mode_named(*mode), made);
+  std::map<std::string, Entry> entries;  // As the target has them, or else the stack before.
+  for (const bool is_target : {false, true}) {
+    auto stack = StackReader::open(own(is_target ? "txn/stack" : "stack"),
+                                   is_target ? &records.target : &records.previous);
+    if (!stack) return fail(std::move(stack.error()));
+    for (;;) {
+      auto entry = (*stack)->next();
+      if (!entry) return fail(std::move(entry.error()));
+      if (!*entry) break;
+      if (image::record_rule((*entry)->path) != nullptr)
+        entries.insert_or_assign((*entry)->path, std::move(**entry));
+    }
+  }
+  auto written = OperationWriter::create(own("txn/operations.new"));
+  if (!written) return fail(std::move(written.error()));
+  auto done = for_each_operation(own(kJournal), [&](Operation& operation) -> Status {
+    const auto entry = entries.find(operation.entry.path);
+    if (!is_merged(operation) || entry == entries.end()) return written->add(operation);
+    const bool leaves = !records.target.contains(entry->first);
+    image::Action action{leaves ? image::ActionKind::remove : image::ActionKind::replace,
+                         image::Reason::changed, entry->second};
+    if (auto adjusted = records.adjust(action); !adjusted) return adjusted;
+    if (action.kind == image::ActionKind::keep) return Done{};
+    if (auto staged = stage_again(operation, action, made); !staged) return staged;
+    return written->add(operation);
+  });
+  if (done) done = written->finish();
+  if (done) done = os::sync_filesystem_of(volume_.fd(), volume_.path());
+  step("merged again");
+  if (done) done = os::rename_file(own("txn/operations.new"), own(kJournal));
+  return done ? os::sync_directory(own("txn")) : done;
+}
+
+// Makes the operation on a file that is merged by record what the action says now.
+Status Transaction::stage_again(Operation& operation, const image::Action& action,
+                                const format::MadeContent& made) {
+  using Kind = Operation::Kind;
+  if (operation.kind == Kind::put && action.kind == image::ActionKind::replace &&
+      operation.entry == action.entry)
+    return Done{};
+  operation.entry = action.entry;
+  if (action.kind == image::ActionKind::remove) {
+    operation.kind = Kind::remove;
+    return Done{};
+  }
+  if (action.kind == image::ActionKind::metadata) {
+    operation.kind = Kind::metadata;
+    auto before = describe(volume_, action.entry.path);
+    if (!before) return fail(std::move(before.error()));
+    operation.before = std::move(*before);
+    return Done{};
+  }
+  operation.kind = Kind::put;
+  operation.before.reset();
+  auto parent = volume_.open_parent(operation.staged());
+  if (!parent) return fail(std::move(parent.error()));
+  const std::string name = os::last_component(operation.staged());
+  auto removed = volume_.remove(operation.staged());
+  if (!removed && removed.error().kind() != ErrorKind::not_found) return removed;
+  auto again = make_entry(parent->get(), name, operation.entry,
+                          made.source([](const format::ChunkRef& chunk) -> Result<Buffer> {
+                            return fail(ErrorKind::not_found, "chunk " + chunk.id.short_hex());
+                          }),
+                          {.set_owner = os::is_root(), .set_attributes = true});
+  if (!again) return again;
+  auto facts = volume_.facts(operation.staged());
+  if (!facts) return fail(std::move(facts.error()));
+  operation.inode = (*facts)->st_ino;
+  return Done{};
+}
+
+// Leaves the volume, and what can be undone there, as they are.
+Status Transaction::give_up_waiting() {
+  auto waits = waiting();
+  if (!waits) return fail(std::move(waits.error()));
+  if (!*waits) return Done{};
+  if (!(*waits)->is_revert) return discard();
+  if (auto done = set_phase(kSwap); !done) return done;
+  return commit();  // It counts already: what is left is its place.
 }
 
 Status Transaction::stage(const format::ChunkSource& source) {
@@ -534,8 +713,11 @@ Status Transaction::regenerated() {
 }
 
 Result<Aftermath> Transaction::aftermath() const {
-  if (!os::exists(own("after"))) return Aftermath{};
-  auto bytes = os::read_file(own("after"), kAftermathMax);
+  return os::exists(own("after")) ? read_aftermath("after") : Aftermath{};
+}
+
+Result<Aftermath> Transaction::read_aftermath(const std::string& name) const {
+  auto bytes = os::read_file(own(name), kAftermathMax);
   if (!bytes) return fail(std::move(bytes.error()));
   return parse_aftermath(*bytes);
 }
@@ -546,12 +728,30 @@ Status Transaction::keep_aftermath(const Aftermath& aftermath) {
 
 // What stands in the file counts, and a restart is due from this start of the machine on.
 Status Transaction::stamp_aftermath(const std::string& name) {
-  auto bytes = os::read_file(own(name), kAftermathMax);
-  if (!bytes) return fail(std::move(bytes.error()));
-  auto after = parse_aftermath(*bytes);
+  auto after = read_aftermath(name);
   if (!after) return fail(std::move(after.error()));
   after->boot = boot_id();
   return keep_aftermath(*after);
+}
+
+Result<std::optional<Trial>> Transaction::trial() const {
+  if (!os::exists(own("trial"))) return std::optional<Trial>();
+  auto bytes = os::read_file(own("trial"), kTrialMax);
+  if (!bytes) return fail(std::move(bytes.error()));
+  auto trial = parse_trial(*bytes);
+  if (!trial) return fail(std::move(trial.error()));
+  return std::optional(std::move(*trial));
+}
+
+Status Transaction::keep_trial(const Trial& trial) {
+  if (auto done = os::write_file(own("trial"), encode(trial), 0600); !done) return done;
+  step("trial");
+  return Done{};
+}
+
+Status Transaction::forget_trial() {
+  auto removed = os::remove_file(own("trial"));
+  return !removed && removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
 }
 
 Result<std::vector<std::string>> Transaction::stopped_services() const {
@@ -763,21 +963,37 @@ Result<std::optional<AppliedState>> Transaction::undoable() const {
 
 Status Transaction::revert(const Prepare& prepare) {
   if (auto done = recover(); !done) return done;
+  auto waits = waiting();
+  if (!waits) return fail(std::move(waits.error()));
+  if (*waits) {
+    if ((*waits)->is_revert) return Done{};
+    AppliedState state = applied_;
+    state.sequence = (*waits)->next.sequence;
+    state.enforced = (*waits)->next.enforced;
+    // Before it is thrown away: carry_out() knows by it that it was.
+    if (auto done = os::write_file(own("applied"), encode_applied(state), 0600); !done) return done;
+    step("given up");
+    if (auto done = discard(); !done) return done;
+    return load_applied();
+  }
   if (!os::exists(own("undo")))
     return fail(ErrorKind::not_found,
                 "there is no apply to revert on " + printable(volume_.path()));
-  auto after = prepare({});
-  if (!after) return fail(std::move(after.error()));
-  if (!after->is_nothing() || os::exists(own("after"))) {
-    after->boot = boot_id();
-    if (auto done = keep_aftermath(*after); !done) return done;
+  auto prepared = prepare({});
+  if (!prepared) return fail(std::move(prepared.error()));
+  if (!prepared->after.is_nothing() || os::exists(own("after"))) {
+    prepared->after.boot = boot_id();
+    if (auto done = keep_aftermath(prepared->after); !done) return done;
   }
-  if (auto done = note_due("undo/operations"); !done) return done;
-  if (auto done = os::write_file(own("undo/phase"), as_view("revert"), 0600); !done) return done;
+  const bool waits_now = prepared->when == When::at_next_start;
+  if (!waits_now)
+    if (auto done = note_due("undo/operations"); !done) return done;
+  const std::string_view marked = waits_now ? kRevertWaits : kRevert;
+  if (auto done = os::write_file(own("undo/phase"), as_view(marked), 0600); !done) return done;
   step("revert marked");
   if (auto done = os::rename_file(own("undo"), own("txn")); !done) return done;
   if (auto done = os::sync_directory(own("")); !done) return done;
-  return roll_back();
+  return waits_now ? Status(Done{}) : roll_back();
 }
 
 Status Transaction::roll_back() {

@@ -9,6 +9,10 @@
 //            kill its content is read back. If anything since "swap" failed, all of it is undone
 //   commit   the new stack and sequence count; the transaction becomes .lamina/undo
 //
+// Where programs run from the volume a change may wait between "stage" and "swap" for the next
+// start of the machine: the phase "waits", or "revert waits" of a revert. carry_out() goes on from
+// there, before anything runs from the volume; nobody else does.
+//
 // The power may fail anywhere: recover() finds the volume before "swap" and throws the transaction
 // away, or behind it and goes forward, or, when that fails, back; each operation finds out by inode
 // numbers whether it was done. Everything of ours is in <volume>/.lamina, which belongs to root and
@@ -19,6 +23,7 @@
 //   undo/     the last one: revert() undoes it   due     commands that make derived files again
 //   trash/    what is being removed              after   what follows it: scripts, a restart
 //   stopped   services to start again            script  the one that runs
+//   trial     a start from a new stack that is under way (node/worker/trial.hpp)
 //
 // A file that is merged by record becomes what shared/image/records plans: the device's own records
 // stay, whichever layers come and go.
@@ -30,6 +35,7 @@
 #include <set>
 
 #include "node/worker/aftermath.hpp"
+#include "node/worker/trial.hpp"
 #include "shared/format/content.hpp"
 #include "shared/image/plan.hpp"
 #include "shared/os/beneath.hpp"
@@ -61,14 +67,21 @@ struct ApplyCounts {
   bool operator==(const ApplyCounts&) const = default;
 };
 
+// When an apply or a revert changes the volume.
+enum class When { now, at_next_start };
+
 class Transaction {
  public:
   // Called at every named step; tests end the process there.
   using OnStep = std::function<void(std::string_view step)>;
-  // Called when everything is ready and before the first path changes. Says what follows once the
-  // change counts; an error ends it, and nothing was changed.
-  using Prepare = std::function<Result<Aftermath>(const ApplyCounts& counts)>;
-  static Result<Aftermath> nothing_follows(const ApplyCounts&) { return Aftermath{}; }
+  struct Prepared {
+    Aftermath after = {};  // What follows once the change counts.
+    When when = When::now;
+  };
+  // Called when everything is ready and before the first path changes. An error ends it, and
+  // nothing was changed.
+  using Prepare = std::function<Result<Prepared>(const ApplyCounts& counts)>;
+  static Result<Prepared> at_once(const ApplyCounts&) { return Prepared{}; }
 
   // Opens the volume, makes .lamina if it is missing, and finishes or throws away what an earlier
   // process left. `refused` when .lamina is not ours; `unavailable` when another process has it.
@@ -82,18 +95,31 @@ class Transaction {
 
   // Makes the volume what `target` (merged, no whiteouts) says, and commits `next`. `source` gives
   // the chunks of what is new or changed, and of all files that are merged by record. On an error
-  // the volume is as it was, except where the text says that it is between two states.
+  // the volume is as it was, except where the text says that it is between two states. What waited
+  // for the next start is given up.
   Result<ApplyCounts> apply(std::unique_ptr<format::EntryStream> target, const AppliedState& next,
                             const format::ChunkSource& source, image::Mode mode,
-                            const Prepare& prepare = nothing_follows);
+                            const Prepare& prepare = at_once);
   // The counts that apply() would have; changes nothing.
   Result<ApplyCounts> dry_run(std::unique_ptr<format::EntryStream> target,
                               const format::ChunkSource& source, image::Mode mode);
   // Undoes the last apply: the stack of before counts again, the sequence stays. `not_found` when
-  // there is nothing to undo.
-  Status revert(const Prepare& prepare = nothing_follows);
+  // there is nothing to undo. An apply that waits for the next start is given up instead, and its
+  // sequence counts as one that was reverted.
+  Status revert(const Prepare& prepare = at_once);
   // The state that revert() would bring back; nothing when there is nothing to undo.
   Result<std::optional<AppliedState>> undoable() const;
+  // What waits for the next start of the machine.
+  struct Waiting {
+    bool is_revert = false;
+    AppliedState next;  // What then counts.
+    Aftermath after;    // What then follows, of an apply.
+  };
+  Result<std::optional<Waiting>> waiting() const;
+  // Carries it out, where nothing runs from the volume; of no effect when nothing waits. Errors as
+  // of apply(); what waited is over then.
+  Status carry_out();
+
   // Removes what the last apply left behind: the undo area of the one before. Of no effect on what
   // counts, and done by the next apply or open() if nobody calls it; with many files it takes long.
   Status tidy();
@@ -106,6 +132,12 @@ class Transaction {
   // What follows the last apply or revert, as far as it is known.
   Result<Aftermath> aftermath() const;
   Status keep_aftermath(const Aftermath& aftermath);
+
+  // The starts of the machine from a volume that was changed while it did not run; nothing: none is
+  // under way, and the origin knows how the last one ended.
+  Result<std::optional<Trial>> trial() const;
+  Status keep_trial(const Trial& trial);
+  Status forget_trial();
 
   // Services that were stopped for a change, and have to be started; kept over kills.
   Result<std::vector<std::string>> stopped_services() const;
@@ -120,6 +152,12 @@ class Transaction {
   Status recover();
   enum class Trust { what_was_staged, nothing };
   Status finish(Trust trust);
+  Result<std::string> phase() const;  // Empty: none, or no transaction is under way.
+  Status give_up_waiting();
+  Status merge_again();
+  Status stage_again(Operation& operation, const image::Action& action,
+                     const format::MadeContent& made);
+  Status switch_over();
   Status discard();
   Status throw_away(const std::string& name);
   Result<ApplyCounts> plan(std::unique_ptr<format::EntryStream> target,
@@ -139,6 +177,7 @@ class Transaction {
   Status roll_back();
   Status restore_applied();
   Result<AppliedState> read_applied(const std::string& name) const;
+  Result<Aftermath> read_aftermath(const std::string& name) const;
   Status stamp_aftermath(const std::string& name);
   Status undo(const Operation& operation);
   Status set_directory_metadata(bool forward, const std::set<std::uint64_t>& placed);

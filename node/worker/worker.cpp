@@ -173,15 +173,17 @@ Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& 
 }
 
 Worker::Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
-               const os::Clock& clock, Services* services)
+               const os::Clock& clock, Services* services, BootLoader* loader)
     : state_(std::move(state)),
       config_(std::move(config)),
       keys_(std::move(keys)),
       transaction_(std::move(transaction)),
       clock_(clock),
-      services_(services) {}
+      services_(services),
+      loader_(loader) {}
 
-Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock, Services* services) {
+Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock, Services* services,
+                            BootLoader* loader) {
   auto config = read_config(state);
   if (!config) return fail(std::move(config.error()));
   auto keys = read_trust(state);
@@ -189,7 +191,7 @@ Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock, Servic
   auto transaction = Transaction::open(config->volume);
   if (!transaction) return fail(std::move(transaction.error()));
   Worker worker(std::move(state), std::move(*config), std::move(*keys), std::move(*transaction),
-                clock, services);
+                clock, services, loader);
   WorkerReply finished;  // A kill may have left commands, scripts and stopped services.
   worker.finish_into(finished);
   return worker;
@@ -205,6 +207,18 @@ WorkerReply Worker::status() {
     return reply;
   }
   if (aftermath->is_restart_due(boot_id())) reply.restart_due = aftermath->restart;
+  auto waiting = transaction_.waiting();
+  if (!waiting) {
+    reply.remarks.push_back(waiting.error().text());
+  } else if (*waiting) {
+    reply.waits = (*waiting)->is_revert ? reply.sequence : (*waiting)->next.sequence;
+    if (!(*waiting)->is_revert) reply.restart_due = (*waiting)->after.restart;
+  }
+  auto trial = transaction_.trial();
+  if (!trial)
+    reply.remarks.push_back(trial.error().text());
+  else if (*trial && (*trial)->stage == Trial::Stage::ended)
+    reply.tried = (*trial)->trouble;
   if (aftermath->sequence == reply.sequence && !aftermath->is_told)
     for (const DueScript& due : aftermath->scripts)
       if (due.end) reply.scripts.push_back(*due.end);
@@ -219,7 +233,26 @@ WorkerReply Worker::told(std::uint64_t sequence) {
     if (auto kept = transaction_.keep_aftermath(*aftermath); !kept)
       return failed(std::move(kept.error()));
   }
+  auto trial = transaction_.trial();
+  if (!trial) return failed(std::move(trial.error()));
+  if (*trial && (*trial)->stage == Trial::Stage::ended && (*trial)->sequence == sequence)
+    if (auto forgotten = transaction_.forget_trial(); !forgotten)
+      return failed(std::move(forgotten.error()));
   return status();
+}
+
+void Worker::came_up() {
+  if (loader_ == nullptr) return;
+  auto trial = transaction_.trial();
+  if (trial && *trial && (*trial)->stage == Trial::Stage::trying) {
+    (*trial)->stage = Trial::Stage::ended;
+    log::info("start_is_good", {{"sequence", (*trial)->sequence}});
+    if (auto kept = transaction_.keep_trial(**trial); !kept) trial = fail(std::move(kept.error()));
+  }
+  if (!trial) return log::error("start_not_noted", {{"error", trial.error().text()}});
+  // Tried again at the next start: until then the kernel that is in charge stays so.
+  if (auto released = loader_->release(); !released)
+    log::warning("boot_loader_not_released", {{"error", released.error().text()}});
 }
 
 WorkerReply Worker::apply(bool dry_run) {
@@ -231,12 +264,15 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
   auto verified = read_target(state_, config_.device, keys_, clock_.wall());
   if (!verified) return fail(std::move(verified.error()));
   const std::uint64_t sequence = verified->target.sequence;
+  auto waiting = transaction_.waiting();
+  if (!waiting) return fail(std::move(waiting.error()));
   const std::uint64_t applied = transaction_.applied().sequence;
-  if (sequence < applied)
+  const std::uint64_t accepted = *waiting ? std::max(applied, (*waiting)->next.sequence) : applied;
+  if (sequence < accepted)
     return fail(ErrorKind::refused, "device target " + std::to_string(sequence) +
-                                        " is older than target " + std::to_string(applied) +
+                                        " is older than target " + std::to_string(accepted) +
                                         ", which this device has accepted already");
-  if (sequence == applied) return status();
+  if (sequence == accepted) return status();
 
   PackSet packs;
   std::map<LayerId, bool> added;
@@ -264,7 +300,7 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
   if (mode == image::Mode::remove_others)
     if (auto good = check_own_program(transaction_.volume(), **stack); !good)
       return fail(std::move(good.error()));
-  const auto prepare = [&](const ApplyCounts& counts) -> Result<Aftermath> {
+  const auto prepare = [&](const ApplyCounts& counts) -> Result<Transaction::Prepared> {
     Aftermath aftermath{.sequence = sequence, .scripts = scripts_of(*verified, before, enforces)};
     std::vector<LayerNeeds> needs = needs_between(before, next);
     const bool changes = counts.created + counts.replaced + counts.metadata + counts.removed > 0;
@@ -272,10 +308,7 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
     if (enforces && changes)
       for (const auto& [id, of_layer] : next.needs)
         if (std::ranges::find(needs, of_layer) == needs.end()) needs.push_back(of_layer);
-    if (auto done = restart_due_for(needs, aftermath); !done) return fail(std::move(done.error()));
-    if (changes)
-      if (auto done = stop_services(needs); !done) return fail(std::move(done.error()));
-    return aftermath;
+    return this->prepare(std::move(aftermath), needs, changes, before, next);
   };
   auto counts = dry_run ? transaction_.dry_run(std::move(*entries), source, mode)
                         : transaction_.apply(std::move(*entries), next, source, mode, prepare);
@@ -298,13 +331,10 @@ WorkerReply Worker::revert() {
   const AppliedState now = transaction_.applied();
   auto before = transaction_.undoable();
   if (!before) return failed(std::move(before.error()));
-  auto done = transaction_.revert([&](const ApplyCounts&) -> Result<Aftermath> {
+  auto done = transaction_.revert([&](const ApplyCounts&) -> Result<Transaction::Prepared> {
     Aftermath aftermath{.sequence = now.sequence};
-    const auto needs = needs_between(now, before->value_or(AppliedState{}));
-    if (auto noted = restart_due_for(needs, aftermath); !noted)
-      return fail(std::move(noted.error()));
-    if (auto stopped = stop_services(needs); !stopped) return fail(std::move(stopped.error()));
-    return aftermath;
+    const AppliedState then = before->value_or(AppliedState{});
+    return prepare(std::move(aftermath), needs_between(now, then), true, now, then);
   });
   if (!done) {
     WorkerReply reply;
@@ -315,6 +345,51 @@ WorkerReply Worker::revert() {
   reply.changed = true;
   finish_into(reply);
   return reply;
+}
+
+// Decides when the volume goes from one state to another, and makes the running system ready for
+// it.
+Result<Transaction::Prepared> Worker::prepare(Aftermath aftermath,
+                                              const std::vector<LayerNeeds>& needs, bool changes,
+                                              const AppliedState& from, const AppliedState& to) {
+  auto layers = changes ? waits_for(needs, from, to) : std::vector<std::string>();
+  if (!layers) return fail(std::move(layers.error()));
+  if (!layers->empty()) {
+    aftermath.restart = std::move(*layers);
+    return Transaction::Prepared{std::move(aftermath), When::at_next_start};
+  }
+  if (auto done = restart_due_for(needs, aftermath); !done) return fail(std::move(done.error()));
+  if (changes)
+    if (auto done = stop_services(needs); !done) return fail(std::move(done.error()));
+  return Transaction::Prepared{std::move(aftermath)};
+}
+
+// The layers because of which the change waits for the next start; none: it does not. A base is
+// never replaced beneath the system that runs from it. A layer that needs a restart waits for it
+// where that is possible, and else is followed by it.
+Result<std::vector<std::string>> Worker::waits_for(const std::vector<LayerNeeds>& needs,
+                                                   const AppliedState& from,
+                                                   const AppliedState& to) {
+  std::vector<std::string> layers;
+  if (loader_ == nullptr) return layers;
+  const auto base_of = [](const AppliedState& state) {
+    return state.stack.empty() ? LayerId() : state.stack.front();
+  };
+  const bool is_base_new = base_of(from) != base_of(to);
+  for (const LayerNeeds& of_layer : needs)
+    if (of_layer.needs.restart && std::ranges::find(layers, of_layer.layer) == layers.end())
+      layers.push_back(of_layer.layer);
+  if (is_base_new) {
+    const LayerId base = base_of(to).is_none() ? base_of(from) : base_of(to);
+    const auto record = read_record(state_, base, keys_);
+    const std::string name = record ? full_name(*record) : "base " + base.short_hex();
+    if (std::ranges::find(layers, name) == layers.end()) layers.insert(layers.begin(), name);
+  }
+  if (layers.empty()) return layers;
+  auto good = loader_->check();
+  if (good) return layers;
+  if (is_base_new) return fail(std::move(good.error()));
+  return std::vector<std::string>();
 }
 
 // A restart that the last apply made due, and that has not come yet, stays due.
@@ -497,11 +572,13 @@ Status run_worker(const StateDirectory& state) {
   auto machine = os::Root::open("/");
   if (!machine) return fail(std::move(machine.error()));
   Systemd systemd(*machine);
+  Grub grub(*machine, Grub::this_machine());
   const bool runs_from_it = config->volume == "/";
-  auto worker = Worker::open(state, os::system_clock(), runs_from_it ? &systemd : nullptr);
+  auto worker = Worker::open(state, os::system_clock(), runs_from_it ? &systemd : nullptr,
+                             runs_from_it ? &grub : nullptr);
   if (!worker) return fail(std::move(worker.error()));
   log::info("worker_ready", {{"volume", config->volume}, {"sequence", worker->status().sequence}});
-  for (;;) {
+  for (bool is_first = true;;) {
     auto connection = listener->accept(kNextRequestWithin);
     if (!connection) {
       if (connection.error().kind() == ErrorKind::unavailable) continue;
@@ -513,6 +590,7 @@ Status run_worker(const StateDirectory& state) {
       log::warning("stranger_refused", {{"uid", peer->uid}, {"pid", peer->pid}});
       continue;
     }
+    if (std::exchange(is_first, false)) worker->came_up();
     worker->serve(*connection);
   }
 }

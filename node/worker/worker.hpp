@@ -5,6 +5,7 @@
 #pragma once
 
 #include "node/state.hpp"
+#include "node/worker/boot_loader.hpp"
 #include "node/worker/protocol.hpp"
 #include "node/worker/scanner.hpp"
 #include "node/worker/services.hpp"
@@ -26,9 +27,13 @@ Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& 
 class Worker {
  public:
   // Opens the volume of the configuration, finishing what was interrupted. `services` are those of
-  // the system that runs from it; null: none does. It outlives the worker.
+  // the system that runs from it, `loader` starts it; null: none does. Both outlive the worker.
   static Result<Worker> open(StateDirectory state, const os::Clock& clock,
-                             Services* services = nullptr);
+                             Services* services = nullptr, BootLoader* loader = nullptr);
+
+  // This node works: a start from a changed volume is a good one, and what it takes to go back is
+  // given up. To be called once somebody asks it something.
+  void came_up();
 
   // Serves the requests of one connection until it closes.
   void serve(os::LocalConnection& connection);
@@ -41,12 +46,17 @@ class Worker {
 
  private:
   Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
-         const os::Clock& clock, Services* services);
+         const os::Clock& clock, Services* services, BootLoader* loader);
 
   Result<WorkerReply> try_apply(bool dry_run);
   void finish_into(WorkerReply& reply);
   Status stop_services(const std::vector<LayerNeeds>& needs);
   void start_services(std::vector<std::string>& remarks);
+  Result<Transaction::Prepared> prepare(Aftermath aftermath, const std::vector<LayerNeeds>& needs,
+                                        bool changes, const AppliedState& from,
+                                        const AppliedState& to);
+  Result<std::vector<std::string>> waits_for(const std::vector<LayerNeeds>& needs,
+                                             const AppliedState& from, const AppliedState& to);
   Status restart_due_for(const std::vector<LayerNeeds>& needs, Aftermath& aftermath) const;
   Status scan(const WorkerRequest& request, os::LocalConnection& connection);
 
@@ -56,6 +66,7 @@ class Worker {
   Transaction transaction_;
   const os::Clock& clock_;
   Services* services_;
+  BootLoader* loader_;
 };
 
 // Runs until the process is ended. Killing it is safe at any time. An error says why it cannot

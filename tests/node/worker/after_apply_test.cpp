@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <set>
 
+#include "node/worker/early.hpp"
 #include "shared/os/user.hpp"
 #include "tests/node/worker/volume_fixture.hpp"
 #include "tests/node/worker/worker_fixture.hpp"
@@ -289,6 +290,162 @@ TEST_CASE("restart: a layer that leaves, and a revert, need it too", "[node]") {
   CHECK(f.apply_target(2, {base}).restart_due == Words{"layer app.1"});
   REQUIRE(os::remove_file(f.file(".lamina/after")));
   CHECK(f.revert().restart_due == Words{"layer app.1"});
+}
+
+namespace {
+
+// A machine that can change its volume at its next start, or says why not.
+struct ReadyLoader : node::BootLoader {
+  Status check() override {
+    return trouble.empty() ? Status(Done{}) : fail(ErrorKind::refused, trouble);
+  }
+  Status release() override { return ++releases, Done{}; }
+  Status keep() override { return Done{}; }
+  Status offer() override { return Done{}; }
+  Status back_to_kept() override { return Done{}; }
+  bool is_kept_started() const override { return false; }
+  Status tidy() override { return Done{}; }
+  std::string trouble;
+  int releases = 0;
+};
+
+struct RunningRoot : Bench {
+  RunningRoot() {
+    const LayerId base = this->base("base.1");
+    apply_target(1, {base});  // Before the machine ran from it.
+    bases = {base, this->base("base.2")};
+  }
+  node::WorkerReply ask(std::uint64_t sequence, std::vector<LayerId> stack) {
+    target(sequence, std::move(stack), target_key);
+    return Worker::open(state, clock, services, &loader)->apply(false);
+  }
+  node::WorkerReply worker(const std::function<node::WorkerReply(Worker&)>& what) {
+    auto worker = Worker::open(state, clock, services, &loader);
+    if (!worker) FAIL(worker.error().text());
+    return what(*worker);
+  }
+  // The machine starts anew, and carries out what waits.
+  node::EarlyEnd start() {
+    auto transaction = Transaction::open(scratch / "volume");
+    REQUIRE(transaction);
+    const auto end = start_early(*transaction, loader);
+    if (!end) FAIL(end.error().text());
+    return *end;
+  }
+
+  std::vector<LayerId> bases;
+  ReadyLoader loader;
+};
+
+}  // namespace
+
+TEST_CASE("running root: a new base waits for the restart, an application does not", "[node]") {
+  RunningRoot m;
+  m.manager.running = {"web.service"};
+  const LayerId web = m.app("web.1", with_service("web.service"));
+  auto reply = m.ask(2, {m.bases[0], web});
+  REQUIRE_FALSE(reply.error);
+  CHECK(reply.sequence == 2);
+  CHECK(reply.waits == 0);
+  CHECK(m.content("srv/web") == "web.1");
+  m.manager.said.clear();
+
+  reply = m.ask(3, {m.bases[1], web});
+  REQUIRE_FALSE(reply.error);
+  CHECK(reply.sequence == 2);
+  CHECK(reply.waits == 3);
+  CHECK(reply.restart_due == Words{"layer base.2"});
+  CHECK(m.content("srv/base") == "base.1");
+  CHECK(m.manager.said.empty());
+  // Asked again it is not staged again.
+  const std::string plan = m.file(".lamina/txn/operations");
+  struct stat before {
+  }, after{};
+  REQUIRE(stat(plan.c_str(), &before) == 0);
+  CHECK(m.ask(3, {m.bases[1], web}).waits == 3);
+  REQUIRE(stat(plan.c_str(), &after) == 0);
+  CHECK(before.st_ino == after.st_ino);
+  // An older target does not take its place.
+  CHECK(m.ask(2, {m.bases[0], web}).error->kind() == ErrorKind::refused);
+
+  CHECK(m.start() == node::EarlyEnd::restart);
+  CHECK(m.start() == node::EarlyEnd::go_on);
+  CHECK(m.content("srv/base") == "base.2");
+  reply = m.worker([](Worker& worker) { return worker.status(); });
+  CHECK(reply.sequence == 3);
+  CHECK(reply.waits == 0);
+  CHECK_FALSE(reply.tried);  // Nobody has asked for anything yet.
+  CHECK(m.loader.releases == 0);
+  reply = m.worker([](Worker& worker) { return worker.came_up(), worker.status(); });
+  CHECK(reply.tried == "");
+  CHECK(m.loader.releases == 1);
+  m.worker([](Worker& worker) { return worker.told(2); });
+  CHECK(m.worker([](Worker& worker) { return worker.status(); }).tried == "");
+  CHECK_FALSE(m.worker([](Worker& worker) { return worker.told(3); }).tried);
+}
+
+TEST_CASE("running root: a new base that does not come up is told of", "[node]") {
+  RunningRoot m;
+  REQUIRE_FALSE(m.ask(2, {m.bases[1]}).error);
+  CHECK(m.start() == node::EarlyEnd::restart);
+  for (int starts = 0; starts < node::kStartsMax; ++starts) m.start();
+  CHECK(m.start() == node::EarlyEnd::restart);
+  CHECK(m.content("srv/base") == "base.1");
+  const auto reply = m.worker([](Worker& worker) { return worker.came_up(), worker.status(); });
+  REQUIRE(reply.tried);
+  CHECK(reply.tried->find("did not come up") != std::string::npos);
+  CHECK(reply.sequence == 2);
+  CHECK(m.loader.releases == 1);
+  CHECK_FALSE(m.ask(2, {m.bases[1]}).error);
+  CHECK(m.content("srv/base") == "base.1");
+}
+
+TEST_CASE("running root: its revert waits too, and is given up by a newer target", "[node]") {
+  RunningRoot m;
+  REQUIRE_FALSE(m.ask(2, {m.bases[1]}).error);
+  m.start();
+  m.worker([](Worker& worker) { return worker.came_up(), worker.told(2); });
+  auto reply = m.worker([](Worker& worker) { return worker.revert(); });
+  CHECK(reply.waits == 2);
+  CHECK(reply.restart_due == Words{"layer base.1"});
+  CHECK(m.content("srv/base") == "base.2");
+  SECTION("carried out") {
+    CHECK(m.start() == node::EarlyEnd::restart);
+    CHECK(m.content("srv/base") == "base.1");
+  }
+  SECTION("given up") {
+    reply = m.ask(3, {m.bases[1], m.app("web.1")});
+    REQUIRE_FALSE(reply.error);
+    CHECK(reply.waits == 0);
+    CHECK(m.start() == node::EarlyEnd::go_on);
+    CHECK(m.content("srv/base") == "base.2");
+  }
+}
+
+TEST_CASE("running root: where no start can replace a base, it is refused", "[node]") {
+  RunningRoot m;
+  m.loader.trouble = "no part in the initramfs";
+  const auto reply = m.ask(2, {m.bases[1]});
+  REQUIRE(reply.error);
+  CHECK(reply.error->kind() == ErrorKind::refused);
+  CHECK(reply.error->text().find("no part in the initramfs") != std::string::npos);
+  CHECK(m.content("srv/base") == "base.1");
+  // A layer that needs a restart is applied, and followed by one.
+  const auto applied = m.ask(3, {m.bases[0], m.app("app.1", with_restart)});
+  REQUIRE_FALSE(applied.error);
+  CHECK(applied.sequence == 3);
+  CHECK(applied.restart_due == Words{"layer app.1"});
+}
+
+TEST_CASE("running root: a layer that needs a restart waits for it", "[node]") {
+  RunningRoot m;
+  const auto reply = m.ask(2, {m.bases[0], m.app("app.1", with_restart)});
+  REQUIRE_FALSE(reply.error);
+  CHECK(reply.waits == 2);
+  CHECK(reply.restart_due == Words{"layer app.1"});
+  CHECK(m.content("srv/app") == "(none)");
+  CHECK(m.start() == node::EarlyEnd::restart);
+  CHECK(m.content("srv/app") == "app.1");
 }
 
 TEST_CASE("in use: programs that run from what was replaced are named", "[node]") {

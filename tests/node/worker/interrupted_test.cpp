@@ -115,6 +115,39 @@ const Case kFirstRevert{
         },
     .kills_min = 10};
 
+const Case kAtStart{
+    .prepare =
+        [](Fixture& f) {
+          check(f.apply(f.one, 1));
+          check(f.stage(f.two, 2));
+        },
+    .work = [](Fixture& f, OnStep on_step) { return f.carry_out(std::move(on_step)); },
+    .wanted = [](Fixture& f) { return wanted(f.two); },
+    .kills_min = 25};
+// Both halves, one after the other.
+const Case kStagedForStart{.prepare = [](Fixture& f) { check(f.apply(f.one, 1)); },
+                           .work = [](Fixture& f, OnStep on_step) -> Status {
+                             auto staged = f.stage(f.two, 2, on_step);
+                             return staged ? f.carry_out(std::move(on_step))
+                                           : fail(std::move(staged.error()));
+                           },
+                           .wanted = [](Fixture& f) { return wanted(f.two); },
+                           .kills_min = 40};
+const Case kRevertAtStart{.prepare =
+                              [](Fixture& f) {
+                                check(f.apply(f.one, 1));
+                                check(f.apply(f.two, 2));
+                              },
+                          .work = [](Fixture& f, OnStep on_step) -> Status {
+                            auto transaction = Transaction::open(f.volume(), std::move(on_step));
+                            if (!transaction) return fail(std::move(transaction.error()));
+                            if (auto marked = transaction->revert(Fixture::at_next_start); !marked)
+                              return marked;
+                            return transaction->carry_out();
+                          },
+                          .wanted = [](Fixture& f) { return wanted(f.one); },
+                          .kills_min = 15};
+
 }  // namespace
 
 TEST_CASE("kill: the first apply", "[node][kill]") { survives_every_kill(kFirst, 0); }
@@ -129,6 +162,99 @@ TEST_CASE("kill: an update, and three times while it recovers", "[node][kill]") 
 }
 TEST_CASE("kill: a revert, and three times while it recovers", "[node][kill]") {
   for (const int again : {1, 4, 9, 14}) survives_every_kill(kRevert, again);
+}
+
+TEST_CASE("kill: what waited is carried out at a start", "[node][kill]") {
+  survives_every_kill(kAtStart, 0);
+  for (const int again : {1, 6, 13}) survives_every_kill(kAtStart, again);
+}
+TEST_CASE("kill: staged for a start, and carried out", "[node][kill]") {
+  survives_every_kill(kStagedForStart, 0);
+}
+TEST_CASE("kill: a revert that waited for a start", "[node][kill]") {
+  survives_every_kill(kRevertAtStart, 0);
+}
+
+TEST_CASE("waiting: nothing changes before the start, and nobody else carries it out", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  const Content before = content_of(f.volume());
+  check(f.stage(f.two, 2));
+  for (int opened = 0; opened < 2; ++opened) {
+    auto transaction = Transaction::open(f.volume());
+    REQUIRE(transaction);
+    CHECK(content_of(f.volume()) == before);
+    CHECK(transaction->applied().sequence == 1);
+    const auto waiting = transaction->waiting();
+    REQUIRE(waiting);
+    REQUIRE(*waiting);
+    CHECK((*waiting)->next.sequence == 2);
+    CHECK_FALSE((*waiting)->is_revert);
+    CHECK(transaction->due_commands().value().empty());
+  }
+  check(f.carry_out());
+  CHECK(content_of(f.volume()) == wanted(f.two));
+  check(f.carry_out());  // Nothing waits any more.
+  check(f.revert());
+  CHECK(content_of(f.volume()) == wanted(f.one));
+}
+
+TEST_CASE("waiting: another apply takes its place, at once or for the start", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  check(f.stage(f.nothing, 2));
+  check(f.stage(f.two, 3));
+  {
+    auto transaction = Transaction::open(f.volume());
+    REQUIRE(transaction);
+    CHECK(transaction->waiting().value()->next.sequence == 3);
+    CHECK(transaction->undoable().value().has_value());
+  }
+  check(f.apply(f.two, 4));
+  CHECK(content_of(f.volume()) == wanted(f.two));
+  check(f.carry_out());
+  CHECK(Transaction::open(f.volume())->applied().sequence == 4);
+}
+
+TEST_CASE("waiting: a revert gives it up, and its target does not come again", "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  const auto give_up = [&](const OnStep& on_step) {
+    auto transaction = Transaction::open(f.volume(), on_step);
+    if (transaction) static_cast<void>(transaction->revert());
+  };
+  for (int at = 1;; ++at) {
+    check(f.stage(f.two, static_cast<std::uint64_t>(at) + 1));
+    const bool killed = killed_at(at, give_up);
+    check(f.carry_out());
+    const auto transaction = Transaction::open(f.volume());
+    REQUIRE(transaction);
+    CHECK_FALSE(transaction->waiting().value());
+    CHECK(content_of(f.volume()) == wanted(f.one));
+    CHECK(transaction->applied().sequence == static_cast<std::uint64_t>(at) + 1);
+    if (!killed) break;
+  }
+  check(f.revert());  // Of what was applied before it.
+  CHECK(content_of(f.volume()).size() == 1);
+}
+
+TEST_CASE("waiting: a revert that waits is given up by an apply, and its undo area stays",
+          "[node]") {
+  Fixture f;
+  check(f.apply(f.one, 1));
+  check(f.apply(f.two, 2));
+  {
+    auto transaction = Transaction::open(f.volume());
+    REQUIRE(transaction);
+    check(transaction->revert(Fixture::at_next_start));
+    CHECK(transaction->waiting().value()->is_revert);
+    CHECK(transaction->waiting().value()->next.sequence == 1);
+    CHECK(content_of(f.volume()) == wanted(f.two));
+  }
+  check(f.apply(f.one, 3));
+  CHECK(content_of(f.volume()) == wanted(f.one));
+  check(f.revert());
+  CHECK(content_of(f.volume()) == wanted(f.two));
 }
 
 TEST_CASE("swap: what cannot go on goes back, and can be tried again", "[node]") {

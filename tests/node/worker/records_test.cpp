@@ -124,7 +124,8 @@ struct Bench {
 
   node::ApplyCounts apply(
       const Stack& names, image::Mode mode = image::Mode::apply,
-      Transaction::OnStep on_step = [](std::string_view) {}) {
+      Transaction::OnStep on_step = [](std::string_view) {},
+      const Transaction::Prepare& prepare = Transaction::at_once) {
     auto transaction = Transaction::open(scratch / "volume", std::move(on_step));
     check_opened(transaction);
     auto accounts = image::read_accounts([&](const std::string& path) -> Result<std::string> {
@@ -132,8 +133,8 @@ struct Bench {
     });
     auto stack = open(names, accounts.value());
     clashes = stack->clashes();
-    auto counts =
-        transaction->apply(stack->entries().value(), {++sequence, {}}, stack->source(), mode);
+    auto counts = transaction->apply(stack->entries().value(), {++sequence, {}}, stack->source(),
+                                     mode, prepare);
     check(counts);
     return *counts;
   }
@@ -311,6 +312,44 @@ TEST_CASE("records: after a kill anywhere the files are the old ones or the new 
     CHECK((now == old_tree || now == new_tree));
     CHECK((was_killed || now == new_tree));
   }
+}
+
+TEST_CASE("records: what the user does while an apply waits for the start is kept",
+          "[node][kill]") {
+  // In memory: a kill at every step of the start, each on a volume of its own.
+  bool was_killed = true;
+  int kills = 0;
+  for (int step = 1; was_killed; ++step, ++kills) {
+    Bench bench;
+    bench.install("web", 101);
+    bench.apply({"base"});
+    bench.apply(
+        {"base", "web"}, image::Mode::apply, [](std::string_view) {}, Fixture::at_next_start);
+    // A user is added, the group is edited so that it is what it shall be, a package leaves.
+    bench.write("volume", "etc/passwd", kPasswd + "ann:x:1000:1000::/:/bin/sh\n");
+    bench.write("volume", "etc/group", "root:x:0:\nshared:x:50:web\n");
+    bench.write("volume", "var/lib/dpkg/status", "");
+    was_killed = killed_at(step, [&](const Transaction::OnStep& on_step) {
+      auto transaction = Transaction::open(bench.scratch / "volume", on_step);
+      if (transaction) static_cast<void>(transaction->carry_out());
+    });
+    {
+      auto transaction = Transaction::open(bench.scratch / "volume");
+      Bench::check_opened(transaction);
+      check(transaction->carry_out());
+      CHECK(transaction->applied().sequence == bench.sequence);
+    }
+    CAPTURE(step);
+    CHECK(bench.read("etc/passwd") ==
+          kPasswd + "web:x:101:50::/:/bin/false\n" + "ann:x:1000:1000::/:/bin/sh\n");
+    CHECK(bench.read("etc/group") == "root:x:0:\nshared:x:50:web\n");
+    CHECK(bench.read("var/lib/dpkg/status") == "Package: web\nStatus: installed\n\n");
+    CHECK(bench.read("opt/web/data") == "of web");
+    check(Transaction::open(bench.scratch / "volume")->revert());
+    CHECK(bench.read("etc/passwd") == kPasswd + "ann:x:1000:1000::/:/bin/sh\n");
+    CHECK(bench.read("etc/group") == "root:x:0:\nshared:x:50:web\n");
+  }
+  CHECK(kills > 15);
 }
 
 TEST_CASE("records: what is made from changed files is due until it was made", "[node]") {

@@ -69,6 +69,24 @@ struct Fixture {
     return transaction->apply(layer.stream(), {sequence, {}}, layer.captured.source(),
                               image::Mode::apply);
   }
+  // Stages it for the next start.
+  Result<node::ApplyCounts> stage(
+      const Layer& layer, std::uint64_t sequence,
+      Transaction::OnStep on_step = [](std::string_view) {}) {
+    auto transaction = Transaction::open(volume(), std::move(on_step));
+    if (!transaction) return fail(std::move(transaction.error()));
+    return transaction->apply(layer.stream(), {sequence, {}}, layer.captured.source(),
+                              image::Mode::apply, at_next_start);
+  }
+  // What that start does.
+  Status carry_out(Transaction::OnStep on_step = [](std::string_view) {}) {
+    auto transaction = Transaction::open(volume(), std::move(on_step));
+    if (!transaction) return fail(std::move(transaction.error()));
+    return transaction->carry_out();
+  }
+  static Result<Transaction::Prepared> at_next_start(const node::ApplyCounts&) {
+    return Transaction::Prepared{.when = node::When::at_next_start};
+  }
   Status revert(Transaction::OnStep on_step = [](std::string_view) {}) {
     auto transaction = Transaction::open(volume(), std::move(on_step));
     if (!transaction) return fail(std::move(transaction.error()));
