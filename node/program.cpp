@@ -147,7 +147,9 @@ void print_status(const json& status, std::ostream& out) {
     std::string layers;
     for (const json& layer : status["restart_due"])
       layers += (layers.empty() ? "" : ", ") + printable(layer.get<std::string>(), 300);
-    row("restart", "due, because of " + layers);
+    row("restart", status.value("waits_for_restart", false)
+                       ? "the target waits for it, because of " + layers
+                       : "due, because of " + layers);
   }
   row("peers", std::to_string(status.value("peers", 0)) +
                    (status.value("holds_lease", false) ? ", fetches " + part_text(status) : ""));

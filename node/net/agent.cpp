@@ -347,7 +347,10 @@ std::string_view Agent::reason(const LayerId& layer) const {
   const auto found = layers_.find(layer);
   if (found == layers_.end() || found->second.phase == Layer::Phase::records)
     return "waiting-for-records";
-  if (found->second.phase == Layer::Phase::complete) return "local-cache";
+  if (found->second.phase == Layer::Phase::complete)
+    return is_waiting_for_restart() && std::ranges::count(target_->stack, layer) > 0
+               ? "waiting-for-restart"
+               : "local-cache";
   if (status_ != wire::DeviceStatus::assigned) return "waiting-for-site";
   if (clock_is_wrong_) return "waiting-for-clock";
   if (lease_ && over_https_)
@@ -421,6 +424,13 @@ void Agent::apply(const Applied& applied, Instant) {
   if (target_ && target_->sequence == applied.sequence) memory_.applied = target_->stack;
 }
 
+void Agent::apply(const ApplyWaits& waits, Instant) {
+  applying_ = false;
+  apply_failures_ = 0;
+  news_ = true;
+  memory_.waits = waits.sequence;
+}
+
 void Agent::apply(const ApplyFailed& failed, Instant now) {
   applying_ = false;
   if (!target_ || target_->sequence != failed.sequence) return;
@@ -433,6 +443,7 @@ void Agent::apply(const ApplyFailed& failed, Instant now) {
 
 void Agent::apply(const Reverted& reverted, Instant) {
   memory_.applied = reverted.applied;
+  memory_.waits = 0;
   held_back_ = true;
   news_ = true;
 }
@@ -469,6 +480,11 @@ void Agent::apply(const SyncEnded&, Instant now) {
   sync_at_ = rule_.no_upload ? now : now + limits_.sync_interval;
 }
 
+bool Agent::is_waiting_for_restart() const {
+  return target_ && memory_.waits == target_->sequence &&
+         memory_.applied_sequence < target_->sequence;
+}
+
 bool Agent::is_complete() const {
   return std::ranges::all_of(target_->stack, [this](const LayerId& layer) {
     return layers_.at(layer).phase == Layer::Phase::complete;
@@ -476,7 +492,8 @@ bool Agent::is_complete() const {
 }
 
 bool Agent::is_apply_wanted() const {
-  if (!target_ || applying_ || held_back_ || target_->sequence <= memory_.applied_sequence)
+  if (!target_ || applying_ || held_back_ || target_->sequence <= memory_.applied_sequence ||
+      is_waiting_for_restart())
     return false;
   // Staging leaves the volume, and what can be undone there, alone.
   if (!target_->stage.empty() && target_->enforce == format::Enforce::no &&

@@ -63,8 +63,9 @@ class Agent {
     std::uint16_t swarm_port = 0;
     Instant certificate_expires;  // On the loop's timeline.
     std::optional<Instant> swarm_certificate_expires;
-    Duration target_age{};  // Since the origin issued the target.
-    Bytes budget_spent;     // Of the target's WAN budget.
+    Duration target_age{};    // Since the origin issued the target.
+    Bytes budget_spent;       // Of the target's WAN budget.
+    std::uint64_t waits = 0;  // As of ApplyWaits.
     // The other devices of its site by the last signed list; none: it is in no site.
     std::optional<std::vector<wire::Peer>> site = std::nullopt;
   };
@@ -135,6 +136,9 @@ class Agent {
   struct Applied {
     std::uint64_t sequence = 0;
   };
+  struct ApplyWaits {  // The worker carries the target out at the next start of the device.
+    std::uint64_t sequence = 0;
+  };
   struct ApplyFailed {
     std::uint64_t sequence = 0;
     bool again = false;  // May help: space, a busy worker.
@@ -166,8 +170,8 @@ class Agent {
       std::variant<Polled, PollFailed, RecordsFetched, RecordsFailed, PacksNeeded, LayerProgress,
                    LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted,
                    BudgetFailed, BudgetSpent, WanTransportChanged, RuleChanged, Settled, Hurry,
-                   Applied, ApplyFailed, Reverted, Renewed, RenewFailed, Looked, SyncRequested,
-                   SyncEnded, PeersFound, Changed, Tick>;
+                   Applied, ApplyWaits, ApplyFailed, Reverted, Renewed, RenewFailed, Looked,
+                   SyncRequested, SyncEnded, PeersFound, Changed, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -240,6 +244,8 @@ class Agent {
   std::uint64_t applied_sequence() const { return memory_.applied_sequence; }
   const std::vector<LayerId>& applied() const { return memory_.applied; }
   bool leads() const { return lease_ && !lease_->by_budget; }
+  // The target is staged, and is carried out at the next start of the device.
+  bool is_waiting_for_restart() const;
   // What it fetches for its site; empty: nothing.
   ShareSet shares() const { return leads() ? lease_->shares : ShareSet(); }
   // Where what is missing of a layer comes from, or what it waits for: "local-cache", "lan-peer",
@@ -251,7 +257,8 @@ class Agent {
   // "waiting-for-rule" (a bandwidth rule lets this device fetch nothing now),
   // "waiting-for-admission" (other sites of the layer's rollout come first), "waiting-for-clock"
   // (this computer's clock is ahead of every certificate), "waiting-for-site" (the origin has
-  // placed the device in none), "waiting-for-origin" (it does not answer, and no device of the site
+  // placed the device in none), "waiting-for-restart" (complete, and carried out at the next start
+  // of the device), "waiting-for-origin" (it does not answer, and no device of the site
   // is known).
   std::string_view reason(const LayerId& layer) const;
   const std::optional<std::string>& unfit() const { return unfit_; }
@@ -303,6 +310,7 @@ class Agent {
   void apply(const Settled& settled, Instant now);
   void apply(const Hurry&, Instant now);
   void apply(const Applied& applied, Instant now);
+  void apply(const ApplyWaits& waits, Instant now);
   void apply(const ApplyFailed& failed, Instant now);
   void apply(const Reverted& reverted, Instant now);
   void apply(const Renewed& renewed, Instant now);

@@ -28,22 +28,26 @@ void Applying::apply(std::uint64_t sequence) {
                 const auto self = weak.lock();
                 if (!self) return;
                 if (reply)
-                  self->succeeded(*reply, started);
+                  self->succeeded(sequence, *reply, started);
                 else
                   self->failed(sequence, reply.error(), started);
               });
 }
 
-void Applying::succeeded(const WorkerReply& reply, std::int64_t started_ms) {
+void Applying::succeeded(std::uint64_t sequence, const WorkerReply& reply,
+                         std::int64_t started_ms) {
   const ApplyCounts& counts = reply.counts;
-  log::info("applied", {{"sequence", reply.sequence},
-                        {"created", counts.created},
-                        {"replaced", counts.replaced},
-                        {"metadata", counts.metadata},
-                        {"removed", counts.removed},
-                        {"records", counts.records},
-                        {"bytes", counts.bytes}});
-  calls_.report({.operation = "apply",
+  const bool waits = reply.waits > reply.sequence;
+  log::info(waits ? "apply_waits_for_restart" : "applied",
+            {{"sequence", waits ? reply.waits : reply.sequence},
+             {"created", counts.created},
+             {"replaced", counts.replaced},
+             {"metadata", counts.metadata},
+             {"removed", counts.removed},
+             {"records", counts.records},
+             {"bytes", counts.bytes}});
+  // Staged it is not applied: that is reported, or not, after the start.
+  calls_.report({.operation = waits ? "stage" : "apply",
                  .started_ms = started_ms,
                  .layers = reply.stack,
                  .counts = {{"created", static_cast<std::int64_t>(counts.created)},
@@ -58,8 +62,11 @@ void Applying::succeeded(const WorkerReply& reply, std::int64_t started_ms) {
                  .bytes_by_source = calls_.close_transaction(stored_size(reply.stack)),
                  .remarks = reply.remarks,
                  .scripts = reply.scripts,
-                 .sequence = reply.sequence});
-  calls_.applied({reply.sequence}, reply.restart_due);
+                 .sequence = waits ? reply.waits : reply.sequence});
+  if (waits)
+    calls_.waits({sequence}, reply.restart_due);
+  else
+    calls_.applied({reply.sequence}, reply.restart_due);
 }
 
 Bytes Applying::stored_size(const std::vector<LayerId>& stack) const {

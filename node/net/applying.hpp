@@ -25,6 +25,8 @@ class Applying : public std::enable_shared_from_this<Applying> {
     std::function<void(const LayerId&)> lose;  // Packs of the layer were damaged.
     // `restart_due`: the layers because of which the device has to be restarted.
     std::function<void(const Agent::Applied&, const std::vector<std::string>& restart_due)> applied;
+    std::function<void(const Agent::ApplyWaits&, const std::vector<std::string>& restart_due)>
+        waits;
     std::function<void(const Agent::ApplyFailed&)> failed;
   };
 
@@ -33,7 +35,8 @@ class Applying : public std::enable_shared_from_this<Applying> {
                                         WorkerLink& worker,
                                         const std::map<LayerId, LayerFiles>& layers, Calls calls);
 
-  // The target with this sequence, which is on disk. Ends with `applied` or `failed`, later.
+  // The target with this sequence, which is on disk. Ends with `applied`, `waits` or `failed`,
+  // later.
   void apply(std::uint64_t sequence);
 
  private:
@@ -41,7 +44,7 @@ class Applying : public std::enable_shared_from_this<Applying> {
            const std::map<LayerId, LayerFiles>& layers, Calls calls)
       : loop_(loop), state_(state), worker_(worker), layers_(layers), calls_(std::move(calls)) {}
 
-  void succeeded(const WorkerReply& reply, std::int64_t started_ms);
+  void succeeded(std::uint64_t sequence, const WorkerReply& reply, std::int64_t started_ms);
   void failed(std::uint64_t sequence, const Error& error, std::int64_t started_ms);
   void check_packs(std::uint64_t sequence);
   Bytes stored_size(const std::vector<LayerId>& stack) const;

@@ -107,6 +107,7 @@ json status_of(const NodeView& view) {
   out["target_sequence"] = agent.target() ? agent.target()->sequence : 0;
   out["applied_sequence"] = agent.applied_sequence();
   if (!view.restart_due.empty()) out["restart_due"] = view.restart_due;
+  if (agent.is_waiting_for_restart()) out["waits_for_restart"] = true;
   std::optional<WallTime> issued;
   if (agent.target()) issued = agent.target()->issued;
   out.update(site_status(view.site, {.now = net::Loop::wall_now(),

@@ -90,10 +90,10 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   ReportQueue reports{[this](const wire::Report& report, OriginLink::Then<Done> then) {
     origin->report(report, [weak = weak_from_this(), then = std::move(then),
-                            had_scripts = report.scripts.has_value(),
+                            is_apply = report.operation == "apply",
                             sequence = report.target_sequence](const Result<Done>& done) {
       const auto self = weak.lock();
-      if (self && done && had_scripts) self->tell_worker(sequence);
+      if (self && done && is_apply) self->tell_worker(sequence);
       then(done);
     });
   }};
@@ -197,7 +197,8 @@ struct Service::State : std::enable_shared_from_this<State> {
         .applied = applied.stack,
         .swarm_port = options.swarm_port,
         .certificate_expires = {},
-        .swarm_certificate_expires = expiry_of_file(loop, state.swarm_certificate())};
+        .swarm_certificate_expires = expiry_of_file(loop, state.swarm_certificate()),
+        .waits = applied.waits > applied.sequence ? applied.waits : 0};
     if (site->list()) memory.site = site->peers();
     if (auto target = os::read_file(state.records() + "/target", format::kRecordMax))
       memory.target = std::move(*target);
@@ -219,8 +220,18 @@ struct Service::State : std::enable_shared_from_this<State> {
     keep_to(line.limits());
     look_at_fitness();
     restart_due = applied.restart_due;
+    if (applied.tried)
+      report({.operation = "apply",
+              .started_ms = now_ms(),
+              .error = applied.tried->empty()
+                           ? std::nullopt
+                           : std::optional(Error(ErrorKind::unavailable, *applied.tried)),
+              .layers = applied.stack,
+              .remarks = {"carried out at the start of the device"},
+              .scripts = applied.scripts,
+              .sequence = applied.sequence});
     // They ran when nobody listened: after a kill, or a restart of the machine.
-    if (!applied.scripts.empty())
+    else if (!applied.scripts.empty())
       report({.operation = "apply",
               .started_ms = now_ms(),
               .error = std::nullopt,
@@ -230,7 +241,7 @@ struct Service::State : std::enable_shared_from_this<State> {
               .sequence = applied.sequence});
   }
 
-  // How the scripts ended that followed the target: the origin knows it.
+  // The origin knows how the target was applied, and how the scripts ended that followed it.
   void tell_worker(std::uint64_t sequence) {
     worker.ask(
         {.kind = WorkerRequest::Kind::told, .sequence = sequence, .parent = {}, .reason = {}},
@@ -867,6 +878,11 @@ struct Service::State : std::enable_shared_from_this<State> {
                restart_due = due;
                feed(done);
                reflecting->tidy();  // The former stack is needed no more.
+             },
+         .waits =
+             [this](const Agent::ApplyWaits& until, const std::vector<std::string>& due) {
+               restart_due = due;
+               feed(until);
              },
          .failed = [this](const Agent::ApplyFailed& why) { feed(why); }});
   }

@@ -7,7 +7,7 @@
 //   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
 //    and as status}
-//   {"do":"told","sequence":N}                        -> as status: the origin knows the scripts
+//   {"do":"told","sequence":N}                        -> as status: the origin knows its end
 //   {"do":"revert"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
 //       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"},

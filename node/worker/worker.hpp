@@ -39,7 +39,8 @@ class Worker {
   void serve(os::LocalConnection& connection);
 
   WorkerReply status();
-  // The origin knows how the scripts ended that followed the target with this sequence.
+  // The origin knows how the target with this sequence was applied, and how the scripts ended that
+  // followed it.
   WorkerReply told(std::uint64_t sequence);
   WorkerReply apply(bool dry_run);
   WorkerReply revert();

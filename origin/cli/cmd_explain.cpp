@@ -19,6 +19,7 @@ std::string_view meaning_of(const std::string& reason) {
        "this device fetches over the line from seeders only: the rule for its line says so"},
       {"https-by-rule",
        "this device fetches over the line from the API's port: the rule for its line says so"},
+      {"waiting-for-restart", "complete; the device becomes it when it is started anew"},
       {"waiting-for-site", "waits: it is at no site that it may be in"},
       {"waiting-for-origin", "waits: neither the origin nor another device of its site is there"},
       {"waiting-for-records", "fetches the layer's records first"},

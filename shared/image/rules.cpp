@@ -16,6 +16,7 @@ constexpr Rule kRules[] = {
     {"lamina-volume", Area::lamina, ".lamina"},
     {"lamina-node", Area::lamina, "var/lib/lamina-node"},
     {"lamina-config", Area::lamina, "etc/lamina"},
+    {"lamina-boot", Area::lamina, "boot/lamina"},
 
     {"fstab", Area::identity, "etc/fstab"},
     {"crypttab", Area::identity, "etc/crypttab"},
@@ -57,6 +58,8 @@ constexpr Rule kRules[] = {
     {"grub-config", Area::boot, "boot/grub/grub.cfg"},
     {"grub-config", Area::boot, "boot/grub/grubenv"},
     {"grub-config", Area::boot, "boot/grub/device.map"},
+    // Of one make with the loader's image, which is in no file system.
+    {"grub-modules", Area::boot, "boot/grub/*/*"},
     {"grub-config", Area::boot, "etc/default/grub"},
     {"grub-config", Area::boot, "etc/default/grub.d/*"},
     {"efi-partition", Area::boot, "boot/efi/*"},

@@ -141,6 +141,42 @@ TEST_CASE("agent: a target is fetched, shared, and applied once all of it is the
   CHECK(bench.agent->applied_sequence() == 1);
 }
 
+TEST_CASE("agent: a target that waits for the restart is not applied again; a newer one is",
+          "[node]") {
+  Bench bench;
+  const auto complete = [&](Duration from, std::uint64_t sequence) {
+    bench.at(from, Bench::assigned(bench.target(sequence, {base})));
+    if (sequence == 1) {
+      bench.at(from + 1s, Agent::RecordsFetched{base, 1_MiB});
+      bench.at(from + 2s, Agent::LayerComplete{base});
+    }
+    bench.at(from + 3s, Agent::SyncEnded{});
+  };
+  complete(1s, 1);
+  REQUIRE(bench.all<Agent::Apply>().size() == 1);
+  bench.at(5s, Agent::ApplyWaits{1});
+  bench.at(6s, Agent::Tick{});
+  CHECK(bench.all<Agent::Apply>().empty());
+  CHECK(bench.agent->is_waiting_for_restart());
+  CHECK(bench.agent->reason(base) == "waiting-for-restart");
+  CHECK(bench.agent->applied_sequence() == 0);
+
+  complete(10s, 2);
+  REQUIRE(bench.all<Agent::Apply>().size() == 1);
+  CHECK(bench.all<Agent::Apply>()[0].sequence == 2);
+  CHECK_FALSE(bench.agent->is_waiting_for_restart());
+  bench.at(15s, Agent::ApplyWaits{2});
+  bench.at(16s, Agent::Reverted{});
+  CHECK_FALSE(bench.agent->is_waiting_for_restart());
+  CHECK(bench.all<Agent::Apply>().empty());  // It was given up by a person.
+
+  // After a restart of the node alone.
+  bench.memory.waits = 2;
+  bench.memory.target = bench.target(2, {base});
+  bench.start();
+  CHECK(bench.agent->is_waiting_for_restart());
+}
+
 TEST_CASE("agent: packs that the site needs are wanted once more, and said to be fresh", "[node]") {
   Bench bench;
   bench.fetching();

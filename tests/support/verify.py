@@ -20,7 +20,7 @@ IDENTITY = """
 /etc/resolv.conf /var/lib/dhcp/* /var/lib/dhcpcd/*
 /var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/misc/random-seed
 /var/lib/systemd/credential.secret /var/lib/cloud/* /var/lib/systemd/timesync/* /var/lib/bluetooth/* /etc/popularity-contest.conf
-/boot/grub/grub.cfg /boot/grub/grubenv /boot/grub/device.map /etc/default/grub /etc/default/grub.d/*
+/boot/lamina /boot/grub/*/* /boot/grub/grub.cfg /boot/grub/grubenv /boot/grub/device.map /etc/default/grub /etc/default/grub.d/*
 /boot/efi/* /boot/loader/* /boot/extlinux/extlinux.conf /etc/kernel/cmdline /etc/initramfs-tools/conf.d/resume
 /home/* /root/*
 """.split()

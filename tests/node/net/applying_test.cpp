@@ -39,9 +39,14 @@ struct Bench {
                applied = done;
                restart_due = due;
              },
+         .waits =
+             [this](const Agent::ApplyWaits& until, const std::vector<std::string>& due) {
+               waits = until;
+               restart_due = due;
+             },
          .failed = [this](const Agent::ApplyFailed& why) { failed = why; }});
     applying->apply(9);
-    loop.run_until([&] { return applied || failed; });
+    loop.run_until([&] { return applied || waits || failed; });
     answers.join();
   }
 
@@ -54,6 +59,7 @@ struct Bench {
   std::vector<LayerId> lost;
   std::optional<Agent::Applied> applied;
   std::vector<std::string> restart_due;
+  std::optional<Agent::ApplyWaits> waits;
   std::optional<Agent::ApplyFailed> failed;
 };
 
@@ -85,6 +91,23 @@ TEST_CASE("applying: what was applied is reported with its cost; shared packs co
   CHECK(bench.reports[0].layers == std::vector{base, app});
   CHECK(bench.reports[0].counts.at("created") == 3);
   CHECK(bench.reports[0].bytes_by_source.at("lan-peer") == 5);
+}
+
+TEST_CASE("applying: what waits for the restart is staged, and not applied", "[node]") {
+  Bench bench;
+  WorkerReply reply{.sequence = 8};
+  reply.waits = 9;
+  reply.restart_due = {"debian 12.12"};
+  reply.counts.created = 3;
+  bench.apply(reply);
+  CHECK_FALSE(bench.applied);
+  REQUIRE(bench.waits);
+  CHECK(bench.waits->sequence == 9);
+  CHECK(bench.restart_due == std::vector<std::string>{"debian 12.12"});
+  REQUIRE(bench.reports.size() == 1);
+  CHECK(bench.reports[0].operation == "stage");
+  CHECK(bench.reports[0].sequence == 9);
+  CHECK(bench.reports[0].counts.at("created") == 3);
 }
 
 TEST_CASE("applying: what is refused is reported and not tried again", "[node]") {
