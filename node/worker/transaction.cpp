@@ -539,7 +539,11 @@ Status Transaction::carry_out() {
   }
   // A kill came while it was given up.
   if ((*waits)->next.sequence <= applied_.sequence) return discard();
-  if (auto done = merge_again(); !done) return done;
+  if (auto done = merge_again(); !done) {
+    if (auto clean = discard(); !clean)
+      return fail(std::move(done.error()).in(clean.error().text()));
+    return done;
+  }
   return switch_over();
 }
 
@@ -587,6 +591,9 @@ Status Transaction::merge_again() {
                          image::Reason::changed, entry->second};
     if (auto adjusted = records.adjust(action); !adjusted) return adjusted;
     if (action.kind == image::ActionKind::keep) return Done{};
+    // Removed on the device since: it comes back as the layers have it.
+    if (!leaves && action.entry == entry->second && operation.entry != action.entry)
+      made.set(action.entry, records.target.at(entry->first));
     if (auto staged = stage_again(operation, action, made); !staged) return staged;
     return written->add(operation);
   });

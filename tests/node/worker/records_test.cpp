@@ -352,6 +352,19 @@ TEST_CASE("records: what the user does while an apply waits for the start is kep
   CHECK(kills > 15);
 }
 
+TEST_CASE("records: a file that is removed while an apply waits comes back", "[node]") {
+  Bench bench;
+  bench.install("web", 101);
+  bench.apply({"base"});
+  bench.apply(
+      {"base", "web"}, image::Mode::apply, [](std::string_view) {}, Fixture::at_next_start);
+  REQUIRE(os::remove_file(bench.at("volume", "etc/group")));
+  auto transaction = Transaction::open(bench.scratch / "volume");
+  Bench::check_opened(transaction);
+  check(transaction->carry_out());
+  CHECK(bench.read("etc/group") == "root:x:0:\nshared:x:50:web\n");
+}
+
 TEST_CASE("records: what is made from changed files is due until it was made", "[node]") {
   Bench bench;
   bench.write("base", "usr/lib/libx.so.1", "library");
