@@ -222,6 +222,8 @@ Status revert(const CommandLine& line, std::ostream& out) {
   const json done = json::parse(*answer);
   if (line.as_json)
     out << *answer << '\n';
+  else if (done.value("waits_for_restart", false))
+    out << "The last apply is undone at the next start of this device: restart it.\n";
   else
     out << "The last apply is undone; " << done.value("applied", json::array()).size()
         << " layers are applied. A newer target is applied again.\n";

@@ -88,7 +88,8 @@ int main(int argc, char** argv) {
     std::cout << kHelp;
     return cli::ok;
   }
-  if (argc != 2) {
+  // Not beneath a running system, which would be restarted.
+  if (argc != 2 || std::string_view(argv[1]) == "/") {
     std::cerr << kHelp;
     return cli::usage;
   }

@@ -28,10 +28,10 @@ std::string to_line(const SyncFigures& figures) {
   return out.dump();
 }
 
-std::string to_line(const std::vector<LayerId>& applied) {
+std::string to_line(const RevertEnd& end) {
   json layers = json::array();
-  for (const LayerId& layer : applied) layers.push_back(layer.hex());
-  return json{{"ok", true}, {"applied", layers}}.dump();
+  for (const LayerId& layer : end.applied) layers.push_back(layer.hex());
+  return json{{"ok", true}, {"applied", layers}, {"waits_for_restart", end.waits}}.dump();
 }
 
 template <class Value>
@@ -60,7 +60,7 @@ void answer_request(const ControlCalls& calls, const std::string& request,
     return answer(json{{"ok", true}}.dump());
   }
   if (what == "revert")
-    calls.revert(answering<std::vector<LayerId>>(answer));
+    calls.revert(answering<RevertEnd>(answer));
   else
     calls.synchronize(what == "sync-protected", answering<SyncFigures>(answer));
 }

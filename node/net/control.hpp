@@ -17,6 +17,12 @@
 
 namespace lamina::node {
 
+// What has become of a revert.
+struct RevertEnd {
+  std::vector<LayerId> applied;
+  bool waits = false;  // It is carried out at the next start of the device.
+};
+
 // What carries the requests out. `then` is called once, now or later.
 struct ControlCalls {
   std::function<std::string()> status;   // The whole answer.
@@ -26,7 +32,7 @@ struct ControlCalls {
   // `until_protected`: a snapshot at a relay counts only once the origin has it.
   std::function<void(bool until_protected, std::function<void(Result<SyncFigures>)> then)>
       synchronize;
-  std::function<void(std::function<void(Result<std::vector<LayerId>>)> then)> revert;
+  std::function<void(std::function<void(Result<RevertEnd>)> then)> revert;
   std::function<void()> cache_changed;
 };
 

@@ -36,7 +36,7 @@ std::int64_t ms_of(WallTime time) { return time.ns / 1'000'000; }
 
 struct Service::State : std::enable_shared_from_this<State> {
   using SyncThen = Synchronization::Then;
-  using RevertThen = std::function<void(Result<std::vector<LayerId>>)>;
+  using RevertThen = std::function<void(Result<RevertEnd>)>;
 
   State(net::Loop& on, StateDirectory directory, Options with, StartSwarm how)
       : loop(on),
@@ -1018,22 +1018,25 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   void revert(const RevertThen& then) {
-    worker.ask({.kind = WorkerRequest::Kind::revert, .parent = {}, .reason = {}},
-               later([then, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
-                 if (!reply) {
-                   self.report({"revert", started, reply.error(), {}});
-                   return then(fail(reply.error()));
-                 }
-                 log::info("reverted", {{"layers", reply->stack.size()}});
-                 self.restart_due = reply->restart_due;
-                 self.report({.operation = "revert",
-                              .started_ms = started,
-                              .error = std::nullopt,
-                              .layers = reply->stack,
-                              .remarks = reply->remarks});
-                 self.feed(Agent::Reverted{reply->stack});
-                 then(reply->stack);
-               }));
+    worker.ask(
+        {.kind = WorkerRequest::Kind::revert, .parent = {}, .reason = {}},
+        later([then, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
+          if (!reply) {
+            self.report({"revert", started, reply.error(), {}});
+            return then(fail(reply.error()));
+          }
+          log::info("reverted", {{"layers", reply->stack.size()}, {"waits", reply->waits != 0}});
+          self.restart_due = reply->restart_due;
+          std::vector<std::string> remarks = reply->remarks;
+          if (reply->waits != 0) remarks.insert(remarks.begin(), "waits for the restart");
+          self.report({.operation = "revert",
+                       .started_ms = started,
+                       .error = std::nullopt,
+                       .layers = reply->stack,
+                       .remarks = std::move(remarks)});
+          self.feed(Agent::Reverted{reply->stack});
+          then(RevertEnd{reply->stack, reply->waits != 0});
+        }));
   }
 
   NodeView view() {

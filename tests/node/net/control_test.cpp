@@ -13,7 +13,7 @@ struct Bench {
   std::optional<Error> starting;
   std::vector<std::string> done;
   Result<SyncFigures> figures = SyncFigures{};
-  Result<std::vector<LayerId>> applied = std::vector<LayerId>{};
+  Result<RevertEnd> reverted = RevertEnd{};
 
   json ask(const std::string& request) {
     const ControlCalls calls{
@@ -26,9 +26,9 @@ struct Bench {
               then(figures);
             },
         .revert =
-            [this](const std::function<void(Result<std::vector<LayerId>>)>& then) {
+            [this](const std::function<void(Result<RevertEnd>)>& then) {
               done.emplace_back("revert");
-              then(applied);
+              then(reverted);
             },
         .cache_changed = [this] { done.emplace_back("cache-changed"); }};
     std::vector<std::string> answers;
@@ -73,13 +73,17 @@ TEST_CASE("control: a snapshot's figures, and whether the origin has it", "[node
 
 TEST_CASE("control: what fails is answered with its kind and text", "[node]") {
   Bench bench;
-  bench.applied = fail(ErrorKind::refused, "nothing to go back to\xff");
+  bench.reverted = fail(ErrorKind::refused, "nothing to go back to\xff");
   const json answer = bench.ask(R"({"do":"revert"})");
   CHECK(answer["ok"] == false);
   CHECK(answer["kind"] == "refused");
   CHECK(answer["text"].get<std::string>().starts_with("nothing to go back to"));
-  bench.applied = std::vector<LayerId>{LayerId()};
-  CHECK(bench.ask(R"({"do":"revert"})")["applied"] == json::array({LayerId().hex()}));
+  bench.reverted = RevertEnd{.applied = {LayerId()}};
+  const json reverted = bench.ask(R"({"do":"revert"})");
+  CHECK(reverted["applied"] == json::array({LayerId().hex()}));
+  CHECK(reverted["waits_for_restart"] == false);
+  bench.reverted->waits = true;
+  CHECK(bench.ask(R"({"do":"revert"})")["waits_for_restart"] == true);
 }
 
 TEST_CASE("control: what it does not know is refused, whatever it looks like", "[node]") {
