@@ -41,10 +41,10 @@ Result<std::vector<LayerUpdate>> add_updates(
     auto made = update::make_update(
         base.manifest, manifest, store.source(),
         [&](const ChunkId& id) { return layer.pack_of(id); }, *files,
-        {.effort = effort,
-         .threads = std::clamp(std::thread::hardware_concurrency(), 1U, kThreadsMax),
-         .programs = update::machine_programs(),
-         .is_stopping = is_stopping});
+        {.encoding = {.effort = effort,
+                      .threads = std::clamp(std::thread::hardware_concurrency(), 1U, kThreadsMax),
+                      .programs = update::machine_programs(),
+                      .is_stopping = is_stopping}});
     if (!made) {
       const ErrorKind kind = made.error().kind();
       if (kind == ErrorKind::unavailable || kind == ErrorKind::out_of_space)

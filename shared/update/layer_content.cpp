@@ -11,7 +11,39 @@ struct Reading {
   std::vector<std::uint64_t> starts;  // Of each chunk in the file.
   std::size_t at = SIZE_MAX;          // The chunk that is kept.
   Buffer bytes;
+
+  // Precondition: within the file.
+  Status read(const ContentFile& file, const format::ChunkSource& chunks, std::uint64_t offset,
+              std::span<std::byte> into) {
+    while (!into.empty()) {
+      const auto next =
+          static_cast<std::size_t>(std::ranges::upper_bound(starts, offset) - starts.begin() - 1);
+      if (next != at) {
+        auto chunk = chunks(file.chunks[next]);
+        if (!chunk) return fail(std::move(chunk.error()));
+        bytes = std::move(*chunk);
+        at = next;
+      }
+      const auto skip = static_cast<std::size_t>(offset - starts[at]);
+      const auto piece =
+          ByteView(bytes).subspan(skip).first(std::min(into.size(), bytes.size() - skip));
+      std::ranges::copy(piece, into.begin());
+      into = into.subspan(piece.size());
+      offset += piece.size();
+    }
+    return Done{};
+  }
 };
+
+ContentFile file_of(format::Entry entry) {
+  const std::uint64_t stored = entry.stored_bytes();
+  ContentFile file{std::move(entry.path), stored, std::move(entry.chunks), {}};
+  if (entry.sparse && entry.size / kHolesMost < stored) {
+    file.size = entry.size;
+    file.extents = std::move(entry.extents);
+  }
+  return file;
+}
 
 }  // namespace
 
@@ -40,8 +72,7 @@ Result<LayerContent> read_content_of(const format::ManifestRef& manifest,
     if (!entry) return fail(std::move(entry.error()));
     if (!*entry) return content;
     if ((*entry)->chunks.empty()) continue;
-    content.files.push_back(
-        {std::move((*entry)->path), (*entry)->stored_bytes(), std::move((*entry)->chunks)});
+    content.files.push_back(file_of(std::move(**entry)));
   }
 }
 
@@ -54,6 +85,20 @@ std::vector<ContentFile> changed_files(const LayerContent& next, const std::set<
   return changed;
 }
 
+std::vector<StoredPart> stored_parts(const ContentFile& file, std::uint64_t offset,
+                                     std::uint64_t length) {
+  if (file.extents.empty()) return {{0, length, offset}};
+  std::vector<StoredPart> parts;
+  std::uint64_t stored = 0;
+  for (const format::Extent& extent : file.extents) {
+    const std::uint64_t from = std::max(offset, extent.offset);
+    const std::uint64_t to = std::min(offset + length, extent.offset + extent.length);
+    if (from < to) parts.push_back({from - offset, to - from, stored + (from - extent.offset)});
+    stored += extent.length;
+  }
+  return parts;
+}
+
 delta::Source source_of(const ContentFile& file, format::ChunkSource chunks) {
   const auto reading = std::make_shared<Reading>();
   std::uint64_t start = 0;
@@ -64,22 +109,14 @@ delta::Source source_of(const ContentFile& file, format::ChunkSource chunks) {
   return {file.size,
           [&file, chunks = std::move(chunks), reading](std::uint64_t offset,
                                                        std::span<std::byte> into) -> Status {
-            while (!into.empty()) {
-              const auto at = static_cast<std::size_t>(
-                  std::ranges::upper_bound(reading->starts, offset) - reading->starts.begin() - 1);
-              if (at != reading->at) {
-                auto bytes = chunks(file.chunks[at]);
-                if (!bytes) return fail(std::move(bytes.error()));
-                reading->bytes = std::move(*bytes);
-                reading->at = at;
-              }
-              const auto skip = static_cast<std::size_t>(offset - reading->starts[at]);
-              const auto piece = ByteView(reading->bytes)
-                                     .subspan(skip)
-                                     .first(std::min(into.size(), reading->bytes.size() - skip));
-              std::ranges::copy(piece, into.begin());
-              into = into.subspan(piece.size());
-              offset += piece.size();
+            const auto parts = stored_parts(file, offset, into.size());
+            std::uint64_t covered = 0;
+            for (const StoredPart& part : parts) covered += part.length;
+            if (covered < into.size()) std::ranges::fill(into, std::byte{0});
+            for (const auto& [part, length, stored] : parts) {
+              const auto here =
+                  into.subspan(static_cast<std::size_t>(part), static_cast<std::size_t>(length));
+              if (auto done = reading->read(file, chunks, stored, here); !done) return done;
             }
             return Done{};
           }};

@@ -12,11 +12,27 @@
 
 namespace lamina::update {
 
+// A sparse file counts with its holes as zeros: a copy without them is the same content. One that
+// is mostly holes, kHolesMost times as long as what is stored of it, counts as its extents put
+// together.
+constexpr std::uint64_t kHolesMost = 2;
+
 struct ContentFile {
   std::string path;
-  std::uint64_t size = 0;  // Of the stored bytes: a sparse file's extents put together.
+  std::uint64_t size = 0;
   std::vector<format::ChunkRef> chunks;
+  std::vector<format::Extent> extents;  // Where the chunks' bytes lie in it; empty: all of it.
 };
+
+// The parts of a run of a file's bytes that lie in its chunks, in order: `part` is one's place in
+// the run, `stored` that of its first byte in the chunks put together.
+struct StoredPart {
+  std::uint64_t part = 0;
+  std::uint64_t length = 0;
+  std::uint64_t stored = 0;
+};
+std::vector<StoredPart> stored_parts(const ContentFile& file, std::uint64_t offset,
+                                     std::uint64_t length);
 
 struct LayerContent {
   std::vector<ContentFile> files;          // That have content, in the manifest's order.

@@ -1,8 +1,6 @@
 #include "shared/update/make_update.hpp"
 
 #include <algorithm>
-#include <deque>
-#include <future>
 #include <map>
 #include <memory>
 
@@ -86,72 +84,21 @@ class Making {
   }
 
  private:
-  Status go_on() const {
-    if (options_.is_stopping && options_.is_stopping())
-      return fail(ErrorKind::unavailable, "the update is not made: this program is stopping");
-    return Done{};
-  }
-
   Status encode_files() {
     const delta::Tree old_tree = tree_of(old_.files, source_);
     const delta::Tree next_tree = tree_of(changed_, source_);
-    auto old = delta::survey(
-        old_tree, [](const Sha256Digest&) { return false; }, nullptr);
-    if (!old) return fail(std::move(old.error()));
-    if (auto going = go_on(); !going) return going;
-    std::set<Sha256Digest> known(old->files.begin(), old->files.end());
-    for (const delta::Content& content : old->contents) known.insert(content.digest);
-    auto next = delta::survey(
-        next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); },
-        &options_.programs);
-    if (!next) return fail(std::move(next.error()));
-    if (auto going = go_on(); !going) return going;
-    delta::UpdatePlan plan = delta::plan_update(*old, *next, options_.group_bytes);
-    for (const std::size_t i : plan.too_large) missing_.insert(next->contents[i].digest);
-
-    struct Encoding {
-      const delta::Group* group;
-      std::future<Result<Buffer>> frame;
-    };
     Packs packs(into_, options_.pack_bytes, /*is_metadata=*/false, made_.packs);
-    std::deque<Encoding> running;  // Ends before what it refers to.
-    const auto encode = [&](const delta::Group& group) -> Result<Buffer> {
-      delta::TreeReader old_reader(old_tree), next_reader(next_tree);
-      std::vector<delta::Item> items, references;
-      const auto open = [](delta::TreeReader& reader, const delta::Content& content,
-                           std::vector<delta::Item>& list) -> Status {
-        auto source = reader.open(content.name);
-        if (!source) return fail(std::move(source.error()).in(printable(content.path)));
-        list.push_back({content.name, std::move(*source)});
-        return Done{};
-      };
-      for (const std::size_t i : group.items)
-        if (auto done = open(next_reader, next->contents[i], items); !done)
-          return fail(std::move(done.error()));
-      for (const std::size_t i : group.references)
-        if (auto done = open(old_reader, old->contents[i], references); !done)
-          return fail(std::move(done.error()));
-      return delta::encode_frame(items, references, options_.effort);
-    };
-    const auto take_oldest = [&]() -> Status {
-      auto frame = running.front().frame.get();
-      const delta::Group& group = *running.front().group;
-      running.pop_front();
-      if (!frame) return fail(std::move(frame.error()));
-      if (frame->size() <= kFrameMost) return packs.add(*frame);
-      for (const std::size_t i : group.items) missing_.insert(next->contents[i].digest);
+    const auto add = [&](const delta::Survey& next, const delta::Group& group,
+                         const Buffer& frame) -> Status {
+      if (frame.size() <= kFrameMost) return packs.add(frame);
+      for (const std::size_t i : group.items) missing_.insert(next.contents[i].digest);
       return Done{};
     };
-    // In the order of the groups, so that the same layers give the same packs.
-    for (const delta::Group& group : plan.groups) {
-      if (auto going = go_on(); !going) return going;
-      running.push_back({&group, std::async(std::launch::async, encode, std::cref(group))});
-      if (running.size() >= std::max(1U, options_.threads))
-        if (auto done = take_oldest(); !done) return done;
-    }
-    while (!running.empty())
-      if (auto done = take_oldest(); !done) return done;
-    assemble(*old, *next, std::move(plan.assembly));
+    auto encoded = delta::encode_update(old_tree, next_tree, options_.encoding, add);
+    if (!encoded) return fail(std::move(encoded.error()));
+    for (const std::size_t i : encoded->plan.too_large)
+      missing_.insert(encoded->next.contents[i].digest);
+    assemble(encoded->old, encoded->next, std::move(encoded->plan.assembly));
     return packs.finish();
   }
 
@@ -237,7 +184,7 @@ class Making {
       if (!references) return fail(std::move(references.error()));
       const delta::Item item{{}, delta::source_of(ByteView(*items))};
       const delta::Item reference{{}, delta::source_of(ByteView(*references))};
-      auto frame = delta::encode_frame({&item, 1}, {&reference, 1}, options_.effort);
+      auto frame = delta::encode_frame({&item, 1}, {&reference, 1}, options_.encoding.effort);
       if (!frame) return fail(std::move(frame.error()));
       if (auto done = add(*frame); !done) return done;
     }

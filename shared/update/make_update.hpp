@@ -10,11 +10,10 @@
 // layer, and what the effort costs.)
 #pragma once
 
-#include <functional>
 #include <set>
 #include <vector>
 
-#include "shared/delta/update.hpp"
+#include "shared/delta/encode_update.hpp"
 #include "shared/format/pack.hpp"
 #include "shared/store/pack_files.hpp"
 #include "shared/update/layer_content.hpp"
@@ -22,14 +21,8 @@
 namespace lamina::update {
 
 struct MakeOptions {
-  delta::Effort effort = delta::Effort::standard;
-  // m: with 4 MiB a month of updates is 91 MB, with 1 MiB as much, with 16 MiB 2 MB more.
-  std::uint64_t group_bytes = 4 << 20;
-  unsigned threads = 1;  // That encode; `source` is called by all of them.
+  delta::EncodeOptions encoding = {};  // Its threads call `source`.
   std::uint64_t pack_bytes = 16 << 20;
-  delta::Programs programs = {};
-  // Asked now and then: true ends it with `unavailable`.
-  std::function<bool()> is_stopping = {};
 };
 
 struct MadeUpdate {

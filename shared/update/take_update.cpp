@@ -53,6 +53,17 @@ class Taking {
    public:
     Cutter(Taking& taking, const ContentFile& file) : taking_(taking), file_(file) {}
     Status add(ByteView piece) {
+      for (const auto& [part, length, stored] : stored_parts(file_, at_, piece.size()))
+        if (auto done = add_stored(
+                piece.subspan(static_cast<std::size_t>(part), static_cast<std::size_t>(length)));
+            !done)
+          return done;
+      at_ += piece.size();
+      return Done{};
+    }
+
+   private:
+    Status add_stored(ByteView piece) {
       while (!piece.empty() && next_ < file_.chunks.size()) {
         const format::ChunkRef& chunk = file_.chunks[next_];
         const auto part = piece.first(std::min(piece.size(), chunk.length - bytes_.size()));
@@ -69,11 +80,11 @@ class Taking {
       return Done{};
     }
 
-   private:
     static constexpr std::size_t kFirstBytes = 512;
     Taking& taking_;
     const ContentFile& file_;
-    std::size_t next_ = 0;
+    std::uint64_t at_ = 0;  // In the file.
+    std::size_t next_ = 0;  // Chunk.
     Buffer bytes_;
     Buffer first_;
   };

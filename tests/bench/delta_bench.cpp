@@ -7,18 +7,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
-#include "shared/delta/update.hpp"
+#include "shared/delta/encode_update.hpp"
 #include "shared/os/file.hpp"
 #include "shared/os/gzip.hpp"
 #include "shared/os/user.hpp"
@@ -52,8 +50,6 @@ double cpu_seconds(int who) {
   ::getrusage(who, &use);
   return cpu_seconds(use);
 }
-
-double thread_cpu_seconds() { return cpu_seconds(RUSAGE_THREAD); }
 
 // With that of the programs that it ran.
 double own_cpu_seconds() { return cpu_seconds(RUSAGE_SELF) + cpu_seconds(RUSAGE_CHILDREN); }
@@ -124,86 +120,46 @@ std::string frame_path(const std::string& directory, std::size_t number) {
 
 // Plans and encodes into `directory`; says what it cost.
 json send(const std::string& old_root, const std::string& next_root, const std::string& directory,
-          delta::Effort effort, std::uint64_t group_bytes, std::uint64_t close_memory_max,
-          unsigned threads) {
-  const delta::Tree old_tree = tree_at(old_root);
-  const delta::Tree next_tree = tree_at(next_root);
-  const delta::Programs at_hand = programs();
-  const auto old = sure(delta::survey(
-                            old_tree, [](const Sha256Digest&) { return false; }, nullptr),
-                        "old tree");
-  std::set<Sha256Digest> known(old.files.begin(), old.files.end());
-  for (const auto& content : old.contents) known.insert(content.digest);
-  const double old_cpu = own_cpu_seconds();
-  const auto next = sure(
-      delta::survey(next_tree, [&](const Sha256Digest& digest) { return known.contains(digest); },
-                    &at_hand,
-                    {.costly = old_root.empty() ? delta::Costly::closed : delta::Costly::opened,
-                     .close_memory_max = close_memory_max}),
-      "new tree");
-  const double next_cpu = own_cpu_seconds();
-  const delta::UpdatePlan plan = delta::plan_update(old, next, group_bytes);
-  if (!plan.too_large.empty()) die("a file is too large: " + next.contents[plan.too_large[0]].path);
-  const double plan_cpu = own_cpu_seconds();
-
+          const delta::EncodeOptions& options) {
   struct Cost {
     std::uint64_t plain = 0, coded = 0;
-    double cpu = 0;                               // Of a class: encoding and proof.
     std::map<std::string, std::uint64_t> coders;  // Of a class: coded bytes by coder.
   };
   std::map<std::string, Cost> classes;
   std::map<std::pair<std::string, int>, Cost> streams;
   std::uint64_t bytes = 0;
-  std::mutex mutex;
-  std::atomic<std::size_t> next_group = 0;
-  const auto work = [&] {
-    delta::TreeReader old_reader(old_tree);
-    delta::TreeReader next_reader(next_tree);
-    for (std::size_t g; (g = next_group++) < plan.groups.size();) {
-      const delta::Group& group = plan.groups[g];
-      std::vector<delta::Item> items, references;
-      for (const std::size_t i : group.items)
-        items.push_back({next.contents[i].name,
-                         sure(next_reader.open(next.contents[i].name), next.contents[i].path)});
-      for (const std::size_t i : group.references)
-        references.push_back({old.contents[i].name,
-                              sure(old_reader.open(old.contents[i].name), old.contents[i].path)});
-      const double begun = thread_cpu_seconds();
-      const Buffer frame = sure(delta::encode_frame(items, references, effort), "encoding");
-      const double spent = thread_cpu_seconds() - begun;
-      sure(os::write_file(frame_path(directory, g), frame), "writing");
-      const auto head = sure(delta::FrameHead::parse(frame), "parsing");
-      const std::string name = name_of(next.contents[group.items.front()].kind);
-      const std::lock_guard lock(mutex);
-      bytes += frame.size();
-      classes[name].plain += group.bytes;
-      classes[name].coded += frame.size();
-      classes[name].cpu += spent;
-      for (const auto& stream : head.streams) {
-        Cost& cost = streams[{name, stream.id}];
-        cost.plain += stream.plain_size;
-        cost.coded += stream.coded_size;
-        classes[name].coders[name_of(stream.coder)] += stream.coded_size;
-      }
+  std::size_t frames = 0;
+  const auto add = [&](const delta::Survey& next, const delta::Group& group,
+                       const Buffer& frame) -> Status {
+    sure(os::write_file(frame_path(directory, frames++), frame), "writing");
+    const auto head = sure(delta::FrameHead::parse(frame), "parsing");
+    const std::string name = name_of(next.contents[group.items.front()].kind);
+    bytes += frame.size();
+    classes[name].plain += group.bytes;
+    classes[name].coded += frame.size();
+    for (const auto& stream : head.streams) {
+      Cost& cost = streams[{name, stream.id}];
+      cost.plain += stream.plain_size;
+      cost.coded += stream.coded_size;
+      classes[name].coders[name_of(stream.coder)] += stream.coded_size;
     }
+    return Done{};
   };
-  std::vector<std::thread> workers;
-  for (unsigned i = 0; i < threads; ++i) workers.emplace_back(work);
-  for (std::thread& worker : workers) worker.join();
+  const auto update =
+      sure(delta::encode_update(tree_at(old_root), tree_at(next_root), options, add), "encoding");
+  const delta::UpdatePlan& plan = update.plan;
+  if (!plan.too_large.empty())
+    die("a file is too large: " + update.next.contents[plan.too_large[0]].path);
   const Buffer assembly = delta::write_assembly(plan.assembly);
   sure(os::write_file(directory + "/assembly", assembly), "writing");
   classes["assembly"] = {.plain = assembly.size(), .coded = assembly.size()};
 
   json result = {{"bytes", bytes + assembly.size()},
-                 {"frames", plan.groups.size()},
-                 {"containers", plan.assembly.closings.size()},
-                 {"cpu_survey_old", old_cpu},
-                 {"cpu_survey_new", next_cpu - old_cpu},
-                 {"cpu_plan", plan_cpu - next_cpu},
-                 {"cpu_encode", own_cpu_seconds() - plan_cpu}};
+                 {"frames", frames},
+                 {"containers", plan.assembly.closings.size()}};
   for (const auto& [name, cost] : classes)
     result["classes"][name] = {
-        {"plain", cost.plain}, {"coded", cost.coded}, {"cpu", cost.cpu}, {"coders", cost.coders}};
+        {"plain", cost.plain}, {"coded", cost.coded}, {"coders", cost.coders}};
   std::vector<std::pair<Cost, std::pair<std::string, int>>> largest;
   for (const auto& [key, cost] : streams) largest.emplace_back(cost, key);
   std::ranges::sort(largest, std::greater(), [](const auto& entry) { return entry.first.coded; });
@@ -404,8 +360,8 @@ void print(const json& result, const std::string& effort_name, bool is_fresh) {
   const json& sent = result["send"];
   const auto megabytes = [](const json& bytes) { return bytes.get<double>() / 1e6; };
   for (const auto& [name, cost] : sent["classes"].items()) {
-    std::printf("  %-34s %9.2f MB of %9.2f MB %8.1f CPU s", name.c_str(), megabytes(cost["coded"]),
-                megabytes(cost["plain"]), cost["cpu"].get<double>());
+    std::printf("  %-34s %9.2f MB of %9.2f MB", name.c_str(), megabytes(cost["coded"]),
+                megabytes(cost["plain"]));
     for (const auto& [coder, coded] : cost["coders"].items())
       std::printf("  %s %.2f MB", coder.c_str(), megabytes(coded));
     std::printf("\n");
@@ -414,12 +370,8 @@ void print(const json& result, const std::string& effort_name, bool is_fresh) {
     std::printf("    %-24s stream %3d  %9.2f MB of %9.2f MB\n",
                 stream["class"].get<std::string>().c_str(), stream["stream"].get<int>(),
                 megabytes(stream["coded"]), megabytes(stream["plain"]));
-  std::printf(
-      "  %zu frames, %zu containers; CPU s: old tree %.1f, new tree %.1f, plan %.1f, "
-      "encoding and proof %.1f\n",
-      sent["frames"].get<std::size_t>(), sent["containers"].get<std::size_t>(),
-      sent["cpu_survey_old"].get<double>(), sent["cpu_survey_new"].get<double>(),
-      sent["cpu_plan"].get<double>(), sent["cpu_encode"].get<double>());
+  std::printf("  %zu frames, %zu containers\n", sent["frames"].get<std::size_t>(),
+              sent["containers"].get<std::size_t>());
   row("delta frames, " + effort_name + ", sender", sent["bytes"], sent["cpu"], sent["rss"]);
   if (result.contains("receive")) {
     const json& received = result["receive"];
@@ -476,8 +428,14 @@ int main(int argc, char** argv) {
       sure(os::TemporaryDirectory::make(scratch, "lamina-delta-"), "making a directory");
   json result;
   result["send"] = apart([&] {
-    return send(old_root, next_root, directory.path(), effort,
-                static_cast<std::uint64_t>(group_mib * 1048576), close_memory_mib << 20, threads);
+    return send(
+        old_root, next_root, directory.path(),
+        {.effort = effort,
+         .group_bytes = static_cast<std::uint64_t>(group_mib * 1048576),
+         .threads = threads,
+         .programs = programs(),
+         .survey = {.costly = old_root.empty() ? delta::Costly::closed : delta::Costly::opened,
+                    .close_memory_max = close_memory_mib << 20}});
   });
   if (!is_sent_only)
     result["receive"] = apart([&] { return receive(old_root, next_root, directory.path()); });

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <map>
 
+#include "shared/format/content.hpp"
 #include "shared/store/pack_set.hpp"
 #include "shared/store/pack_writer.hpp"
 #include "shared/update/make_update.hpp"
@@ -22,6 +23,29 @@ namespace {
 
 using Files = std::map<std::string, Buffer>;
 
+enum class Holes { none, made };
+
+// Blocks of zeros become holes of the entry; what is stored of it.
+Buffer make_holes(const Buffer& bytes, format::Entry& entry) {
+  constexpr std::size_t kBlock = 4096;
+  Buffer stored;
+  for (std::size_t at = 0; at < bytes.size(); at += kBlock) {
+    const auto block = ByteView(bytes).subspan(at, std::min(kBlock, bytes.size() - at));
+    if (std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{0}; })) {
+      entry.sparse = true;
+      continue;
+    }
+    stored.insert(stored.end(), block.begin(), block.end());
+    auto& extents = entry.extents;
+    if (!extents.empty() && extents.back().offset + extents.back().length == at)
+      extents.back().length += block.size();
+    else
+      extents.push_back({at, block.size()});
+  }
+  if (!entry.sparse) entry.extents.clear();
+  return stored;
+}
+
 // Packs of layers, as an origin has them, and where each chunk is.
 struct Store {
   Scratch scratch;
@@ -30,7 +54,8 @@ struct Store {
   std::vector<PackId> packs;
   std::optional<PackSet> set;
 
-  format::ManifestRef publish(const Files& tree, std::size_t chunk = 30'000) {
+  format::ManifestRef publish(const Files& tree, std::size_t chunk = 30'000,
+                              Holes holes = Holes::none) {
     PackWriter writer(files, {.level = 3, .pack_bytes = 200'000},
                       [&](const format::PackSummary& summary) -> Status {
                         packs.push_back(summary.id);
@@ -45,8 +70,9 @@ struct Store {
     });
     for (const auto& [path, bytes] : tree) {
       format::Entry entry{.path = path, .mode = 0644, .size = bytes.size()};
-      for (std::size_t at = 0; at < bytes.size(); at += chunk) {
-        const auto part = ByteView(bytes).subspan(at, std::min(chunk, bytes.size() - at));
+      const Buffer stored = holes == Holes::made ? make_holes(bytes, entry) : bytes;
+      for (std::size_t at = 0; at < stored.size(); at += chunk) {
+        const auto part = ByteView(stored).subspan(at, std::min(chunk, stored.size() - at));
         entry.chunks.push_back(ref_of(part));
         if (!places.contains(entry.chunks.back().id))
           REQUIRE(writer.add(entry.chunks.back(), part, ContentClass::data));
@@ -75,14 +101,17 @@ struct Case {
   Scratch sent;
   std::optional<PackFiles> into = PackFiles::open(sent.path(), PackFiles::Access::write).value();
 
-  Case(const Files& old_tree, const Files& next_tree, std::size_t next_chunk = 30'000)
-      : old(store.publish(old_tree)), next(store.publish(next_tree, next_chunk)) {}
+  Case(const Files& old_tree, const Files& next_tree, std::size_t next_chunk = 30'000,
+       Holes old_holes = Holes::none, Holes next_holes = Holes::none)
+      : old(store.publish(old_tree, 30'000, old_holes)),
+        next(store.publish(next_tree, next_chunk, next_holes)) {}
 
   MadeUpdate make(delta::Effort effort = delta::Effort::standard) {
     auto made = update::make_update(
         old, next, store.set->source(), [this](const ChunkId& id) { return store.pack_of(id); },
         *into,
-        {.effort = effort, .group_bytes = 100'000, .pack_bytes = 3'000, .programs = own_gzip()});
+        {.encoding = {.effort = effort, .group_bytes = 100'000, .programs = own_gzip()},
+         .pack_bytes = 3'000});
     REQUIRE(made);
     return std::move(*made);
   }
@@ -121,12 +150,9 @@ Files read_tree(Case& one, const format::ManifestRef& ref, const std::string& di
     auto entry = (*reader)->next();
     REQUIRE(entry);
     if (!*entry) return files;
-    Buffer& bytes = files[(*entry)->path];
-    for (const auto& chunk : (*entry)->chunks) {
-      const auto plain = source(chunk);
-      REQUIRE(plain);
-      bytes.insert(bytes.end(), plain->begin(), plain->end());
-    }
+    const auto bytes = format::read_content(**entry, source, std::size_t{1} << 24);
+    REQUIRE(bytes);
+    files[(*entry)->path] = to_buffer(as_view(*bytes));
   }
 }
 
@@ -201,6 +227,38 @@ TEST_CASE("update of a layer: files that are cut into other chunks than before a
   REQUIRE(taken);
   CHECK(taken->lacking_chunks == 0);
   CHECK(read_tree(one, one.next, taken_at.path()) == system(1));
+}
+
+TEST_CASE("update of a layer: with holes a file is the same content", "[update]") {
+  const auto holes =
+      GENERATE(std::pair(Holes::none, Holes::made), std::pair(Holes::made, Holes::none),
+               std::pair(Holes::made, Holes::made));
+  const auto library = [](std::size_t zeros, std::byte change) {
+    Buffer code = noise(150'000, 50);
+    code[100'000] ^= change;
+    return elf_file({{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, code},
+                     {".data", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, Buffer(zeros)},
+                     {".rodata", SHT_PROGBITS, SHF_ALLOC, noise(70'000, 51)}});
+  };
+  const auto disk = [](std::byte change) {  // Mostly holes.
+    Buffer bytes = noise(90'000, 52);
+    bytes[40'000] ^= change;
+    bytes.resize(1'000'000);
+    return bytes;
+  };
+  const Files old{
+      {"libx.so.1", library(30'000, {})}, {"liby.so", library(40'000, {})}, {"disk", disk({})}};
+  const Files next{{"libx.so.2", library(30'000, std::byte{1})},
+                   {"liby.so", library(40'000, {})},
+                   {"disk", disk(std::byte{1})}};
+  Case one(old, next, 30'000, holes.first, holes.second);
+  const MadeUpdate made = one.make();
+  CHECK(made.bytes() < 8'000);
+  Scratch taken_at;
+  const auto taken = update::take_update(one.order(made, taken_at.path()));
+  REQUIRE(taken);
+  CHECK(taken->lacking_chunks == 0);
+  CHECK(read_tree(one, one.next, taken_at.path()) == next);
 }
 
 TEST_CASE("update of a layer: random pairs arrive whole", "[update]") {
