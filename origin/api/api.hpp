@@ -197,7 +197,7 @@ class Api {
                     const net::Request& request, Moment moment);
   // Whether the layer's distribution has the pack.
   Result<bool> has_pack(const LayerId& layer, const PackId& pack);
-  Result<UpdateWish> updates_wished(const std::string& name, const net::Request& request);
+  Result<UpdateWish> updates_wished(const format::LayerRecord& record, const net::Request& request);
   void publish(const Act& act, Buffer envelope, const net::Request& request, const Reply& reply);
   void keep_layer(const Act& act, Publication publication, const Reply& reply);
   void commit_snapshot(const DeviceId& device, Buffer record, const Reply& reply, Moment moment);

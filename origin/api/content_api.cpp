@@ -83,9 +83,11 @@ bool is_bounded_range(std::string_view text) {
 // Layers whose packs are remembered: some MB, for a fleet's rollouts of one day.
 constexpr std::size_t kLayerPacksMax = 64;
 
-// Earlier versions that a layer has updates from: each takes the origin a minute for 2 GB.
+// Earlier versions that a layer has updates from: each takes the origin a minute for 2 GB. Without
+// being told it spends no more than some minutes on them: not on layers of more content than this.
 constexpr std::size_t kUpdatesMax = 8;
 constexpr std::size_t kUpdatesByThemselves = 2;
+constexpr std::uint64_t kUpdatedByThemselvesMax = std::uint64_t{8} << 30;
 
 // The spooled body of a request disappears with it: it gets a temporary name of the store's own.
 Result<std::string> keep_body(const net::Request& request, const ChunkStore& store) {
@@ -195,7 +197,9 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
 
 // "auto": from the versions that devices have, the newest first; when none has one, from the
 // newest.
-Result<UpdateWish> Api::updates_wished(const std::string& name, const net::Request& request) {
+Result<UpdateWish> Api::updates_wished(const format::LayerRecord& record,
+                                       const net::Request& request) {
+  const std::string& name = record.name;
   UpdateWish wish;
   const std::string effort = request.query_value("effort").value_or("default");
   if (effort == "fast")
@@ -211,6 +215,10 @@ Result<UpdateWish> Api::updates_wished(const std::string& name, const net::Reque
   std::erase_if(*layers, [&](const wire::LayerInfo& layer) { return layer.name != name; });
   std::ranges::sort(*layers, std::greater(), &wire::LayerInfo::published_ms);
   if (against == "auto") {
+    if (record.manifest.content_bytes > kUpdatedByThemselvesMax) return wish;
+    std::erase_if(*layers, [](const wire::LayerInfo& layer) {
+      return static_cast<std::uint64_t>(layer.plain_bytes) > kUpdatedByThemselvesMax;
+    });
     auto devices = catalog_.devices();
     if (!devices) return fail(std::move(devices.error()));
     std::set<std::string> applied;
@@ -246,7 +254,7 @@ void Api::publish(const Act& act, Buffer envelope, const net::Request& request,
   auto fits = record ? catalog_.check_new_version(record->name, record->version)
                      : Status(fail(std::move(record.error())));
   if (!fits) return reply(net::error_response(fits.error()));
-  auto wish = updates_wished(record->name, request);
+  auto wish = updates_wished(*record, request);
   if (!wish) return reply(net::error_response(wish.error()));
   offload_([this, act, envelope = std::move(envelope), wish = std::move(*wish),
             reply]() -> std::function<void()> {

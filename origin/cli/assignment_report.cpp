@@ -8,6 +8,7 @@
 #include "origin/cli/remote_layers.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/format/path.hpp"
 #include "shared/format/signed_layer.hpp"
 #include "shared/image/diff.hpp"
@@ -43,7 +44,8 @@ std::string joined(const Names& names) {
 struct Group {
   StackChange change;
   std::map<LayerId, LayerPacks> wanted;
-  std::string trouble;  // Why it cannot be compared.
+  std::string trouble;                     // Why it cannot be compared.
+  std::map<Bytes, std::size_t> downloads;  // How many devices fetch so much each.
 };
 
 class Report {
@@ -55,6 +57,7 @@ class Report {
     for (const wire::DeviceInfo& device : devices_)
       if (auto done = add(device); !done) return done;
     if (!s_.json) s_.table(rows_);
+    print_groups();
     for (const Names& stack : stacks_)
       if (auto done = print_conflicts(stack); !done) return done;
     if (!s_.json)
@@ -74,11 +77,9 @@ class Report {
     auto devices = devices_of(s_, reply->devices);
     if (!devices) return fail(std::move(devices.error()));
     devices_ = std::move(*devices);
-    auto layers = s_.get("/v1/layers");
+    auto layers = KnownLayers::open(s_);
     if (!layers) return fail(std::move(layers.error()));
-    auto known = wire::parse_layer_list(*layers);
-    if (!known) return fail(std::move(known.error()));
-    layers_ = std::move(*known);
+    layers_.emplace(std::move(*layers));
     return Done{};
   }
 
@@ -91,6 +92,7 @@ class Report {
     if (!held) return fail(std::move(held.error()));
     if (std::ranges::find(stacks_, *stack) == stacks_.end()) stacks_.push_back(*stack);
     const Bytes download = to_download((*group)->wanted, *held);
+    ++(*group)->downloads[download];
     const wire::LayerInfo* const base = stack->empty() ? nullptr : known(stack->front());
     auto warnings = warnings_for(device, download, base, net::Loop::wall_now());
     if (!(*group)->trouble.empty()) warnings.push_back((*group)->trouble);
@@ -105,21 +107,16 @@ class Report {
                          request.remove.value_or(Names{}));
   }
 
-  const wire::LayerInfo* known(const std::string& name) const {
-    const auto found = std::ranges::find_if(layers_.layers, [&](const wire::LayerInfo& layer) {
-      return layer.name + ':' + layer.version == name;
-    });
-    return found == layers_.layers.end() ? nullptr : &*found;
-  }
+  const wire::LayerInfo* known(const std::string& name) const { return layers_->find(name); }
 
-  Result<const Group*> compare(const Names& before, const Names& after) {
+  Result<Group*> compare(const Names& before, const Names& after) {
     const auto [place, is_new] = groups_.try_emplace({before, after});
     Group& group = place->second;
     if (!is_new) return &group;
     for (const std::string& name : after) {
       const wire::LayerInfo* const layer = known(name);
       if (layer == nullptr) continue;  // Removed since the origin took the assignment.
-      auto packs = packs_of(*layer);
+      auto packs = layers_->packs_of(*layer);
       if (!packs) return fail(std::move(packs.error()));
       group.wanted.emplace(layer->id, **packs);
     }
@@ -141,7 +138,7 @@ class Report {
   Result<std::map<LayerId, LayerPacks>> held_by(const wire::DeviceInfo& device) {
     std::map<LayerId, LayerPacks> held;
     const auto states = device.layers.value_or(std::vector<wire::LayerState>{});
-    for (const wire::LayerInfo& layer : layers_.layers) {
+    for (const wire::LayerInfo& layer : layers_->list().layers) {
       const std::string name = layer.name + ':' + layer.version;
       const auto state = std::ranges::find(states, layer.id, &wire::LayerState::layer);
       const bool is_whole = state != states.end() && state->missing_bytes == 0 &&
@@ -149,21 +146,11 @@ class Report {
       const bool is_applied =
           std::ranges::find(device.applied, name) != device.applied.end() && state == states.end();
       if (!is_whole && !is_applied) continue;
-      auto packs = packs_of(layer);
+      auto packs = layers_->packs_of(layer);
       if (!packs) return fail(std::move(packs.error()));
       held.emplace(layer.id, **packs);
     }
     return held;
-  }
-
-  Result<const LayerPacks*> packs_of(const wire::LayerInfo& layer) {
-    const auto known = packs_.find(layer.id);
-    if (known != packs_.end()) return &known->second;
-    auto envelope = s_.get("/v1/layers/" + layer.id.hex() + "/distribution");
-    if (!envelope) return fail(std::move(envelope.error()));
-    auto record = format::open_distribution(layer.id, as_view(*envelope));
-    if (!record) return fail(std::move(record.error()));
-    return &packs_.emplace(layer.id, std::move(record->packs)).first->second;
   }
 
   // What layers that come or go do beside their files.
@@ -227,6 +214,23 @@ class Report {
                      printable(text, 400)});
   }
 
+  // What comes over the line for devices that have the same. Within a site a pack crosses it once.
+  void print_groups() const {
+    for (const auto& [stacks, group] : groups_)
+      for (const auto& [download, devices] : group.downloads)
+        if (s_.json)
+          *s_.out << nlohmann::json{{"from", stacks.first},
+                                    {"to", stacks.second},
+                                    {"devices", devices},
+                                    {"each_bytes", download.count}}
+                         .dump()
+                  << '\n';
+        else
+          *s_.out << devices << (devices == 1 ? " device with " : " devices with ")
+                  << joined(stacks.first) << (devices == 1 ? " fetches " : " fetch ")
+                  << to_text(download) << (devices == 1 ? "" : " each, a site once") << '\n';
+  }
+
   void print_path(const Names& before, const Names& after, PathChange change,
                   const std::string& path) const {
     if (s_.json)
@@ -272,10 +276,9 @@ class Report {
   Session& s_;
   const ReportRequest& request_;
   std::vector<wire::DeviceInfo> devices_;
-  wire::LayerList layers_;
+  std::optional<KnownLayers> layers_;
   std::map<std::pair<Names, Names>, Group> groups_;  // By applied and new stack.
-  std::map<LayerId, LayerPacks> packs_;
-  std::vector<Names> stacks_;  // New ones, each once.
+  std::vector<Names> stacks_;                        // New ones, each once.
   lamina::cli::Rows rows_{{"DEVICE", "HOST", "HAS", "GETS", "ADDS", "REPLACES", "METADATA",
                            "REMOVES", "DOWNLOAD", "SPACE", "ALSO", "WARNINGS"}};
 };
@@ -348,41 +351,61 @@ Bytes space_for(const StackChange& change) {
 
 Bytes to_download(const std::map<LayerId, LayerPacks>& wanted,
                   const std::map<LayerId, LayerPacks>& held) {
-  const auto is_held = [&](const LayerId& base) { return held.contains(base); };
+  std::set<LayerId> layers;
   std::set<PackId> there;
-  for (const auto& [layer, packs] : held)
+  for (const auto& [layer, packs] : held) {
+    layers.insert(layer);
     for (const format::DistributedPack& pack : packs) there.insert(pack.id);
-  // What the layer costs by the update from `base`, or by none.
-  const auto lacking = [&](const LayerPacks& packs, const LayerId& base) {
-    std::map<PackId, std::uint64_t> lacks;
-    const auto names_base = [&](const std::vector<LayerId>& layers) {
-      return std::ranges::find(layers, base) != layers.end();
-    };
-    for (const format::DistributedPack& pack : packs) {
-      const bool is_needed =
-          pack.update_from.empty()
-              ? std::ranges::none_of(pack.unless, is_held) && !names_base(pack.unless_updated)
-              : names_base(pack.update_from);
-      if (is_needed && !there.contains(pack.id)) lacks.emplace(pack.id, pack.size);
-    }
-    return lacks;
-  };
-  const auto sum_of = [](const std::map<PackId, std::uint64_t>& lacks) {
-    std::uint64_t sum = 0;
-    for (const auto& [id, size] : lacks) sum += size;
-    return sum;
-  };
+  }
   Bytes sum;
   for (const auto& [layer, packs] : wanted) {
-    auto least = lacking(packs, {});
-    for (const auto& [base, unused] : held) {
-      auto lacks = lacking(packs, base);
-      if (sum_of(lacks) < sum_of(least)) least = std::move(lacks);
-    }
-    sum += Bytes{static_cast<std::int64_t>(sum_of(least))};
-    for (const auto& [id, size] : least) there.insert(id);
+    const auto lacks = format::needed_packs(packs, layers, there);
+    sum += Bytes{static_cast<std::int64_t>(format::sum_of(lacks))};
+    for (const auto& [id, size] : lacks) there.insert(id);
   }
   return sum;
+}
+
+Result<KnownLayers> KnownLayers::open(Session& session) {
+  auto body = session.get("/v1/layers");
+  if (!body) return fail(std::move(body.error()));
+  auto list = wire::parse_layer_list(*body);
+  if (!list) return fail(std::move(list.error()));
+  return KnownLayers(session, std::move(*list));
+}
+
+const wire::LayerInfo* KnownLayers::find(const std::string& name) const {
+  const auto found = std::ranges::find_if(list_.layers, [&](const wire::LayerInfo& layer) {
+    return layer.name + ':' + layer.version == name;
+  });
+  return found == list_.layers.end() ? nullptr : &*found;
+}
+
+Result<const LayerPacks*> KnownLayers::packs_of(const wire::LayerInfo& layer) {
+  const auto known = packs_.find(layer.id);
+  if (known != packs_.end()) return &known->second;
+  auto envelope = session_->get("/v1/layers/" + layer.id.hex() + "/distribution");
+  if (!envelope) return fail(std::move(envelope.error()));
+  auto record = format::open_distribution(layer.id, as_view(*envelope));
+  if (!record) return fail(std::move(record.error()));
+  return &packs_.emplace(layer.id, std::move(record->packs)).first->second;
+}
+
+Result<Bytes> download_between(Session& session, const std::vector<std::string>& before,
+                               const std::vector<std::string>& after) {
+  auto layers = KnownLayers::open(session);
+  if (!layers) return fail(std::move(layers.error()));
+  std::map<LayerId, LayerPacks> held, wanted;
+  for (const auto& [names, packs_by] : {std::pair{&before, &held}, std::pair{&after, &wanted}})
+    for (const std::string& name : *names) {
+      auto layer = find_layer(layers->list(), name);
+      if (!layer) return fail(std::move(layer.error()));
+      auto packs = layers->packs_of(*layer);
+      if (!packs) return fail(std::move(packs.error()));
+      packs_by->emplace(layer->id, **packs);
+    }
+  for (const auto& [layer, packs] : held) wanted.erase(layer);
+  return to_download(wanted, held);
 }
 
 std::vector<std::string> warnings_for(const wire::DeviceInfo& device, Bytes download,

@@ -52,6 +52,29 @@ using LayerPacks = std::vector<format::DistributedPack>;
 Bytes to_download(const std::map<LayerId, LayerPacks>& wanted,
                   const std::map<LayerId, LayerPacks>& held);
 
+// The layers of an origin, and how they come to devices, each asked for once.
+class KnownLayers {
+ public:
+  // `session` outlives the object.
+  static Result<KnownLayers> open(Session& session);
+  const wire::LayerList& list() const { return list_; }
+  // By NAME:VERSION; null when there is none.
+  const wire::LayerInfo* find(const std::string& name) const;
+  // Lives as long as the object.
+  Result<const LayerPacks*> packs_of(const wire::LayerInfo& layer);
+
+ private:
+  KnownLayers(Session& session, wire::LayerList list)
+      : session_(&session), list_(std::move(list)) {}
+  Session* session_;
+  wire::LayerList list_;
+  std::map<LayerId, LayerPacks> packs_;
+};
+
+// What a device with the layers `before` fetches to have `after`; NAME:VERSION or ids.
+Result<Bytes> download_between(Session& session, const std::vector<std::string>& before,
+                               const std::vector<std::string>& after);
+
 // What an administrator should know before; nothing of it keeps the assignment from being made.
 // `download` and `base` are of the stack that the device would get.
 std::vector<std::string> warnings_for(const wire::DeviceInfo& device, Bytes download,

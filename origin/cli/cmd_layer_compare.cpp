@@ -35,6 +35,25 @@ Status show_conflicts(Session& s, const Names& names) {
   return Done{};
 }
 
+// What the change costs devices that have the first, and those that have nothing.
+Status show_bytes(Session& s, const Names& before, const Names& after) {
+  auto update = download_between(s, before, after);
+  if (!update) return fail(std::move(update.error()));
+  auto fresh = download_between(s, {}, after);
+  if (!fresh) return fail(std::move(fresh.error()));
+  if (s.json)
+    *s.out << nlohmann::json{{"from", before},
+                             {"to", after},
+                             {"download_bytes", update->count},
+                             {"fresh_bytes", fresh->count}}
+                  .dump()
+           << '\n';
+  else
+    *s.out << "a device with the first fetches " << to_text(*update) << ", a fresh one "
+           << to_text(*fresh) << "; a site once\n";
+  return Done{};
+}
+
 // Stacks of layers, each "A,B": with what another one is laid over them, they are compared.
 Status show_difference(Session& s, const Names& before, const Names& after) {
   auto change = compare_stacks(s, before, after, [&](PathChange what, const std::string& path) {
@@ -70,6 +89,7 @@ void add_layer_compare(CLI::App& layer, Run& run) {
   conflicts->callback(
       [&run, names] { run = [names](Session& s) { return show_conflicts(s, *names); }; });
   auto before = std::make_shared<std::string>(), after = std::make_shared<std::string>();
+  auto only_bytes = std::make_shared<bool>(false);
   auto* diff = layer.add_subcommand("diff", "what differs between two layers, or two stacks");
   diff->footer(
       "What an apply of the second would do to a device that has the first; what is a device's own "
@@ -79,8 +99,12 @@ void add_layer_compare(CLI::App& layer, Run& run) {
   diff->add_option("BEFORE", *before, "NAME:VERSION, or several with commas, base first")
       ->required();
   diff->add_option("AFTER", *after, "likewise")->required();
-  diff->callback([&run, before, after] {
-    run = [before, after](Session& s) { return show_difference(s, split(*before), split(*after)); };
+  diff->add_flag("--bytes", *only_bytes,
+                 "what a device with the first, and a fresh one, fetches for it; no paths");
+  diff->callback([&run, before, after, only_bytes] {
+    run = [before, after, only_bytes](Session& s) {
+      return (*only_bytes ? show_bytes : show_difference)(s, split(*before), split(*after));
+    };
   });
 }
 

@@ -187,7 +187,7 @@ void add_layer_options(CLI::App& command, LayerOrder& order, const std::string& 
   command
       .add_option("--against", order.against,
                   "versions of that name from which devices get an update, V,V...; auto: the two "
-                  "newest that devices have, else the newest; or none")
+                  "newest that devices have, else the newest, of up to 8 GiB; or none")
       ->capture_default_str();
   command
       .add_option("--effort", order.effort,

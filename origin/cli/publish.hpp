@@ -31,7 +31,7 @@ struct LayerOrder {
   std::string script_limit = "10min";  // How long each may run.
   format::RunningNeeds running;
   // Versions from which there shall be updates, "auto" or "none"; and the work that goes into them.
-  std::string against = "none";
+  std::string against = "auto";
   std::string effort = "default";
   format::Platform platform;  // What is given here is not detected.
 };

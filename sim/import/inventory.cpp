@@ -52,7 +52,8 @@ Result<Inventory> collect(const Get& get, const std::vector<std::string>& layers
                       .devices = std::move(devices),
                       .traffic = std::move(traffic->savings),
                       .rules = std::move(rules->csv),
-                      .packs = {}};
+                      .packs = {},
+                      .ids = {}};
   for (const std::string& layer : asked) {
     const auto id = known.find(layer);
     if (id == known.end()) continue;  // Removed since: nothing of it helps.
@@ -62,6 +63,7 @@ Result<Inventory> collect(const Get& get, const std::vector<std::string>& layers
                       });
     if (!record) return fail(std::move(record.error()).in("layer " + layer));
     inventory.packs.emplace(layer, std::move(record->packs));
+    inventory.ids.emplace(layer, id->second);
   }
   return inventory;
 }

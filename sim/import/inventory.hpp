@@ -27,6 +27,7 @@ struct Inventory {
   std::string rules;  // Bandwidth rules as CSV; may be empty.
   // The packs of each layer that is wanted or applied somewhere, by "name:version".
   std::map<std::string, std::vector<format::DistributedPack>> packs;
+  std::map<std::string, LayerId> ids;  // Of the same layers.
 };
 
 using wire::Get;

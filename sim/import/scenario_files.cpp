@@ -9,6 +9,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/base/csv.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/policy/subnet.hpp"
 #include "shared/policy/wave_members.hpp"
 #include "sim/scenario/quantities.hpp"
@@ -139,17 +140,24 @@ struct WantedPack {
   std::string layer;  // The first that has it.
 };
 
-// Every device has the packs of the layers that it applied.
+// Every device has the packs of the layers that it applied. It fetches what it needs with the
+// cheapest update that there is from one of these.
 std::vector<bool> lacks_of(const KnownDevice& device, const Inventory& inventory,
+                           const std::vector<std::string>& wanted,
                            const std::map<PackId, std::size_t>& numbers) {
-  std::vector<bool> lacks(numbers.size(), true);
+  std::set<LayerId> held;
+  std::set<PackId> there;
   for (const std::string& layer : device.applied) {
     const auto packs = inventory.packs.find(layer);
     if (packs == inventory.packs.end()) continue;
-    for (const format::DistributedPack& pack : packs->second)
-      if (const auto number = numbers.find(pack.id); number != numbers.end())
-        lacks[number->second] = false;
+    held.insert(inventory.ids.at(layer));
+    for (const format::DistributedPack& pack : packs->second) there.insert(pack.id);
   }
+  std::vector<bool> lacks(numbers.size());
+  for (const std::string& layer : wanted)
+    if (!held.contains(inventory.ids.at(layer)))
+      for (const auto& [pack, size] : format::needed_packs(inventory.packs.at(layer), held, there))
+        lacks[numbers.at(pack)] = true;
   return lacks;
 }
 
@@ -191,7 +199,7 @@ Lacking content_of(const Inventory& inventory, const wire::RolloutRequest& plan,
   std::vector<std::vector<bool>> lacks;
   for (const KnownDevice* device : fleet.devices) {
     const auto [at, is_new] = known.try_emplace(device->applied);
-    if (is_new) at->second = lacks_of(*device, inventory, numbers);
+    if (is_new) at->second = lacks_of(*device, inventory, plan.layers, numbers);
     lacks.push_back(at->second);
     const std::string stack = stack_text(*device);
     const auto [name, added] = names.emplace(lacks.back(), stack);

@@ -145,7 +145,7 @@ def scenario(top, running):
         make_tree(tree, version)
 
     def publish(version, *more):
-        return origin.told("layer", "capture", "--against", "auto", "--name", "system", "--version", f"1.{version}", "--tree",
+        return origin.told("layer", "capture", "--name", "system", "--version", f"1.{version}", "--tree",
                            trees[version], "--key", origin.data + "/keys/publisher.key", *more)
 
     publish(0)
@@ -171,6 +171,16 @@ def scenario(top, running):
                  origin.told("assign", "--site", "old", "--layers", "system:1.1", "--dry-run", "--json").splitlines()
                  if "download_bytes" in line}
     foreseen = rehearsed[devices["old"].id()]["download_bytes"]
+    everyone = [word for device in devices.values() for word in ("--device", device.id())]
+    groups = [json.loads(line) for line in
+              origin.told("assign", *everyone, "--layers", "system:1.1", "--dry-run", "--json").splitlines()
+              if "each_bytes" in line]
+    check("the rehearsal says what devices with the same version fetch",
+          sorted((group["from"], group["devices"], group["each_bytes"] == foreseen) for group in groups) ==
+          [([], 1, False), (["system:1.0"], 4, True)], groups)
+    difference = json.loads(origin.told("layer", "diff", "--bytes", "system:1.0", "system:1.1", "--json"))
+    check("so does the comparison of both versions", difference["download_bytes"] == foreseen and
+          difference["fresh_bytes"] > 5 * foreseen, difference)
 
     # --- a user's own change; a cache that forgot something; one that is killed while it fetches
     with open(devices["changed"].volume + "/usr/bin/bash", "ab") as file:
@@ -224,6 +234,10 @@ def scenario(top, running):
     old.node.wait_for(" applied ", "sequence=4", after=at, seconds=PATIENCE)
     check("the way back is free", content_of(old.volume) == wanted and old.fetched() - base < 64 << 10,
           f"{old.fetched() - base} fetched")
+    make_tree(top + "/tree-1.3", 3)
+    trees[3] = top + "/tree-1.3"
+    said = publish(3, "--against", "none")
+    check("updates can be left out", "a device with" not in said, said)
     done = run(ORIGIN, "check", "--data", origin.data, "--read-data")
     check("the origin is sound", done.returncode == 0, done.stdout + done.stderr)
     listed = set(os.listdir(origin.data + "/layers/packs"))

@@ -32,10 +32,25 @@ struct FakeOrigin {
   wire::RolloutList rollouts;
   std::map<std::string, std::string> bodies;  // Of layers.
 
-  // Packs are numbers too, of a MB each.
-  void layer(int n, const std::string& name, const std::string& version, std::vector<int> packs) {
+  // Packs are numbers too, of a MB each. An update from another layer is one pack, and stands for
+  // some of them.
+  struct Update {
+    int from;
+    int pack;
+    std::vector<int> instead_of;
+  };
+  void layer(int n, const std::string& name, const std::string& version, std::vector<int> packs,
+             const std::optional<Update>& update = std::nullopt) {
     format::DistributionRecord record{.layer = id_of<LayerId>(n), .sequence = 1};
     for (const int pack : packs) record.packs.push_back({id_of<PackId>(pack), 1'000'000, false});
+    if (update) {
+      const auto from = id_of<LayerId>(update->from);
+      for (std::size_t i = 0; i < packs.size(); ++i)
+        if (std::ranges::find(update->instead_of, packs[i]) != update->instead_of.end())
+          record.packs[i].unless_updated = {from};
+      record.packs.push_back(
+          {.id = id_of<PackId>(update->pack), .size = 1'000'000, .update_from = {from}});
+    }
     layers.layers.push_back({.id = record.layer, .name = name, .version = version});
     bodies["/v1/layers/" + record.layer.hex() + "/distribution"] =
         as_text(format::sign_record(format::RecordType::distribution, format::encode(record), key));
@@ -141,6 +156,23 @@ TEST_CASE("import: a pack counts once, for those that lack it", "[sim]") {
   CHECK(result.sites[2].bytes[static_cast<std::size_t>(Source::origin_by_lease)].count ==
         4'000'000);
   CHECK(result.totals.done == 9);
+}
+
+TEST_CASE("import: who has an earlier version fetches the update from it", "[sim]") {
+  FakeOrigin origin;
+  origin.layer(1, "os", "1", {1, 2});
+  origin.layer(2, "os", "2", {1, 3, 4}, FakeOrigin::Update{1, 6, {3, 4}});
+  origin.layer(3, "app", "1", {5});
+  origin.site("north", {1, 2, 3}, {"os:1"});
+  origin.site("west", {21, 22}, {});
+  const Scenario scenario = origin.scenario(plan({{.sites = {"north", "west"}}}));
+  const RunResult result = run(scenario, {.with_direct = false});
+  // Packs 5 and 6, and all of both layers.
+  CHECK(result.sites[0].bytes[static_cast<std::size_t>(Source::origin_by_lease)].count ==
+        2'000'000);
+  CHECK(result.sites[1].bytes[static_cast<std::size_t>(Source::origin_by_lease)].count ==
+        4'000'000);
+  CHECK(result.totals.done == 5);
 }
 
 TEST_CASE("import: waves have the members that the origin would choose", "[sim]") {
