@@ -7,6 +7,7 @@
 #include "shared/base/log.hpp"
 #include "shared/net/https_client.hpp"
 #include "shared/os/line_file.hpp"
+#include "shared/os/memory.hpp"
 
 namespace lamina::node {
 namespace {
@@ -157,6 +158,8 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
     lines.emplace(std::move(*created));
     decisions.emplace([&lines](std::string_view text) { lines->add(text); });
   }
+  // Taking an update needs hundreds of MB for seconds, once a month.
+  os::return_freed_memory();
   net::Loop loop;
   Service::Options service_options{.swarm_port = place->port};
   service_options.fitness.user_allows = options.serves;

@@ -35,6 +35,39 @@ std::string_view meaning_of(const std::string& reason) {
   return found == meanings.end() ? "unknown to this program" : found->second;
 }
 
+// The last update that the device took to each layer, and what it fetched besides because of damage
+// or a missing encoder.
+Status explain_updates(Session& s, const std::string& device_id,
+                       const std::map<LayerId, std::string>& shown) {
+  auto body = s.get("/v1/devices/" + encoded(device_id) + "/transactions");
+  if (!body) return fail(std::move(body.error()));
+  const auto list = wire::parse_transaction_list(*body);
+  if (!list) return fail(list.error());
+  std::map<LayerId, const wire::Report*> last;
+  for (const wire::Report& report : list->transactions)
+    if (report.operation == "update" && report.ok)
+      for (const LayerId& layer : report.layers) {
+        const wire::Report*& known = last[layer];
+        if (known == nullptr || known->finished_ms < report.finished_ms) known = &report;
+      }
+  for (const auto& [layer, report] : last) {
+    const auto name = shown.find(layer);
+    if (name == shown.end()) continue;
+    if (s.json) {
+      *s.out << wire::to_json(*report) << '\n';
+      continue;
+    }
+    const auto bytes = [&, counts = &report->counts](const char* what) {
+      const auto count = counts->find(what);
+      return to_text(Bytes{count == counts->end() ? 0 : count->second});
+    };
+    *s.out << name->second << ": by an update of " << bytes("update_bytes") << "; "
+           << bytes("fallback_bytes") << " of packs were needed besides"
+           << (report->text.empty() ? "" : ": ") << printable(report->text, 400) << '\n';
+  }
+  return Done{};
+}
+
 Status explain(Session& s, const std::string& device_id, const std::string& wanted) {
   auto body = s.get("/v1/devices/" + encoded(device_id));
   if (!body) return fail(std::move(body.error()));
@@ -50,11 +83,13 @@ Status explain(Session& s, const std::string& device_id, const std::string& want
 
   Session::Rows rows{{"LAYER", "MISSING", "REASON", ""}};
   bool found = wanted.empty();
+  std::map<LayerId, std::string> shown;
   for (const wire::LayerState& state : device->layers.value_or(std::vector<wire::LayerState>{})) {
     const auto name = names.find(state.layer);
     const std::string text = name == names.end() ? state.layer.hex() : name->second;
     if (!wanted.empty() && text != wanted) continue;
     found = true;
+    shown.emplace(state.layer, text);
     if (s.json) *s.out << wire::to_json(state) << '\n';
     rows.push_back({text, to_text(Bytes{state.missing_bytes}), printable(state.reason, 64),
                     std::string(meaning_of(state.reason))});
@@ -62,7 +97,7 @@ Status explain(Session& s, const std::string& device_id, const std::string& want
   if (!found)
     return fail(ErrorKind::not_found, "layer " + wanted + " is not in the target of device " +
                                           device->id.hex() + ", as far as it has said");
-  if (s.json) return Done{};
+  if (s.json) return explain_updates(s, device_id, shown);
   *s.out << "device " << device->id.hex() << " of site " << device->site << ", target "
          << device->target_sequence << ", applied " << device->applied_sequence << '\n';
   if (device->waiting) *s.out << "waiting-for-site: " << printable(*device->waiting, 1000) << '\n';
@@ -70,6 +105,7 @@ Status explain(Session& s, const std::string& device_id, const std::string& want
     *s.out << "It has said nothing of its layers yet.\n";
   else
     s.table(rows);
+  if (auto done = explain_updates(s, device_id, shown); !done) return done;
   if (device->last_report) {
     *s.out << "last report: " << printable(device->last_report->operation, 64)
            << (device->last_report->ok ? " ok" : " failed: ")

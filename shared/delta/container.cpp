@@ -476,11 +476,17 @@ Status close_container(const Recipe& recipe, ByteView skeleton, const MemberSour
     gathered.insert(gathered.end(), bytes.begin(), bytes.end());
     return Done{};
   };
-  for (const Recipe::Step& step : recipe.steps) {
+  for (std::size_t at = 0; at < recipe.steps.size(); ++at) {
+    const Recipe::Step& step = recipe.steps[at];
     Status given = Done{};
     if (step.kind == Kind::coded) {
       encoder = step.encoder;
       coded_left = step.size;
+      // At once: what grows is there twice.
+      std::uint64_t inside = 0;
+      for (std::size_t next = at + 1; next < recipe.steps.size() && next - at <= step.size; ++next)
+        inside += recipe.steps[next].size;
+      gathered.reserve(static_cast<std::size_t>(std::min(inside, kContainerMax)));
     } else {
       if (step.kind == Kind::skeleton) {
         if (step.size > skeleton.size())

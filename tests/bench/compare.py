@@ -257,8 +257,8 @@ def fresh_line(bench):
 
 
 def update_line(bench):
-    """A device that has A1 gets A2. MB: all bytes that device and origin exchange; beside it, the packs that the capture
-    of A2 sent."""
+    """A device that has A1 gets A2 without an update (`update` has those). MB: all bytes that device and origin exchange;
+    beside it, the packs that the capture of A2 sent."""
     before, after = bench.tree("A1"), bench.tree("A2")
     warm(before)
     warm(after)
@@ -504,10 +504,10 @@ def same(one, other):
         return first.read() == second.read()
 
 
-THROUGH = "Lamina's through delta_bench: frames and assembly of shared/delta, no manifest, no metadata of entries"
+THROUGH = "Lamina's from an origin to a device on loopback, all that the line carries; -frames: of shared/delta alone"
 
 
-def transfers_of(bench, what, kinds, run):
+def transfers_of(bench, what, kinds, run, has_before=True):
     """Each in a fresh file system with directories of its own: `run` (transfer, volume's path) returns its Sample."""
     def turn(kind):
         def once(_run):
@@ -517,7 +517,8 @@ def transfers_of(bench, what, kinds, run):
                 return run(one, volume.path)
         return once
 
-    chosen_kinds = [transfers.Lamina, *transfers.OURS, *bench.contestants(*kinds)]
+    ours_too = transfers.OURS if has_before else [transfers.LaminaFrames]  # Efforts are of updates.
+    chosen_kinds = [transfers.Lamina, *ours_too, *bench.contestants(*kinds)]
     return bench.alternate(what, {kind.name: turn(kind) for kind in chosen_kinds})
 
 
@@ -525,7 +526,7 @@ def send(bench, what, before, after, kinds):
     trees = [bench.tree(name) if name else None for name in (before, after)]
     for tree in filter(None, trees):
         warm(tree)
-    return transfers_of(bench, what, kinds, lambda one, _path: one.publish(*trees))
+    return transfers_of(bench, what, kinds, lambda one, _path: one.publish(*trees), has_before=bool(before))
 
 
 def update(bench):
@@ -554,7 +555,7 @@ def decode(bench):
         target = os.path.join(path, "tree")
         os.mkdir(target)
         sample = one.receive(before, after, target)
-        if not isinstance(one, transfers.Lamina):  # It compares by itself.
+        if not isinstance(one, (transfers.Lamina, transfers.LaminaFrames)):  # They compare by themselves.
             bench.check_peer(what, one.name, after, target)
         sample.bytes = None
         return sample

@@ -15,7 +15,8 @@ TOLD = {
     "stage": "lamina stage, one device; with polls, records and the headers of all packets",
     "apply": "the worker's and the node's part from apply_starts to applied in the device's log, packs in its cache",
     "snapshot": "lamina-node sync --protected; processor and memory of worker, node and lamina-origin serve with it",
-    "transfer": "delta_bench, two threads of the sender; -fast and -high are other efforts",
+    "transfer": "lamina layer capture --against, stage and the update taken, all bytes on the line; -fast and -high are "
+                "other efforts; -frames: delta_bench, two threads of the sender, without manifest and entries",
     "restore": "lamina cvd restore from lamina-origin serve; processor and memory of both",
 }
 
@@ -58,9 +59,11 @@ class Lamina:
         """Packs, their hashes, records, torrents and the index of chunks: all but the catalogue of devices."""
         return size_of(self.fleet.data, leave_out=("catalog",))
 
-    def capture(self, tree, version):
+    def capture(self, tree, version, against="none", effort="default"):
+        """`against`: the versions from which devices get updates; what these add is in the sample's bytes."""
         before, daemons = self.bytes_stored(), self.daemons()
-        sample = execute(self.fleet.administrator(*self.fleet.capture_words(LAYER, version, tree)), env=self.env)
+        words = [*self.fleet.capture_words(LAYER, version, tree), "--against", against, "--effort", effort]
+        sample = execute(self.fleet.administrator(*words), env=self.env)
         sample = daemons.with_client(sample)
         sample.bytes = self.bytes_stored() - before
         return sample
@@ -97,6 +100,13 @@ class Lamina:
 
         wait_until(here, 600, f"{LAYER} {version} in the cache of {device.name}", every=0.5)
         return Sample(bytes=sent_on_loopback() - sent)
+
+    def take(self, device, version):
+        """The same, and until the update of which the packs are is taken. Processor and memory of the device."""
+        daemons, taken = Daemons([device.node.pid]), len(device.events("update_taken"))
+        sample = self.bring(device, version)
+        wait_until(lambda: len(device.events("update_taken")) > taken, 900, f"the update on {device.name}")
+        return Sample(cpu=daemons.cpu(), rss=daemons.rss(), bytes=sample.bytes)
 
     def apply(self, device, version):
         """Assigns a layer that is in the cache already. Measures the apply itself, and until the volume's file system

@@ -12,6 +12,7 @@ import json
 import os
 import re
 
+import ours as origin_and_device
 from measure import Sample, execute, shell
 from peers import Casync as CasyncStore
 from peers import Ostree as OstreeStore
@@ -37,12 +38,48 @@ class Transfer(Peer):
 
 
 class Lamina(Transfer):
-    """shared/delta through its bench: frames and assembly, neither manifest nor metadata of entries."""
+    """A real origin and a real device on loopback: the bytes are all that the line carries, both ways."""
     name, effort, build = "lamina", "default", "build"
+
+    def _published(self, lamina, before, after):
+        if before:
+            lamina.capture(before, "1")
+        device = lamina.add_device()
+        lamina.enrol(device)
+        if before:
+            lamina.bring(device, "1")
+        return device, lamina.capture(after, "2", against="1" if before else "none", effort=self.effort)
+
+    def publish(self, before, after):
+        with origin_and_device.Lamina(self.folder, self.build) as lamina:
+            device, sample = self._published(lamina, before, after)
+            sample.bytes = lamina.bring(device, "2").bytes
+            return sample
+
+    def receive(self, before, after, target):
+        """It compares every chunk with the signed manifest itself."""
+        del target
+        with origin_and_device.Lamina(self.folder, self.build) as lamina:
+            device, _ = self._published(lamina, before, after)
+            return lamina.take(device, "2")
+
+
+class LaminaFast(Lamina):
+    name, effort = "lamina-fast", "fast"
+
+
+class LaminaHigh(Lamina):
+    name, effort = "lamina-high", "high"
+
+
+class LaminaFrames(Transfer):
+    """shared/delta alone, through its bench: frames and assembly, neither manifest nor metadata of entries. Without a tree
+    before: what full frames would be, which no origin sends."""
+    name, build = "lamina-frames", "build"
 
     def _run(self, before, after, *words):
         sample = execute([os.path.join(self.build, "tests/bench/delta_bench"), before or "", after, "--alone", "--json",
-                          "--effort", self.effort, "--scratch", self.folder, *words], seconds=HOUR)
+                          "--scratch", self.folder, *words], seconds=HOUR)
         return json.loads(sample.out)
 
     def publish(self, before, after):
@@ -54,14 +91,6 @@ class Lamina(Transfer):
         del target
         received = self._run(before, after)["receive"]
         return Sample(cpu=received["cpu_decode"] + received["cpu_close"], rss=received["peak_bytes"])
-
-
-class LaminaFast(Lamina):
-    name, effort = "lamina-fast", "fast"
-
-
-class LaminaHigh(Lamina):
-    name, effort = "lamina-high", "high"
 
 
 class Casync(Transfer):
@@ -180,6 +209,6 @@ class TarZstd9(TarPatch):
         return shell('zstd -q -dc "$1" | tar -C "$2" -xpf -', self.path("sent"), target)
 
 
-OURS = (LaminaFast, LaminaHigh)  # Beside Lamina itself, at its default effort.
+OURS = (LaminaFast, LaminaHigh, LaminaFrames)  # Beside Lamina itself, at its default effort.
 PEERS = (Casync, Ostree, OstreeDelta, Rsync, TarPatch, TarZstd9)
 FRESH_PEERS = (Casync, Ostree, Rsync, TarZstd9)

@@ -219,6 +219,9 @@ def scenario(top, running):
     report = damaged.update(origin)
     check("damage in the cache costs the packs of what leaned on it, and is reported",
           report and report["counts"]["fallback_bytes"] > 0 and report["counts"]["chunks"] > 0, report)
+    said = origin.told("explain", "--device", damaged.id())
+    check("explain says what the damage cost", "system:1.1: by an update of " in said and
+          " of packs were needed besides: " in said and "; 0 B of packs" not in said, said)
     check("a fresh device takes no update", devices["fresh"].update(origin) is None)
 
     # --- upon what was rebuilt, and back
