@@ -197,6 +197,38 @@ Status ChunkStore::drop_lost(const PackId& id) {
   return remove_lost_pack(files_.directory(), id);
 }
 
+Result<std::uint64_t> ChunkStore::erase_aside(std::span<const ChunkId> ids) {
+  std::uint64_t removed = 0;
+  for (LostPack& note : lost_packs()) {
+    const auto erased = std::erase_if(note.chunks, [&](const format::ChunkRef& chunk) {
+      return std::ranges::binary_search(ids, chunk.id);
+    });
+    if (erased == 0) continue;
+    // The bytes before the note: killed in between, the note says that they are to go.
+    const std::string path = unsound_path(files_.directory(), note.pack);
+    const bool is_there = os::exists(path);
+    if (auto done = os::remove_file(path); !done && done.error().kind() != ErrorKind::not_found)
+      return fail(std::move(done.error()));
+    if (auto done = os::sync_directory(files_.directory() + "/unsound"); !done)
+      return fail(std::move(done.error()));
+    removed += is_there ? 1 : 0;
+    // What else was in it is still missed.
+    if (note.chunks.empty()) {
+      if (auto done = drop_lost(note.pack); !done) return fail(std::move(done.error()));
+      continue;
+    }
+    note.size = 0;
+    if (auto done = write_lost_pack(files_.directory(), note); !done)
+      return fail(std::move(done.error()));
+    const std::lock_guard guard(lost_mutex_);
+    lost_packs_[note.pack] = std::move(note);
+    lost_chunks_.clear();
+    for (const auto& [pack, one] : lost_packs_)
+      for (const format::ChunkRef& chunk : one.chunks) lost_chunks_.insert(chunk.id);
+  }
+  return removed;
+}
+
 std::vector<LostPack> ChunkStore::lost_packs() const {
   const std::lock_guard guard(lost_mutex_);
   std::vector<LostPack> notes;

@@ -205,6 +205,21 @@ Result<std::vector<ChunkId>> ChunkStore::claim(const std::vector<ChunkId>& ids) 
   return missing;
 }
 
+Result<Bytes> ChunkStore::plain_bytes(std::span<const ChunkId> ids) const {
+  Bytes all;
+  auto done = index_->read([&](const Kv::View& view) -> Status {
+    for (const ChunkId& id : ids) {
+      auto row = view.get(key_of(id));
+      if (!row) return fail(std::move(row.error()));
+      if (const auto place = *row ? chunk_rows::parse_row(**row) : std::nullopt)
+        all += Bytes{static_cast<std::int64_t>(place->length)};
+    }
+    return Done{};
+  });
+  if (!done) return fail(std::move(done.error()));
+  return all;
+}
+
 Result<ChunkStore::Place> ChunkStore::place_of(const ChunkId& id) const {
   std::optional<std::string> found;
   auto done = index_->read([&](const Kv::View& view) -> Status {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <shared_mutex>
+#include <span>
 
 #include "shared/os/lock.hpp"
 #include "shared/store/kv.hpp"
@@ -41,6 +42,8 @@ class ChunkStore {
   // Likewise, for who will refer to the others without sending them: a sweep leaves those alone for
   // its whole grace from now on.
   Result<std::vector<ChunkId>> claim(const std::vector<ChunkId>& ids);
+  // Of those of `ids` that are here.
+  Result<Bytes> plain_bytes(std::span<const ChunkId> ids) const;
   // The pack that holds a chunk. `not_found` names the chunk.
   Result<PackId> pack_of(const ChunkId& id) const;
   // The frame that holds a chunk: which one it is. `not_found` names the chunk.
@@ -96,6 +99,9 @@ class ChunkStore {
   Result<std::vector<ChunkId>> lost(const std::vector<ChunkId>& ids) const;
   // Nothing is missed of it any more.
   Status drop_lost(const PackId& id);
+  // Removes the bytes of packs that were set aside in which one of `ids` (ascending) was, and takes
+  // these out of the notes. How many files went.
+  Result<std::uint64_t> erase_aside(std::span<const ChunkId> ids);
 
   // Takes out what nothing needs. One at a time; chunks may be taken in and read meanwhile. After
   // an error what was done is done, and another sweep goes on.

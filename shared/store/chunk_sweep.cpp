@@ -13,7 +13,7 @@ constexpr std::size_t kRowsTogether = 4096;  // In one transaction.
 // Of packs that are written anew together: so much disk is needed for a moment.
 constexpr std::uint64_t kGroupBytes = std::uint64_t{256} << 20;
 
-std::uint64_t plain_bytes(const format::PackIndex& index) {
+std::uint64_t plain_bytes_of(const format::PackIndex& index) {
   std::uint64_t total = 0;
   for (const format::Frame& frame : index.frames) total += frame.plain_size;
   return total;
@@ -44,9 +44,13 @@ class ChunkStore::Sweep {
   };
 
   Status look_at_rows(std::uint8_t first);
+  // Of the chunks that go at once, after look_at_rows() has noted what is unneeded of all.
+  Status erase_at_once();
+  Status erase_at_once(std::uint8_t first, std::span<const ChunkId> ids);
+  Result<bool> has_erased(const PackId& id, const format::PackIndex& index) const;
   Status change_rows(std::span<const Change> changes);
   Status look_at_packs();
-  Status rewrite(std::span<const Worn> worn);
+  Status rewrite(std::span<const Worn> worn, Bytes most);
   Status rewrite_group(std::span<const Worn> group);
   // Of each frame which chunks the index has just there.
   Result<std::vector<std::vector<bool>>> used_chunks(const PackId& id,
@@ -74,6 +78,7 @@ Result<Swept> ChunkStore::Sweep::run() {
   for (int first = 0; first < 256; ++first)
     if (auto done = look_at_rows(static_cast<std::uint8_t>(first)); !done)
       return fail(std::move(done.error()));
+  if (auto done = erase_at_once(); !done) return fail(std::move(done.error()));
   if (auto done = look_at_packs(); !done) return fail(std::move(done.error()));
   if (auto done = remove_stray_trees(); !done) return fail(std::move(done.error()));
   return std::move(swept_);
@@ -130,6 +135,57 @@ Status ChunkStore::Sweep::look_at_rows(std::uint8_t first) {
   return Done{};
 }
 
+Status ChunkStore::Sweep::erase_at_once() {
+  if (options_.dry_run || options_.at_once.empty()) return Done{};
+  step("settling");
+  if (options_.settle)
+    if (auto settled = options_.settle(); !settled) return settled;
+  for (std::span<const ChunkId> rest = options_.at_once; !rest.empty();) {
+    const auto first = rest.front().bytes()[0];
+    const auto end =
+        std::ranges::find_if(rest, [&](const ChunkId& id) { return id.bytes()[0] != first; });
+    const auto some = rest.first(static_cast<std::size_t>(end - rest.begin()));
+    rest = rest.subspan(some.size());
+    if (auto going = go_on(); !going) return going;
+    if (auto done = erase_at_once(std::to_integer<std::uint8_t>(first), some); !done) return done;
+  }
+  return Done{};
+}
+
+Status ChunkStore::Sweep::erase_at_once(std::uint8_t first, std::span<const ChunkId> ids) {
+  auto needed = options_.needed(first);
+  if (!needed) return fail(std::move(needed.error()));
+  std::vector<Change> changes;
+  auto looked = store_.index_->read([&](const Kv::View& view) -> Status {
+    for (const ChunkId& id : ids) {
+      if (std::ranges::binary_search(*needed, id)) continue;
+      auto row = view.get(chunk_rows::key_of(id));
+      if (!row) return fail(std::move(row.error()));
+      const auto place = *row ? chunk_rows::parse_row(**row) : std::nullopt;
+      // Without a note somebody was told of it since: it is for the next sweep.
+      if (!place || !chunk_rows::unneeded_since(**row)) continue;
+      changes.push_back({id, **row, Change::To::gone});
+      used_[place->pack] -= place->length;
+      --swept_.unneeded;
+    }
+    return Done{};
+  });
+  if (!looked) return looked;
+  return change_rows(changes);
+}
+
+Result<bool> ChunkStore::Sweep::has_erased(const PackId& id, const format::PackIndex& index) const {
+  if (options_.dry_run || options_.at_once.empty()) return false;
+  auto used = used_chunks(id, index);
+  if (!used) return fail(std::move(used.error()));
+  for (std::size_t number = 0; number < index.frames.size(); ++number)
+    for (std::size_t i = 0; i < index.frames[number].chunks.size(); ++i)
+      if (!(*used)[number][i] &&
+          std::ranges::binary_search(options_.at_once, index.frames[number].chunks[i].id))
+        return true;
+  return false;
+}
+
 Status ChunkStore::Sweep::change_rows(std::span<const Change> changes) {
   std::uint64_t gone = 0;
   const auto change = [&](Kv::Edit& edit) -> Status {
@@ -173,11 +229,12 @@ Status ChunkStore::Sweep::look_at_packs() {
   std::ranges::sort(*ids);
   swept_.packs = ids->size();
   std::vector<Worn> worn;
+  std::vector<Worn> with_erased;
   for (const PackId& id : *ids) {
     if (auto going = go_on(); !going) return going;
     const bool is_named = named->contains(id);
     const auto used = used_.find(id);
-    if (used == used_.end() && !is_named) {
+    if ((used == used_.end() || used->second == 0) && !is_named) {
       if (auto done = remove(id); !done) return done;
       continue;
     }
@@ -187,9 +244,16 @@ Status ChunkStore::Sweep::look_at_packs() {
       swept_.unsound.push_back(id);
       continue;
     }
-    const std::uint64_t all = plain_bytes(pack->index());
+    const std::uint64_t all = plain_bytes_of(pack->index());
     const std::uint64_t dead = all - std::min(all, used == used_.end() ? 0 : used->second);
-    if (dead == 0 || dead * 100 < all * static_cast<std::uint64_t>(options_.worn_percent)) continue;
+    if (dead == 0) continue;
+    auto erased = has_erased(id, pack->index());
+    if (!erased) return fail(std::move(erased.error()));
+    if (*erased && !is_named) {
+      with_erased.push_back({id, dead, pack->size()});
+      continue;
+    }
+    if (dead * 100 < all * static_cast<std::uint64_t>(options_.worn_percent)) continue;
     if (is_named)
       swept_.worn_named.push_back(id);
     else
@@ -199,11 +263,12 @@ Status ChunkStore::Sweep::look_at_packs() {
   std::ranges::sort(worn, [](const Worn& a, const Worn& b) {
     return a.dead != b.dead ? a.dead > b.dead : a.id < b.id;
   });
-  return rewrite(worn);
+  if (auto done = rewrite(with_erased, Bytes{INT64_MAX}); !done) return done;
+  return rewrite(worn, options_.rewrite_most);
 }
 
-Status ChunkStore::Sweep::rewrite(std::span<const Worn> worn) {
-  auto left = static_cast<std::uint64_t>(options_.rewrite_most.count);
+Status ChunkStore::Sweep::rewrite(std::span<const Worn> worn, Bytes most) {
+  auto left = static_cast<std::uint64_t>(most.count);
   while (!worn.empty()) {
     if (auto going = go_on(); !going) return going;
     std::size_t count = 0;

@@ -8,6 +8,11 @@
 // needed whole go as they are stored, of others the chunks that are needed are coded again; then
 // the rows move, then the old pack goes.
 //
+// What is to be erased (`at_once`) has no grace to wait for: its rows are noted as unneeded, then
+// the sweep waits until whoever took in the same chunks before that has said what needs them
+// (`settle`), and what nothing needs then, and nobody was told of since, goes. Every pack in which
+// some of it lies, under whatever row, is written anew.
+//
 // Order: rows, then packs. Killed at any time it leaves a store that is sound, with at worst a pack
 // too many that the next sweep removes. It may run while chunks are taken in and read.
 //
@@ -45,10 +50,17 @@ struct SweepOptions {
   int worn_percent = 40;
   // So many bytes of packs are written anew by one sweep; the rest waits for the next.
   Bytes rewrite_most = 64_GiB;
+  // Chunks that go without a grace where nothing needs them; ascending, each once. Not in a dry
+  // run.
+  std::span<const ChunkId> at_once = {};
+  // Returns when all that was taken in before the call is among `needed`, or needed by nobody.
+  // Absent: there is nobody else.
+  std::function<Status()> settle = {};
   bool dry_run = false;
   // Asked now and then: true ends the sweep with `unavailable`, and a later one goes on.
   std::function<bool()> is_stopping = {};
-  // The sweep's steps, for tests that stop it there: "rows", "written", "moved", "removed".
+  // The sweep's steps, for tests that stop it there: "rows", "settling", "written", "moved",
+  // "removed".
   std::function<void(std::string_view step)> on_step = {};
 };
 
