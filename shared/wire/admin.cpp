@@ -144,6 +144,11 @@ void fields(A& a, DeviceInfo& m) {
   a("restart_due", m.restart_due, 256);
   a("enforce", m.enforce, 32);
   a("enforce_number", m.enforce_number);
+  a("cvd", m.cvd, 16);
+  a("successor", m.successor);
+  a("uploads_wait", m.uploads_wait, 1024);
+  a("reference", m.reference);
+  a("decommissioned_ms", m.decommissioned_ms);
 }
 template <class A>
 void fields(A& a, TransactionList& m) {
@@ -223,6 +228,7 @@ void fields(A& a, TokenRequest& m) {
   a("uses", m.uses);
   a("ttl_ms", m.ttl_ms);
   a("site", m.site, 128);
+  a("cvd", m.cvd);
 }
 template <class A>
 void fields(A& a, TokenReply& m) {
@@ -238,6 +244,7 @@ void fields(A& a, TokenInfo& m) {
   a("created_ms", m.created_ms);
   a("expires_ms", m.expires_ms);
   a("uses_left", m.uses_left);
+  a("cvd", m.cvd);
 }
 template <class A>
 void fields(A& a, TokenList& m) {
@@ -249,6 +256,7 @@ void fields(A& a, CvdInfo& m) {
   a("host_name", m.host_name, 256);
   a("snapshots", m.snapshots);
   a("newest_ms", m.newest_ms);
+  a("state", m.state, 16);
 }
 template <class A>
 void fields(A& a, CvdList& m) {

@@ -174,7 +174,20 @@ struct DeviceInfo {
   // What its next apply enforces, and the target sequence that first asked for it. Absent: nothing.
   std::optional<std::string> enforce = std::nullopt;
   std::optional<std::uint64_t> enforce_number = std::nullopt;
+  // How its CVD is kept: "archived" (kCvdArchived). Absent: as its policy says.
+  std::optional<std::string> cvd = std::nullopt;
+  // The device that has its CVD now, and that it is the same machine as or was replaced by. Absent:
+  // none.
+  std::optional<DeviceId> successor = std::nullopt;
+  // Why it makes no snapshots now, and the next step. Absent: it makes them.
+  std::optional<std::string> uploads_wait = std::nullopt;
+  // true: layers are captured from it; sites, collections and rollouts leave it alone. Absent: no.
+  std::optional<bool> reference = std::nullopt;
+  // When it was taken out of service for good; its status is `rejected` then. Absent: it was not.
+  std::optional<std::int64_t> decommissioned_ms = std::nullopt;
 };
+// Its snapshots stay, whatever retention says, and none is added.
+inline constexpr std::string_view kCvdArchived = "archived";
 // GET /v1/devices: all of them. GET /v1/devices?after=ID: at most kDevicesPerPage, in the order of
 // their ids, those that follow ID, or the first where it is empty; device_pages.hpp asks for all.
 struct DeviceList {
@@ -269,6 +282,8 @@ struct TokenRequest {  // POST /v1/tokens
   std::int64_t uses = 0;  // Enrolments it is good for (enrol only, at least 1).
   std::int64_t ttl_ms = 0;
   std::string site;  // Enrol only: devices are placed there at once. Empty: pending.
+  // Enrol only, for one use: the device gets the CVD of this one (device_life.hpp). Absent: none.
+  std::optional<DeviceId> cvd = std::nullopt;
 };
 struct TokenReply {  // The only time that the secret is seen.
   std::string name;
@@ -282,6 +297,7 @@ struct TokenInfo {
   std::int64_t created_ms = 0;
   std::int64_t expires_ms = 0;
   std::int64_t uses_left = 0;
+  std::optional<DeviceId> cvd = std::nullopt;  // As it was asked for.
 };
 struct TokenList {
   std::vector<TokenInfo> tokens;
@@ -292,6 +308,7 @@ struct CvdInfo {
   std::string host_name;
   std::int64_t snapshots = 0;
   std::int64_t newest_ms = 0;
+  std::optional<std::string> state = std::nullopt;  // As DeviceInfo::cvd.
 };
 struct CvdList {
   std::vector<CvdInfo> cvds;
