@@ -4,7 +4,7 @@
 //   catalog/           the registry                       layers/ cvd/    packs, trees, index,
 //   journal/           what it is made from anew                          unsound (set aside)
 //   objects/           signed records as they are         torrents/       what seeders serve
-//   scrub.json         where the scrub is
+//   scrub.json         where the scrub is               backups.json  where backups were made to
 //   seed/              the seeder's own identity: it needs nothing else of this directory but
 //                      layers/ and torrents/
 // Plain values; any thread.

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "origin/catalog/journaled_table.hpp"
+#include "origin/erasure.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/lock.hpp"
@@ -46,6 +47,8 @@ class Collection {
   Status without_lost(std::vector<ChunkId>& missing) const;
   SweepOptions sweep_options() const;
   Status remove_objects();
+  Status begin_erasures();
+  Status finish_erasures();
   bool is_new(const std::string& path) const;
   Status remove_old_files(const std::string& directory,
                           const std::function<bool(const std::string& name)>& is_needed);
@@ -65,6 +68,9 @@ class Collection {
   std::set<LayerId> layers_;
   std::set<TorrentId> torrents_;  // Of those.
   std::set<SnapshotId> snapshots_;
+  std::vector<DeviceId> erasing_;
+  std::vector<ChunkId> at_once_;  // What they had, ascending.
+  std::set<SnapshotId> erased_snapshots_;
   std::map<std::uint8_t, std::vector<ChunkId>> borrowed_;  // Of devices, in packs of layers alone.
   GarbageReport report_;
 };
@@ -96,10 +102,12 @@ Result<GarbageReport> Collection::run() {
   if (!rows) return fail(std::move(rows.error()));
   report_.layer_rows_removed = *rows;
   step("catalogue");
+  if (auto done = begin_erasures(); !done) return fail(std::move(done.error()));
   for (const auto sweep : {&Collection::sweep_cvds, &Collection::sweep_layers}) {
     if (auto done = (this->*sweep)(); !done) return fail(std::move(done.error()));
   }
   if (auto done = remove_objects(); !done) return fail(std::move(done.error()));
+  if (auto done = finish_erasures(); !done) return fail(std::move(done.error()));
   if (!options_.dry_run)
     if (auto noted = catalog_.note_collection({now_, report_.layers.freed + report_.cvds.freed});
         !noted)
@@ -187,6 +195,8 @@ Result<std::vector<wire::SnapshotInfo>> Collection::apply_retention(const Device
 
 Status Collection::look_at_device(const wire::DeviceInfo& device) {
   ++report_.devices;
+  auto moves = catalog_.cvd_moves(device.id);
+  if (!moves) return fail(std::move(moves.error()));
   auto snapshots = apply_retention(device.id);
   if (!snapshots) return fail(std::move(snapshots.error()));
   step("forgotten");
@@ -211,7 +221,8 @@ Status Collection::look_at_device(const wire::DeviceInfo& device) {
   report_.links.links += links->links;
   report_.links.unneeded += links->unneeded;
   report_.links.removed += links->removed;
-  auto released = catalog_.release_layers(device.id, removed_layers_, is_needed, options_.dry_run);
+  auto released =
+      catalog_.release_layers(device.id, removed_layers_, is_needed, options_.dry_run, *moves);
   if (!released) return fail(std::move(released.error()));
   report_.layers_released += *released;
   step("links");
@@ -258,8 +269,74 @@ Status Collection::without_lost(std::vector<ChunkId>& missing) const {
   return Done{};
 }
 
+Status Collection::begin_erasures() {
+  auto erasures = catalog_.erasures();
+  if (!erasures) return fail(std::move(erasures.error()));
+  for (const wire::ErasureInfo& erasure : *erasures) {
+    if (erasure.state != wire::kErasurePending) continue;
+    ++report_.erasures_open;
+    if (options_.dry_run) continue;
+    auto content = catalog_.erased_content(erasure.device);
+    if (!content) return fail(std::move(content.error()));
+    erased_snapshots_.insert(content->snapshots.begin(), content->snapshots.end());
+    at_once_.insert(at_once_.end(), content->chunks.begin(), content->chunks.end());
+    erasing_.push_back(erasure.device);
+    // Begun before: some of it is gone, and what was noted stays.
+    if (erasure.plain_bytes > 0) continue;
+    auto chunks = split_erased(catalog_, std::move(content->chunks));
+    if (!chunks) return fail(std::move(chunks.error()));
+    auto plain = content_.cvds().plain_bytes(chunks->only);
+    if (!plain) return fail(std::move(plain.error()));
+    if (auto noted = catalog_.note_erasure_begun(erasure.device, *plain); !noted) return noted;
+  }
+  std::ranges::sort(at_once_);
+  const auto twice = std::ranges::unique(at_once_);
+  at_once_.erase(twice.begin(), twice.end());
+  return Done{};
+}
+
+Status Collection::finish_erasures() {
+  if (erasing_.empty()) return Done{};
+  for (const SnapshotId& id : erased_snapshots_) {
+    const std::string path = DataDirectory(content_.data()).object("snapshots", id.hex());
+    auto done = os::remove_file(path);
+    if (!done && done.error().kind() != ErrorKind::not_found) return done;
+    step("erased-record");
+  }
+  for (const DeviceId& device : erasing_) {
+    auto content = catalog_.erased_content(device);
+    if (!content) return fail(std::move(content.error()));
+    auto chunks = split_erased(catalog_, std::move(content->chunks));
+    if (!chunks) return fail(std::move(chunks.error()));
+    if (auto aside = content_.cvds().erase_aside(chunks->only); !aside)
+      return fail(std::move(aside.error()));
+    step("erased-aside");
+    auto proof = prove_erasure(content_, catalog_, device, options_.is_stopping);
+    if (!proof) return fail(std::move(proof.error()));
+    const auto found =
+        std::ranges::find_if(proof->checks, [](const auto& c) { return c.found > 0; });
+    if (found != proof->checks.end()) {
+      log::warning("erasure_open",
+                   {{"device", device}, {"what", found->what}, {"found", found->text}});
+      continue;
+    }
+    auto finished = catalog_.finish_erasure(now_, device, chunks->only, chunks->shared);
+    if (!finished && finished.error().kind() != ErrorKind::unavailable) return finished;
+    if (!finished) continue;  // More came in: the next collection has it.
+    step("erased");
+    report_.erased.push_back(device);
+    --report_.erasures_open;
+    log::info(
+        "cvd_erased",
+        {{"device", device}, {"chunks", chunks->only.size()}, {"shared", chunks->shared.size()}});
+  }
+  return Done{};
+}
+
 Status Collection::sweep_cvds() {
   SweepOptions options = sweep_options();
+  options.at_once = at_once_;
+  options.settle = [&] { return content_.intakes().wait_for_earlier(options_.is_stopping); };
   options.needed = [&](std::uint8_t first) { return catalog_.needed_by_devices(first); };
   options.lacking = [&](std::span<const ChunkId> ids) -> Status {
     std::vector<ChunkId> all(ids.begin(), ids.end());
@@ -379,6 +456,8 @@ nlohmann::json to_json(const GarbageReport& report, bool dry_run) {
             {"layers_released", report.layers_released},
             {"layer_rows_removed", report.layer_rows_removed},
             {"objects_removed", report.objects_removed},
+            {"erased", report.erased.size()},
+            {"erasures_open", report.erasures_open},
             {"layers", to_json(report.layers)},
             {"cvd", to_json(report.cvds)},
             {"freed_bytes", report.freed().count},
@@ -408,6 +487,11 @@ void print(std::ostream& out, const GarbageReport& report, bool dry_run) {
   print(out, "layers", report.layers);
   if (report.objects_removed > 0)
     out << "objects   " << report.objects_removed << " files removed\n";
+  for (const DeviceId& device : report.erased)
+    out << "erased    the CVD of device " << device.hex() << '\n';
+  if (report.erasures_open > 0)
+    out << "erasures  " << report.erasures_open
+        << " under way; `lamina device proof` says what is left\n";
   for (std::size_t i = 0; i < std::min(kNamesShown, report.unreadable.size()); ++i)
     out << "kept all of device " << report.unreadable[i].device.hex() << ": "
         << printable(report.unreadable[i].text) << '\n';
@@ -444,6 +528,14 @@ GarbageCollector::Standing GarbageCollector::standing() const {
   return standing_;
 }
 
+void GarbageCollector::look_now() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_hurried_ = true;
+  }
+  wakes_.notify_all();
+}
+
 void GarbageCollector::run(const std::stop_token& stop) {
   WallTime before = standing().last;
   if (before.ns == 0) {
@@ -456,14 +548,27 @@ void GarbageCollector::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const WallTime now = os::system_clock().wall();
     before.ns = std::min(before.ns, now.ns);  // A clock that was wrong does not put it off.
-    if (now.ns - before.ns >= every_.count()) {
+    if (now.ns - before.ns >= every_.count() || has_new_erasures()) {
       before = collect(stop)
                    ? now
                    : WallTime{now.ns - every_.count() + std::min(every_, kTryAgain).count()};
     }
     std::unique_lock lock(mutex_);
-    wakes_.wait_for(lock, stop, kLookEvery, [] { return false; });
+    wakes_.wait_for(lock, stop, kLookEvery, [&] { return is_hurried_; });
+    is_hurried_ = false;
   }
+}
+
+bool GarbageCollector::has_new_erasures() {
+  const auto erasures = Catalog(table_).erasures();
+  if (!erasures) return false;  // The collection that is due says why.
+  bool is_new = false;
+  for (const wire::ErasureInfo& erasure : *erasures)
+    if (erasure.state == wire::kErasurePending)
+      is_new =
+          std::exchange(tried_[erasure.device], erasure.requested_ms) != erasure.requested_ms ||
+          is_new;
+  return is_new;
 }
 
 bool GarbageCollector::collect(const std::stop_token& stop) {

@@ -10,6 +10,9 @@
 // unneeded, and removed by a collection that comes a grace later (Catalog::sweep_links,
 // shared/store/chunk_sweep.hpp).
 //
+// Erasures (origin/erasure.hpp) are carried out by the way: what only an erased device had has no
+// grace, and its records have none.
+//
 // Where a snapshot's record or manifest cannot be read nothing of its device goes; where an index
 // lacks what is needed no pack goes.
 //
@@ -18,6 +21,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <ostream>
 #include <string>
@@ -63,8 +67,10 @@ struct GarbageReport {
   std::uint64_t layers_released = 0;    // Removed layers on which a device rests no more.
   std::uint64_t layer_rows_removed = 0;
   std::uint64_t objects_removed = 0;
-  Swept layers;  // Of the packs of layers,
-  Swept cvds;    // and of devices.
+  Swept layers;                  // Of the packs of layers,
+  Swept cvds;                    // and of devices.
+  std::vector<DeviceId> erased;  // Whose erasure is over.
+  std::uint64_t erasures_open = 0;
   std::vector<Unreadable> unreadable;
   Bytes freed() const { return layers.freed + cvds.freed - layers.written - cvds.written; }
 };
@@ -75,7 +81,8 @@ struct GarbageReport {
 Result<GarbageReport> collect_garbage(Content& content, Catalog& catalog,
                                       const GarbageOptions& options, WallTime now);
 
-// Collects every so often, in a thread of its own, beside a process that serves.
+// Collects every so often, and when something is to be erased, in a thread of its own, beside a
+// process that serves.
 class GarbageCollector {
  public:
   struct Standing {
@@ -92,17 +99,21 @@ class GarbageCollector {
   GarbageCollector& operator=(const GarbageCollector&) = delete;
 
   Standing standing() const;  // Any thread.
+  void look_now();            // Something is to be erased. Any thread.
 
  private:
   void run(const std::stop_token& stop);
   bool collect(const std::stop_token& stop);  // False: it is to be tried again.
+  bool has_new_erasures();                    // That no collection has looked at.
 
   Content& content_;
   Table& table_;
   Duration every_;
+  std::map<DeviceId, std::int64_t> tried_;  // Erasures, with the time at which they were asked for.
   mutable std::mutex mutex_;
   std::condition_variable_any wakes_;
   Standing standing_;
+  bool is_hurried_ = false;
   std::jthread thread_;  // Last: it uses the others.
 };
 

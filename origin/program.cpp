@@ -11,7 +11,9 @@
 #include "origin/check.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/data_directory.hpp"
+#include "origin/erasure.hpp"
 #include "origin/garbage.hpp"
+#include "origin/integrity.hpp"
 #include "origin/rebuild.hpp"
 #include "origin/repair.hpp"
 #include "origin/replay.hpp"
@@ -173,6 +175,20 @@ Status run_serve(const DataDirectory& data, const std::string& listen, Duration 
                            start);
   if (!watch) return fail(std::move(watch.error()));
   api.serve_alerts(*watch);
+  api.serve_erasures({.prove =
+                          [&content, &table](const DeviceId& device) {
+                            return prove_erasure(**content, Catalog(**table), device,
+                                                 [&content] { return (*content)->is_stopping(); });
+                          },
+                      .check_cvd =
+                          [&content, &table](const DeviceId& device, bool read_data) {
+                            return check_cvd(**content, Catalog(**table), device, read_data,
+                                             [&content] { return (*content)->is_stopping(); });
+                          },
+                      .begin =
+                          [&collector] {
+                            if (collector) collector->look_now();
+                          }});
   net::Loop loop;
   api.serve_content(**content, [&loop](std::function<std::function<void()>()> work) {
     loop.offload_value(std::move(work), [](const std::function<void()>& then) { then(); });

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "origin/api/answers.hpp"
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
 #include "shared/format/wan_budget.hpp"
@@ -8,21 +9,6 @@
 
 namespace lamina::origin {
 namespace {
-
-template <class Message>
-Result<net::Response> as_json(Result<Message> message, int status = 200) {
-  if (!message) return fail(std::move(message.error()));
-  return net::json_response(wire::to_json(*message), status);
-}
-template <class List, class Element>
-Result<net::Response> as_list(Result<std::vector<Element>> elements) {
-  if (!elements) return fail(std::move(elements.error()));
-  return net::json_response(wire::to_json(List{std::move(*elements)}));
-}
-Result<net::Response> as_done(Status status, int code = 200) {
-  if (!status) return fail(std::move(status.error()));
-  return net::json_response("{}", code);
-}
 
 Error no_call(const net::Request& request) {
   return {ErrorKind::not_found, "there is no " + request.method + " " +
@@ -44,7 +30,9 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
   if (parts[1] == "dry-run" && parts.size() > 2) {
     parts.erase(parts.begin() + 1);
     // Nobody reads a CVD unnoted, and reading needs no rehearsal.
-    if (request.method == "GET" || parts[1] == "cvds") return fail(no_call(request));
+    const bool is_life = parts.size() == 4 &&
+                         (parts[3] == "archive" || parts[3] == "reassign" || parts[3] == "delete");
+    if (request.method == "GET" || (parts[1] == "cvds" && !is_life)) return fail(no_call(request));
     act.is_rehearsal = true;
     // What it reads at its first call, and does about it, is no rehearsal.
     if (auto opened = rollouts_.open(moment); !opened) return fail(std::move(opened.error()));
@@ -52,8 +40,9 @@ Api::Answer Api::admin(const net::Request& request, const Reply& reply, Moment m
     return registry(act, parts, request, moment);
   }
   if (content_ != nullptr) {
-    later = (parts[1] == "layers" && layer_content(act, parts, request, reply)) ||
-            (parts[1] == "cvds" && cvd_content(act, parts, request, reply));
+    later = prove_erasure(parts, request, reply) || check_integrity(act, parts, request, reply) ||
+            (parts[1] == "layers" && layer_content(act, parts, request, reply)) ||
+            (parts[1] == "cvds" && cvd_content(act, parts, request, reply, moment));
     if (later) return net::Response();
   }
   return registry(act, parts, request, moment);
@@ -100,6 +89,14 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
     }
     if (noun == "rules" && request.method == "PUT") return set_rules(act, request);
     if (noun == "retention" && get) return as_json(catalog_.retention());
+    if (noun == "proposals" && get) return as_list<wire::ProposalList>(catalog_.proposals());
+    if (noun == "quotas" && get) return as_list<wire::QuotaList>(catalog_.quotas());
+    if (noun == "quotas" && request.method == "PUT") {
+      auto message = wire::parse_quota_request(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.set_quota(act, *message));
+    }
+    if (noun == "erasures" && get) return as_list<wire::ErasureList>(catalog_.erasures());
     if (noun == "retention" && request.method == "PUT") {
       auto message = wire::parse_retention_request(request.body);
       if (!message) return fail(std::move(message.error()));
@@ -215,11 +212,10 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
     }
     if (noun == "devices" && verb == "reject" && post) {
       auto done = catalog_.reject_device(act, *id);
-      if (done && is_real) done = sites_.left(*id, moment);
-      if (done && is_real)
-        tell_rollouts([&](Rollouts& rollouts) { return rollouts.rejected(*id, moment); }, moment);
+      if (done && is_real) done = left_service(*id, "it was rejected", {}, moment);
       return as_done(std::move(done));
     }
+    if (auto answer = device_life(act, noun, *id, verb, request, moment)) return std::move(*answer);
     if (noun == "cvds" && verb == "snapshots" && get) {
       if (auto noted = catalog_.audit(act, "cvd.snapshots", "device:" + id->hex(), ""); !noted)
         return fail(std::move(noted.error()));

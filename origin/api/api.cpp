@@ -53,6 +53,9 @@ void Api::wake(Moment moment) {
   if (watch_ != nullptr && moment.now >= watch_->next_change())
     if (auto done = watch_->look(moment, [this] { return devices(); }); !done)
       log::error("watch_failed", {{"error", done.error().text()}});
+  for (const RunningRestore& silent : restores_.take_silent(moment.now))
+    if (auto noted = note_restore(silent, "its end was not said", moment); !noted)
+      log::error("audit_failed", {{"error", noted.error().text()}});
   if (wanted_.expire(moment.now)) look_for_holders(moment);
   std::set<WaitingPolls::Number> look = waiting_.due(moment.now);
   for (const std::string& site : sites_.take_changed()) look.merge(waiting_.of_site(site));
@@ -90,6 +93,7 @@ std::optional<Instant> Api::next_change() const {
     next = next ? std::min(*next, *rollouts) : rollouts;
   if (watch_ != nullptr)
     next = next ? std::min(*next, watch_->next_change()) : watch_->next_change();
+  if (const auto silent = restores_.next_change()) next = next ? std::min(*next, *silent) : silent;
   if (const auto wanted = wanted_.next_change()) next = next ? std::min(*next, *wanted) : wanted;
   if (const auto poll = waiting_.next_deadline()) next = next ? std::min(*next, *poll) : poll;
   return next;

@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 
+#include "origin/api/restores.hpp"
 #include "origin/api/waiting_polls.hpp"
 #include "origin/content/content.hpp"
 #include "origin/monitor/monitor.hpp"
@@ -74,6 +75,14 @@ class Api {
   void serve_alerts(Watch& watch) { watch_ = &watch; }
   // Without it the audit log is shown, and not given page by page. It outlives this.
   void serve_audit(const AuditLog& audit) { audit_ = &audit; }
+  // What looks at all of a CVD beside the catalogue. Without it nothing is proven or checked.
+  struct Erasing {
+    // (slow) On a worker thread; what it uses outlives all offloaded work.
+    std::function<Result<wire::ErasureProof>(const DeviceId&)> prove;
+    std::function<Result<wire::IntegrityReport>(const DeviceId&, bool read_data)> check_cvd;
+    std::function<void()> begin;  // Something is to be erased.
+  };
+  void serve_erasures(Erasing erasing) { erasing_ = std::move(erasing); }
   // What seeders on machines of their own need. Without it none can join.
   struct Elsewhere {
     Seeders& seeders;  // Outlives this.
@@ -131,6 +140,19 @@ class Api {
   // All that the catalogue answers; `parts` begin with "v1".
   Answer registry(const Act& act, const std::vector<std::string>& parts,
                   const net::Request& request, Moment moment);
+  // origin/api/device_life_api.cpp: answers only where the path is one of its own.
+  std::optional<Answer> device_life(const Act& act, const std::string& noun, const DeviceId& device,
+                                    const std::string& verb, const net::Request& request,
+                                    Moment moment);
+  Result<wire::DecommissionReply> decommission(const Act& act, const DeviceId& device,
+                                               const wire::DecommissionRequest& request,
+                                               Moment moment);
+  bool prove_erasure(const std::vector<std::string>& parts, const net::Request& request,
+                     const Reply& reply);
+  bool check_integrity(const Act& act, const std::vector<std::string>& parts,
+                       const net::Request& request, const Reply& reply);
+  Status left_service(const DeviceId& device, const std::string& why,
+                      const std::vector<std::string>& sites, Moment moment);
   Answer assign(const Act& act, const net::Request& request);
   Answer remove_layer(const Act& act, const std::string& id);
   // Signs targets issued now. `invalid` when the budget is none.
@@ -189,7 +211,14 @@ class Api {
   bool layer_content(const Act& act, const std::vector<std::string>& parts,
                      const net::Request& request, const Reply& reply);
   bool cvd_content(const Act& act, const std::vector<std::string>& parts,
-                   const net::Request& request, const Reply& reply);
+                   const net::Request& request, const Reply& reply, Moment moment);
+  // A read of a CVD: noted by itself, or counted for the restore that the request names.
+  Status note_read(const Act& act, const DeviceId& device, const net::Request& request,
+                   const std::string& detail, const std::vector<format::ChunkRef>& refs,
+                   Moment moment);
+  bool restores(const Act& act, const DeviceId& device, const std::vector<std::string>& parts,
+                const net::Request& request, const Reply& reply, Moment moment);
+  Status note_restore(const RunningRestore& restore, const std::string& end, Moment moment);
   bool node_content(const wire::DeviceInfo& device, const net::Request& request, const Reply& reply,
                     Moment moment);
   // A range of a pack of a layer that the device may read, on its lease.
@@ -241,12 +270,14 @@ class Api {
   Monitor* monitor_ = nullptr;
   Watch* watch_ = nullptr;
   const AuditLog* audit_ = nullptr;
+  std::optional<Erasing> erasing_;
   std::optional<Elsewhere> elsewhere_;
   std::optional<Listing> listing_;  // None: to be read again.
   WaitingPolls waiting_;
   std::set<DeviceId> judged_uploads_;  // Their waiting polls may have news of what relays brought.
   WantedPacks wanted_;
-  std::set<DeviceId> may_be_asked_;            // Their waiting polls may have news of wanted_.
+  std::set<DeviceId> may_be_asked_;  // Their waiting polls may have news of wanted_.
+  Restores restores_;
   std::map<DeviceId, std::uint64_t> budgets_;  // Audited: target sequences of budgets in use.
   struct Seen {
     std::int64_t ms = 0;

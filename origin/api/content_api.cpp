@@ -7,9 +7,11 @@
 
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
+#include "origin/catalog/secret.hpp"
 #include "shared/base/log.hpp"
 #include "shared/format/signed_layer.hpp"
 #include "shared/wire/protocol.hpp"
+#include "shared/wire/restore.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -350,11 +352,12 @@ void Api::take_cvd_pack(const DeviceId& device, const net::Request& request, con
   auto path = keep_body(request, content_->cvds());
   if (!path) return reply(net::error_response(path.error()));
   auto sent = std::make_shared<os::TemporaryFile>(*path);  // Removed if it is not taken in.
-  offload_([this, device, id, sent, reply]() -> std::function<void()> {
+  auto intake = content_->intakes().begin();               // Until the chunks are linked.
+  offload_([this, device, id, sent, intake, reply]() -> std::function<void()> {
     auto references = content_->references_of(sent->path());
     if (!references)
       return [reply, error = references.error()] { reply(net::error_response(error)); };
-    return [this, device, id, sent, reply, references = std::move(*references)] {
+    return [this, device, id, sent, intake, reply, references = std::move(*references)] {
       // Of what it does not have it could guess the bytes.
       auto foreign = catalog_.lacks(device, references);
       if (!foreign) return reply(net::error_response(foreign.error()));
@@ -363,9 +366,9 @@ void Api::take_cvd_pack(const DeviceId& device, const net::Request& request, con
             Error(ErrorKind::corrupt, "pack " + id.short_hex() + " builds upon chunk " +
                                           foreign->front().short_hex() +
                                           ", which the device does not have here")));
-      offload_([this, device, id, sent, reply]() -> std::function<void()> {
+      offload_([this, device, id, sent, intake, reply]() -> std::function<void()> {
         auto ids = content_->take_in_cvd(sent->path(), id);
-        return [this, device, sent, reply, ids = std::move(ids)] {
+        return [this, device, sent, intake, reply, ids = std::move(ids)] {
           // Linked only after the bytes were seen: naming a chunk gives no right to it.
           const Status done = ids ? catalog_.link_chunks(device, *ids) : Status(fail(ids.error()));
           reply(done ? net::json_response("{}", 201) : net::error_response(done.error()));
@@ -375,17 +378,81 @@ void Api::take_cvd_pack(const DeviceId& device, const net::Request& request, con
   });
 }
 
+Status Api::note_read(const Act& act, const DeviceId& device, const net::Request& request,
+                      const std::string& detail, const std::vector<format::ChunkRef>& refs,
+                      Moment moment) {
+  std::int64_t bytes = 0;
+  for (const format::ChunkRef& ref : refs) bytes += ref.length;
+  const std::string restore(request.headers.value(wire::kRestoreHeader));
+  if (!restore.empty() && restores_.add(restore, device, act.actor,
+                                        static_cast<std::int64_t>(refs.size()), bytes, moment.now))
+    return Done{};
+  return catalog_.audit(act, "cvd.read", "device:" + device.hex(), detail);
+}
+
+Status Api::note_restore(const RunningRestore& restore, const std::string& end, Moment moment) {
+  return catalog_.audit({restore.actor, moment.wall}, "cvd.restored",
+                        "device:" + restore.device.hex(),
+                        restore.what + " chunks=" + std::to_string(restore.chunks) +
+                            " read=" + std::to_string(restore.bytes) +
+                            " took=" + lamina::to_text(moment.now - restore.begun) + ' ' + end);
+}
+
+// The begin is noted before anything is read, so that no read is without an entry; the counts come
+// with the end.
+bool Api::restores(const Act& act, const DeviceId& device, const std::vector<std::string>& parts,
+                   const net::Request& request, const Reply& reply, Moment moment) {
+  if (request.method != "POST" || parts[3] != "restores") return false;
+  if (parts.size() == 4) {
+    auto message = wire::parse_restore_request(request.body);
+    if (!message) return reply(net::error_response(message.error())), true;
+    auto has = catalog_.has_snapshot(device, message->snapshot);
+    if (has && !*has)
+      has = fail(ErrorKind::not_found,
+                 "device " + device.hex() + " has no snapshot " + message->snapshot.hex());
+    auto random = random_bytes(16);
+    if (has && !random) has = fail(std::move(random.error()));
+    const std::string what =
+        "snapshot=" + message->snapshot.hex() + ' ' + printable(message->what, 512);
+    const Status noted = has ? catalog_.audit(act, "cvd.restore", "device:" + device.hex(), what)
+                             : Status(fail(has.error()));
+    if (!noted) return reply(net::error_response(noted.error())), true;
+    const std::string id = to_hex(*random);
+    restores_.begin(id, {.device = device,
+                         .actor = act.actor,
+                         .what = what,
+                         .begun = moment.now,
+                         .seen = moment.now});
+    return reply(net::json_response(wire::to_json(wire::RestoreReply{id}), 201)), true;
+  }
+  if (parts.size() != 6 || parts[5] != "end") return false;
+  auto message = wire::parse_restore_end(request.body);
+  if (!message) return reply(net::error_response(message.error())), true;
+  const auto ended = restores_.end(parts[4], device, act.actor);
+  if (!ended)
+    return reply(net::error_response(
+               Error(ErrorKind::not_found, "there is no such restore under way"))),
+           true;
+  const auto noted = note_restore(*ended,
+                                  "entries=" + std::to_string(message->entries) +
+                                      " written=" + std::to_string(message->bytes) +
+                                      (message->ok ? " ok" : " failed: " + message->text),
+                                  moment);
+  reply(noted ? net::json_response("{}") : net::error_response(noted.error()));
+  return true;
+}
+
 bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
-                      const net::Request& request, const Reply& reply) {
+                      const net::Request& request, const Reply& reply, Moment moment) {
   if (parts.size() < 4) return false;
   auto device = DeviceId::parse(parts[2]);
   if (!device) return false;
-  const std::string object = "device:" + device->hex();
+  if (restores(act, *device, parts, request, reply, moment)) return true;
   if (parts.size() == 6 && parts[3] == "snapshots" && parts[5] == "record" &&
       request.method == "GET") {
     auto id = SnapshotId::parse(parts[4]);
     if (!id) return reply(net::error_response(id.error())), true;
-    auto noted = catalog_.audit(act, "cvd.read", object, "snapshot " + id->hex());
+    auto noted = note_read(act, *device, request, "snapshot " + id->hex(), {}, moment);
     if (!noted) return reply(net::error_response(noted.error())), true;
     auto known = catalog_.snapshots(*device);
     bool own = false;
@@ -402,7 +469,8 @@ bool Api::cvd_content(const Act& act, const std::vector<std::string>& parts,
     auto refs = refs_of(request);
     if (!refs) return reply(net::error_response(refs.error())), true;
     const auto ids = ids_of(*refs);
-    auto noted = catalog_.audit(act, "cvd.read", object, std::to_string(ids.size()) + " chunks");
+    auto noted =
+        note_read(act, *device, request, std::to_string(ids.size()) + " chunks", *refs, moment);
     if (!noted) return reply(net::error_response(noted.error())), true;
     // Whoever may read this device's CVD may not read another's by asking for its chunks here.
     auto foreign = catalog_.unreadable(*device, ids);
@@ -457,6 +525,9 @@ bool Api::node_content(const wire::DeviceInfo& device, const net::Request& reque
     return true;
   }
   if (parts.size() < 4 || parts[2] != "cvd") return false;
+  // Relays keep what they hold, and devices try again.
+  if (device.uploads_wait)
+    return reply(net::error_response(Error(ErrorKind::unavailable, *device.uploads_wait))), true;
   if (parts.size() == 4 && parts[3] == "lacks" && post) {
     auto ids = ids_of(request);
     reply(answer(ids ? lacks(device.id, *ids) : std::move(ids)));

@@ -32,6 +32,15 @@ std::set<LayerId> whole_layers(const wire::PollRequest& poll) {
   return whole;
 }
 
+// No answer but this one is for a device that was shut out.
+bool is_out(const wire::DeviceInfo& device) { return device.status == DeviceStatus::rejected; }
+Error out_of_service(const wire::DeviceInfo& device) {
+  return {ErrorKind::refused,
+          "device " + device.id.hex() +
+              (device.decommissioned_ms ? " is decommissioned" : " was rejected") +
+              "; enrol it with a new token"};
+}
+
 }  // namespace
 
 void Api::want_packs(const WantedPacks::List& list, Moment moment) {
@@ -84,10 +93,10 @@ Api::Answer Api::node(const net::Request& request, const Reply& reply, Moment mo
   auto device = catalog_.device(*request.peer.device);
   if (!device && device.error().kind() != ErrorKind::not_found)
     return fail(std::move(device.error()));
-  if (!device || device->status == DeviceStatus::rejected)
+  if (!device)
     return fail(ErrorKind::refused, "device " + request.peer.device->hex() +
-                                        (device ? " was rejected" : " is not enrolled here") +
-                                        "; enrol it with a new token");
+                                        " is not enrolled here; enrol it with a new token");
+  if (is_out(*device)) return fail(out_of_service(*device));
   const bool post = request.method == "POST";
   if (post && request.path == "/v1/node/renew") return renew(*device, request, moment);
   if (request.peer.certificate_expired)
@@ -296,9 +305,7 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
   auto device = catalog_.device(id);
   if (!device) return fail(std::move(device.error()));
   member_lists_.note(*device);
-  if (device->status == DeviceStatus::rejected)
-    return fail(ErrorKind::refused,
-                "device " + id.hex() + " was rejected; enrol it with a new token");
+  if (is_out(*device)) return fail(out_of_service(*device));
   const DeviceStatus standing = standing_of(*device);
   wire::PollReply reply{.status = standing,
                         .server_time_ms = moment.wall.ns / 1'000'000,

@@ -121,6 +121,7 @@ Result<Api::JudgedParcel> Api::judge_parcel(const format::ParcelHead& head) cons
   if (!device) return fail(std::move(device.error()));
   if (device->status != wire::DeviceStatus::assigned)
     return fail(ErrorKind::refused, "device " + head.device.hex() + " is not assigned");
+  if (device->uploads_wait) return fail(ErrorKind::unavailable, *device->uploads_wait);
   auto fingerprint = catalog_.key_fingerprint(head.device);
   if (!fingerprint) return fail(std::move(fingerprint.error()));
   JudgedParcel judged{.key_fingerprint = *fingerprint, .state = {}};
@@ -137,7 +138,9 @@ Result<Api::JudgedParcel> Api::judge_parcel(const format::ParcelHead& head) cons
     auto record = format::parse_snapshot(*bytes);
     if (!record) return fail(ErrorKind::unavailable, record.error().text());
     // The device counts on with every snapshot that it makes: this one is overtaken, or replayed.
-    if (record->sequence >= head.sequence) judged.state = "superseded";
+    // Another device's, with a CVD that was taken over, says nothing of this one.
+    if (record->device == head.device && record->sequence >= head.sequence)
+      judged.state = "superseded";
   }
   return judged;
 }

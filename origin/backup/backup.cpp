@@ -5,6 +5,8 @@
 
 #include "origin/catalog/kv_table.hpp"
 #include "origin/catalog/row_dump.hpp"
+#include "origin/erasure.hpp"
+#include "shared/base/log.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/lock.hpp"
 
@@ -225,6 +227,13 @@ Status run_backup(const DataDirectory& data, const BackupRequest& request, WallT
   if (!done) return fail(std::move(done.error()).in("backing up into " + printable(request.to)));
   marker->made_ms = now.ns / 1'000'000;
   if (auto written = write_marker(request.to, *marker); !written) return written;
+  // So that who erases a CVD can be told where copies of it are.
+  std::error_code error;
+  const auto place =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(request.to, error), error);
+  if (auto noted = note_backup(data.root(), {error ? request.to : place.string(), marker->made_ms});
+      !noted)
+    log::warning("backup_not_noted", {{"error", noted.error().text()}});
   print_report(out, "backup", request.to, made, request.as_json);
   if (made.counts.problems.empty()) return Done{};
   return fail(ErrorKind::corrupt,

@@ -19,6 +19,7 @@
 #include "origin/catalog/rehearsal_table.hpp"
 #include "shared/base/units.hpp"
 #include "shared/wire/admin.hpp"
+#include "shared/wire/device_life.hpp"
 #include "shared/wire/enrol.hpp"
 #include "shared/wire/retention.hpp"
 #include "shared/wire/rollout.hpp"
@@ -243,17 +244,75 @@ class Catalog {
   // layers that were removed is readable.
   Result<std::vector<ChunkId>> unreadable(const DeviceId& id,
                                           const std::vector<ChunkId>& ids) const;
+  // `refused` when no more may come: the CVD is archived, or was erased. Then what came too late
+  // goes with the rest.
   Status link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids);
   // They are lost: the device is asked for them again.
   Status unlink_chunks(const Act& act, const DeviceId& id, const std::vector<ChunkId>& ids);
   Result<bool> cvd_has(const DeviceId& id, const ChunkId& chunk) const;
-  // Sets the snapshot's number; a snapshot that is there already is returned as it is.
+  // Sets the snapshot's number; a snapshot that is there already is returned as it is. `refused`
+  // when the CVD is archived.
   Result<wire::SnapshotInfo> add_snapshot(const Act& act, const DeviceId& id,
                                           wire::SnapshotInfo snapshot);
   Result<std::vector<wire::SnapshotInfo>> snapshots(const DeviceId& id) const;
+  // Also when it moved to another device with its CVD.
   Result<bool> has_snapshot(const DeviceId& id, const SnapshotId& snapshot) const;
   Result<std::optional<wire::SnapshotInfo>> newest_snapshot(const DeviceId& id) const;
   Result<std::vector<wire::CvdInfo>> cvds() const;
+  // --- the ends of devices (shared/wire/device_life.hpp) ---
+  // Out of service for good: the device leaves its site, target and collections. Archived: it stays
+  // in the registry with its snapshots. Erased: no row of it is left but those of the erasure.
+  Result<wire::DecommissionReply> decommission(const Act& act, const DeviceId& id,
+                                               const wire::DecommissionRequest& request);
+  // The archived CVD alone goes, as by an erasure; the device stays in service. `refused` unless it
+  // is archived.
+  Result<wire::DecommissionReply> delete_cvd(const Act& act, const DeviceId& id);
+  Result<std::vector<wire::ErasureInfo>> erasures() const;
+  Result<wire::ErasureInfo> erasure(const DeviceId& id) const;
+  // What goes, or when it is gone: the chunks that only it had. Both ascending.
+  struct ErasedContent {
+    std::vector<ChunkId> chunks;
+    std::vector<SnapshotId> snapshots;
+  };
+  Result<ErasedContent> erased_content(const DeviceId& id) const;
+  // How many rows are the device's, by their kind; also those that there are none of.
+  Result<std::map<std::string, std::uint64_t>> rows_of(const DeviceId& id) const;
+  // Of the chunks that only it has, before the first of them goes. Not audited.
+  Status note_erasure_begun(const DeviceId& id, Bytes plain);
+  // Nothing is left of `erased`; others have `shared`. Together all that erased_content() gave:
+  // `unavailable` when it is more by now.
+  Status finish_erasure(WallTime now, const DeviceId& id, const std::vector<ChunkId>& erased,
+                        const std::vector<ChunkId>& shared);
+
+  // --- CVDs that rest, and that move (shared/wire/device_life.hpp) ---
+  // Or goes on with it, unless the device is decommissioned (`refused`). As it is already: no
+  // change.
+  Status archive_cvd(const Act& act, const DeviceId& id, bool archived);
+  // `refused` for a device that is not in service.
+  Status set_reference(const Act& act, const DeviceId& id, bool reference);
+  // All snapshots of `from` become snapshots of `into`, in one time line, in the order in which
+  // they were made; numbers begin at 1 again. The layers that they rest on go with them. `refused`
+  // unless the CVD of `from` is archived and `into` takes uploads.
+  Result<wire::MoveReply> reassign_cvd(const Act& act, const DeviceId& from,
+                                       const wire::MoveRequest& request);
+  // Likewise of a device in service, which is taken out of it; `into` takes its place in
+  // collections. `refused` where their hardware UUIDs differ, unless forced.
+  Result<wire::MoveReply> merge_device(const Act& act, const DeviceId& from,
+                                       const wire::MoveRequest& request);
+  // How many CVDs moved into that of the device: who saw another number knows an older CVD.
+  Result<std::uint64_t> cvd_moves(const DeviceId& id) const;
+  Result<std::vector<wire::CvdProposal>> proposals() const;
+
+  // --- quotas ---
+  // Of a device, or of a collection's members together. `invalid` for a rule that says nothing or
+  // warns above its hard level.
+  Status set_quota(const Act& act, const wire::QuotaRequest& request);
+  Result<std::vector<wire::QuotaStanding>> quotas() const;
+  // Has the devices wait whose hard level is reached, and the others go on:
+  // DeviceInfo::uploads_wait. Looks at all devices, where there is a quota at all; writes what
+  // differs.
+  Status apply_quotas(const Act& act);
+
   // --- retention: which snapshots are kept ---
   // Of `device`, or of all devices that have no rule of their own; none: that rule is taken away.
   // `invalid` for a rule that says nothing or is out of range.
@@ -292,10 +351,11 @@ class Catalog {
   Result<std::vector<LayerId>> removed_layers() const;
   // How many of these the device's snapshots, which need what `is_needed` says, rest on no more: it
   // gives up its part in them. `removed` is from before the snapshots were listed: one that was
-  // committed since rests on none of these, but may on a layer that was removed after it.
+  // committed since rests on none of these, but may on a layer that was removed after it. `moves`
+  // is cvd_moves() from before that, too: nothing is given up when it is another by now.
   Result<std::uint64_t> release_layers(const DeviceId& id, const std::vector<LayerId>& removed,
                                        const std::function<bool(const ChunkId&)>& is_needed,
-                                       bool dry_run);
+                                       bool dry_run, std::uint64_t moves = 0);
   // Forgets the chunks of removed layers in which no device has a part; says how many.
   Result<std::uint64_t> sweep_removed_layers(bool dry_run);
   // Every chunk of layers, or sent by devices, whose id begins with this byte; ascending, once.

@@ -38,6 +38,12 @@ Result<std::vector<std::string>> places_of(const Rows& rows, const DeviceId& id,
   return places;
 }
 
+Status closed(const wire::DeviceInfo& device) {
+  return fail(ErrorKind::refused, "the CVD of device " + device.id.hex() +
+                                      " is archived: nothing is added to it until `lamina cvd "
+                                      "activate`");
+}
+
 struct Found {
   std::vector<ChunkId> lacking;
   std::vector<std::string> unneeded;  // Rows that say so of chunks that are here.
@@ -95,11 +101,22 @@ Result<std::vector<ChunkId>> Catalog::unreadable(const DeviceId& id,
 }
 
 Status Catalog::link_chunks(const DeviceId& id, const std::vector<ChunkId>& ids) {
-  return table_.write([&](Rows& rows) -> Status {
+  bool is_late = false;
+  auto done = table_.write([&](Rows& rows) -> Status {
+    auto device = load_device(rows, id);
+    if (!device && device.error().kind() == ErrorKind::not_found) {
+      auto late = note_too_late(rows, id, ids);
+      if (late && (is_late = *late)) return Done{};
+      return late ? Status(fail(std::move(device.error()))) : fail(std::move(late.error()));
+    }
+    if (!device) return fail(std::move(device.error()));
+    if (!takes_uploads(*device)) return closed(*device);
     for (const ChunkId& chunk : ids)
       if (auto put = rows.put(cvd_key(id, chunk), ""); !put) return put;
     return Done{};
   });
+  if (done && is_late) return fail(ErrorKind::refused, "device " + id.hex() + " was erased");
+  return done;
 }
 
 Status Catalog::unlink_chunks(const Act& act, const DeviceId& id, const std::vector<ChunkId>& ids) {
@@ -118,12 +135,15 @@ Result<bool> Catalog::cvd_has(const DeviceId& id, const ChunkId& chunk) const {
 Result<SnapshotInfo> Catalog::add_snapshot(const Act& act, const DeviceId& id,
                                            SnapshotInfo snapshot) {
   return writing<SnapshotInfo>(table_, [&](Rows& rows) -> Result<SnapshotInfo> {
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
     const std::string place = "snapshot/" + id.hex() + "/";
     const std::string by_id = "snapshot-id/" + id.hex() + snapshot.id.hex();
     auto known = rows.get(by_id);
     if (!known) return fail(std::move(known.error()));
     if (*known)
       return load(rows, place + **known, wire::parse_snapshot_info, "a snapshot's row is missing");
+    if (!takes_uploads(*device)) return fail(std::move(closed(*device).error()));
 
     auto last = rows.last_key(place);
     if (!last) return fail(std::move(last.error()));
@@ -154,8 +174,17 @@ Result<std::vector<SnapshotInfo>> Catalog::snapshots(const DeviceId& id) const {
 }
 
 Result<bool> Catalog::has_snapshot(const DeviceId& id, const SnapshotId& snapshot) const {
-  return reading<bool>(table_, [&](const Rows& rows) {
-    return has(rows, "snapshot-id/" + id.hex() + snapshot.hex());
+  return reading<bool>(table_, [&](const Rows& rows) -> Result<bool> {
+    std::set<DeviceId> asked;
+    for (std::optional<DeviceId> at = id; at && asked.insert(*at).second;) {
+      auto known = has(rows, "snapshot-id/" + at->hex() + snapshot.hex());
+      if (!known || *known) return known;
+      auto device = load_device(rows, *at);
+      if (!device && device.error().kind() != ErrorKind::not_found)
+        return fail(std::move(device.error()));
+      at = device ? device->successor : std::nullopt;
+    }
+    return false;
   });
 }
 
@@ -182,7 +211,7 @@ Result<std::vector<wire::CvdInfo>> Catalog::cvds() const {
       if (!list) return fail(std::move(list.error()));
       if (list->empty()) continue;
       cvds.push_back({device.id, device.host_name, static_cast<std::int64_t>(list->size()),
-                      list->back().created_ms});
+                      list->back().created_ms, device.cvd});
     }
     return cvds;
   });

@@ -1,4 +1,4 @@
-#include "origin/catalog/rows.hpp"
+#include "origin/catalog/device_rows.hpp"
 #include "origin/catalog/rules.hpp"
 #include "origin/catalog/secret.hpp"
 #include "origin/catalog/traffic.hpp"
@@ -45,6 +45,12 @@ Status change_device(Table& table, const Act& act, const DeviceId& id, const std
   });
 }
 
+Status gone(const DeviceInfo& device) {
+  return fail(ErrorKind::refused, "device " + device.id.hex() +
+                                      " is decommissioned; enrol the machine again with a new "
+                                      "token");
+}
+
 Result<std::uint64_t> load_epoch(const Rows& rows, const std::string& site) {
   const std::string key = "epoch/" + site;
   auto value = rows.get(key);
@@ -88,6 +94,15 @@ Result<bool> add_transaction(Rows& rows, const DeviceId& id, const wire::Report&
 
 }  // namespace
 
+void take_out_of_service(DeviceInfo& device) {
+  device.status = DeviceStatus::rejected;
+  device.site.clear();
+  device.target.clear();
+  device.staged.reset();
+  device.waiting.reset();
+  device.placed.reset();
+}
+
 Result<DeviceInfo> Catalog::enrol(WallTime now, const wire::EnrolRequest& request, DeviceId id,
                                   const std::string& key_fingerprint) {
   return writing<DeviceInfo>(table_, [&](Rows& rows) -> Result<DeviceInfo> {
@@ -110,6 +125,11 @@ Result<DeviceInfo> Catalog::enrol(WallTime now, const wire::EnrolRequest& reques
                                   "device:" + id.hex(), "token=" + token->name);
         !noted)
       return fail(std::move(noted.error()));
+    if (!token->cvd) return device;
+    // Who made the token confirmed whose CVD it is.
+    wire::MoveReply moved;
+    if (auto done = move_archived(rows, {"device:" + id.hex(), now}, *token->cvd, id, moved); !done)
+      return fail(std::move(done.error()).in("the token's CVD"));
     return device;
   });
 }
@@ -147,6 +167,7 @@ Status Catalog::place_device(const Act& act, const DeviceId& id, const std::stri
   return change_device(
       table_, act, id, "device.assign", site.empty() ? "by its network" : "site=" + site,
       [&](Rows& rows, DeviceInfo& device) -> Status {
+        if (device.decommissioned_ms) return gone(device);
         if (device.status == DeviceStatus::rejected)
           return fail(ErrorKind::refused,
                       "device " + id.hex() + " was rejected; enrol it again with a new token");
@@ -189,12 +210,8 @@ Status Catalog::reject_device(const Act& act, const DeviceId& id) {
   changed_devices_.insert(id);
   return change_device(table_, act, id, "device.reject", "",
                        [&](Rows& rows, DeviceInfo& device) -> Status {
-                         device.status = DeviceStatus::rejected;
-                         device.site.clear();
-                         device.target.clear();
-                         device.staged.reset();
-                         device.waiting.reset();
-                         device.placed.reset();
+                         if (device.decommissioned_ms) return gone(device);
+                         take_out_of_service(device);
                          return rows.erase("device-target/" + id.hex());
                        });
 }

@@ -176,7 +176,7 @@ Result<std::vector<LayerId>> Catalog::removed_layers() const {
 Result<std::uint64_t> Catalog::release_layers(const DeviceId& id,
                                               const std::vector<LayerId>& removed,
                                               const std::function<bool(const ChunkId&)>& is_needed,
-                                              bool dry_run) {
+                                              bool dry_run, std::uint64_t moves) {
   // Rests on it: a chunk that a snapshot needs is there, and is neither the device's own nor in a
   // layer that stays.
   const auto rests_on = [&](const Rows& rows, const std::string& layer,
@@ -227,13 +227,19 @@ Result<std::uint64_t> Catalog::release_layers(const DeviceId& id,
   if (!looked) return fail(std::move(looked.error()));
   if (dry_run || free.empty()) return free.size();
   // Since then nothing new came to rest on them: lacks() leaves them out.
+  std::uint64_t released = 0;
   auto done = table_.write([&](Rows& rows) -> Status {
+    // A CVD that moved in may rest on them.
+    auto now = load_cvd_moves(rows, id);
+    if (!now) return fail(std::move(now.error()));
+    if (*now != moves) return Done{};
     for (const std::string& layer : free)
       if (auto erased = rows.erase(device_layer_prefix(id) + layer); !erased) return erased;
+    released = free.size();
     return Done{};
   });
   if (!done) return fail(std::move(done.error()));
-  return free.size();
+  return released;
 }
 
 Result<std::uint64_t> Catalog::sweep_removed_layers(bool dry_run) {

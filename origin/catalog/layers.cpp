@@ -29,7 +29,7 @@ Result<std::vector<DeviceId>> placed_members(const Rows& rows, const std::string
   if (!members) return fail(std::move(members.error()));
   std::vector<DeviceId> devices;
   for (const wire::DeviceInfo& device : *members)
-    if (device.status == wire::DeviceStatus::assigned) devices.push_back(device.id);
+    if (is_of_fleet(device)) devices.push_back(device.id);
   if (devices.empty())
     return fail(ErrorKind::refused, "collection " + collection +
                                         " has no device that is in a site; `lamina collection "
@@ -58,7 +58,8 @@ Result<std::vector<DeviceId>> addressed(const Rows& rows, const wire::Assignment
   auto all = load_all(rows, "device/", wire::parse_device_info);
   if (!all) return fail(std::move(all.error()));
   for (const wire::DeviceInfo& device : *all)
-    if (device.site == request.site) devices.push_back(device.id);
+    if (device.site == request.site && !device.reference.value_or(false))
+      devices.push_back(device.id);
   if (devices.empty())
     return fail(ErrorKind::refused,
                 "site " + request.site + " has no devices; place some with `lamina device assign`");

@@ -132,7 +132,12 @@ Result<wire::ForgetReply> Catalog::forget_snapshots(const Act& act, const Device
                                                     const wire::ForgetRequest& request) {
   using Reply = wire::ForgetReply;
   const auto judge = [&](const Rows& rows) -> Result<Reply> {
-    if (auto device = load_device(rows, id); !device) return fail(std::move(device.error()));
+    auto device = load_device(rows, id);
+    if (!device) return fail(std::move(device.error()));
+    if (!request.snapshot && !takes_uploads(*device))
+      return fail(ErrorKind::refused, "the CVD of device " + id.hex() +
+                                          " is archived: no rule removes its snapshots; "
+                                          "`--snapshot` names one to remove");
     auto snapshots = load_all(rows, "snapshot/" + id.hex() + '/', wire::parse_snapshot_info);
     if (!snapshots) return fail(std::move(snapshots.error()));
     if (!request.snapshot) {

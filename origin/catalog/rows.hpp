@@ -21,7 +21,10 @@
 //   retention               RetentionRule        retention/<hex>         RetentionRule
 //   collection/<name>       CollectionInfo
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
-//   collected/<milliseconds>  bytes of packs that a collection of garbage removed then
+//   erasure/<hex>           ErasureInfo          erased-chunk/<hex><raw>     (empty)
+//   erased-snapshot/<hex><hex>  (empty)
+//   cvd-moves/<hex>         decimal number       quota/device/<hex>, quota/collection/<name>
+//   QuotaRule collected/<milliseconds>  bytes of packs that a collection of garbage removed then
 //
 // Messages are stored as the JSON of shared/wire, numbers in keys as 16 hex digits so that byte
 // order is number order. Names hold no '/' or ':' (rules.hpp), so no key is a prefix by accident.
@@ -111,6 +114,16 @@ inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& nam
 }
 // The members of a collection now, ascending, as they are in the registry.
 Result<std::vector<wire::DeviceInfo>> load_members(const Rows& rows, const std::string& name);
+// Rejected: of its site, target and stage nothing is left; the row of the signed target is the
+// caller's.
+void take_out_of_service(wire::DeviceInfo& device);
+// Whether its CVD takes chunks and snapshots.
+bool takes_uploads(const wire::DeviceInfo& device);
+// Chunks of a device that is not there any more: whether its CVD is or was being erased, and these
+// with it.
+Result<bool> note_too_late(Rows& rows, const DeviceId& id, const std::vector<ChunkId>& chunks);
+// Catalog::cvd_moves().
+Result<std::uint64_t> load_cvd_moves(const Rows& rows, const DeviceId& id);
 inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }

@@ -18,6 +18,12 @@ Status check_name(std::string_view what, std::string_view name);
 // Negative, zero or positive.
 int compare_versions(std::string_view a, std::string_view b);
 
+// Whether operations on sites, collections and rollouts mean the device: it is in a site, and no
+// reference device.
+inline bool is_of_fleet(const wire::DeviceInfo& device) {
+  return device.status == wire::DeviceStatus::assigned && !device.reference.value_or(false);
+}
+
 // A stack is one base followed by layers of the same OS family, distribution, major release and
 // architecture, no name twice. The empty stack is allowed. `refused` says which layer and why.
 Status check_stack(std::span<const wire::LayerInfo> stack);

@@ -23,6 +23,8 @@ Status check_request(const wire::TokenRequest& request) {
   if (enrol && (request.uses < 1 || request.uses > kUsesMax))
     return fail(ErrorKind::invalid,
                 "an enrolment token is good for 1 to 100000 devices; give --uses");
+  if (request.cvd && (!enrol || request.uses != 1))
+    return fail(ErrorKind::invalid, "a token that brings a CVD along enrols one device");
   if (!enrol && (request.uses != 0 || !request.site.empty()))
     return fail(ErrorKind::invalid, "uses and site belong to enrolment tokens only");
   return Done{};
@@ -63,7 +65,8 @@ Result<wire::TokenReply> Catalog::create_token(const Act& act, const wire::Token
                              .site = request.site,
                              .created_ms = ms(act.now),
                              .expires_ms = ms(act.now) + request.ttl_ms,
-                             .uses_left = request.uses};
+                             .uses_left = request.uses,
+                             .cvd = request.cvd};
   return writing<wire::TokenReply>(table_, [&](Rows& rows) -> Result<wire::TokenReply> {
     auto taken = rows.get("token-name/" + request.name);
     if (!taken) return fail(std::move(taken.error()));
@@ -72,6 +75,14 @@ Result<wire::TokenReply> Catalog::create_token(const Act& act, const wire::Token
                                           "' already; revoke it or choose another name");
     if (!request.site.empty())
       if (auto site = load_site(rows, request.site); !site) return fail(std::move(site.error()));
+    if (request.cvd) {
+      auto device = load_device(rows, *request.cvd);
+      if (!device) return fail(std::move(device.error()));
+      if (device->cvd != wire::kCvdArchived)
+        return fail(ErrorKind::refused, "the CVD of device " + request.cvd->hex() +
+                                            " is in use; `lamina cvd archive` or `lamina device "
+                                            "decommission --archive` first");
+    }
     const std::string hash = sha256_hex(secret);
     if (auto put = rows.put("token/" + hash, wire::to_json(info)); !put)
       return fail(std::move(put.error()));

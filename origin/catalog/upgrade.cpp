@@ -37,7 +37,7 @@ Result<wire::UpgradeReply> plan_upgrade(std::span<const wire::LayerInfo> layers,
   wire::UpgradeReply upgrade{.to = full_name(*newest), .moves = {}};
   std::map<std::vector<std::string>, wire::UpgradeMove> moves;  // By the stack that they have.
   for (const wire::DeviceInfo& device : devices) {
-    if (device.status != wire::DeviceStatus::assigned) continue;
+    if (!is_of_fleet(device)) continue;
     const auto old = std::ranges::find_if(device.target, [&](const std::string& layer) {
       return layer.starts_with(name + ':') && layer != upgrade.to;
     });

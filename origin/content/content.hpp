@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 
+#include "origin/content/intakes.hpp"
 #include "origin/content/layer_updates.hpp"
 #include "shared/format/record.hpp"
 #include "shared/store/chunk_store.hpp"
@@ -52,6 +53,9 @@ class Content {
 
   ChunkStore& layers() { return *layers_; }
   ChunkStore& cvds() { return *cvds_; }
+  const ChunkStore& cvds() const { return *cvds_; }
+  // Whoever takes in what a device sent is among them until it is linked to the device.
+  Intakes& intakes() { return intakes_; }
   const std::string& data() const { return data_; }
 
   // Checks signature and form of a layer's record: `refused` or `invalid`.
@@ -62,6 +66,7 @@ class Content {
   Result<Publication> examine(ByteView envelope, WallTime now, const UpdateWish& wish = {}) const;
   // What takes minutes ends soon, with `unavailable`. Any thread.
   void stop() { is_stopping_ = true; }
+  bool is_stopping() const { return is_stopping_; }
   // (slow) Writes the objects of a publication, durably: the torrent last, since a seeder serves
   // whatever torrent it finds.
   Status keep(const Publication& publication) const;
@@ -128,6 +133,7 @@ class Content {
   Keys keys_;
   std::unique_ptr<ChunkStore> layers_;
   std::unique_ptr<ChunkStore> cvds_;
+  Intakes intakes_;
   std::atomic<bool> is_stopping_ = false;
 };
 

@@ -97,6 +97,10 @@ void Watch::look_at_origin(Moment moment) {
 }
 
 Status Watch::look_at_devices(Moment moment, const Devices& devices) {
+  auto quotas = catalog_.quotas();
+  if (!quotas) return fail(std::move(quotas.error()));
+  if (!quotas->empty())
+    if (auto done = catalog_.apply_quotas({"origin", moment.wall}); !done) return done;
   auto all = devices();
   if (!all) return fail(std::move(all.error()));
   const std::int64_t now = moment.wall.ns / 1'000'000;

@@ -91,12 +91,12 @@ Status Rollouts::reported(const DeviceId& device, const wire::Report& report, Mo
   return status;
 }
 
-Status Rollouts::rejected(const DeviceId& device, Moment moment) {
+Status Rollouts::removed(const DeviceId& device, const std::string& why, Moment moment) {
   Status status = Done{};
   for (auto& [name, running] : rollouts_) {
     const auto found = running.devices.find(device);
     if (found != running.devices.end() && found->second.outcome != kLeft)
-      note(status, leave(running, found->second, "it was rejected", moment));
+      note(status, leave(running, found->second, why, moment));
   }
   return status;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "origin/catalog/rules.hpp"
 #include "origin/rollouts/plan.hpp"
 #include "origin/rollouts/status.hpp"
 #include "shared/base/log.hpp"
@@ -259,7 +260,7 @@ Status Rollouts::assign(Running& running, std::uint32_t wave, Catalog::WaveStep 
   if (!all) return fail(std::move(all.error()));
   std::vector<policy::PlacedDevice> fleet;
   for (const wire::DeviceInfo& device : *all)
-    if (device.status == wire::DeviceStatus::assigned) fleet.push_back({device.site, device.id});
+    if (is_of_fleet(device)) fleet.push_back({device.site, device.id});
   std::ranges::sort(fleet);
 
   std::vector<wire::RolloutDevice> rows;

@@ -50,7 +50,8 @@ class Rollouts {
   Status fetching(const wire::DeviceInfo& device, const std::vector<wire::Want>& wants,
                   Moment moment);
   Status reported(const DeviceId& device, const wire::Report& report, Moment moment);
-  Status rejected(const DeviceId& device, Moment moment);
+  // It takes part no more; `why` is for people.
+  Status removed(const DeviceId& device, const std::string& why, Moment moment);
 
   Status tick(Moment moment);
   // On the timeline of Moment::now, as far as the wall clock keeps pace with it.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "shared/format/record.hpp"
+#include "shared/wire/device_life.hpp"
 #include "shared/wire/device_pages.hpp"
 #include "shared/wire/protocol.hpp"
 #include "shared/wire/retention.hpp"
@@ -165,7 +166,15 @@ TEST_CASE("api: a dry run answers as the call would, and changes nothing", "[ori
       {"POST", "/tokens",
        wire::to_json(wire::TokenRequest{.name = "ann", .kind = "admin", .ttl_ms = 1000})},
       {"DELETE", "/tokens/ann", ""},
-      {"POST", device + "/reject", "{}"}};
+      {"POST", device + "/reference", wire::to_json(wire::ReferenceRequest{true})},
+      {"PUT", "/quotas",
+       wire::to_json(wire::QuotaRequest{.device = id, .rule = {{.hard_snapshots = 9}}})},
+      {"POST", "/cvds/" + id.hex() + "/archive", wire::to_json(wire::ArchiveRequest{true})},
+      {"POST", "/cvds/" + id.hex() + "/reassign", wire::to_json(wire::MoveRequest{waiting})},
+      {"POST", "/cvds/" + id.hex() + "/delete", "{}"},
+      {"POST", device + "/reject", "{}"},
+      {"POST", "/devices/" + waiting.hex() + "/decommission",
+       wire::to_json(wire::DecommissionRequest{"archive"})}};
   for (const Row& row : rows) {
     INFO(row.method << ' ' << row.path);
     const auto before = bench.table.rows();
@@ -279,6 +288,31 @@ TEST_CASE("api: strangers and rejected devices get nothing", "[origin]") {
     CHECK(bench.ask(2, bench.as(id, path, body)).status == 403);
     CHECK(bench.ask(2, bench.as(unknown, path, body)).status == 403);
     CHECK(bench.ask(2, {.method = "POST", .path = path, .body = body}).status == 401);
+  }
+}
+
+TEST_CASE("api: a decommissioned or erased device is let in nowhere", "[origin]") {
+  Bench bench;
+  bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""}));
+  for (const char* how : {"archive", "erase"}) {
+    const auto id = bench.enrol("shop");
+    const auto first = bench.ask(1, bench.as(id, "/v1/node/poll", bench.poll(0, 0)));
+    const auto version = wire::parse_poll_reply(first.body)->site->version;
+    // A poll that waits hears of it at once.
+    const auto waiting = bench.send(1, bench.as(id, "/v1/node/poll", bench.poll(version, 60'000)));
+    REQUIRE_FALSE(waiting->response);
+    REQUIRE(bench
+                .admin("POST", "/v1/devices/" + id.hex() + "/decommission",
+                       wire::to_json(wire::DecommissionRequest{how}))
+                .status == 200);
+    REQUIRE(waiting->response);
+    CHECK(waiting->response->status >= 400);
+    for (const char* path : {"/v1/node/poll", "/v1/node/renew", "/v1/node/lease",
+                             "/v1/node/swarm-certificate", "/v1/node/cvd/lacks"}) {
+      const std::string body =
+          path == std::string("/v1/node/renew") ? renewal(bench.device_key) : bench.poll(0, 0);
+      CHECK(bench.ask(2, bench.as(id, path, body)).status == 403);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // The calls that carry content, in process: who may put, commit and read what.
 #include "shared/store/patch_writer.hpp"
+#include "shared/wire/restore.hpp"
 #include "tests/origin/api/content_bench.hpp"
 
 using namespace lamina;
@@ -59,6 +60,75 @@ TEST_CASE("content api: a device's pack, snapshot and restore", "[origin]") {
   const auto log = bench.catalog.audit_log(100).value();
   for (const auto& entry : log.entries) reads += entry.action == "cvd.read" ? 1 : 0;
   CHECK(reads == 2);
+}
+
+TEST_CASE("content api: a restore is one transaction of the audit log, not its reads", "[origin]") {
+  ContentBench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const auto [id, bytes] = bench.pack();
+  REQUIRE(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
+  const auto committed = bench.device(ann, "POST", "/v1/node/cvd/snapshots", bench.snapshot(ann));
+  const auto snapshot = wire::parse_snapshot_reply(committed.body)->snapshot;
+  const std::string cvd = "/v1/cvds/" + ann.hex();
+  const auto entries = [&](const std::string& action) {
+    std::vector<std::string> details;
+    const auto log = bench.catalog.audit_log(100).value();
+    for (const auto& entry : log.entries)
+      if (entry.action == action) details.push_back(entry.detail);
+    return details;
+  };
+  const auto begin = [&](const SnapshotId& of) {
+    return bench.admin("POST", cvd + "/restores",
+                       wire::to_json(wire::RestoreRequest{of, "path=etc"}));
+  };
+  const auto read = [&](const std::string& restore) {
+    Writer refs;
+    format::encode_chunk_refs({ref_of(bench.captured.chunks.begin()->second)}, refs);
+    net::Request request{
+        .method = "POST", .path = cvd + "/chunks", .body = std::string(as_text(refs.view()))};
+    request.headers.add("Authorization", "Bearer " + bench.token);
+    request.headers.add(std::string(wire::kRestoreHeader), restore);
+    CHECK(bench.ask(std::move(request)).status == 200);
+  };
+  CHECK(begin(SnapshotId()).status == 404);
+  const std::string restore = wire::parse_restore_reply(begin(snapshot).body)->restore;
+  CHECK(entries("cvd.restore").size() == 1);  // Before anything was read.
+  for (int i = 0; i < 3; ++i) read(restore);
+  CHECK(entries("cvd.read").empty());
+  read("of nobody");
+  CHECK(entries("cvd.read").size() == 1);
+  const auto end = wire::to_json(wire::RestoreEnd{.ok = true, .entries = 7, .bytes = 99});
+  REQUIRE(bench.admin("POST", cvd + "/restores/" + restore + "/end", end).status == 200);
+  const auto restored = entries("cvd.restored");
+  REQUIRE(restored.size() == 1);
+  CHECK_THAT(restored[0], Catch::StartsWith("snapshot=" + snapshot.hex() + " path=etc chunks=3 ") &&
+                              Catch::EndsWith("entries=7 written=99 ok"));
+  CHECK(bench.admin("POST", cvd + "/restores/" + restore + "/end", end).status == 404);
+  read(restore);  // It is over.
+  CHECK(entries("cvd.read").size() == 2);
+  // One whose end nobody says ends by itself.
+  const std::string silent = wire::parse_restore_reply(begin(snapshot).body)->restore;
+  read(silent);
+  bench.api.wake({Instant{std::chrono::hours{2}}, {7'200'000'000'000}});
+  REQUIRE(entries("cvd.restored").size() == 2);
+  CHECK_THAT(entries("cvd.restored")[1], Catch::Contains("chunks=1 "));
+}
+
+TEST_CASE("content api: what is archived takes nothing in, and says why", "[origin]") {
+  ContentBench bench;
+  const DeviceId ann = bench.enrol("ann");
+  const auto [id, bytes] = bench.pack();
+  REQUIRE(bench.catalog.archive_cvd({"test", {1}}, ann, true));
+  for (const auto& [method, path, body] :
+       {std::tuple{"POST", std::string("/v1/node/cvd/lacks"), bench.ids()},
+        {"PUT", "/v1/node/cvd/packs/" + id.hex(), bytes},
+        {"POST", "/v1/node/cvd/snapshots", bench.snapshot(ann)}}) {
+    const auto reply = bench.device(ann, method, path, body);
+    CHECK(reply.status == 503);
+    CHECK_THAT(reply.body, Catch::Contains("archived"));
+  }
+  REQUIRE(bench.catalog.archive_cvd({"test", {1}}, ann, false));
+  CHECK(bench.device(ann, "PUT", "/v1/node/cvd/packs/" + id.hex(), bytes).status == 201);
 }
 
 namespace {
