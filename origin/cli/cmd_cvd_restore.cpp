@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "origin/cli/audited_restore.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/restore_onto.hpp"
 #include "origin/cli/session.hpp"
@@ -61,6 +62,9 @@ Status rehearse(const Session& s, const RestoreRequest& request, const SnapshotI
   return report(s, request, id, entries, bytes);
 }
 
+Status write_entries(Session& s, const RestoreRequest& request, RemoteSnapshot& snapshot,
+                     const std::string& spool, AuditedRestore* audited);
+
 Status restore(Session& s, const RestoreRequest& request) {
   auto device = DeviceId::parse(request.device);
   if (!device) return fail(std::move(device.error()));
@@ -70,13 +74,23 @@ Status restore(Session& s, const RestoreRequest& request) {
   if (!spool) return fail(std::move(spool.error()));
   auto snapshot = RemoteSnapshot::open(s, request.device, request.snapshot, spool->path());
   if (!snapshot) return fail(std::move(snapshot.error()));
-  const SnapshotId id = (*snapshot)->id();
-  const auto single = (*snapshot)->source();
-  RemoteContent content(s, request.device, spool->path());
-  auto reader = (*snapshot)->entries();
+  if (request.dry_run) return write_entries(s, request, **snapshot, spool->path(), nullptr);
+  auto audited = AuditedRestore::begin(s, request.device, (*snapshot)->id(),
+                                       request.path.empty() ? "all" : "path=" + request.path);
+  if (!audited) return fail(std::move(audited.error()));
+  return audited->end(write_entries(s, request, **snapshot, spool->path(), &*audited));
+}
+
+// Without `audited` only says what it would write.
+Status write_entries(Session& s, const RestoreRequest& request, RemoteSnapshot& snapshot,
+                     const std::string& spool, AuditedRestore* audited) {
+  const SnapshotId id = snapshot.id();
+  const auto single = snapshot.source();
+  RemoteContent content(s, request.device, spool);
+  auto reader = snapshot.entries();
   if (!reader) return fail(std::move(reader.error()));
   if (auto done = (*reader)->seek(request.path); !done) return done;
-  if (request.dry_run) return rehearse(s, request, id, **reader);
+  if (audited == nullptr) return rehearse(s, request, id, **reader);
 
   auto root = os::Root::open(request.to);
   if (!root) return fail(std::move(root.error()));
@@ -90,7 +104,7 @@ Status restore(Session& s, const RestoreRequest& request) {
       {.set_owner = os::is_root(), .set_attributes = true});
   writer.find_outside([&](const std::string& path) -> Result<format::Entry> {
     is_outside = true;
-    return (*snapshot)->find(path);
+    return snapshot.find(path);
   });
   // Entries are read ahead of what is written, so that their content can be on its way.
   constexpr std::size_t kEntriesAhead = 8192;
@@ -120,6 +134,7 @@ Status restore(Session& s, const RestoreRequest& request) {
   while (!waiting.empty())
     if (auto done = write_first(); !done) return done;
   if (auto done = writer.finish(); !done) return done;
+  audited->count(writer.entries_written(), writer.bytes_written());
   s.progress("");
   return report(s, request, id, writer.entries_written(), writer.bytes_written());
 }

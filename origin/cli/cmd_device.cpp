@@ -77,9 +77,11 @@ void add_device(CLI::App& app, Run& run) {
               *s.out << wire::to_json(i) << '\n';
               return;
             }
-            rows.push_back({i.id.hex(), std::string(wire::name_of(i.status)), i.site,
-                            printable(i.host_name), std::to_string(i.target_sequence),
-                            std::to_string(i.applied_sequence), to_text(Bytes{i.missing_bytes})});
+            rows.push_back(
+                {i.id.hex(),
+                 i.decommissioned_ms ? "decommissioned" : std::string(wire::name_of(i.status)),
+                 i.site, printable(i.host_name), std::to_string(i.target_sequence),
+                 std::to_string(i.applied_sequence), to_text(Bytes{i.missing_bytes})});
           });
           if (listed && !s.json) s.table(rows);
           return listed;
@@ -113,9 +115,9 @@ void add_device(CLI::App& app, Run& run) {
       assign->add_flag("--by-network", *by,
                        "in whichever site takes devices from its network, now and when it moves");
   site->excludes(by_network);
-  assign->require_option(2);
   assign->footer("Example: lamina device assign 00112233445566778899aabbccddeeff --by-network");
-  assign->callback([&run, id, request, by] {
+  assign->callback([&run, id, request, by, site] {
+    if (site->empty() && !*by) throw CLI::RequiredError("--site or --by-network");
     run = [id, request, by](Session& s) -> Status {
       auto body =
           s.call("POST", "/v1/devices/" + encoded(*id) + "/assign", wire::to_json(*request));
@@ -125,6 +127,7 @@ void add_device(CLI::App& app, Run& run) {
       return Done{};
     };
   });
+  add_device_life(*device, run);
   auto* reject = device->add_subcommand("reject", "shut a device out");
   reject->footer("Example: lamina device reject 00112233445566778899aabbccddeeff");
   reject->add_option("id", *id, "32 hex digits")->required();

@@ -26,8 +26,17 @@ void add_token(CLI::App& app, Run& run) {
       ->check(CLI::PositiveNumber);
   create->add_option("--ttl", *ttl, "how long it lives; 30d unless given");
   create->add_option("--site", request->site, "place devices there at once");
-  create->callback([&run, request, ttl] {
-    run = [request, ttl](Session& s) -> Status {
+  auto cvd = std::make_shared<std::string>();
+  create->add_option("--cvd", *cvd,
+                     "give the device that enrols with it the archived CVD of this one: its "
+                     "replacement");
+  create->callback([&run, request, ttl, cvd] {
+    run = [request, ttl, cvd](Session& s) -> Status {
+      if (!cvd->empty()) {
+        auto of = DeviceId::parse(*cvd);
+        if (!of) return fail(std::move(of.error()).in("--cvd"));
+        request->cvd = *of;
+      }
       auto life = parse_duration(*ttl);
       if (!life) return fail(std::move(life.error()).in("--ttl"));
       request->ttl_ms = std::chrono::duration_cast<std::chrono::milliseconds>(*life).count();

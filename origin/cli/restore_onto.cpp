@@ -4,6 +4,7 @@
 
 #include <deque>
 
+#include "origin/cli/audited_restore.hpp"
 #include "origin/cli/disk_layout.hpp"
 #include "origin/cli/platform.hpp"
 #include "origin/cli/remote_layers.hpp"
@@ -81,6 +82,16 @@ class Restore {
     auto snapshot = RemoteSnapshot::open(s_, request_.device, request_.snapshot, spool_.path());
     if (!snapshot) return fail(std::move(snapshot.error()));
     snapshot_ = std::move(*snapshot);
+    if (request_.dry_run) return restore(nullptr);
+    auto audited = AuditedRestore::begin(s_, request_.device, snapshot_->id(),
+                                         "level=" + std::string(name_of(request_.level)));
+    if (!audited) return fail(std::move(audited.error()));
+    return audited->end(restore(&*audited));
+  }
+
+ private:
+  // Without `audited` only says what it would do.
+  Status restore(AuditedRestore* audited) {
     if (auto good = check_system(); !good) return good;
     if (auto good = check_disks(); !good) return good;
     if (auto done = find_base(); !done) return done;
@@ -94,7 +105,8 @@ class Restore {
                                           " paths: move it away, or restore the whole device");
     }
     if (auto good = check_space(*plan); !good) return good;
-    if (request_.dry_run) return tell(*plan), Done{};
+    if (audited == nullptr) return tell(*plan), Done{};
+    audited->count(plan->changes(), plan->bytes);
     if (auto done = carry_out(*plan); !done) return done;
     is_telling_ = false;
     auto rest = make_plan();
@@ -107,7 +119,6 @@ class Restore {
     return Done{};
   }
 
- private:
   // What is restored next to what stays must be of one release; where the tree has no system yet,
   // nothing is mixed.
   Status check_system() {

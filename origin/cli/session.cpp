@@ -5,6 +5,7 @@
 
 #include "origin/cli/audit_commands.hpp"
 #include "shared/cli/progress.hpp"
+#include "shared/wire/restore.hpp"
 
 namespace lamina::origin::cli {
 namespace {
@@ -14,10 +15,18 @@ namespace {
 constexpr const char* kRehearsed[] = {"collection add",
                                       "collection edit",
                                       "collection rm",
+                                      "cvd activate",
+                                      "cvd archive",
+                                      "cvd delete",
+                                      "cvd reassign",
                                       "cvd retention set",
                                       "device assign",
+                                      "device decommission",
+                                      "device merge",
+                                      "device reference",
                                       "device reject",
                                       "layer rm",
+                                      "quota set",
                                       "reflector accept",
                                       "reflector disable",
                                       "reflector enable",
@@ -61,12 +70,14 @@ Status Session::connect() {
 
 Result<net::Reply> Session::send(net::Call call) {
   if (auto done = connect(); !done) return fail(std::move(done.error()));
+  if (!restore.empty()) call.headers.add(std::string(wire::kRestoreHeader), restore);
   return net::check(client_->send(std::move(call)));
 }
 
 Result<std::string> Session::get(const std::string& path) {
-  if (auto done = connect(); !done) return fail(std::move(done.error()));
-  return net::get(*client_, path);
+  auto reply = send({.method = "GET", .target = path});
+  if (!reply) return fail(std::move(reply.error()));
+  return std::move(reply->body);
 }
 
 Result<std::string> Session::call(const std::string& method, const std::string& path,
@@ -124,7 +135,8 @@ void add_commands(CLI::App& app, Session& session, Run& run) {
   add_alert(app, run), add_assign(app, run), add_audit(app, run), add_collection(app, run);
   add_cvd(app, run);
   add_device(app, run), add_enforce(app, run), add_explain(app, run);
-  add_layer(app, run), add_reflector(app, run), add_rollout(app, run), add_rule(app, run);
+  add_layer(app, run), add_quota(app, run), add_reflector(app, run), add_rollout(app, run);
+  add_rule(app, run);
   add_seeder(app, run), add_site(app, run), add_stage(app, run), add_token(app, run);
   for (const char* words : kRehearsed)
     command_of(&app, words)

@@ -20,6 +20,7 @@ using lamina::cli::exit_code_of;
 struct SessionOptions : net::OriginAccess {
   bool json = false;
   bool dry_run = false;  // Changes are rehearsed by the origin, and none is made.
+  std::string restore;   // Names the restore that calls are part of (AuditedRestore); "": of none.
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
 };
@@ -59,14 +60,17 @@ void add_assign(CLI::App& app, Run& run);
 void add_collection(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);
+void add_device_life(CLI::App& device, Run& run);
 void add_enforce(CLI::App& app, Run& run);
 void add_explain(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_layer_capture(CLI::App& layer, Run& run);
 void add_layer_export(CLI::App& layer, Run& run);
 void add_layer_show(CLI::App& layer, Run& run);
+void add_cvd_life(CLI::App& cvd, Run& run);
 void add_cvd_restore(CLI::App& cvd, Run& run);
 void add_cvd_retention(CLI::App& cvd, Run& run);
+void add_quota(CLI::App& app, Run& run);
 void add_reflector(CLI::App& app, Run& run);
 void add_rollout(CLI::App& app, Run& run);
 void add_rollout_plan(CLI::App& rollout, Run& run);
