@@ -8,8 +8,8 @@
 #include "shared/format/content.hpp"
 #include "shared/format/path.hpp"
 #include "shared/image/diff.hpp"
+#include "shared/image/protection.hpp"
 #include "shared/image/records/record_format.hpp"
-#include "shared/image/rules.hpp"
 #include "shared/image/stack.hpp"
 
 namespace lamina::origin::cli {
@@ -59,11 +59,12 @@ class Preview {
     const bool is_other = one.change == Change::removed;
     const format::Entry& entry = is_other ? *one.before : *one.after;
     const bool is_directory = entry.kind == format::EntryKind::directory;
-    if (one.change == Change::same || image::factory_rule(entry.path, is_directory) ||
+    if (one.change == Change::same || protection_.own_rule(entry.path, is_directory) ||
         image::derived_rule(entry.path))
       return Done{};
     if (is_other) {
-      if (mode_ == image::Mode::remove_others && !image::stays_unowned(entry.path, is_directory))
+      if (mode_ == image::Mode::remove_others &&
+          !protection_.stays_unowned(entry.path, is_directory))
         print("removes", entry.path);
       return Done{};
     }
@@ -102,6 +103,7 @@ class Preview {
   const Session& session_;
   DeviceId device_;
   image::Mode mode_;
+  image::Protection protection_;
   format::ChunkSource on_device_, in_stack_;
 };
 
