@@ -20,6 +20,8 @@
 //   journal                 of journal.hpp       restored                decimal number
 //   retention               RetentionRule        retention/<hex>         RetentionRule
 //   collection/<name>       CollectionInfo
+//   policy/<name>           PolicyInfo, newest   policy-version/<name>/<number>  PolicyInfo
+//   policy-assigned/device/<hex>, policy-assigned/collection/<name>  PolicyAssignment
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
 //   collected/<milliseconds>  bytes of packs that a collection of garbage removed then
 //
@@ -111,6 +113,12 @@ inline Result<wire::SiteInfo> load_site(const Rows& rows, const std::string& nam
 }
 // The members of a collection now, ascending, as they are in the registry.
 Result<std::vector<wire::DeviceInfo>> load_members(const Rows& rows, const std::string& name);
+inline std::string policy_assigned_key(const DeviceId& device) {
+  return "policy-assigned/device/" + device.hex();
+}
+inline std::string policy_assigned_key(const std::string& collection) {
+  return "policy-assigned/collection/" + collection;
+}
 inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }
@@ -132,6 +140,9 @@ Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& dev
 Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
                     const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
                     std::vector<wire::DeviceInfo>& assigned);
+
+// `invalid` for a rule that says nothing or is out of range.
+Status check_retention(const wire::RetentionRule& rule);
 
 // Appends to the audit chain within the caller's transaction.
 Status append_audit(Rows& rows, const Act& act, const std::string& action,

@@ -3,6 +3,7 @@
 
 #include "origin/cli/addressees.hpp"
 #include "origin/cli/remote_layers.hpp"
+#include "origin/cli/remote_policy.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/format/content.hpp"
@@ -33,6 +34,9 @@ class Preview {
     if (!snapshot) return fail(std::move(snapshot.error()));
     auto layers = RemoteLayers::open(session, device.target);
     if (!layers) return fail(std::move(layers.error()));
+    auto protection = protection_of(session, device.id.hex());
+    if (!protection) return fail(std::move(protection.error()));
+    protection_ = std::move(*protection);
     auto stack = image::Stack::open((*layers)->records(), (*layers)->source(), {});
     if (!stack) return fail(std::move(stack.error()));
     auto wanted = (*stack)->entries();

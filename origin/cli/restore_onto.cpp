@@ -7,6 +7,7 @@
 #include "origin/cli/disk_layout.hpp"
 #include "origin/cli/platform.hpp"
 #include "origin/cli/remote_layers.hpp"
+#include "origin/cli/remote_policy.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/net/loop.hpp"
@@ -84,6 +85,9 @@ class Restore {
         image::Protection::make({.unprotected = snapshot_->record().unprotected, .user = {}});
     if (!then) return fail(std::move(then.error()).in("what the snapshot left out"));
     then_ = std::move(*then);
+    auto now = protection_of(s_, request_.device);
+    if (!now) return fail(std::move(now.error()));
+    now_ = std::move(*now);
     if (auto good = check_system(); !good) return good;
     if (auto good = check_disks(); !good) return good;
     if (auto done = find_base(); !done) return done;

@@ -67,6 +67,7 @@ void add_layer_export(CLI::App& layer, Run& run);
 void add_layer_show(CLI::App& layer, Run& run);
 void add_cvd_restore(CLI::App& cvd, Run& run);
 void add_cvd_retention(CLI::App& cvd, Run& run);
+void add_policy(CLI::App& app, Run& run);
 void add_reflector(CLI::App& app, Run& run);
 void add_rollout(CLI::App& app, Run& run);
 void add_rollout_plan(CLI::App& rollout, Run& run);

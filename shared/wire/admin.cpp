@@ -2,6 +2,7 @@
 
 #include "shared/wire/audit_fields.hpp"
 #include "shared/wire/json_fields.hpp"
+#include "shared/wire/policy_fields.hpp"
 #include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
 #include "shared/wire/snapshot_fields.hpp"
@@ -144,6 +145,9 @@ void fields(A& a, DeviceInfo& m) {
   a("restart_due", m.restart_due, 256);
   a("enforce", m.enforce, 32);
   a("enforce_number", m.enforce_number);
+  a("policy", m.policy, 512);
+  a("snooze", m.snooze);
+  a("snoozed_until_ms", m.snoozed_until_ms);
 }
 template <class A>
 void fields(A& a, TransactionList& m) {

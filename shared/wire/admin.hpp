@@ -174,6 +174,13 @@ struct DeviceInfo {
   // What its next apply enforces, and the target sequence that first asked for it. Absent: nothing.
   std::optional<std::string> enforce = std::nullopt;
   std::optional<std::uint64_t> enforce_number = std::nullopt;
+  // Which policy it has ("NAME VERSION, by ..."); only in answers.
+  std::optional<std::string> policy = std::nullopt;
+  // The last word of an administrator. Absent: there was none.
+  std::optional<Snooze> snooze = std::nullopt;
+  // Until then it makes no snapshots by itself, as it said since the origin started; only in
+  // answers. Absent: it does.
+  std::optional<std::int64_t> snoozed_until_ms = std::nullopt;
 };
 // GET /v1/devices: all of them. GET /v1/devices?after=ID: at most kDevicesPerPage, in the order of
 // their ids, those that follow ID, or the first where it is empty; device_pages.hpp asks for all.
