@@ -35,6 +35,7 @@ struct CommandLine {
   std::string wan_max;
   std::string wan_transport = "auto";
   std::string sync_interval;
+  std::string snooze_for;
   std::string relay_space;
   std::string cache_limit;
   std::string cache_patrol = "1min";
@@ -162,6 +163,16 @@ void print_status(const json& status, std::ostream& out) {
   if (status.contains("reflector")) reflector_rows(status["reflector"], row);
   row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
+  if (status.contains("policy")) {
+    const json& policy = status["policy"];
+    const auto version = policy.value("version", std::uint64_t{0});
+    row("policy", policy.value("name", "") + (version > 0 ? " " + std::to_string(version) : "") +
+                      ", a snapshot every " + age(status, "sync_interval_seconds"));
+    if (policy.contains("problem")) row("", policy.value("problem", ""));
+  }
+  if (status.contains("snoozed_until"))
+    row("snoozed",
+        "until " + status.value("snoozed_until", "") + "; `lamina-node snooze off` ends it");
   if (status.contains("at_site"))
     row("at the site", status["at_site"].value("snapshot", "").substr(0, 16) + ", device " +
                            status["at_site"].value("relay", "").substr(0, 8) + " passes it on");
@@ -227,6 +238,22 @@ Status revert(const CommandLine& line, std::ostream& out) {
   else
     out << "The last apply is undone; " << done.value("applied", json::array()).size()
         << " layers are applied. A newer target is applied again.\n";
+  return Done{};
+}
+
+Status snooze(const CommandLine& line, std::ostream& out) {
+  auto duration =
+      line.snooze_for == "off" ? Result<Duration>(Duration{}) : parse_duration(line.snooze_for);
+  if (!duration) return fail(std::move(duration.error()).in("for how long"));
+  auto answer = ask_service(StateDirectory(line.state), "snooze", kStatusWithin, *duration);
+  if (!answer) return fail(std::move(answer.error()));
+  if (line.as_json)
+    out << *answer << '\n';
+  else if (*duration == Duration{})
+    out << "Snapshots are made by themselves again.\n";
+  else
+    out << "No snapshot is made by itself for " << to_text(*duration)
+        << ". What administrators apply or restore goes on.\n";
   return Done{};
 }
 
@@ -309,6 +336,12 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       "--protected", line.until_protected,
       "wait until the origin has it, also when a device of the site passes it on");
   auto* revert_command = command("revert", "undo the last apply", "revert");
+  auto* snooze_command =
+      command("snooze", "make no snapshot by itself for a while, at most a day", "snooze 2h");
+  snooze_command
+      ->add_option("FOR", line.snooze_for,
+                   "for how long from now, for example '90 min'; off: as always again")
+      ->required();
   auto* cache_command =
       app.add_subcommand("cache", "layers to and from a disk, for a site behind a very thin line");
   cache_command->require_subcommand(1);
@@ -333,7 +366,8 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
         ->capture_default_str();
     transfer->add_flag("--json", line.cache.as_json, "print JSON records");
   }
-  for (CLI::App* json_command : {enroll_command, status_command, sync_command, revert_command})
+  for (CLI::App* json_command :
+       {enroll_command, status_command, sync_command, revert_command, snooze_command})
     json_command->add_flag("--json", line.as_json, "print a JSON record");
 
   Enrolment& enrolment = line.enrolment;
@@ -414,6 +448,7 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   if (export_command->parsed()) done = export_cache(StateDirectory(line.state), line.cache, out);
   if (import_command->parsed()) done = import_cache(StateDirectory(line.state), line.cache, out);
   if (revert_command->parsed()) done = revert(line, out);
+  if (snooze_command->parsed()) done = snooze(line, out);
   if (done) return cli::ok;
   err << "lamina-node: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

@@ -34,6 +34,7 @@ class StateDirectory {
   std::string swarm_certificate() const { return root_ + "/net/swarm.pem"; }
   std::string swarm_ca() const { return root_ + "/net/swarm-ca.pem"; }
   std::string bandwidth_rules() const { return root_ + "/net/rules.json"; }
+  std::string snooze() const { return root_ + "/net/snooze.json"; }
   std::string reflector_settings() const { return root_ + "/net/reflector.json"; }
   std::string cache() const { return root_ + "/cache"; }
   std::string packs() const { return root_ + "/cache/packs"; }

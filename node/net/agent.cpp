@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "shared/base/assert.hpp"
 #include "shared/wire/protocol.hpp"
@@ -20,6 +21,7 @@ Agent::Agent(Limits limits, Memory memory, std::string node_version, Instant now
       last_now_(now),
       wait_ms_(wire::kPollWaitMaxMs),
       transport_(limits.transport),
+      sync_from_(now),
       sync_at_(now + limits.sync_interval) {
   if (limits_.record != nullptr)
     limits_.record->begin_wan_budget(kRecordName, limits_.budget_patience);
@@ -472,12 +474,28 @@ void Agent::apply(const Looked& looked, Instant) {
   unfit_ = looked.unfit;
 }
 
+void Agent::apply(const IntervalChanged& changed, Instant) {
+  if (sync_interval_ == changed.interval) return;
+  sync_interval_ = changed.interval;
+  sync_at_ = sync_from_ + sync_interval();
+}
+
+void Agent::apply(const Snoozed& snoozed, Instant now) {
+  snoozed_until_ = now + snoozed.duration;
+  news_ = true;
+  if (!syncing_ || !syncing_by_interval_ || sync_stopped_ || now >= snoozed_until_) return;
+  sync_stopped_ = true;
+  actions_.push_back(StopSync{});
+}
+
 void Agent::apply(const SyncRequested&, Instant) { sync_requested_ = true; }
 
 void Agent::apply(const SyncEnded&, Instant now) {
   syncing_ = false;
-  // What a rule cut short goes on as soon as there is none.
-  sync_at_ = rule_.no_upload ? now : now + limits_.sync_interval;
+  // What a rule or a snooze cut short goes on as soon as there is none.
+  const bool was_cut_short = rule_.no_upload || std::exchange(sync_stopped_, false);
+  sync_from_ = now;
+  sync_at_ = was_cut_short ? now : now + sync_interval();
 }
 
 bool Agent::is_waiting_for_restart() const {
@@ -580,9 +598,11 @@ void Agent::advance(Instant now) {
   if (syncing_ || applying_) return;
   const bool apply_due = is_apply_wanted() && now >= apply_again_;
   const bool protect = apply_due && protected_sequence_ != target_->sequence;
-  if (!rule_.no_upload && (protect || sync_requested_ || now >= sync_at_)) {
+  const bool interval_due = now >= std::max(sync_at_, snoozed_until_);
+  if (!rule_.no_upload && (protect || sync_requested_ || interval_due)) {
     actions_.push_back(Sync{protect ? "before-apply" : sync_requested_ ? "request" : "interval"});
     syncing_ = true;
+    syncing_by_interval_ = !protect && !sync_requested_;
     sync_requested_ = false;
     if (protect) protected_sequence_ = target_->sequence;
   } else if (apply_due) {
@@ -610,7 +630,7 @@ std::optional<Instant> Agent::next_change() const {
     if (layer.phase == Layer::Phase::records && !layer.asked) at(layer.again);
   if (syncing_ || applying_) return next;
   if (is_apply_wanted()) at(apply_again_);
-  if (!rule_.no_upload) at(sync_at_);
+  if (!rule_.no_upload) at(std::max(sync_at_, snoozed_until_));
   return next;
 }
 

@@ -158,6 +158,12 @@ class Agent {
   struct Looked {  // At the machine: why it should not serve its site; nothing: it may.
     std::optional<std::string> unfit;
   };
+  struct IntervalChanged {  // Of snapshots, by the device's policy; none: its own.
+    std::optional<Duration> interval;
+  };
+  struct Snoozed {  // No snapshot by the interval for so long from now on.
+    Duration duration;
+  };
   struct SyncRequested {};
   struct SyncEnded {};
   struct PeersFound {  // Where the site itself knows its devices to be: it counts while the origin
@@ -171,7 +177,7 @@ class Agent {
                    LayerComplete, LayerLost, LeaseRenewed, LeaseLost, LeaseFailed, BudgetGranted,
                    BudgetFailed, BudgetSpent, WanTransportChanged, RuleChanged, Settled, Hurry,
                    Applied, ApplyWaits, ApplyFailed, Reverted, Renewed, RenewFailed, Looked,
-                   SyncRequested, SyncEnded, PeersFound, Changed, Tick>;
+                   IntervalChanged, Snoozed, SyncRequested, SyncEnded, PeersFound, Changed, Tick>;
 
   // What to do about it, in this order.
   struct Poll {
@@ -225,9 +231,10 @@ class Agent {
   struct Sync {
     std::string reason;  // "interval", "request" or "before-apply".
   };
+  struct StopSync {};  // The one under way, which nobody asked for.
   using Action =
       std::variant<Poll, KeepTarget, RefuseTarget, FetchRecords, Join, Leave, MeetPeers,
-                   UseTransport, Lead, Resign, RenewLease, AskBudget, Apply, Renew, Sync>;
+                   UseTransport, Lead, Resign, RenewLease, AskBudget, Apply, Renew, Sync, StopSync>;
 
   // A remembered target that does not verify is treated as none.
   Agent(Limits limits, Memory memory, std::string node_version, Instant now);
@@ -262,6 +269,7 @@ class Agent {
   // is known).
   std::string_view reason(const LayerId& layer) const;
   const std::optional<std::string>& unfit() const { return unfit_; }
+  Duration sync_interval() const { return sync_interval_.value_or(limits_.sync_interval); }
   bool origin_reachable() const { return poll_failures_ == 0 && heard_; }
   struct Layer {
     enum class Phase { records, fetching, complete };
@@ -316,6 +324,8 @@ class Agent {
   void apply(const Renewed& renewed, Instant now);
   void apply(const RenewFailed& failed, Instant now);
   void apply(const Looked& looked, Instant now);
+  void apply(const IntervalChanged& changed, Instant now);
+  void apply(const Snoozed& snoozed, Instant now);
   void apply(const SyncRequested&, Instant now);
   void apply(const SyncEnded&, Instant now);
   void apply(const PeersFound& found, Instant now);
@@ -384,11 +394,16 @@ class Agent {
   Certificate api_certificate_;
   Certificate swarm_certificate_;
   bool syncing_ = false;
+  bool syncing_by_interval_ = false;
+  bool sync_stopped_ = false;
   bool sync_requested_ = false;
   // The target before which a snapshot was tried: one that fails does not hold an apply back, which
   // can be reverted.
   std::uint64_t protected_sequence_ = 0;
+  std::optional<Duration> sync_interval_;  // By policy.
+  Instant sync_from_;                      // When the interval began.
   Instant sync_at_;
+  Instant snoozed_until_{};
   std::vector<Action> actions_;  // Collected while one event is handled.
 };
 

@@ -1,5 +1,6 @@
 #include "node/net/control.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace lamina::node {
@@ -51,13 +52,25 @@ void answer_request(const ControlCalls& calls, const std::string& request,
                                : "";
   if (what == "status") return answer(calls.status());
   if (what == "metrics") return answer(json{{"ok", true}, {"text", calls.metrics()}}.dump());
-  if (what != "sync" && what != "sync-protected" && what != "revert" && what != "cache-changed")
+  if (what != "sync" && what != "sync-protected" && what != "revert" && what != "cache-changed" &&
+      what != "snooze")
     return answer(to_line(
         Error(ErrorKind::invalid, "the node knows no request '" + printable(request, 100) + "'")));
   if (const auto why = calls.not_ready()) return answer(to_line(*why));
   if (what == "cache-changed") {
     calls.cache_changed();
     return answer(json{{"ok", true}}.dump());
+  }
+  if (what == "snooze") {
+    const auto ms = object.find("for_ms");
+    if (ms == object.end() || !ms->is_number_unsigned())
+      return answer(to_line(Error(ErrorKind::invalid, "a snooze says for how long: \"for_ms\"")));
+    // Beyond what a Duration holds there would be nothing to compare.
+    const auto most = std::chrono::duration_cast<std::chrono::milliseconds>(wire::kSnoozeMax);
+    const std::chrono::milliseconds duration{std::min<std::uint64_t>(
+        ms->get<std::uint64_t>(), static_cast<std::uint64_t>(most.count()) + 1)};
+    const auto done = calls.snooze(duration);
+    return answer(done ? json{{"ok", true}}.dump() : to_line(done.error()));
   }
   if (what == "revert")
     calls.revert(answering<RevertEnd>(answer));
@@ -66,10 +79,13 @@ void answer_request(const ControlCalls& calls, const std::string& request,
 }
 
 Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
-                                Duration timeout) {
+                                Duration timeout, Duration duration) {
   // A missing enrolment says more than a missing socket.
   if (auto config = read_config(state); !config) return fail(std::move(config.error()));
-  auto answer = net::local_request(state.node_socket(), json{{"do", what}}.dump(), timeout);
+  json request{{"do", what}};
+  if (what == "snooze")
+    request["for_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  auto answer = net::local_request(state.node_socket(), request.dump(), timeout);
   if (!answer) return fail(std::move(answer.error()).in("is `lamina-node run` running?"));
   const json object = json::parse(*answer, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object() || !object.contains("ok"))

@@ -1,7 +1,7 @@
 // Control: what is asked on run/node.sock, and how it is answered. One line of JSON each way:
 //
 //   {"do":"status"}   {"do":"metrics"}   {"do":"sync"}   {"do":"sync-protected"}
-//   {"do":"revert"}   {"do":"cache-changed"}
+//   {"do":"revert"}   {"do":"cache-changed"}   {"do":"snooze","for_ms":N}
 //   -> {"ok":true,...} or {"ok":false,"kind":"unavailable","text":"..."}
 //
 // Loop thread only, except ask_service().
@@ -34,13 +34,15 @@ struct ControlCalls {
       synchronize;
   std::function<void(std::function<void(Result<RevertEnd>)> then)> revert;
   std::function<void()> cache_changed;
+  std::function<Status(Duration)> snooze;
 };
 
 void answer_request(const ControlCalls& calls, const std::string& request,
                     const net::LocalServer::Answer& answer);
 
-// Asks and waits, for the command line. The failed side is the answer's error.
+// Asks and waits, for the command line. The failed side is the answer's error. `duration` goes with
+// a snooze.
 Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
-                                Duration timeout);
+                                Duration timeout, Duration duration = {});
 
 }  // namespace lamina::node

@@ -118,6 +118,13 @@ json status_of(const NodeView& view) {
   out["holds_lease"] = agent.leads();
   out["lease_shares"] = agent.shares().size();  // Of ShareSet::kCount.
   if (agent.unfit()) out["unfit"] = *agent.unfit();
+  out["policy"] = {{"name", view.policy.name}, {"version", view.policy.version}};
+  if (view.policy_error != nullptr) out["policy"]["problem"] = view.policy_error->text();
+  out["sync_interval_seconds"] =
+      std::chrono::duration_cast<std::chrono::seconds>(agent.sync_interval()).count();
+  if (view.snooze_left > Duration{})
+    out["snoozed_until"] =
+        to_iso8601(WallTime{net::Loop::wall_now().ns + view.snooze_left.count()});
   out["synchronizing"] = view.is_synchronizing;
   out["peers"] = view.peers;
   out["relays"] = view.relays;

@@ -39,6 +39,9 @@ struct NodeView {
   const Reflecting& reflecting;
   bool is_synchronizing = false;
   std::optional<WallTime> synced_at;
+  const wire::Policy& policy;
+  const Error* policy_error = nullptr;  // Why the worker did not take a newer one.
+  Duration snooze_left{};
   const std::vector<std::string>& restart_due;  // The layers because of which to restart.
 };
 

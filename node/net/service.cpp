@@ -14,6 +14,7 @@
 #include "node/net/report_queue.hpp"
 #include "node/net/site_fetch.hpp"
 #include "node/net/site_memory.hpp"
+#include "node/net/snoozing.hpp"
 #include "node/net/updating.hpp"
 #include "shared/base/log.hpp"
 #include "shared/os/file.hpp"
@@ -109,6 +110,10 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::shared_ptr<Updating> updating;
   std::shared_ptr<Applying> applying;
   std::unique_ptr<Uploads> uploads;
+  Snoozing snoozing{state.snooze()};
+  wire::Policy policy;                // That the worker keeps to, without its rules.
+  bool is_giving_policy = false;      // To the worker.
+  std::optional<Error> policy_error;  // Why it did not take the origin's newest.
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
   std::vector<SyncThen> sync_asked;    // ...and for the next.
@@ -217,6 +222,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     reflecting->tidy(/*unfinished=*/true);
     if (os::exists(state.swarm_certificate())) open_swarm();
     feed(Agent::Settled{reflecting->settled().duties()});
+    use_policy(applied.policy);
+    feed(Agent::Snoozed{snoozing.left(net::Loop::wall_now())});
     keep_to(line.limits());
     look_at_fitness();
     restart_due = applied.restart_due;
@@ -379,6 +386,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     request.members_sequence = site->sequence();
     request.keeps_peers = true;
     if (!restart_due.empty()) request.restart_due = restart_due;
+    request.policy = policy.id;
+    request.snooze = snoozing.said(net::Loop::wall_now());
     uploads->add_to(request);
     reflecting->add_to(request, ledger.sent());
     if (is_metered()) request.relay_port.reset();  // It could not pass them on.
@@ -409,6 +418,13 @@ struct Service::State : std::enable_shared_from_this<State> {
     uploads->heard(*reply);
     reflecting->heard(*reply);
     serve_fresh(*reply);
+    // Before a target that came with it is applied: the worker takes one request after the other.
+    if (reply->policy) give_policy(*reply->policy);
+    const WallTime now = net::Loop::wall_now();
+    if (reply->snooze && snoozing.heard(*reply->snooze, reply->server_time_ms, now)) {
+      log::info("snoozed", {{"by", "administrator"}, {"for", snoozing.left(now)}});
+      feed(Agent::Snoozed{snoozing.left(now)});
+    }
     if (reply->wanted_packs && !origin->upload_pace().is_stopped())
       offers->asked(*reply->wanted_packs);
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
@@ -510,8 +526,12 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   bool is_metered() const { return options.fitness.metered; }
 
-  void keep_to(const policy::BandwidthLimits& limits) {
+  void pace_uploads(const policy::BandwidthLimits& limits) {
     origin->upload_pace().set(is_metered() ? BitRate{} : limits.upload);
+  }
+
+  void keep_to(const policy::BandwidthLimits& limits) {
+    pace_uploads(limits);
     // Where nothing may be fetched the Agent gives the lease up; no limit is as low as that.
     if (swarm && !line.no_download()) swarm->limit_wan(limits.download.value_or(BitRate{}));
     if (agent) feed(Agent::RuleChanged{line.no_download(), line.no_upload() || is_metered()});
@@ -887,6 +907,44 @@ struct Service::State : std::enable_shared_from_this<State> {
          .failed = [this](const Agent::ApplyFailed& why) { feed(why); }});
   }
 
+  // --- policy and snooze
+
+  void give_policy(const wire::Policy& given) {
+    if (is_giving_policy) return;
+    is_giving_policy = true;
+    WorkerRequest request{.kind = WorkerRequest::Kind::policy, .parent = {}, .reason = {}};
+    request.policy = given;
+    worker.ask(request, later([started = now_ms()](State& self, const Result<WorkerReply>& reply) {
+                 self.is_giving_policy = false;
+                 if (reply) {
+                   self.policy_error.reset();
+                   self.use_policy(reply->policy);
+                   return self.feed(Agent::Changed{});
+                 }
+                 // Each answer of the origin brings it anew; it is said once.
+                 if (!self.policy_error || self.policy_error->text() != reply.error().text()) {
+                   log::error("policy_not_taken", {{"error", reply.error().text()}});
+                   self.report({"policy", started, reply.error(), {}});
+                 }
+                 self.policy_error = reply.error();
+               }));
+  }
+
+  void use_policy(const wire::Policy& held) {
+    if (held.id != policy.id) log::info("policy", {{"name", held.name}, {"version", held.version}});
+    policy = held;
+    std::optional<Duration> interval;
+    if (held.interval_ms) interval = std::chrono::milliseconds{*held.interval_ms};
+    feed(Agent::IntervalChanged{interval});
+  }
+
+  Status snooze(Duration duration) {
+    if (auto done = snoozing.snooze(duration, net::Loop::wall_now()); !done) return done;
+    log::info("snoozed", {{"by", "user"}, {"for", duration}});
+    feed(Agent::Snoozed{duration});
+    return Done{};
+  }
+
   // --- certificates
 
   void carry_out(const Agent::Renew& renew) {
@@ -922,8 +980,17 @@ struct Service::State : std::enable_shared_from_this<State> {
         }));
   }
 
+  void carry_out(const Agent::StopSync&) {
+    if (!sync) return;  // Its end is on its way.
+    log::info("sync_snoozed");
+    sync->stop({ErrorKind::unavailable, "this device is snoozed"});
+    // A pack that is on its way may have long to go. The relay's, if this is one, go on after that.
+    origin->upload_pace().set(BitRate{});
+  }
+
   void synchronized(const Result<SyncFigures>& result, std::int64_t started) {
     sync.reset();
+    pace_uploads(line.limits());  // A snooze may have stopped them.
     if (result) {
       synced_at = net::Loop::wall_now();
       const bool at_site = !result->relay.is_none();
@@ -989,7 +1056,8 @@ struct Service::State : std::enable_shared_from_this<State> {
             .synchronize = [this](bool until_protected,
                                   SyncThen then) { synchronize(until_protected, std::move(then)); },
             .revert = [this](RevertThen then) { revert(std::move(then)); },
-            .cache_changed = [this] { cache_changed(); }};
+            .cache_changed = [this] { cache_changed(); },
+            .snooze = [this](Duration duration) { return snooze(duration); }};
   }
 
   void synchronize(bool until_protected, const SyncThen& then) {
@@ -1061,6 +1129,9 @@ struct Service::State : std::enable_shared_from_this<State> {
             .reflecting = *reflecting,
             .is_synchronizing = sync != nullptr,
             .synced_at = synced_at,
+            .policy = policy,
+            .policy_error = policy_error ? &*policy_error : nullptr,
+            .snooze_left = snoozing.left(net::Loop::wall_now()),
             .restart_due = restart_due};
   }
 };

@@ -74,6 +74,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
   bool kept = false;             // The origin has the snapshot, or a relay.
   bool again = false;            // Scan once more when this one has ended.
   std::optional<Error> failure;  // Why the scan was abandoned.
+  std::optional<Error> to_stop;  // Why nothing more may be sent, whatever the bandwidth rules say.
   int failures = 0;
   net::Timer retry;
 
@@ -117,14 +118,23 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
     worker.answer(WorkerRequest::Kind::abandon);
   }
 
-  static Error stopped() {
-    return {ErrorKind::unavailable, "a bandwidth rule lets this device send nothing now"};
+  // Why nothing may be sent now; none: it may.
+  std::optional<Error> stopped() const {
+    if (to_stop || !origin.upload_pace().is_stopped()) return to_stop;
+    return Error(ErrorKind::unavailable, "a bandwidth rule lets this device send nothing now");
+  }
+
+  void stop(Error why) {
+    to_stop = std::move(why);
+    if (!retry.pending()) return;
+    retry.cancel();
+    abandon(*to_stop);
   }
 
   // Tries `call` again when waiting may help, else abandons the scan.
   template <class Call>
   void try_again_or_abandon(Error error, Call call) {
-    if (origin.upload_pace().is_stopped()) return abandon(stopped());
+    if (auto why = stopped()) return abandon(std::move(*why));
     if (error.kind() != ErrorKind::unavailable || ++failures >= options.failures_max)
       return abandon(std::move(error));
     const auto random = os::random_number();
@@ -138,7 +148,7 @@ struct Synchronization::State : std::enable_shared_from_this<State> {
   std::string path_of(const PackId& pack) const { return state.spool() + "/packs/" + pack.hex(); }
 
   void take_pack(const PackId& pack) {
-    if (origin.upload_pace().is_stopped()) return abandon(stopped());
+    if (auto why = stopped()) return abandon(std::move(*why));
     loop.offload_value([path = path_of(pack), pack] { return chunks_of(path, pack); },
                        later([pack](State& self, Result<std::vector<ChunkId>> ids) {
                          if (!ids) return self.abandon(std::move(ids.error()));
@@ -295,5 +305,7 @@ Synchronization::Synchronization(net::Loop& loop, WorkerLink& worker, OriginLink
 }
 
 Synchronization::~Synchronization() = default;
+
+void Synchronization::stop(Error why) { state_->stop(std::move(why)); }
 
 }  // namespace lamina::node

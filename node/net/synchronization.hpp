@@ -80,6 +80,10 @@ class Synchronization {
   Synchronization(const Synchronization&) = delete;
   Synchronization& operator=(const Synchronization&) = delete;
 
+  // It ends with `why` before its next pack goes out; one that needs no more packs still ends well.
+  // A pack on its way goes on unless the upload pace is stopped.
+  void stop(Error why);
+
  private:
   struct State;
   std::shared_ptr<State> state_;

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "shared/format/path.hpp"
-#include "shared/image/rules.hpp"
 #include "shared/tree/walker.hpp"
 
 namespace lamina::node {
@@ -11,12 +10,13 @@ namespace {
 
 class WithOthers : public format::EntryStream {
  public:
-  WithOthers(std::unique_ptr<format::EntryStream> stack, const os::Root& volume)
+  WithOthers(std::unique_ptr<format::EntryStream> stack, const os::Root& volume,
+             const image::Protection& protection)
       : stack_(std::move(stack)),
         walker_(
             volume,
-            [](const std::string& path, bool is_directory) {
-              return !image::stays_unowned(path, is_directory);
+            [&protection](const std::string& path, bool is_directory) {
+              return !protection.stays_unowned(path, is_directory);
             },
             [](const Note&) {}) {}
 
@@ -55,8 +55,9 @@ class WithOthers : public format::EntryStream {
 }  // namespace
 
 std::unique_ptr<format::EntryStream> with_others(std::unique_ptr<format::EntryStream> stack,
-                                                 const os::Root& volume) {
-  return std::make_unique<WithOthers>(std::move(stack), volume);
+                                                 const os::Root& volume,
+                                                 const image::Protection& protection) {
+  return std::make_unique<WithOthers>(std::move(stack), volume, protection);
 }
 
 }  // namespace lamina::node

@@ -10,7 +10,7 @@ namespace {
 using nlohmann::json;
 using Kind = WorkerRequest::Kind;
 
-constexpr std::array<std::pair<Kind, const char*>, 10> kKinds{{{Kind::status, "status"},
+constexpr std::array<std::pair<Kind, const char*>, 11> kKinds{{{Kind::status, "status"},
                                                                {Kind::apply, "apply"},
                                                                {Kind::revert, "revert"},
                                                                {Kind::told, "told"},
@@ -19,7 +19,8 @@ constexpr std::array<std::pair<Kind, const char*>, 10> kKinds{{{Kind::status, "s
                                                                {Kind::committed, "committed"},
                                                                {Kind::held, "held"},
                                                                {Kind::abandon, "abandon"},
-                                                               {Kind::settle, "settle"}}};
+                                                               {Kind::settle, "settle"},
+                                                               {Kind::policy, "policy"}}};
 constexpr std::array kErrorKinds{ErrorKind::not_found,   ErrorKind::corrupt,
                                  ErrorKind::unavailable, ErrorKind::out_of_space,
                                  ErrorKind::invalid,     ErrorKind::refused};
@@ -62,6 +63,7 @@ std::string to_json(const WorkerRequest& request) {
   }
   if (request.kind == Kind::told) object["sequence"] = request.sequence;
   if (request.kind == Kind::settle) object["snapshot"] = text_of(request.snapshot);
+  if (request.kind == Kind::policy) object["policy"] = json::parse(wire::to_json(request.policy));
   return object.dump();
 }
 
@@ -87,6 +89,11 @@ Result<WorkerRequest> parse_worker_request(std::string_view text) {
     auto snapshot = id_of<SnapshotId>(object, "snapshot");
     if (!snapshot) return fail(std::move(snapshot.error()));
     request.snapshot = *snapshot;
+    if (request.kind == Kind::policy) {
+      auto policy = wire::parse_policy(object.at("policy").dump());
+      if (!policy) return fail(std::move(policy.error()));
+      request.policy = std::move(*policy);
+    }
     return request;
   });
 }
@@ -139,6 +146,9 @@ std::string to_json(const WorkerReply& reply) {
   object["restart_due"] = reply.restart_due;
   if (reply.waits != 0) object["waits"] = reply.waits;
   if (reply.tried) object["tried"] = printable(*reply.tried, 1000);
+  wire::Policy policy = reply.policy;
+  policy.rules = {};
+  object["policy"] = json::parse(wire::to_json(policy));
   return object.dump();
 }
 
@@ -188,6 +198,11 @@ Result<WorkerReply> parse_worker_reply(std::string_view text) {
     reply.waits = object.value("waits", std::uint64_t{0});
     if (const auto tried = object.find("tried"); tried != object.end())
       reply.tried = tried->get<std::string>();
+    if (const auto held = object.find("policy"); held != object.end()) {
+      auto policy = wire::parse_policy(held->dump());
+      if (!policy) return fail(std::move(policy.error()));
+      reply.policy = std::move(*policy);
+    }
     if (const auto counts = object.find("counts"); counts != object.end())
       reply.counts = {.created = counts->value("created", std::uint64_t{0}),
                       .replaced = counts->value("replaced", std::uint64_t{0}),

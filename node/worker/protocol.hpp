@@ -3,7 +3,7 @@
 //
 //   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...],
 //                                                         "scripts":[...],"restart_due":[text...],
-//                                                         "waits":N,"tried":text}
+//                                                         "waits":N,"tried":text,"policy":{...}}
 //   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
 //    and as status}
@@ -16,6 +16,7 @@
 //       answered by {"do":"committed"}, {"do":"held"} (a relay has it) or {"do":"abandon"}
 //       -> {"ok":true}
 //   {"do":"settle","snapshot":hex}                    -> {"ok":true}: the origin has the held one
+//   {"do":"policy","policy":{...}}                    -> as status: the device keeps to it now
 //   any failure                                       -> {"ok":false,"kind":"refused","text":"..."}
 //
 // For an apply the worker reads cache/records/target, <layer>.layer and <layer>.distribution and
@@ -34,7 +35,19 @@ constexpr std::size_t kRemarksMax = 100;
 constexpr std::size_t kOutputsMax = std::size_t{24} << 10;
 
 struct WorkerRequest {
-  enum class Kind { status, apply, revert, told, scan, ack, committed, held, abandon, settle };
+  enum class Kind {
+    status,
+    apply,
+    revert,
+    told,
+    scan,
+    ack,
+    committed,
+    held,
+    abandon,
+    settle,
+    policy
+  };
   Kind kind = Kind::status;
   bool dry_run = false;        // apply
   std::uint64_t sequence = 0;  // told; scan, from here on
@@ -42,6 +55,7 @@ struct WorkerRequest {
   std::string reason;
   bool full = false;
   SnapshotId snapshot = {};  // settle
+  wire::Policy policy = {};  // policy
 };
 std::string to_json(const WorkerRequest& request);
 Result<WorkerRequest> parse_worker_request(std::string_view text);
@@ -74,6 +88,8 @@ struct WorkerReply {
   std::uint64_t waits = 0;
   // How the start from a changed volume ended, until the origin was told: empty, it came up.
   std::optional<std::string> tried;
+  // Of status, apply, revert and policy: the one that the device keeps to, without its rules.
+  wire::Policy policy;
 };
 std::string to_json(const WorkerReply& reply);
 Result<WorkerReply> parse_worker_reply(std::string_view text);

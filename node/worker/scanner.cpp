@@ -194,15 +194,17 @@ Result<ScanResult> Scanner::scan_into(const ScanRequest& request, Outgoing& outg
                         ContentClass::metadata);
   };
 
-  const CaptureOptions options{
-      .include = [](const std::string& path,
-                    bool is_directory) { return image::in_snapshot(path, is_directory); },
-      .scan_state = last_scan,
-      .new_scan_state = work_ + "/scan.new",
-      .signatures = request.full ? std::string() : work_ + "/pages",
-      .new_signatures = work_ + "/pages.new",
-      .reread = {.number = request.sequence, .of = kRereadSlices},
-      .started = request.started};
+  const CaptureOptions options{.include =
+                                   [this](const std::string& path, bool is_directory) {
+                                     return transaction_.protection().in_snapshot(path,
+                                                                                  is_directory);
+                                   },
+                               .scan_state = last_scan,
+                               .new_scan_state = work_ + "/scan.new",
+                               .signatures = request.full ? std::string() : work_ + "/pages",
+                               .new_signatures = work_ + "/pages.new",
+                               .reread = {.number = request.sequence, .of = kRereadSlices},
+                               .started = request.started};
   auto captured = capture_tree(
       transaction_.volume(), options,
       [&](const ContentChunk& chunk) -> Status {
@@ -227,7 +229,8 @@ Result<ScanResult> Scanner::scan_into(const ScanRequest& request, Outgoing& outg
                                 .reason = request.reason,
                                 .manifest = captured->manifest,
                                 .stack = transaction_.applied().stack,
-                                .reported_paths = captured->notes_total};
+                                .reported_paths = captured->notes_total,
+                                .unprotected = request.unprotected};
   const std::string report = text_of(captured->notes);
   Chunker chunker;
   const auto emit = [&](ByteView chunk) -> Status {

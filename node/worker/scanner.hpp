@@ -29,6 +29,8 @@ struct ScanRequest {
   WallTime started;
   // Ignore what earlier scans left: read everything and send everything but the layers' chunks.
   bool full = false;
+  // What the device's policy leaves out, as the transaction's protection has it: for the record.
+  std::vector<format::ProtectionRule> unprotected = {};
   // Packs of layers of this device that hold manifests: the origin has their chunks too. Packs that
   // cannot be read are passed over.
   std::vector<std::string> manifest_packs = {};

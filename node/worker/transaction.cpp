@@ -414,11 +414,12 @@ Result<ApplyCounts> Transaction::plan(std::unique_ptr<format::EntryStream> targe
   }
   VolumeDevice device(volume_);
   std::unique_ptr<format::EntryStream> before = std::move(*previous);
-  if (mode == image::Mode::remove_others) before = with_others(std::move(before), volume_);
+  if (mode == image::Mode::remove_others)
+    before = with_others(std::move(before), volume_, protection_);
   image::PlanStream actions(
       std::make_unique<StackRecorder>(std::move(target), stack ? &*stack : nullptr, source,
                                       records.target),
-      std::move(before), device, mode);
+      std::move(before), device, protection_, mode);
   Plan plan(volume_, operations ? &*operations : nullptr);
   for (;;) {
     auto action = actions.next();

@@ -93,6 +93,10 @@ class Transaction {
   Result<std::unique_ptr<format::EntryStream>> applied_entries() const;
   const os::Root& volume() const { return volume_; }
 
+  // What is the device's own in all that is planned from now on; at first the factory rules alone.
+  void protect(image::Protection protection) { protection_ = std::move(protection); }
+  const image::Protection& protection() const { return protection_; }
+
   // Makes the volume what `target` (merged, no whiteouts) says, and commits `next`. `source` gives
   // the chunks of what is new or changed, and of all files that are merged by record. On an error
   // the volume is as it was, except where the text says that it is between two states. What waited
@@ -188,6 +192,7 @@ class Transaction {
   os::FileLock lock_;
   OnStep on_step_;
   AppliedState applied_;
+  image::Protection protection_;
 };
 
 }  // namespace lamina::node

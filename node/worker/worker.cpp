@@ -173,14 +173,15 @@ Result<VerifiedTarget> read_target(const StateDirectory& state, const DeviceId& 
 }
 
 Worker::Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
-               const os::Clock& clock, Services* services, BootLoader* loader)
+               const os::Clock& clock, Services* services, BootLoader* loader, HeldPolicy policy)
     : state_(std::move(state)),
       config_(std::move(config)),
       keys_(std::move(keys)),
       transaction_(std::move(transaction)),
       clock_(clock),
       services_(services),
-      loader_(loader) {}
+      loader_(loader),
+      policy_(std::move(policy)) {}
 
 Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock, Services* services,
                             BootLoader* loader) {
@@ -190,8 +191,14 @@ Result<Worker> Worker::open(StateDirectory state, const os::Clock& clock, Servic
   if (!keys) return fail(std::move(keys.error()));
   auto transaction = Transaction::open(config->volume);
   if (!transaction) return fail(std::move(transaction.error()));
+  HeldPolicy policy(state.work() + "/policy");
+  if (policy.known()) {
+    auto protection = policy.protection();
+    if (!protection) return fail(std::move(protection.error()));
+    transaction->protect(std::move(*protection));
+  }
   Worker worker(std::move(state), std::move(*config), std::move(*keys), std::move(*transaction),
-                clock, services, loader);
+                clock, services, loader, std::move(policy));
   WorkerReply finished;  // A kill may have left commands, scripts and stopped services.
   worker.finish_into(finished);
   return worker;
@@ -201,6 +208,7 @@ WorkerReply Worker::status() {
   WorkerReply reply;
   reply.sequence = transaction_.applied().sequence;
   reply.stack = transaction_.applied().stack;
+  reply.policy = policy_.policy();
   auto aftermath = transaction_.aftermath();
   if (!aftermath) {
     reply.remarks.push_back(aftermath.error().text());
@@ -255,7 +263,16 @@ void Worker::came_up() {
     log::warning("boot_loader_not_released", {{"error", released.error().text()}});
 }
 
+WorkerReply Worker::take_policy(const wire::Policy& policy) {
+  auto protection = policy_.take(policy);
+  if (!protection) return failed(std::move(protection.error()));
+  transaction_.protect(std::move(*protection));
+  log::info("policy_taken", {{"name", policy.name}, {"version", policy.version}});
+  return status();
+}
+
 WorkerReply Worker::apply(bool dry_run) {
+  if (auto known = policy_.known(); !known) return failed(std::move(known.error()));
   auto reply = try_apply(dry_run);
   return reply ? std::move(*reply) : failed(std::move(reply.error()));
 }
@@ -480,6 +497,7 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
     if (std::ranges::find(wanted, answer->kind) != wanted.end()) return answer->kind;
     return fail(ErrorKind::unavailable, "the synchronization was abandoned");
   };
+  if (auto known = policy_.known(); !known) return known;
   Scanner scanner(transaction_, state_.work(), state_.spool());
   auto result =
       scanner.scan({.device = config_.device,
@@ -488,6 +506,7 @@ Status Worker::scan(const WorkerRequest& request, os::LocalConnection& connectio
                     .reason = request.reason,
                     .started = clock_.wall(),
                     .full = request.full,
+                    .unprotected = policy_.policy().rules.unprotected,
                     .manifest_packs = manifest_packs(state_, config_, keys_, clock_.wall())},
                    {.offer = [&](const format::PackSummary& pack, bool is_metadata) -> Status {
                       WorkerReply reply;
@@ -541,6 +560,8 @@ void Worker::serve(os::LocalConnection& connection) {
       reply = revert();
     } else if (request->kind == Kind::told) {
       reply = told(request->sequence);
+    } else if (request->kind == Kind::policy) {
+      reply = take_policy(request->policy);
     } else if (request->kind == Kind::scan) {
       auto done = scan(*request, connection);
       reply = done ? status() : failed(std::move(done.error()));

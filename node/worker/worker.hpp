@@ -6,6 +6,7 @@
 
 #include "node/state.hpp"
 #include "node/worker/boot_loader.hpp"
+#include "node/worker/held_policy.hpp"
 #include "node/worker/protocol.hpp"
 #include "node/worker/scanner.hpp"
 #include "node/worker/services.hpp"
@@ -42,12 +43,15 @@ class Worker {
   // The origin knows how the target with this sequence was applied, and how the scripts ended that
   // followed it.
   WorkerReply told(std::uint64_t sequence);
+  // Refuses while the device's policy cannot be read: what is its users' own is not known then.
   WorkerReply apply(bool dry_run);
   WorkerReply revert();
+  // From now on the device keeps to it; one that is not good leaves the one before.
+  WorkerReply take_policy(const wire::Policy& policy);
 
  private:
   Worker(StateDirectory state, NodeConfig config, TrustedKeys keys, Transaction transaction,
-         const os::Clock& clock, Services* services, BootLoader* loader);
+         const os::Clock& clock, Services* services, BootLoader* loader, HeldPolicy policy);
 
   Result<WorkerReply> try_apply(bool dry_run);
   void finish_into(WorkerReply& reply);
@@ -68,6 +72,7 @@ class Worker {
   const os::Clock& clock_;
   Services* services_;
   BootLoader* loader_;
+  HeldPolicy policy_;
 };
 
 // Runs until the process is ended. Killing it is safe at any time. An error says why it cannot

@@ -5,6 +5,7 @@
 #include "origin/api/api.hpp"
 #include "origin/api/path.hpp"
 #include "shared/format/wan_budget.hpp"
+#include "shared/wire/policies.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
@@ -143,6 +144,7 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
     if (parts[2] == "change" || parts[2] == "enforce") return assign(act, request);
     if (parts[2] == "upgrade") return upgrade(act, request);
   }
+  if (noun == "policies") return policies(act, parts, request);
   if (noun == "rollouts") return rollouts(act, parts, request, moment);
   if (noun == "sites" && parts.size() == 4 && parts[3] == "appoint" && post) {
     auto message = wire::parse_appoint_request(request.body);
@@ -201,6 +203,8 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
       return reflector(catalog_.device(*id), moment);
     if (noun == "devices" && verb == "reflector" && post)
       return set_reflector(act, *id, request, moment);
+    if (noun == "devices" && verb == "policy" && get) return as_json(policy_of(*id));
+    if (noun == "devices" && verb == "snooze" && post) return snooze(act, *id, request);
     if (noun == "devices" && verb == "transactions" && get)
       return as_list<wire::TransactionList>(catalog_.transactions(*id));
     if (noun == "devices" && verb == "assign" && post) {
@@ -234,10 +238,16 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
   return fail(no_call(request));
 }
 
-Result<std::vector<wire::DeviceInfo>> Api::devices() const {
-  auto devices = catalog_.devices();
-  if (devices)
-    for (wire::DeviceInfo& device : *devices) device = *complete(std::move(device));
+Result<std::vector<wire::DeviceInfo>> Api::devices() const { return completed(catalog_.devices()); }
+
+Result<std::vector<wire::DeviceInfo>> Api::completed(
+    Result<std::vector<wire::DeviceInfo>> devices) const {
+  if (!devices) return devices;
+  for (wire::DeviceInfo& device : *devices) {
+    auto whole = complete(std::move(device));
+    if (!whole) return fail(std::move(whole.error()));
+    device = std::move(*whole);
+  }
   return devices;
 }
 
@@ -258,10 +268,9 @@ Api::Answer Api::device_page(const std::string& after) const {
     if (!id) return fail(std::move(id.error()).in("after"));
     last = *id;
   }
-  auto devices = catalog_.devices_after(last, wire::kDevicesPerPage + 1);
+  auto devices = completed(catalog_.devices_after(last, wire::kDevicesPerPage + 1));
   if (!devices) return fail(std::move(devices.error()));
   wire::DeviceList page{std::move(*devices), false};
-  for (wire::DeviceInfo& device : page.devices) device = *complete(std::move(device));
   // Fewer of those that say much: an answer is bounded too.
   for (std::size_t most = wire::kDevicesPerPage;; most /= 2) {
     if (page.devices.size() > most) {
@@ -275,10 +284,19 @@ Api::Answer Api::device_page(const std::string& after) const {
 }
 
 Result<wire::DeviceInfo> Api::complete(Result<wire::DeviceInfo> device) const {
+  if (device) {
+    auto policy = catalog_.policy_of(*device);
+    if (!policy) return fail(std::move(policy.error()));
+    device->policy = policy->policy.name;
+    if (policy->policy.version > 0)
+      *device->policy += " " + std::to_string(policy->policy.version) + ", by " + policy->by;
+  }
   if (device)
     if (const auto seen = seen_.find(device->id); seen != seen_.end()) {
       device->seen_ms = seen->second.ms;
       device->disk = seen->second.disk;
+      if (seen->second.snoozed_until_ms > 0)
+        device->snoozed_until_ms = seen->second.snoozed_until_ms;
     }
   return device;
 }

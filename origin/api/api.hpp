@@ -167,6 +167,8 @@ class Api {
   // What the origin has, and what relays hold for it.
   Result<wire::SnapshotList> snapshots(const DeviceId& device, Moment moment) const;
   // Adds what only this process knows.
+  Result<std::vector<wire::DeviceInfo>> completed(
+      Result<std::vector<wire::DeviceInfo>> devices) const;
   Result<wire::DeviceInfo> complete(Result<wire::DeviceInfo> device) const;
 
   // origin/api/seeder_api.cpp
@@ -243,6 +245,15 @@ class Api {
   void take_cvd_pack(const DeviceId& device, const net::Request& request, const PackId& id,
                      const Reply& reply);
 
+  // origin/api/policy_api.cpp
+  Answer policies(const Act& act, const std::vector<std::string>& parts,
+                  const net::Request& request);
+  Result<wire::DevicePolicy> policy_of(const DeviceId& id) const;
+  Answer snooze(const Act& act, const DeviceId& id, const net::Request& request);
+  // What of its policy and snooze is news to the device; whether it is to be told at once.
+  Result<bool> tell_policy(const wire::DeviceInfo& device, const wire::PollRequest& poll,
+                           wire::PollReply& reply, Moment moment);
+
   // origin/api/relay_api.cpp
   struct JudgedParcel {
     std::string key_fingerprint;  // Of the device that it is from.
@@ -263,6 +274,11 @@ class Api {
   ApiKeys keys_;
   MemberLists member_lists_;
   std::map<DeviceId, std::uint64_t> members_told_;  // Sequences that were sent at once.
+  struct Told {
+    std::string what;  // A policy's id and a snooze's number.
+    Instant at;
+  };
+  std::map<DeviceId, Told> told_;  // What was sent at once.
   Placing placing_;
   Rollouts rollouts_;
   Content* content_ = nullptr;
@@ -286,6 +302,8 @@ class Api {
     std::optional<wire::ServingState> serving = std::nullopt;
     std::optional<std::uint64_t> settings_version = std::nullopt;
     std::vector<LayerId> kept = {};
+    std::optional<std::string> policy = std::nullopt;  // The id of the one that it keeps to.
+    std::int64_t snoozed_until_ms = 0;
   };
   std::map<DeviceId, Seen> seen_;  // The last poll of each device since the start.
   // Audited: the token's site and epoch under which a device fetches ranges of packs.

@@ -237,6 +237,8 @@ Api::Answer Api::poll(const wire::DeviceInfo& known, const net::Request& request
   Seen& seen = seen_[device.id];
   seen.ms = moment.wall.ns / 1'000'000;
   seen.disk = message->disk;
+  seen.policy = message->policy;
+  seen.snoozed_until_ms = message->snooze ? message->snooze->until_ms : 0;
   if (standing == DeviceStatus::assigned) {
     if (auto noted = note_reflector(device, *message, moment); !noted)
       return fail(std::move(noted.error()));
@@ -346,6 +348,9 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
       reply.reflector = device->reflector.value_or(wire::ReflectorSettings{});
       anything = true;
     }
+    auto tells = tell_policy(*device, poll, reply, moment);
+    if (!tells) return fail(std::move(tells.error()));
+    anything = anything || *tells;
     if (poll.members_sequence) {
       auto members =
           member_lists_.newer(device->site, id, *poll.members_sequence, moment.now, moment.wall);

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "origin/catalog/members.hpp"
 #include "origin/catalog/rehearsal_table.hpp"
 #include "shared/base/units.hpp"
 #include "shared/wire/admin.hpp"
@@ -52,6 +53,7 @@ class Catalog {
     }
     ~Rehearsal() {
       catalog_.table_.rehearse(false);
+      catalog_.policies_.reset();
       catalog_.changed_devices_ = std::move(changed_devices_);
     }
     Rehearsal(const Rehearsal&) = delete;
@@ -163,6 +165,26 @@ class Catalog {
   Status remove_collection(const Act& act, const std::string& name);
   Result<std::vector<wire::CollectionInfo>> device_collections() const;
   Result<wire::CollectionDetail> collection(const std::string& name) const;
+
+  // --- policies ---
+  // Makes the policy, or its next version, and says which devices get it. What is so already is no
+  // change. `invalid` names what is wrong with it.
+  Result<wire::PolicyReply> set_policy(const Act& act, const wire::PolicyRequest& request);
+  // `refused` while it is assigned.
+  Status remove_policy(const Act& act, const std::string& name);
+  // By itself, or to all in a collection; says whose policy is another one then. Without `policy`
+  // the assignment is taken away: `not_found` where there is none.
+  Result<wire::PolicyAssignReply> assign_policy(const Act& act,
+                                                const wire::PolicyAssignRequest& request);
+  Result<wire::PolicyList> policies() const;
+  // `version` 0: the newest.
+  Result<wire::PolicyInfo> policy(const std::string& name, std::uint64_t version = 0) const;
+  Result<wire::PolicyVersions> policy_versions(const std::string& name) const;
+  // The one that counts for the device; `held` is not filled in.
+  Result<wire::DevicePolicy> policy_of(const wire::DeviceInfo& device) const;
+  // The device makes no snapshots by itself for so long; 0 ends a snooze. `invalid` above
+  // wire::kSnoozeMax.
+  Result<wire::Snooze> snooze_device(const Act& act, const DeviceId& id, Duration duration);
 
   // --- bandwidth rules ---
   // As CSV, in its one form. Empty rules: the header line alone.
@@ -398,7 +420,12 @@ class Catalog {
   Result<wire::AuditList> audit_log(std::size_t limit) const;
 
  private:
+  Result<const PolicyBook*> policy_book() const;
+  Result<std::map<DeviceId, std::string>> change_policies(Rows& rows,
+                                                          const std::function<Status()>& change);
+
   RehearsalTable table_;
+  mutable std::optional<PolicyBook> policies_;  // None: to be read again.
   std::set<DeviceId> changed_devices_;
 };
 

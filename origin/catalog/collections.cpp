@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <set>
 
+#include "origin/catalog/members.hpp"
 #include "origin/catalog/rows.hpp"
 #include "origin/catalog/rules.hpp"
-#include "shared/policy/device_filter.hpp"
 
 namespace lamina::origin {
 namespace {
@@ -105,24 +105,44 @@ Status store(Rows& rows, const Act& act, CollectionInfo& collection, const std::
 
 }  // namespace
 
-Result<std::vector<wire::DeviceInfo>> load_members(const Rows& rows, const std::string& name) {
+Result<CollectionMembers> CollectionMembers::of(const CollectionInfo& collection) {
+  CollectionMembers members;
+  if (!collection.filter) {
+    members.devices_ = collection.devices.value_or(std::vector<DeviceId>{});
+    return members;
+  }
+  auto filter = parse_filter(*collection.filter);
+  if (!filter) return fail(std::move(filter.error()));
+  members.filter_ = std::move(*filter);
+  return members;
+}
+
+Result<CollectionMembers> CollectionMembers::load(const Rows& rows, const std::string& name) {
   auto collection = load_collection(rows, name);
   if (!collection) return fail(std::move(collection.error()));
+  return of(*collection);
+}
+
+bool CollectionMembers::has(const wire::DeviceInfo& device) const {
+  return filter_ ? matches(*filter_, device) : std::ranges::binary_search(devices_, device.id);
+}
+
+Result<std::vector<wire::DeviceInfo>> load_members(const Rows& rows, const std::string& name) {
+  auto who = CollectionMembers::load(rows, name);
+  if (!who) return fail(std::move(who.error()));
   std::vector<wire::DeviceInfo> members;
-  if (!collection->filter) {
-    for (const DeviceId& id : *collection->devices) {
+  if (const auto* list = who->list()) {
+    for (const DeviceId& id : *list) {
       auto device = load_device(rows, id);
       if (!device) return fail(std::move(device.error()));
       members.push_back(std::move(*device));
     }
     return members;
   }
-  auto filter = parse_filter(*collection->filter);
-  if (!filter) return fail(std::move(filter.error()));
   auto devices = load_all(rows, "device/", wire::parse_device_info);
   if (!devices) return fail(std::move(devices.error()));
   for (wire::DeviceInfo& device : *devices)
-    if (matches(*filter, device)) members.push_back(std::move(device));
+    if (who->has(device)) members.push_back(std::move(device));
   return members;
 }
 
@@ -148,6 +168,7 @@ Status Catalog::change_collection(const Act& act, const std::string& name,
   if (request.devices.has_value() + request.filter.has_value() + is_list != 1)
     return fail(ErrorKind::invalid,
                 "a change names devices, a filter, or devices to add and to remove");
+  policies_.reset();
   return table_.write([&](Rows& rows) -> Status {
     auto collection = load_collection(rows, name);
     if (!collection) return fail(std::move(collection.error()));
@@ -176,6 +197,12 @@ Status Catalog::remove_collection(const Act& act, const std::string& name) {
   return table_.write([&](Rows& rows) -> Status {
     auto collection = load_collection(rows, name);
     if (!collection) return fail(std::move(collection.error()));
+    auto assigned = rows.get(policy_assigned_key(name));
+    if (!assigned) return fail(std::move(assigned.error()));
+    if (*assigned)
+      return fail(ErrorKind::refused,
+                  "collection " + name +
+                      " has a policy: `lamina policy unassign --collection` takes it away first");
     if (auto erased = rows.erase(key_of(name)); !erased) return erased;
     return append_audit(rows, act, "collection.remove", name, described(*collection));
   });

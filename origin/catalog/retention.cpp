@@ -18,26 +18,6 @@ Result<std::optional<wire::RetentionRule>> load_rule(const Rows& rows, const std
   return fail(std::move(rule.error()));
 }
 
-Status check_rule(const wire::RetentionRule& rule) {
-  const std::pair<const char*, int> counts[] = {{"newest", rule.newest},
-                                                {"hourly", rule.hourly},
-                                                {"daily", rule.daily},
-                                                {"weekly", rule.weekly},
-                                                {"monthly", rule.monthly}};
-  bool says_something = false;
-  for (const auto& [name, count] : counts) {
-    if (count < 0 || count > wire::kRetentionMax)
-      return fail(ErrorKind::invalid,
-                  "a rule keeps from 0 to " + std::to_string(wire::kRetentionMax) +
-                      " snapshots of each level, not " + name + " " + std::to_string(count));
-    says_something = says_something || count > 0;
-  }
-  if (says_something) return Done{};
-  return fail(ErrorKind::invalid,
-              "the rule would keep the newest snapshot alone: say so with newest 1, or take the "
-              "rule away to keep all");
-}
-
 std::string text_of(const std::optional<wire::RetentionRule>& rule) {
   if (!rule) return "no rule";
   return "newest=" + std::to_string(rule->newest) + " hourly=" + std::to_string(rule->hourly) +
@@ -45,13 +25,18 @@ std::string text_of(const std::optional<wire::RetentionRule>& rule) {
          " monthly=" + std::to_string(rule->monthly);
 }
 
-// The rule that counts for the device.
-Result<wire::RetentionRule> rule_for(const Rows& rows, const DeviceId& id) {
-  for (const std::string& key : {row_of(id), row_of(std::nullopt)}) {
-    auto rule = load_rule(rows, key);
-    if (!rule) return fail(std::move(rule.error()));
-    if (*rule) return **rule;
-  }
+// The rule that counts for the device: its own, its policy's, or the one for all.
+Result<wire::RetentionRule> rule_for(const Rows& rows, const wire::DeviceInfo& device) {
+  const DeviceId& id = device.id;
+  auto own = load_rule(rows, row_of(id));
+  if (!own) return fail(std::move(own.error()));
+  if (*own) return **own;
+  auto book = PolicyBook::load(rows);
+  if (!book) return fail(std::move(book.error()));
+  if (const auto& rule = book->of(device).info->retention) return *rule;
+  auto for_all = load_rule(rows, row_of(std::nullopt));
+  if (!for_all) return fail(std::move(for_all.error()));
+  if (*for_all) return **for_all;
   return fail(ErrorKind::refused, "no retention rule counts for device " + id.hex() +
                                       ": its snapshots are kept; `lamina cvd retention set` makes "
                                       "one, `--snapshot` names one to remove");
@@ -92,10 +77,30 @@ Status erase_snapshot(Rows& rows, const Act& act, const DeviceId& id,
 
 }  // namespace
 
+Status check_retention(const wire::RetentionRule& rule) {
+  const std::pair<const char*, int> counts[] = {{"newest", rule.newest},
+                                                {"hourly", rule.hourly},
+                                                {"daily", rule.daily},
+                                                {"weekly", rule.weekly},
+                                                {"monthly", rule.monthly}};
+  bool says_something = false;
+  for (const auto& [name, count] : counts) {
+    if (count < 0 || count > wire::kRetentionMax)
+      return fail(ErrorKind::invalid,
+                  "a rule keeps from 0 to " + std::to_string(wire::kRetentionMax) +
+                      " snapshots of each level, not " + name + " " + std::to_string(count));
+    says_something = says_something || count > 0;
+  }
+  if (says_something) return Done{};
+  return fail(ErrorKind::invalid,
+              "the rule would keep the newest snapshot alone: say so with newest 1, or take the "
+              "rule away to keep all");
+}
+
 Status Catalog::set_retention(const Act& act, const std::optional<DeviceId>& device,
                               const std::optional<wire::RetentionRule>& rule) {
   if (rule)
-    if (auto good = check_rule(*rule); !good) return good;
+    if (auto good = check_retention(*rule); !good) return good;
   return table_.write([&](Rows& rows) -> Status {
     if (device)
       if (auto known = load_device(rows, *device); !known) return fail(std::move(known.error()));
@@ -141,7 +146,7 @@ Result<wire::ForgetReply> Catalog::forget_snapshots(const Act& act, const Device
     auto snapshots = load_all(rows, "snapshot/" + id.hex() + '/', wire::parse_snapshot_info);
     if (!snapshots) return fail(std::move(snapshots.error()));
     if (!request.snapshot) {
-      auto rule = rule_for(rows, id);
+      auto rule = rule_for(rows, *device);
       if (!rule) return fail(std::move(rule.error()));
       return Reply{request.dry_run, judged(*rule, *snapshots)};
     }

@@ -20,6 +20,8 @@
 //   journal                 of journal.hpp       restored                decimal number
 //   retention               RetentionRule        retention/<hex>         RetentionRule
 //   collection/<name>       CollectionInfo
+//   policy/<name>           PolicyInfo, newest   policy-version/<name>/<number>  PolicyInfo
+//   policy-assigned/device/<hex>, policy-assigned/collection/<name>  PolicyAssignment
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
 //   erasure/<hex>           ErasureInfo          erased-chunk/<hex><raw>     (empty)
 //   erased-snapshot/<hex><hex>  (empty)
@@ -124,6 +126,12 @@ bool takes_uploads(const wire::DeviceInfo& device);
 Result<bool> note_too_late(Rows& rows, const DeviceId& id, const std::vector<ChunkId>& chunks);
 // Catalog::cvd_moves().
 Result<std::uint64_t> load_cvd_moves(const Rows& rows, const DeviceId& id);
+inline std::string policy_assigned_key(const DeviceId& device) {
+  return "policy-assigned/device/" + device.hex();
+}
+inline std::string policy_assigned_key(const std::string& collection) {
+  return "policy-assigned/collection/" + collection;
+}
 inline std::string device_layer_prefix(const DeviceId& id) {
   return "device-layer/" + id.hex() + '/';
 }
@@ -145,6 +153,9 @@ Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& dev
 Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
                     const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
                     std::vector<wire::DeviceInfo>& assigned);
+
+// `invalid` for a rule that says nothing or is out of range.
+Status check_retention(const wire::RetentionRule& rule);
 
 // Appends to the audit chain within the caller's transaction.
 Status append_audit(Rows& rows, const Act& act, const std::string& action,

@@ -6,6 +6,7 @@
 #include "origin/catalog/rules.hpp"
 #include "origin/cli/addressees.hpp"
 #include "origin/cli/remote_layers.hpp"
+#include "origin/cli/remote_policy.hpp"
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
 #include "shared/format/needed_packs.hpp"
@@ -13,7 +14,6 @@
 #include "shared/format/signed_layer.hpp"
 #include "shared/image/diff.hpp"
 #include "shared/image/plan.hpp"
-#include "shared/image/rules.hpp"
 #include "shared/image/stack.hpp"
 #include "shared/net/loop.hpp"
 #include "shared/policy/alerts.hpp"
@@ -86,7 +86,7 @@ class Report {
   Status add(const wire::DeviceInfo& device) {
     auto stack = stack_of(device);
     if (!stack) return fail(std::move(stack.error()));
-    auto group = compare(device.applied, *stack);
+    auto group = compare(device, *stack);
     if (!group) return fail(std::move(group.error()));
     auto held = held_by(device);
     if (!held) return fail(std::move(held.error()));
@@ -109,8 +109,9 @@ class Report {
 
   const wire::LayerInfo* known(const std::string& name) const { return layers_->find(name); }
 
-  Result<Group*> compare(const Names& before, const Names& after) {
-    const auto [place, is_new] = groups_.try_emplace({before, after});
+  Result<Group*> compare(const wire::DeviceInfo& device, const Names& after) {
+    const Names& before = device.applied;
+    const auto [place, is_new] = groups_.try_emplace({before, after, device.policy.value_or("")});
     Group& group = place->second;
     if (!is_new) return &group;
     for (const std::string& name : after) {
@@ -126,9 +127,12 @@ class Report {
           group.trouble = "not compared: the origin has layer " + name + " no more";
           return &group;
         }
-    auto change = compare_stacks(s_, before, after, [&](PathChange what, const std::string& path) {
-      if (request_.paths) print_path(before, after, what, path);
-    });
+    auto protection = protection_of(s_, device.id.hex());
+    if (!protection) return fail(std::move(protection.error()));
+    auto change = compare_stacks(s_, before, after, *protection,
+                                 [&](PathChange what, const std::string& path) {
+                                   if (request_.paths) print_path(before, after, what, path);
+                                 });
     if (!change) return fail(std::move(change.error()));
     group.change = *change;
     return &group;
@@ -277,8 +281,9 @@ class Report {
   const ReportRequest& request_;
   std::vector<wire::DeviceInfo> devices_;
   std::optional<KnownLayers> layers_;
-  std::map<std::pair<Names, Names>, Group> groups_;  // By applied and new stack.
-  std::vector<Names> stacks_;                        // New ones, each once.
+  // By applied and new stack, and policy.
+  std::map<std::tuple<Names, Names, std::string>, Group> groups_;
+  std::vector<Names> stacks_;  // New ones, each once.
   lamina::cli::Rows rows_{{"DEVICE", "HOST", "HAS", "GETS", "ADDS", "REPLACES", "METADATA",
                            "REMOVES", "DOWNLOAD", "SPACE", "ALSO", "WARNINGS"}};
 };
@@ -297,7 +302,8 @@ std::string_view name_of(PathChange change) {
 
 Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
                                    std::vector<format::LayerRecord> after,
-                                   const format::ChunkSource& chunks, const OnPath& on_path) {
+                                   const format::ChunkSource& chunks,
+                                   const image::Protection& protection, const OnPath& on_path) {
   auto old_stack = image::Stack::open(std::move(before), chunks, {});
   if (!old_stack) return fail(std::move(old_stack.error()));
   auto new_stack = image::Stack::open(std::move(after), chunks, {});
@@ -316,7 +322,7 @@ Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
     const Entry& entry = one.after ? *one.after : *one.before;
     // The volume's root is neither made nor removed.
     if (one.change == image::Change::same || one.path().empty() ||
-        image::factory_rule(one.path(), entry.kind == EntryKind::directory))
+        protection.own_rule(one.path(), entry.kind == EntryKind::directory))
       continue;
     PathChange what = PathChange::replaces;
     if (one.change == image::Change::added) what = PathChange::adds;
@@ -334,7 +340,8 @@ Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
 }
 
 Result<StackChange> compare_stacks(Session& session, const std::vector<std::string>& before,
-                                   const std::vector<std::string>& after, const OnPath& on_path) {
+                                   const std::vector<std::string>& after,
+                                   const image::Protection& protection, const OnPath& on_path) {
   Names all = before;
   all.insert(all.end(), after.begin(), after.end());
   auto layers = RemoteLayers::open(session, all);
@@ -342,7 +349,7 @@ Result<StackChange> compare_stacks(Session& session, const std::vector<std::stri
   const auto& records = (*layers)->records();
   const auto middle = records.begin() + static_cast<std::ptrdiff_t>(before.size());
   return compare_stacks({records.begin(), middle}, {middle, records.end()}, (*layers)->source(),
-                        on_path);
+                        protection, on_path);
 }
 
 Bytes space_for(const StackChange& change) {

@@ -8,17 +8,19 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "shared/format/record.hpp"
 #include "shared/image/layer_conflicts.hpp"
+#include "shared/image/protection.hpp"
 #include "shared/wire/admin.hpp"
 
 namespace lamina::origin::cli {
 
 struct Session;
 
-// What an apply of one stack over another does to the machine's area.
+// What an apply of one stack over another does to the machine's area of a device.
 struct StackChange {
   std::uint64_t adds = 0;
   std::uint64_t replaces = 0;
@@ -32,14 +34,17 @@ enum class PathChange { adds, replaces, metadata, removes };
 std::string_view name_of(PathChange change);
 using OnPath = std::function<void(PathChange, const std::string& path)>;
 
-// `before` and `after` are layers, base first, and `chunks` gives theirs.
+// `before` and `after` are layers, base first, and `chunks` gives theirs; `protection` is the
+// device's.
 Result<StackChange> compare_stacks(std::vector<format::LayerRecord> before,
                                    std::vector<format::LayerRecord> after,
-                                   const format::ChunkSource& chunks, const OnPath& on_path);
+                                   const format::ChunkSource& chunks,
+                                   const image::Protection& protection, const OnPath& on_path);
 
 // The same of layers that the origin has, by their names.
 Result<StackChange> compare_stacks(Session& session, const std::vector<std::string>& before,
-                                   const std::vector<std::string>& after, const OnPath& on_path);
+                                   const std::vector<std::string>& after,
+                                   const image::Protection& protection, const OnPath& on_path);
 
 // What the volume must have free, as the device's worker checks it.
 Bytes space_for(const StackChange& change);

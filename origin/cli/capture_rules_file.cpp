@@ -23,11 +23,13 @@ void read_rule(TomlReader& in, const toml::node& node, std::vector<image::OwnRul
   auto parsed = image::parse_take(take);
   if (!parsed) return in.wrong(node, "take: " + parsed.error().text());
   rule.take = *parsed;
-  for (std::string& pattern : patterns) {
-    if (auto good = image::check_pattern(pattern); !good)
-      return in.wrong(node, "paths: " + good.error().text());
-    rule.pattern = std::move(pattern);
-    rules.push_back(rule);
+  for (const std::string& text : patterns) {
+    auto meant = image::expand_pattern(text);
+    if (!meant) return in.wrong(node, "paths: " + meant.error().text());
+    for (std::string& pattern : *meant) {
+      rule.pattern = std::move(pattern);
+      rules.push_back(rule);
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include "origin/cli/included_stream.hpp"
 #include "origin/cli/platform.hpp"
 #include "origin/cli/remote_layers.hpp"
+#include "origin/cli/remote_policy.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/format/path.hpp"
@@ -239,6 +240,9 @@ Status capture_snapshot(Session& s, CaptureRequest request) {
                 "a base layer lies over nothing: give --kind app, or leave --over out");
   auto rules = read_capture_rules(request.rules);
   if (!rules) return fail(std::move(rules.error()));
+  auto protection = protection_of(s, device);
+  if (!protection) return fail(std::move(protection.error()));
+  rules->protect(std::move(*protection));
   auto spool = os::TemporaryDirectory::make(os::temporary_root(), "lamina-snapshot-");
   if (!spool) return fail(std::move(spool.error()));
   auto snapshot = RemoteSnapshot::open(

@@ -2,6 +2,7 @@
 
 #include "origin/cli/session.hpp"
 #include "shared/wire/device_pages.hpp"
+#include "shared/wire/policies.hpp"
 
 namespace lamina::origin::cli {
 namespace {
@@ -55,6 +56,21 @@ Status show_log(Session& s, const std::string& id) {
   for (const wire::Report& i : list->transactions)
     for (const wire::ScriptEnd& end : i.scripts.value_or(std::vector<wire::ScriptEnd>{}))
       show_script(s, i, end);
+  return Done{};
+}
+
+Status snooze_device(Session& s, const std::string& id, const std::string& words) {
+  auto duration = words == "off" ? Result<Duration>(Duration{}) : parse_duration(words);
+  if (!duration) return fail(std::move(duration.error()).in("for how long"));
+  const wire::SnoozeRequest request{
+      .for_ms = std::chrono::duration_cast<std::chrono::milliseconds>(*duration).count()};
+  auto body = s.call("POST", "/v1/devices/" + encoded(id) + "/snooze", wire::to_json(request));
+  if (!body) return fail(std::move(body.error()));
+  auto snooze = wire::parse_snooze(*body);
+  if (!snooze) return fail(std::move(snooze.error()));
+  s.tell(*body, snooze->until_ms == 0 ? id + " makes its snapshots again"
+                                      : id + " makes no snapshot by itself until " +
+                                            to_iso8601(WallTime{snooze->until_ms * 1'000'000}));
   return Done{};
 }
 
@@ -128,6 +144,20 @@ void add_device(CLI::App& app, Run& run) {
     };
   });
   add_device_life(*device, run);
+  auto* snooze = device->add_subcommand(
+      "snooze", "have a device make no snapshot by itself for a while, at most a day");
+  snooze->footer(
+      "It stops one that it makes by itself. Applies, restores and `lamina-node sync` go on; "
+      "before "
+      "an apply it makes\na snapshot as always. `off` also ends a snooze of the device's user.\n"
+      "Example: lamina device snooze 00112233445566778899aabbccddeeff 2h");
+  auto duration = std::make_shared<std::string>();
+  snooze->add_option("id", *id, "32 hex digits")->required();
+  snooze->add_option("FOR", *duration, "for how long from now, for example '90 min', or off")
+      ->required();
+  snooze->callback([&run, id, duration] {
+    run = [id, duration](Session& s) { return snooze_device(s, *id, *duration); };
+  });
   auto* reject = device->add_subcommand("reject", "shut a device out");
   reject->footer("Example: lamina device reject 00112233445566778899aabbccddeeff");
   reject->add_option("id", *id, "32 hex digits")->required();

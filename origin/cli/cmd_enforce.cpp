@@ -3,13 +3,14 @@
 
 #include "origin/cli/addressees.hpp"
 #include "origin/cli/remote_layers.hpp"
+#include "origin/cli/remote_policy.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/session.hpp"
 #include "shared/format/content.hpp"
 #include "shared/format/path.hpp"
 #include "shared/image/diff.hpp"
+#include "shared/image/protection.hpp"
 #include "shared/image/records/record_format.hpp"
-#include "shared/image/rules.hpp"
 #include "shared/image/stack.hpp"
 
 namespace lamina::origin::cli {
@@ -33,6 +34,9 @@ class Preview {
     if (!snapshot) return fail(std::move(snapshot.error()));
     auto layers = RemoteLayers::open(session, device.target);
     if (!layers) return fail(std::move(layers.error()));
+    auto protection = protection_of(session, device.id.hex());
+    if (!protection) return fail(std::move(protection.error()));
+    protection_ = std::move(*protection);
     auto stack = image::Stack::open((*layers)->records(), (*layers)->source(), {});
     if (!stack) return fail(std::move(stack.error()));
     auto wanted = (*stack)->entries();
@@ -59,11 +63,12 @@ class Preview {
     const bool is_other = one.change == Change::removed;
     const format::Entry& entry = is_other ? *one.before : *one.after;
     const bool is_directory = entry.kind == format::EntryKind::directory;
-    if (one.change == Change::same || image::factory_rule(entry.path, is_directory) ||
+    if (one.change == Change::same || protection_.own_rule(entry.path, is_directory) ||
         image::derived_rule(entry.path))
       return Done{};
     if (is_other) {
-      if (mode_ == image::Mode::remove_others && !image::stays_unowned(entry.path, is_directory))
+      if (mode_ == image::Mode::remove_others &&
+          !protection_.stays_unowned(entry.path, is_directory))
         print("removes", entry.path);
       return Done{};
     }
@@ -102,6 +107,7 @@ class Preview {
   const Session& session_;
   DeviceId device_;
   image::Mode mode_;
+  image::Protection protection_;
   format::ChunkSource on_device_, in_stack_;
 };
 

@@ -56,7 +56,7 @@ Status show_bytes(Session& s, const Names& before, const Names& after) {
 
 // Stacks of layers, each "A,B": with what another one is laid over them, they are compared.
 Status show_difference(Session& s, const Names& before, const Names& after) {
-  auto change = compare_stacks(s, before, after, [&](PathChange what, const std::string& path) {
+  auto change = compare_stacks(s, before, after, {}, [&](PathChange what, const std::string& path) {
     if (s.json)
       *s.out << nlohmann::json{{"change", name_of(what)},
                                {"path", printable(path, format::kPathMax)}}

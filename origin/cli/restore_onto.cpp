@@ -8,9 +8,9 @@
 #include "origin/cli/disk_layout.hpp"
 #include "origin/cli/platform.hpp"
 #include "origin/cli/remote_layers.hpp"
+#include "origin/cli/remote_policy.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/session.hpp"
-#include "shared/image/rules.hpp"
 #include "shared/net/loop.hpp"
 #include "shared/os/user.hpp"
 #include "shared/tree/restore.hpp"
@@ -92,6 +92,13 @@ class Restore {
  private:
   // Without `audited` only says what it would do.
   Status restore(AuditedRestore* audited) {
+    auto then =
+        image::Protection::make({.unprotected = snapshot_->record().unprotected, .user = {}});
+    if (!then) return fail(std::move(then.error()).in("what the snapshot left out"));
+    then_ = std::move(*then);
+    auto now = protection_of(s_, request_.device);
+    if (!now) return fail(std::move(now.error()));
+    now_ = std::move(*now);
     if (auto good = check_system(); !good) return good;
     if (auto good = check_disks(); !good) return good;
     if (auto done = find_base(); !done) return done;
@@ -189,33 +196,35 @@ class Restore {
       if (!base) return fail(std::move(base.error()));
       base_.emplace(std::move(*base));
     }
-    const image::RestoreScope scope(request_.level, request_.disks);
+    const image::RestoreScope scope(request_.level, request_.disks, then_, now_);
     const bool goes_by_names = request_.level == image::RestoreLevel::user ||
                                request_.level == image::RestoreLevel::apps_and_user;
-    return TreeRestorer(root_,
-                        {.scope = [this, scope](const std::string& path, bool is_directory,
-                                                const format::Entry* entry) -> Result<bool> {
-                           const format::Entry* base = nullptr;
-                           if (base_) {
-                             auto found = base_->at(path);
-                             if (!found) return fail(std::move(found.error()));
-                             base = *found;
-                           }
-                           return scope.covers(path, is_directory, entry, base);
-                         },
-                         .include = image::in_snapshot,
-                         .is_first = image::is_needed_to_start,
-                         .on_note =
-                             [this](const Note& note) {
-                               *s_.err << "lamina: note: " << printable(note.path, 200) << ": "
-                                       << printable(note.reason, 200) << '\n';
-                             },
-                         .on_change = [this](RestoreChange change,
-                                             const std::string& path) { changed(change, path); }},
-                        {.find = [this](const std::string& path) { return snapshot_->find(path); },
-                         .source = snapshot_->source()},
-                        // With the account files of the snapshot come its ids.
-                        goes_by_names ? &accounts_ : nullptr);
+    return TreeRestorer(
+        root_,
+        {.scope = [this, scope](const std::string& path, bool is_directory,
+                                const format::Entry* entry) -> Result<bool> {
+           const format::Entry* base = nullptr;
+           if (base_) {
+             auto found = base_->at(path);
+             if (!found) return fail(std::move(found.error()));
+             base = *found;
+           }
+           return scope.covers(path, is_directory, entry, base);
+         },
+         .include = [this](const std::string& path,
+                           bool is_directory) { return then_.in_snapshot(path, is_directory); },
+         .is_first = image::is_needed_to_start,
+         .on_note =
+             [this](const Note& note) {
+               *s_.err << "lamina: note: " << printable(note.path, 200) << ": "
+                       << printable(note.reason, 200) << '\n';
+             },
+         .on_change = [this](RestoreChange change,
+                             const std::string& path) { changed(change, path); }},
+        {.find = [this](const std::string& path) { return snapshot_->find(path); },
+         .source = snapshot_->source()},
+        // With the account files of the snapshot come its ids.
+        goes_by_names ? &accounts_ : nullptr);
   }
 
   Result<RestorePlan> make_plan() {
@@ -290,6 +299,8 @@ class Restore {
   os::Root root_;
   os::TemporaryDirectory spool_;
   std::unique_ptr<RemoteSnapshot> snapshot_;
+  image::Protection then_;                // What was left out of the snapshot.
+  image::Protection now_;                 // The device's.
   std::unique_ptr<RemoteLayers> layers_;  // The base layer, where the level needs it.
   std::optional<image::BaseEntries> base_;
   AccountNames accounts_;

@@ -70,6 +70,7 @@ void add_layer_show(CLI::App& layer, Run& run);
 void add_cvd_life(CLI::App& cvd, Run& run);
 void add_cvd_restore(CLI::App& cvd, Run& run);
 void add_cvd_retention(CLI::App& cvd, Run& run);
+void add_policy(CLI::App& app, Run& run);
 void add_quota(CLI::App& app, Run& run);
 void add_reflector(CLI::App& app, Run& run);
 void add_rollout(CLI::App& app, Run& run);

@@ -23,6 +23,7 @@ constexpr std::uint16_t kRecordChangesFeature = 1;  // Of a layer.
 constexpr std::uint16_t kScriptsFeature = 2;        // Of a layer.
 constexpr std::uint16_t kRunningFeature = 4;        // Of a layer.
 constexpr std::uint16_t kEnforceFeature = 1;        // Of a target.
+constexpr std::uint16_t kUnprotectedFeature = 1;    // Of a snapshot.
 constexpr std::size_t kServiceNameMax = 255;        // systemd.unit(5)
 
 // Who needs a pack of a distribution.
@@ -568,7 +569,8 @@ Result<LeaseToken> parse_lease(ByteView bytes) {
 
 Buffer encode(const SnapshotRecord& record) {
   Writer out;
-  write_head(RecordType::snapshot, out);
+  write_head(RecordType::snapshot, out, kVersion,
+             record.unprotected.empty() ? 0 : kUnprotectedFeature);
   out.raw(record.device.bytes());
   out.varint(record.sequence);
   out.raw(record.parent.bytes());
@@ -578,13 +580,14 @@ Buffer encode(const SnapshotRecord& record) {
   write_stack(record.stack, out);
   encode_chunk_refs(record.report, out);
   out.varint(record.reported_paths);
+  if (!record.unprotected.empty()) encode(record.unprotected, out);
   return out.take();
 }
 
 Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
   Reader in(bytes);
-  if (auto good = check_head(RecordType::snapshot, bytes, in); !good)
-    return fail(std::move(good.error()));
+  const auto head = check_head(RecordType::snapshot, bytes, in, kVersion, kUnprotectedFeature);
+  if (!head) return fail(head.error());
   SnapshotRecord record;
   record.device = in.id<DeviceId>();
   record.sequence = in.varint();
@@ -595,7 +598,12 @@ Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
   record.stack = read_stack(in);
   record.report = decode_chunk_refs(in, kRecordMax / ChunkId::kSize);
   record.reported_paths = in.varint();
-  return finish(RecordType::snapshot, in, std::move(record));
+  bool fits = true;
+  if ((head->features & kUnprotectedFeature) != 0) {
+    record.unprotected = decode_protection_rules(in);
+    fits = !record.unprotected.empty();
+  }
+  return finish(RecordType::snapshot, in, std::move(record), fits);
 }
 
 bool names(const SiteMembers& list, const DeviceId& device) {

@@ -14,6 +14,7 @@
 #include "shared/base/share_set.hpp"
 #include "shared/base/units.hpp"
 #include "shared/format/manifest.hpp"
+#include "shared/format/protection.hpp"
 #include "shared/hash/ed25519.hpp"
 
 namespace lamina::format {
@@ -203,6 +204,8 @@ struct SnapshotRecord {
   std::vector<LayerId> stack;    // What was applied when it was taken.
   std::vector<ChunkRef> report;  // Paths skipped, changed or unreadable: text, one per line.
   std::uint64_t reported_paths = 0;
+  // What a policy left out of it, beside what no snapshot holds.
+  std::vector<ProtectionRule> unprotected = {};
   bool operator==(const SnapshotRecord&) const = default;
 };
 

@@ -3,20 +3,11 @@
 #include <algorithm>
 
 #include "shared/base/bytes.hpp"
-#include "shared/format/path.hpp"
 
 namespace lamina::image {
 namespace {
 
 std::ptrdiff_t depth(std::string_view path) { return std::ranges::count(path, '/') + 1; }
-
-// Whether something beneath the directory may match.
-bool reaches_beneath(std::string_view pattern, std::string_view directory) {
-  if (depth(pattern) <= depth(directory)) return false;
-  std::size_t end = 0;
-  for (std::ptrdiff_t i = 0; i < depth(directory); ++i) end = pattern.find('/', end) + 1;
-  return matches(pattern.substr(0, end - 1), directory);
-}
 
 }  // namespace
 
@@ -36,25 +27,14 @@ Result<Take> parse_take(std::string_view text) {
               "'" + printable(text, 40) + "' is none of keep, leave-out, make-empty");
 }
 
-Status check_pattern(std::string_view pattern) {
-  if (pattern.empty()) return fail(ErrorKind::invalid, "an empty pattern covers everything");
-  if (auto good = format::check_path(pattern); !good) return good;
-  if (pattern.substr(0, pattern.find('/')) == "*" && depth(pattern) == 1)
-    return fail(ErrorKind::invalid, "the pattern '*' covers everything");
-  if (pattern.find("**") != std::string_view::npos)
-    return fail(ErrorKind::invalid, "'" + printable(pattern, 200) +
-                                        "' has '**': a rule covers all beneath what it matches "
-                                        "anyway, and '*' stays within a component");
-  return Done{};
-}
-
 CaptureRules::Decision CaptureRules::decide(std::string_view path, bool is_directory) const {
-  if (const Rule* rule = factory_rule(path, is_directory))
+  if (const Rule* rule = protection_.own_rule(path, is_directory))
     return {Take::leave_out, rule->name, rule->area == Area::runtime};
+  if (path.empty()) return {};
   for (const OwnRule& rule : own_) {
-    if (rule.take == Take::keep && is_directory && reaches_beneath(rule.pattern, path))
+    if (rule.take == Take::keep && is_directory && may_match_beneath(rule.pattern, path))
       return {Take::keep, rule.name};
-    if (path.empty() || !matches(rule.pattern, path)) continue;
+    if (!matches(rule.pattern, path)) continue;
     if (rule.take != Take::make_empty) return {rule.take, rule.name};
     // What lies in an emptied directory is left out; the match itself stays.
     if (depth(rule.pattern) < depth(path)) return {Take::leave_out, rule.name};

@@ -1,8 +1,8 @@
-// CaptureRules: what a capture does with each path: the factory rules, then the administrator's
-// own.
+// CaptureRules: what a capture does with each path: what is the device's own (protection.hpp) is
+// left out, and then the administrator's own rules.
 //
-// The factory rules come first and cannot be taken back. Of the own rules the first that covers a
-// path decides. Pure; const use from any thread.
+// What is the device's own comes first and cannot be taken back. Of the own rules the first that
+// covers a path decides. Pure; const use from any thread.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "shared/base/result.hpp"
-#include "shared/image/rules.hpp"
+#include "shared/image/protection.hpp"
 
 namespace lamina::image {
 
@@ -25,18 +25,15 @@ Result<Take> parse_take(std::string_view text);
 struct OwnRule {
   std::string name;  // Stands in the layer's record and in reports.
   Take take = Take::leave_out;
-  std::string pattern;  // As of a factory rule: '*' within components, all beneath a match too.
+  std::string pattern;  // Good (path_pattern.hpp).
 };
-
-// `invalid` unless the pattern is a relative path without "." and "..", each component with a '*'
-// or a name.
-Status check_pattern(std::string_view pattern);
 
 class CaptureRules {
  public:
   CaptureRules() = default;
-  // The patterns are good.
   explicit CaptureRules(std::vector<OwnRule> own) : own_(std::move(own)) {}
+  // What is captured is the tree of a device with this policy: its users' areas are left out too.
+  void protect(Protection protection) { protection_ = std::move(protection); }
 
   struct Decision {
     Take take = Take::keep;
@@ -47,10 +44,11 @@ class CaptureRules {
   // make_empty is the answer for non-directories only.
   Decision decide(std::string_view path, bool is_directory) const;
 
-  // "factory", and the own rules' names, each once.
+  // "factory", and the names of the own rules, each once.
   std::vector<std::string> names() const;
 
  private:
+  Protection protection_;
   std::vector<OwnRule> own_;
 };
 

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "shared/image/protection.hpp"
+
 namespace lamina::image {
 
 enum class Origin { base, app, machine, user };
@@ -16,7 +18,8 @@ struct Attribution {
 };
 
 // `layer` is the layer of the applied stack (0: the base) whose version of the path the device has;
-// none when no layer has it, or the device has another version.
-Attribution classify(std::string_view path, bool is_directory, std::optional<std::size_t> layer);
+// none when no layer has it, or the device has another version. `protection`: the device's.
+Attribution classify(const Protection& protection, std::string_view path, bool is_directory,
+                     std::optional<std::size_t> layer);
 
 }  // namespace lamina::image

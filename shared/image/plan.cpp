@@ -42,8 +42,12 @@ Bytes space_for_apply(std::uint64_t files, Bytes content) {
 }
 
 PlanStream::PlanStream(std::unique_ptr<format::EntryStream> target,
-                       std::unique_ptr<format::EntryStream> previous, Device& device, Mode mode)
-    : difference_(std::move(previous), std::move(target)), device_(device), mode_(mode) {}
+                       std::unique_ptr<format::EntryStream> previous, Device& device,
+                       const Protection& protection, Mode mode)
+    : difference_(std::move(previous), std::move(target)),
+      device_(device),
+      protection_(protection),
+      mode_(mode) {}
 
 Result<std::optional<Action>> PlanStream::next() {
   for (;;) {
@@ -70,7 +74,7 @@ Result<std::optional<Action>> PlanStream::decide(Difference difference) {
   Entry entry = std::move(wanted ? *difference.after : *difference.before);
   const bool is_directory = entry.kind == EntryKind::directory;
 
-  if (const Rule* rule = factory_rule(entry.path, is_directory))
+  if (const Rule* rule = protection_.own_rule(entry.path, is_directory))
     return Action{ActionKind::keep, Reason::rule, std::move(entry), rule};
 
   if (!wanted) {
@@ -152,7 +156,7 @@ Result<Action> PlanStream::make_equal(Entry entry, Reason reason) {
   }
   const std::string& path = action.entry.path;
   if (action.kind == ActionKind::replace && found->is_directory && !is_directory)
-    if (const Rule* rule = factory_rule_beneath(path))
+    if (const Rule* rule = protection_.own_rule_beneath(path))
       return fail(ErrorKind::refused, "the layers make '" + printable(path, 200) + "' a " +
                                           std::string(name_of(action.entry.kind)) +
                                           ", but the device has a directory there that may hold '" +

@@ -4,7 +4,7 @@
 // device as it is. The layers decide what changed; the device is asked only where that matters.
 //
 //   the path is ...                                                    then
-//   covered by a factory rule                                          keep
+//   the device's own, by the factory rules or its policy's             keep
 //   in the target, new or changed against the stack applied before     make equal
 //   in the target, unchanged                                           keep; enforce: make equal,
 //                                                                      unless it is derived
@@ -22,7 +22,7 @@
 #include "shared/base/units.hpp"
 #include "shared/format/entry.hpp"
 #include "shared/image/diff.hpp"
-#include "shared/image/rules.hpp"
+#include "shared/image/protection.hpp"
 
 namespace lamina::image {
 
@@ -73,14 +73,17 @@ struct Action {
 };
 
 // `remove_others` enforces, and what is in no layer goes: its caller lets the previous stack's
-// stream have that too (stays_unowned() says what must not be in it), so that it leaves.
+// stream have that too (Protection::stays_unowned() says what must not be in it), so that it
+// leaves.
 enum class Mode { apply, enforce, remove_others };
 
 class PlanStream {
  public:
-  // `target` and `previous` are merged streams (no whiteouts). `device` must outlive the plan.
+  // `target` and `previous` are merged streams (no whiteouts). `device` and `protection`, which is
+  // the device's, must outlive the plan.
   PlanStream(std::unique_ptr<format::EntryStream> target,
-             std::unique_ptr<format::EntryStream> previous, Device& device, Mode mode);
+             std::unique_ptr<format::EntryStream> previous, Device& device,
+             const Protection& protection, Mode mode);
 
   // The next action; nothing at the end. In path order, except that the removal of a directory
   // comes after everything beneath it, and means: if it is empty then. A `replace` of a directory
@@ -96,6 +99,7 @@ class PlanStream {
 
   DiffStream difference_;
   Device& device_;
+  const Protection& protection_;
   Mode mode_;
   std::optional<Difference> held_;  // Waits until the directories left behind are removed.
   bool ended_ = false;

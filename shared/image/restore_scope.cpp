@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "shared/format/path.hpp"
-#include "shared/image/rules.hpp"
 
 namespace lamina::image {
 namespace {
@@ -62,8 +61,9 @@ Result<const Entry*> BaseEntries::at(std::string_view path) {
 
 bool RestoreScope::covers(std::string_view path, bool is_directory, const Entry* entry,
                           const Entry* base) const {
-  if (!in_snapshot(path, is_directory)) return false;
-  const Rule* rule = factory_rule(path, is_directory);
+  if (!then_.in_snapshot(path, is_directory)) return false;
+  if (!entry && !now_.in_snapshot(path, is_directory)) return false;
+  const Rule* rule = now_.own_rule(path, is_directory);
   if (disks_ == Disks::kept && rule && names_disks(*rule)) return false;
   const bool is_user = rule && rule->area == Area::user;
   switch (level_) {

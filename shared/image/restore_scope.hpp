@@ -1,6 +1,8 @@
 // RestoreScope: which paths a restore of some level touches. Pure.
 //
-// What snapshots leave out (runtime files, Lamina's own) no restore touches.
+// What the snapshot left out (runtime files, Lamina's own, what a policy does not protect) no
+// restore touches; nor does it remove what the device's policy of today leaves out: no snapshot
+// holds that.
 #pragma once
 
 #include <array>
@@ -9,6 +11,7 @@
 #include <string_view>
 
 #include "shared/format/entry.hpp"
+#include "shared/image/protection.hpp"
 
 namespace lamina::image {
 
@@ -44,8 +47,10 @@ class BaseEntries {
 
 class RestoreScope {
  public:
-  explicit RestoreScope(RestoreLevel level, Disks disks = Disks::restored)
-      : level_(level), disks_(disks) {}
+  // `then`: by which paths were left out of the snapshot; `now`: the device's, which says what is
+  // its users'. Both outlive the object.
+  RestoreScope(RestoreLevel level, Disks disks, const Protection& then, const Protection& now)
+      : level_(level), disks_(disks), then_(then), now_(now) {}
 
   // Of a path that the snapshot has as `entry`, or has not (null). `base`: how the base layer has
   // it, asked for by apps_and_user only.
@@ -56,6 +61,8 @@ class RestoreScope {
  private:
   RestoreLevel level_;
   Disks disks_;
+  const Protection& then_;
+  const Protection& now_;
 };
 
 // Whether a machine needs the path to start: kernel and initramfs, programs, libraries and

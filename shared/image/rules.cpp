@@ -5,8 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "shared/base/wildcard.hpp"
-
 namespace lamina::image {
 namespace {
 
@@ -172,14 +170,6 @@ constexpr DerivedRule kDerived[] = {
     {"package-cache", kPackageCaches, {}, ""},
 };
 
-// Takes the first component off.
-std::string_view take_component(std::string_view& path) {
-  const std::size_t end = std::min(path.find('/'), path.size());
-  const std::string_view component = path.substr(0, end);
-  path.remove_prefix(std::min(end + 1, path.size()));
-  return component;
-}
-
 // The rules by the first component of their patterns, which none has a '*' in: most paths of a tree
 // have none at all.
 const std::map<std::string_view, std::vector<const Rule*>>& rules_by_top() {
@@ -210,38 +200,12 @@ std::string_view name_of(Area area) {
 
 std::span<const Rule> factory_rules() { return kRules; }
 
-bool matches(std::string_view pattern, std::string_view path) {
-  while (!pattern.empty()) {
-    if (path.empty()) return false;
-    if (!matches_wildcard(take_component(pattern), take_component(path))) return false;
-  }
-  return true;
-}
-
 const Rule* factory_rule(std::string_view path, bool is_directory) {
   const auto rules = rules_by_top().find(path.substr(0, path.find('/')));
   if (rules == rules_by_top().end()) return nullptr;
   for (const Rule* rule : rules->second) {
     if (rule->covers == Covers::contents && is_directory) continue;
     if (matches(rule->pattern, path)) return rule;
-  }
-  return nullptr;
-}
-
-bool in_snapshot(std::string_view path, bool is_directory) {
-  const Rule* rule = factory_rule(path, is_directory);
-  return !rule || (rule->area != Area::runtime && rule->area != Area::lamina);
-}
-
-const Rule* factory_rule_beneath(std::string_view path) {
-  for (const Rule& rule : kRules) {
-    if (rule.area == Area::runtime || rule.area == Area::leftover) continue;
-    std::string_view pattern = rule.pattern, rest = path;
-    while (!pattern.empty() && !rest.empty() &&
-           matches_wildcard(take_component(pattern), take_component(rest))) {
-      if (rest.empty() && !pattern.empty()) return &rule;
-    }
-    if (path.empty()) return &rule;
   }
   return nullptr;
 }
@@ -255,9 +219,8 @@ const DerivedRule* derived_rule(std::string_view path) {
   return nullptr;
 }
 
-bool stays_unowned(std::string_view path, bool is_directory) {
-  return factory_rule(path, is_directory) || derived_rule(path) ||
-         std::ranges::any_of(kUnownedKept, [&](std::string_view p) { return matches(p, path); });
+bool is_kept_unowned(std::string_view path) {
+  return std::ranges::any_of(kUnownedKept, [&](std::string_view p) { return matches(p, path); });
 }
 
 void Regeneration::add(std::string_view changed_path) {

@@ -1,8 +1,7 @@
 // The factory rules: which paths are a device's own, whatever the layers say.
 //
-// They cannot be edited. A pattern is compared component by component; '*' stands for any run of
-// bytes within a component. A rule covers the paths that match and all that lies beneath them, so
-// "proc/*" covers the contents of proc and not the directory. Pure; any thread.
+// They cannot be edited; protection.hpp has them with a policy's beside them, and is what to ask
+// about a device. Patterns are those of path_pattern.hpp. Pure; any thread.
 #pragma once
 
 #include <set>
@@ -10,6 +9,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "shared/image/path_pattern.hpp"
 
 namespace lamina::image {
 
@@ -40,24 +41,14 @@ std::span<const Rule> factory_rules();
 // The first rule that covers `path`, or none.
 const Rule* factory_rule(std::string_view path, bool is_directory);
 
-// Captures leave out, and applies keep, everything that a rule covers. Snapshots hold all of a
-// device, so that it can be restored: all but runtime files and Lamina's own.
+// Captures leave out everything that a rule covers.
 inline bool in_capture(std::string_view path, bool is_directory) {
   return !factory_rule(path, is_directory);
 }
-bool in_snapshot(std::string_view path, bool is_directory);
 
-// A rule for something that may lie beneath the directory `path` and cannot be made again
-// (identity, boot, user, lamina), or none.
-const Rule* factory_rule_beneath(std::string_view path);
-
-// Whether what is in no layer stays even when a stack is enforced with the removal of all that no
-// layer has: what a factory rule covers, derived files, the kernels that a machine may start with,
-// and what starts Lamina's own programs.
-bool stays_unowned(std::string_view path, bool is_directory);
-
-// Whether `path` or a directory above it matches `pattern`.
-bool matches(std::string_view pattern, std::string_view path);
+// Content that layers may have, and that stays where none has it: the kernels that a machine may
+// start with, and what starts Lamina's own programs.
+bool is_kept_unowned(std::string_view path);
 
 // Derived files are made from others of the same tree. Layers hold them, so that an applied base is
 // complete; but what an apply leaves there counts only until they are made again, no plan compares

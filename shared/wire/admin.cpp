@@ -2,6 +2,7 @@
 
 #include "shared/wire/audit_fields.hpp"
 #include "shared/wire/json_fields.hpp"
+#include "shared/wire/policy_fields.hpp"
 #include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
 #include "shared/wire/snapshot_fields.hpp"
@@ -149,6 +150,9 @@ void fields(A& a, DeviceInfo& m) {
   a("uploads_wait", m.uploads_wait, 1024);
   a("reference", m.reference);
   a("decommissioned_ms", m.decommissioned_ms);
+  a("policy", m.policy, 512);
+  a("snooze", m.snooze);
+  a("snoozed_until_ms", m.snoozed_until_ms);
 }
 template <class A>
 void fields(A& a, TransactionList& m) {

@@ -185,6 +185,13 @@ struct DeviceInfo {
   std::optional<bool> reference = std::nullopt;
   // When it was taken out of service for good; its status is `rejected` then. Absent: it was not.
   std::optional<std::int64_t> decommissioned_ms = std::nullopt;
+  // Which policy it has ("NAME VERSION, by ..."); only in answers.
+  std::optional<std::string> policy = std::nullopt;
+  // The last word of an administrator. Absent: there was none.
+  std::optional<Snooze> snooze = std::nullopt;
+  // Until then it makes no snapshots by itself, as it said since the origin started; only in
+  // answers. Absent: it does.
+  std::optional<std::int64_t> snoozed_until_ms = std::nullopt;
 };
 // Its snapshots stay, whatever retention says, and none is added.
 inline constexpr std::string_view kCvdArchived = "archived";

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "shared/wire/json_fields.hpp"
+#include "shared/wire/policy_fields.hpp"
 #include "shared/wire/reflector_fields.hpp"
 #include "shared/wire/report_fields.hpp"
 
@@ -77,6 +78,8 @@ void fields(A& a, PollRequest& m) {
   a("serving", m.serving);
   a("kept", m.kept, 256);
   a("restart_due", m.restart_due, 256);
+  a("policy", m.policy, 64);
+  a("snooze", m.snooze);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -132,6 +135,8 @@ void fields(A& a, PollReply& m) {
   a("members", m.members);
   a("waiting", m.waiting, 1024);
   a("wanted_packs", m.wanted_packs, kWantedPacksMax);
+  a("policy", m.policy);
+  a("snooze", m.snooze);
 }
 template <class A>
 void fields(A& a, LeaseRequest& m) {

@@ -13,6 +13,7 @@
 
 #include "shared/base/ids.hpp"
 #include "shared/base/share_set.hpp"
+#include "shared/wire/policy.hpp"
 #include "shared/wire/reflector.hpp"
 
 namespace lamina::wire {
@@ -115,6 +116,10 @@ struct PollRequest {
   std::optional<std::vector<LayerId>> kept = std::nullopt;
   // The layers ("NAME VERSION") because of which it has to be restarted. Absent: it need not.
   std::optional<std::vector<std::string>> restart_due = std::nullopt;
+  // The id of the policy that it keeps to; "": the factory rules alone. Absent: it knows no
+  // policies.
+  std::optional<std::string> policy = std::nullopt;
+  std::optional<Snooze> snooze = std::nullopt;  // As it is now. Absent: it knows none.
 };
 
 struct Peer {
@@ -196,6 +201,8 @@ struct PollReply {
   std::optional<std::string> waiting = std::nullopt;
   // What the device is asked to send; it has all of these layers. Absent: nothing.
   std::optional<std::vector<WantedPack>> wanted_packs = std::nullopt;
+  std::optional<Policy> policy = std::nullopt;  // When the device keeps to another.
+  std::optional<Snooze> snooze = std::nullopt;  // An administrator's word that is news to it.
 };
 
 // POST /v1/node/lease, by the holder, each second. `refused` (403) when the epoch is not current.

@@ -1,17 +1,10 @@
 #include "shared/wire/retention.hpp"
 
+#include "shared/wire/retention_fields.hpp"
 #include "shared/wire/snapshot_fields.hpp"
 
 namespace lamina::wire {
 
-template <class A>
-void fields(A& a, RetentionRule& m) {
-  a("newest", m.newest);
-  a("hourly", m.hourly);
-  a("daily", m.daily);
-  a("weekly", m.weekly);
-  a("monthly", m.monthly);
-}
 template <class A>
 void fields(A& a, RetentionRequest& m) {
   a("device", m.device);

@@ -79,7 +79,9 @@ int main(int argc, char** argv) {
   const std::size_t entries = argc > 1 ? std::stoul(argv[1]) : 1'000'000;
   const auto begun = std::chrono::steady_clock::now();
   Drifted device;
-  image::PlanStream plan(stack(entries, 2), stack(entries, 1), device, image::Mode::apply);
+  const image::Protection protection;
+  image::PlanStream plan(stack(entries, 2), stack(entries, 1), device, protection,
+                         image::Mode::apply);
   std::size_t actions = 0, changes = 0;
   for (;;) {
     auto action = plan.next();

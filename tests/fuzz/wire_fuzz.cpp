@@ -32,6 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   same_words(input, wire::parse_lease_request);
   same_words(input, wire::parse_lease_reply);
   same_words(input, wire::parse_budget_request);
+  same_words(input, wire::parse_policy);
   same_words(input, wire::parse_report);
   same_words(input, wire::parse_snapshot_reply);
   same_words(input, wire::parse_parcel_reply);

@@ -892,3 +892,73 @@ TEST_CASE("agent: told to hurry, it tries now what waits for its next try", "[no
   bench.at(2s, Agent::Hurry{});
   CHECK(bench.all<Agent::FetchRecords>().size() == 1);
 }
+
+TEST_CASE("agent: the policy's interval counts, from when the one before began", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, Bench::assigned());
+  bench.at(2s, Agent::IntervalChanged{20min});
+  CHECK(bench.agent->sync_interval() == 20min);
+  bench.at(19min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(20min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+  bench.at(21min, Agent::SyncEnded{});
+  bench.at(30min, Agent::IntervalChanged{std::nullopt});
+  bench.at(80min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(81min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+  bench.at(82min, Agent::SyncEnded{});
+  // A shorter one may be over already.
+  bench.at(100min, Agent::IntervalChanged{5min});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+}
+
+TEST_CASE("agent: a snooze puts off and stops what nobody asked for, and nothing else", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, Bench::assigned());
+  bench.at(50min, Agent::Snoozed{30min});
+  bench.at(60min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  CHECK(*bench.agent->next_change() <= Instant{80min});
+  bench.at(61min, Agent::SyncRequested{});
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "request");
+  bench.at(62min, Agent::Snoozed{30min});
+  CHECK(bench.all<Agent::StopSync>().empty());
+  bench.at(63min, Agent::SyncEnded{});
+  // Over: the interval since then is not.
+  bench.at(92min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(123min, Agent::Tick{});
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "interval");
+  bench.at(124min, Agent::Snoozed{10min});
+  REQUIRE(bench.all<Agent::StopSync>().size() == 1);
+  bench.at(124min, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(133min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  // What was cut short goes on when it is over, or is ended.
+  bench.at(134min, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+  bench.at(135min, Agent::Snoozed{60min});
+  bench.at(135min, Agent::SyncEnded{});
+  bench.at(136min, Agent::Snoozed{0min});
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+}
+
+TEST_CASE("agent: an apply and its snapshot do not wait for a snooze", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Snoozed{10h});
+  bench.fetching();
+  bench.at(3s, Agent::LayerComplete{base});
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  CHECK(bench.all<Agent::Sync>()[0].reason == "before-apply");
+  bench.at(4s, Agent::Snoozed{10h});
+  CHECK(bench.all<Agent::StopSync>().empty());
+  bench.at(5s, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+}

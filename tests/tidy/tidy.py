@@ -68,7 +68,8 @@ DOORS = {
 }
 # Headers that are part of a door themselves: only .cpp files of the same folder include them.
 DOOR_HEADERS = {"shared/wire/json_fields.hpp", "shared/wire/report_fields.hpp",
-                "shared/wire/audit_fields.hpp", "shared/wire/reflector_fields.hpp", "shared/wire/snapshot_fields.hpp",
+                "shared/wire/audit_fields.hpp", "shared/wire/policy_fields.hpp", "shared/wire/reflector_fields.hpp",
+                "shared/wire/retention_fields.hpp", "shared/wire/snapshot_fields.hpp",
                 "shared/net/asio.hpp", "shared/net/openssl.hpp", "node/net/site_status.hpp",
                 "shared/swarm/libtorrent.hpp", "shared/swarm/pack_disk.hpp",
                 "shared/swarm/plugins.hpp", "origin/cli/session.hpp",

@@ -30,7 +30,12 @@ struct Bench {
               done.emplace_back("revert");
               then(reverted);
             },
-        .cache_changed = [this] { done.emplace_back("cache-changed"); }};
+        .cache_changed = [this] { done.emplace_back("cache-changed"); },
+        .snooze = [this](Duration duration) -> Status {
+          done.push_back("snooze " + to_text(duration));
+          if (duration > wire::kSnoozeMax) return fail(ErrorKind::invalid, "too long");
+          return Done{};
+        }};
     std::vector<std::string> answers;
     answer_request(calls, request, [&](std::string line) { answers.push_back(std::move(line)); });
     REQUIRE(answers.size() == 1);
@@ -95,4 +100,19 @@ TEST_CASE("control: what it does not know is refused, whatever it looks like", "
   }
   CHECK(bench.ask(R"({"do":"cache-changed"})")["ok"] == true);
   CHECK(bench.done == std::vector<std::string>{"cache-changed"});
+}
+
+TEST_CASE("control: a snooze says for how long", "[node]") {
+  Bench bench;
+  CHECK(bench.ask(R"({"do":"snooze","for_ms":7200000})")["ok"] == true);
+  CHECK(bench.ask(R"({"do":"snooze","for_ms":0})")["ok"] == true);
+  CHECK(bench.ask(R"({"do":"snooze","for_ms":18446744073709551615})")["kind"] == "invalid");
+  CHECK(bench.done.size() == 3);
+  CHECK(bench.done[0] == "snooze " + to_text(std::chrono::hours{2}));
+  for (const char* wrong :
+       {R"({"do":"snooze"})", R"({"do":"snooze","for_ms":-1})", R"({"do":"snooze","for_ms":"2h"})"})
+    CHECK(bench.ask(wrong)["kind"] == "invalid");
+  CHECK(bench.done.size() == 3);
+  bench.starting.emplace(ErrorKind::unavailable, "the node is starting");
+  CHECK(bench.ask(R"({"do":"snooze","for_ms":1})")["kind"] == "unavailable");
 }

@@ -240,3 +240,39 @@ TEST_CASE("synchronization: it ends when a rule stops uploads, and sends no more
   CHECK(bench.sync());
   CHECK(bench.calls == Calls{"lacks", "pack", "snapshots"});
 }
+
+TEST_CASE("synchronization: it can be stopped, and what waits for a try is not tried again",
+          "[node]") {
+  Bench bench;
+  ScriptedWorker worker(bench.state, bench.pack, bench.snapshot);
+  std::optional<Result<SyncFigures>> result;
+  const auto begin = [&](Synchronization::Options options) {
+    result.reset();
+    return std::make_unique<Synchronization>(
+        bench.loop, bench.worker, *bench.link, bench.ways, bench.state, "test", options,
+        [&](Result<SyncFigures> figures) { result = std::move(figures); });
+  };
+  auto synchronization = begin({});
+  synchronization->stop({ErrorKind::unavailable, "snoozed"});
+  bench.loop.run_until([&] { return result.has_value(); });
+  REQUIRE_FALSE(*result);
+  CHECK(result->error().text() == "snoozed");
+  CHECK(bench.calls.empty());
+
+  bench.broken_calls = 1;
+  synchronization = begin({.backoff = {.first = 1h, .longest = 2h}});
+  bench.loop.run_until([&] { return !bench.calls.empty() && bench.broken_calls == 0; });
+  bool is_stopped = false;
+  // Once the answer is there, it waits.
+  net::Timer timer = bench.loop.after(50ms, [&] {
+    synchronization->stop({ErrorKind::unavailable, "snoozed"});
+    is_stopped = true;
+  });
+  bench.loop.run_until([&] { return result.has_value(); });
+  CHECK(is_stopped);
+  CHECK(result->error().text() == "snoozed");
+  CHECK(bench.calls == Calls{"lacks"});
+  // Nothing of it holds the worker up.
+  CHECK(bench.sync());
+  CHECK(worker.stop().back().kind == Kind::committed);
+}

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "shared/format/path.hpp"
 #include "shared/image/list_stream.hpp"
 #include "shared/store/chunk_store.hpp"
 #include "shared/tree/materialize.hpp"
@@ -31,6 +32,9 @@ struct Device {
             End end = End::count) {
     auto transaction = Transaction::open(scratch / "volume");
     REQUIRE(transaction);
+    auto protection = image::Protection::make({.unprotected = unprotected, .user = {}});
+    REQUIRE(protection);
+    transaction->protect(std::move(*protection));
     Scanner scanner(*transaction, scratch / "work", scratch / "spool");
     Sent sent;
     auto result =
@@ -38,6 +42,7 @@ struct Device {
                       .reason = "test",
                       .started = {std::int64_t{4'000'000'000} * 1'000'000'000},
                       .full = full,
+                      .unprotected = unprotected,
                       .manifest_packs = std::move(manifest_packs)},
                      {.offer = [&](const format::PackSummary& pack, bool) -> Status {
                        sent.bytes += pack.size;
@@ -85,6 +90,22 @@ struct Device {
     CHECK(capture(to, options).entries() == capture(scratch / "volume", options).entries());
   }
 
+  // Paths of a snapshot that lie beneath `top`, itself included.
+  std::vector<std::string> held(const node::ScanResult& result, const std::string& top) {
+    const auto record = format::parse_snapshot(result.record).value();
+    CHECK(record.unprotected == unprotected);
+    auto reader = format::ManifestReader::open(record.manifest, origin->source());
+    REQUIRE(reader);
+    std::vector<std::string> paths;
+    for (;;) {
+      auto entry = (*reader)->next();
+      REQUIRE(entry);
+      if (!*entry) return paths;
+      if (format::is_within((*entry)->path, top)) paths.push_back((*entry)->path);
+    }
+  }
+
+  std::vector<format::ProtectionRule> unprotected;
   Scratch scratch;
   std::unique_ptr<ChunkStore> origin = ChunkStore::open(scratch / "origin").value();
 };
@@ -269,4 +290,33 @@ TEST_CASE("scanner: a snapshot that a relay has counts once it is settled", "[no
     device.settle(newer.result.snapshot);
     CHECK(device.sync(3).result.files_read == 0);
   }
+}
+
+TEST_CASE("scanner: what the policy leaves out is not read, and leaves the next snapshot",
+          "[node]") {
+  using Paths = std::vector<std::string>;
+  Device device;
+  for (const char* name : {"volume/srv/cache/kept", "volume/srv/data"})
+    REQUIRE(os::make_directories(device.scratch / name));
+  make_file(device.scratch / "volume/srv/data/x", noise(10'000, 1));
+  make_file(device.scratch / "volume/srv/cache/big", noise(1 << 20, 2));
+  make_file(device.scratch / "volume/srv/cache/kept/y", noise(10'000, 3));
+  const auto first = device.sync(1);
+  CHECK(device.held(first.result, "srv/cache").size() == 4);
+
+  device.unprotected = {{"cache", {"srv/cache"}, {"srv/cache/kept"}}};
+  make_file(device.scratch / "volume/srv/cache/more", noise(1 << 20, 4));
+  const auto second = device.sync(2);
+  CHECK(second.result.files_read == 0);
+  CHECK(second.bytes < 64 * 1024);
+  CHECK(device.held(second.result, "srv/cache") ==
+        Paths{"srv/cache", "srv/cache/kept", "srv/cache/kept/y"});
+  CHECK(device.held(second.result, "srv/data") == Paths{"srv/data", "srv/data/x"});
+
+  // Taken up again: it was forgotten, and is read and sent like what is new.
+  device.unprotected.clear();
+  const auto third = device.sync(3);
+  CHECK(third.result.files_read == 2);
+  CHECK(device.held(third.result, "srv/cache").size() == 5);
+  device.check_restore(third.result);
 }

@@ -268,3 +268,75 @@ TEST_CASE("worker: serves requests on a socket, and nonsense gets an answer", "[
   client.reset();
   serving.join();
 }
+
+namespace {
+
+wire::Policy policy_of(const std::string& id, std::vector<format::ProtectionRule> user) {
+  return {.id = id, .name = "office", .version = 3, .rules = {.unprotected = {}, .user = user}};
+}
+
+}  // namespace
+
+TEST_CASE("worker: a policy's user area is kept by applies, and by a worker that starts anew",
+          "[node]") {
+  Fixture f;
+  REQUIRE(os::make_directories(f.scratch / "tree/srv/data"));
+  make_file(f.scratch / "tree/srv/data/x", to_buffer("layer"));
+  make_file(f.scratch / "tree/y", to_buffer("layer"));
+  const LayerId id = f.layer(f.scratch / "tree", "1.0", f.publisher);
+  REQUIRE(os::make_directories(f.scratch / "volume/srv/data"));
+  make_file(f.scratch / "volume/srv/data/x", to_buffer("user"));
+  f.target(1, {id}, f.target_key);
+  {
+    auto worker = Worker::open(f.state, f.clock);
+    REQUIRE(worker);
+    const auto taken = worker->take_policy(policy_of("one", {{"data", {"srv/data"}, {}}}));
+    REQUIRE_FALSE(taken.error);
+    CHECK(taken.policy.id == "one");
+  }
+  auto reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(reply.policy.version == 3);
+  CHECK(os::read_text(f.scratch / "volume/srv/data/x").value() == "user");
+  CHECK(os::read_text(f.scratch / "volume/y").value() == "layer");
+  f.target(2, {}, f.target_key);
+  reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(os::read_text(f.scratch / "volume/srv/data/x").value() == "user");
+  CHECK_FALSE(os::exists(f.scratch / "volume/y"));
+}
+
+TEST_CASE("worker: a policy that is not good leaves the one before", "[node]") {
+  Fixture f;
+  auto worker = Worker::open(f.state, f.clock);
+  REQUIRE(worker);
+  REQUIRE_FALSE(worker->take_policy(policy_of("one", {{"data", {"srv/data"}, {}}})).error);
+  const auto refused = worker->take_policy(policy_of("two", {{"data", {"usr"}, {}}}));
+  REQUIRE(refused.error);
+  CHECK(refused.error->kind() == ErrorKind::invalid);
+  CHECK(worker->status().policy.id == "one");
+  CHECK(Worker::open(f.state, f.clock)->status().policy.id == "one");
+  // The factory rules alone are a policy too.
+  REQUIRE_FALSE(worker->take_policy({}).error);
+  CHECK(worker->status().policy == wire::Policy{});
+}
+
+TEST_CASE("worker: without its policy it neither scans nor applies until it is there again",
+          "[node]") {
+  Fixture f;
+  make_nasty_tree(f.scratch / "tree");
+  f.target(1, {f.layer(f.scratch / "tree", "1.0", f.publisher)}, f.target_key);
+  REQUIRE(os::write_file(f.state.work() + "/policy", to_buffer("{\"id\":\"one\"")));
+  auto worker = Worker::open(f.state, f.clock);
+  REQUIRE(worker);
+  const auto waits = worker->apply(false);
+  REQUIRE(waits.error);
+  CHECK(waits.error->kind() == ErrorKind::unavailable);
+  CHECK(waits.error->text().find("policy") != std::string::npos);
+  CHECK_FALSE(worker->status().policy.id.empty());  // Not as of a device that has none.
+  CHECK(worker->status().policy.id != "one");
+  REQUIRE_FALSE(worker->take_policy(policy_of("one", {{"data", {"srv/data"}, {}}})).error);
+  const auto applied = worker->apply(false);
+  if (applied.error) FAIL(applied.error->text());
+  CHECK(applied.changed);
+}

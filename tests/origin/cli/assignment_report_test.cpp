@@ -47,7 +47,7 @@ TEST_CASE("assignment report: what two stacks differ in, without what is the dev
                                         {"opt/kept", "same", 0600}});
   std::map<std::string, PathChange> paths;
   const auto change =
-      compare_stacks({base}, {next}, layers.source(),
+      compare_stacks({base}, {next}, layers.source(), {},
                      [&](PathChange what, const std::string& path) { paths.emplace(path, what); });
   REQUIRE(change);
   CHECK(paths == std::map<std::string, PathChange>{{"etc/issue", PathChange::replaces},
@@ -59,10 +59,10 @@ TEST_CASE("assignment report: what two stacks differ in, without what is the dev
   CHECK(change->to_write == Bytes{14});
   CHECK(space_for(*change) == Bytes{14 + 2 * 4096 + (64 << 20)});
 
-  const auto first = compare_stacks({}, {base}, layers.source(), [](auto, const auto&) {});
+  const auto first = compare_stacks({}, {base}, layers.source(), {}, [](auto, const auto&) {});
   REQUIRE(first);
   CHECK(first->removes == 0);
-  const auto none = compare_stacks({base}, {base}, layers.source(), [](auto, const auto&) {});
+  const auto none = compare_stacks({base}, {base}, layers.source(), {}, [](auto, const auto&) {});
   CHECK(none.value() == StackChange{});
 }
 

@@ -98,5 +98,11 @@ inline format::SnapshotRecord snapshot() {
           .report = {{id<ChunkId>(0x99), 40}},
           .reported_paths = 1};
 }
+inline format::SnapshotRecord snapshot_of_policy() {
+  format::SnapshotRecord record = snapshot();
+  record.unprotected = {{"caches", {"{cache}", "srv/**/tmp"}, {"var/cache/keep"}},
+                        {"images", {"**/*.iso"}, {}}};
+  return record;
+}
 
 }  // namespace lamina::samples

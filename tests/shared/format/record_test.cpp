@@ -57,6 +57,7 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(samples::lease(), parse_lease, 2);
   check_record(samples::lease_of_shares(), parse_lease, 2);
   check_record(samples::snapshot(), parse_snapshot);
+  check_record(samples::snapshot_of_policy(), parse_snapshot);
   check_record(samples::members(), parse_members);
 }
 
@@ -71,6 +72,20 @@ TEST_CASE("record: what programs must know to apply a layer or target is a requi
   CHECK(encode(restart_only)[6] == std::byte{4});
   CHECK(parse_layer(encode(restart_only)).value() == restart_only);
   CHECK(encode(samples::enforcing_target())[6] == std::byte{1});
+}
+
+TEST_CASE("record: a snapshot says what its policy left out", "[format]") {
+  CHECK(encode(samples::snapshot())[6] == std::byte{0});
+  CHECK(encode(samples::snapshot_of_policy())[6] == std::byte{1});
+  SnapshotRecord record = samples::snapshot();
+  record.unprotected.assign(kProtectionRulesMax, {"x", {"a"}, {}});
+  CHECK(parse_snapshot(encode(record)).value() == record);
+  record.unprotected.push_back({"y", {"a"}, {}});
+  CHECK_FALSE(parse_snapshot(encode(record)));
+  record.unprotected.assign(1, {"x", std::vector<std::string>(kProtectionPatternsMax, "a"), {}});
+  CHECK(parse_snapshot(encode(record)).value() == record);
+  record.unprotected.front().except.emplace_back("a");
+  CHECK_FALSE(parse_snapshot(encode(record)));
 }
 
 TEST_CASE("record: scripts and services beyond the limits are refused by name", "[format]") {

@@ -140,9 +140,10 @@ class ModelDevice : public Device {
 };
 
 inline Result<std::vector<Action>> planned(const Volume& volume, const Tree& previous,
-                                           const Tree& target, Mode mode) {
+                                           const Tree& target, Mode mode,
+                                           const Protection& protection = {}) {
   ModelDevice device(volume);
-  PlanStream plan(stream(target), stream(previous), device, mode);
+  PlanStream plan(stream(target), stream(previous), device, protection, mode);
   std::vector<Action> actions;
   for (;;) {
     auto action = plan.next();

@@ -33,9 +33,9 @@ struct Step {
 };
 
 Result<std::vector<Step>> plan(FakeDevice& device, Tree previous, Tree target,
-                               Mode mode = Mode::apply) {
+                               Mode mode = Mode::apply, const Protection& protection = {}) {
   PlanStream stream_of_actions(stream(std::move(target)), stream(std::move(previous)), device,
-                               mode);
+                               protection, mode);
   std::vector<Step> steps;
   for (;;) {
     auto action = stream_of_actions.next();
@@ -145,6 +145,37 @@ TEST_CASE("plan: what a rule covers is kept in every operation and never asked a
       CHECK(device.asked <= 1);
     }
   }
+}
+
+TEST_CASE("plan: a user area of the device's policy is left alone in every operation", "[image]") {
+  const auto protection = Protection::make({.unprotected = {{"data", {"srv/data"}, {}}},
+                                            .user = {{"data", {"srv/data"}, {"srv/data/shared"}}}});
+  REQUIRE(protection);
+  const Tree before = {dir("srv"), dir("srv/data"), file("srv/data/x", 'x'), file("srv/y", 'x')};
+  const Tree after = {dir("srv"),
+                      dir("srv/data"),
+                      file("srv/data/x", 'y'),
+                      dir("srv/data/shared"),
+                      file("srv/data/shared/z", 'y'),
+                      file("srv/y", 'y')};
+  for (const Mode mode : {Mode::apply, Mode::enforce, Mode::remove_others}) {
+    FakeDevice device;
+    const auto steps = plan(device, before, after, mode, *protection);
+    REQUIRE(steps);
+    const auto of = [&](const char* path) { return *std::ranges::find(*steps, path, &Step::path); };
+    CHECK((of("srv/data/x") == Step{"srv/data/x", Kind::keep, Reason::rule}));
+    CHECK(of("srv/data/shared/z").kind == Kind::create);
+    CHECK(of("srv/y").kind == Kind::create);  // As absent from the device as all of it.
+  }
+  FakeDevice device;
+  const auto left = plan(device, before, {}, Mode::apply, *protection);
+  REQUIRE(left);
+  CHECK((left->front() == Step{"srv/data/x", Kind::keep, Reason::rule}));
+
+  device.answers["srv"] = {Is::differs, true};
+  const auto refused = plan(device, {}, {soft_link("srv", "usr/srv")}, Mode::apply, *protection);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().text().find("rule data") != std::string::npos);
 }
 
 TEST_CASE("plan: a directory that left is removed after what lies beneath", "[image]") {

@@ -346,6 +346,50 @@ TEST_CASE("properties: drifted devices, path by path", "[image]") {
   CHECK(done > kRounds);
 }
 
+TEST_CASE("properties: a policy's user area is as it was, whatever the layers have", "[image]") {
+  Dice dice(8);
+  int carried_out = 0, differed = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    CAPTURE(round);
+    const Stack old_stack = random_stack(dice);
+    const Stack new_stack = next_of(dice, old_stack);
+    if (new_stack.tree.empty() || old_stack.tree.empty()) continue;
+    const Tree& named = dice.one_in(2) ? old_stack.tree : new_stack.tree;
+    const std::string& area = named[dice.below(named.size())].path;
+    const std::string& spared = named[dice.below(named.size())].path;
+    const auto protection = Protection::make(
+        {.unprotected = {},
+         .user = {{"area", {dice.one_in(4) ? area + "/**" : area}, {spared + "/*"}}}});
+    if (!protection) continue;  // It is the volume's root, or what all systems have.
+    const auto own = [&](const Volume& volume) {
+      Volume part = copy_of(volume);
+      std::erase_if(part, [&](const auto& node) {
+        return !protection->is_user(node.first, is_directory(node.second));
+      });
+      return tree_of(part);
+    };
+    const Volume before = volume_of(old_stack.tree);
+    const Tree owned = own(before);
+    for (const Mode mode : {Mode::apply, Mode::enforce}) {
+      Volume device = copy_of(before);
+      const auto plan = planned(device, old_stack.tree, new_stack.tree, mode, *protection);
+      if (!plan) {
+        CHECK(plan.error().kind() == ErrorKind::refused);
+        continue;
+      }
+      // A link to what the device has not, because it is in the area, is an apply that fails.
+      if (!carry_out(device, *plan, new_stack.tree)) continue;
+      ++carried_out;
+      if (own(volume_of(new_stack.tree)) != owned) ++differed;
+      if (own(device) != owned)
+        FAIL("area " << area << " without " << spared << text_of(*plan) << "\nbefore"
+                     << text_of(owned) << "\nafter" << text_of(own(device)));
+    }
+  }
+  CHECK(carried_out > kRounds);
+  CHECK(differed > kRounds / 4);  // Without the area they would have been changed.
+}
+
 TEST_CASE("properties: the plan of equal stacks is empty, whatever the device has", "[image]") {
   Dice dice(4);
   for (int round = 0; round < kRounds / 10; ++round) {

@@ -15,10 +15,12 @@ Entry file(const std::string& path, std::uint64_t size = 0) {
   return {.path = path, .kind = EntryKind::file, .mode = 0644, .owner = "root", .size = size};
 }
 
+const Protection factory;
+
 bool covers(RestoreLevel level, const std::string& path, bool directory = false,
             Disks disks = Disks::restored) {
   const Entry entry = file(path, 1);
-  return RestoreScope(level, disks).covers(path, directory, &entry, nullptr);
+  return RestoreScope(level, disks, factory, factory).covers(path, directory, &entry, nullptr);
 }
 
 }  // namespace
@@ -66,7 +68,7 @@ TEST_CASE("restore scope: system and user together are the whole, and share noth
 }
 
 TEST_CASE("restore scope: what the base layer has is left to it", "[image]") {
-  const RestoreScope scope(RestoreLevel::apps_and_user);
+  const RestoreScope scope(RestoreLevel::apps_and_user, Disks::restored, factory, factory);
   const Entry base = file("usr/bin/ls", 1);
   Entry same = base;
   same.uid = 7;  // Owners go by name.
@@ -119,4 +121,34 @@ TEST_CASE("restore scope: levels have names", "[image]") {
   for (const RestoreLevel level : kRestoreLevels)
     CHECK(parse_restore_level(name_of(level)).value() == level);
   CHECK(parse_restore_level("all").error().kind() == ErrorKind::invalid);
+}
+
+TEST_CASE("restore scope: the users' areas of the device's policy are its users'", "[image]") {
+  const auto now =
+      Protection::make({.unprotected = {}, .user = {{"data", {"srv/data"}, {"srv/data/shared"}}}});
+  REQUIRE(now);
+  const auto touches = [&](RestoreLevel level, const char* path) {
+    const Entry entry = file(path);
+    return RestoreScope(level, Disks::restored, factory, *now).covers(path, false, &entry, nullptr);
+  };
+  CHECK_FALSE(touches(RestoreLevel::system, "srv/data/x"));
+  CHECK(touches(RestoreLevel::user, "srv/data/x"));
+  CHECK(touches(RestoreLevel::apps_and_user, "srv/data/x"));
+  CHECK(touches(RestoreLevel::system, "srv/data/shared/x"));
+  CHECK_FALSE(touches(RestoreLevel::user, "srv/data/shared/x"));
+}
+
+TEST_CASE("restore scope: what no snapshot holds is not removed", "[image]") {
+  const auto protection =
+      Protection::make({.unprotected = {{"cache", {"srv/cache/*"}, {}}}, .user = {}});
+  REQUIRE(protection);
+  const RestoreScope left_out_then(RestoreLevel::whole, Disks::restored, *protection, factory);
+  const RestoreScope left_out_now(RestoreLevel::whole, Disks::restored, factory, *protection);
+  const Entry held = file("srv/cache/x");
+  CHECK_FALSE(left_out_then.covers("srv/cache/y", false, nullptr, nullptr));
+  CHECK(left_out_then.covers("srv/cache", true, &held, nullptr));
+  // It was protected then, and comes back; what is new there stays.
+  CHECK(left_out_now.covers("srv/cache/x", false, &held, nullptr));
+  CHECK_FALSE(left_out_now.covers("srv/cache/y", false, nullptr, nullptr));
+  CHECK(left_out_now.covers("srv/other", false, nullptr, nullptr));
 }

@@ -73,6 +73,31 @@ TEST_CASE("wire: absent options stay absent", "[wire]") {
   CHECK_FALSE(back->lease);
 }
 
+TEST_CASE("wire: a policy travels whole, and a poll says which one it knows", "[wire]") {
+  PollReply reply;
+  reply.policy =
+      Policy{.id = "one",
+             .name = "office",
+             .version = 3,
+             .rules = {.unprotected = {{"a", {"x", "y"}, {"x/z"}}}, .user = {{"b", {"z"}, {}}}},
+             .interval_ms = 60'000};
+  reply.snooze = Snooze{2, 5};
+  auto back = parse_poll_reply(to_json(reply));
+  REQUIRE(back);
+  CHECK(back->policy == reply.policy);
+  CHECK(back->snooze == reply.snooze);
+  CHECK(parse_policy(to_json(*reply.policy)).value() == *reply.policy);
+  reply.policy->rules.user.resize(format::kProtectionRulesMax + 1);
+  CHECK_FALSE(parse_poll_reply(to_json(reply)));
+  CHECK_FALSE(parse_poll_reply(to_json(PollReply{}))->policy);
+  const auto poll =
+      parse_poll_request(with(kPoll, "}", R"(,"policy":"","snooze":{"number":1,"until_ms":2}})"));
+  REQUIRE(poll);
+  CHECK(poll->policy == "");
+  CHECK(poll->snooze == Snooze{1, 2});
+  CHECK_FALSE(parse_poll_request(kPoll)->policy);
+}
+
 TEST_CASE("wire: a site's bandwidth rules travel with their name, within their bound", "[wire]") {
   PollReply reply;
   reply.site = SiteView{"shop", 7, {}};
