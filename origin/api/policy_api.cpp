@@ -1,17 +1,12 @@
 #include <charconv>
 
+#include "origin/api/answers.hpp"
 #include "origin/api/api.hpp"
 #include "shared/wire/policies.hpp"
 #include "shared/wire/protocol.hpp"
 
 namespace lamina::origin {
 namespace {
-
-template <class Message>
-Result<net::Response> as_json(Result<Message> message) {
-  if (!message) return fail(std::move(message.error()));
-  return net::json_response(wire::to_json(*message));
-}
 
 Result<std::uint64_t> version_of(const std::string& text) {
   std::uint64_t version = 0;

@@ -10,9 +10,9 @@ inline constexpr std::string_view kSnapshotIds = "snapshot-id/";
 inline constexpr std::string_view kDeviceLayers = "device-layer/";
 // What is the device's own, each followed by its id.
 inline constexpr std::string_view kCvdRows[] = {kChunks, "snapshot/", kSnapshotIds, kDeviceLayers};
-inline constexpr std::string_view kDeviceRows[] = {"device/",      "device-key/", "device-target/",
-                                                   "transaction/", "retention/",  "quota/device/",
-                                                   "cvd-moves/"};
+inline constexpr std::string_view kDeviceRows[] = {
+    "device/",    "device-key/",   "device-target/", "transaction/",
+    "retention/", "quota/device/", "cvd-moves/",     "policy-assigned/device/"};
 
 inline std::string place_of(std::string_view kind, const DeviceId& id) {
   return std::string(kind) + id.hex();

@@ -220,19 +220,25 @@ class Report {
 
   // What comes over the line for devices that have the same. Within a site a pack crosses it once.
   void print_groups() const {
-    for (const auto& [stacks, group] : groups_)
+    // Of devices with different policies the same is fetched.
+    std::map<std::tuple<Names, Names, std::int64_t>, std::size_t> counts;
+    for (const auto& [key, group] : groups_)
       for (const auto& [download, devices] : group.downloads)
-        if (s_.json)
-          *s_.out << nlohmann::json{{"from", stacks.first},
-                                    {"to", stacks.second},
-                                    {"devices", devices},
-                                    {"each_bytes", download.count}}
-                         .dump()
-                  << '\n';
-        else
-          *s_.out << devices << (devices == 1 ? " device with " : " devices with ")
-                  << joined(stacks.first) << (devices == 1 ? " fetches " : " fetch ")
-                  << to_text(download) << (devices == 1 ? "" : " each, a site once") << '\n';
+        counts[{std::get<0>(key), std::get<1>(key), download.count}] += devices;
+    for (const auto& [key, devices] : counts) {
+      const auto& [before, after, bytes] = key;
+      if (s_.json)
+        *s_.out << nlohmann::json{{"from", before},
+                                  {"to", after},
+                                  {"devices", devices},
+                                  {"each_bytes", bytes}}
+                       .dump()
+                << '\n';
+      else
+        *s_.out << devices << (devices == 1 ? " device with " : " devices with ") << joined(before)
+                << (devices == 1 ? " fetches " : " fetch ") << to_text(Bytes{bytes})
+                << (devices == 1 ? "" : " each, a site once") << '\n';
+    }
   }
 
   void print_path(const Names& before, const Names& after, PathChange change,
