@@ -155,6 +155,14 @@ Result<Action> PlanStream::make_equal(Entry entry, Reason reason) {
       break;
   }
   const std::string& path = action.entry.path;
+  if (action.kind == ActionKind::replace && !found->is_directory && is_directory)
+    if (const Rule* rule = protection_.own_rule(path, false))
+      return fail(ErrorKind::refused, "the layers make '" + printable(path, 200) +
+                                          "' a directory, but the device has a file there that "
+                                          "is its own (rule " +
+                                          std::string(rule->name) + "); take '" +
+                                          printable(path, 200) +
+                                          "' out of the layer, or move the file");
   if (action.kind == ActionKind::replace && found->is_directory && !is_directory)
     if (const Rule* rule = protection_.own_rule_beneath(path))
       return fail(ErrorKind::refused, "the layers make '" + printable(path, 200) + "' a " +

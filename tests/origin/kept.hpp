@@ -50,6 +50,10 @@ struct Kept {
     const auto table = JournaledTable::open(data.catalog(), data.journal()).value();
     Catalog catalog(*table);
     REQUIRE(catalog.add_layer({"test", {7}}, publication->info, publication->chunks));
+    const auto token = catalog.create_token(
+        {"test", {1}}, {.name = "kept", .kind = "enrol", .uses = 1, .ttl_ms = 1000});
+    REQUIRE(catalog.enrol({2}, {.token = token->secret, .host_name = "pc1"}, device,
+                          std::string(64, 'a')));
     REQUIRE(catalog.link_chunks(device, {ref_of(own).id}));
   }
 

@@ -308,14 +308,18 @@ TEST_CASE("worker: a policy's user area is kept by applies, and by a worker that
 
 TEST_CASE("worker: a policy that is not good leaves the one before", "[node]") {
   Fixture f;
+  {
+    auto worker = Worker::open(f.state, f.clock);
+    REQUIRE(worker);
+    REQUIRE_FALSE(worker->take_policy(policy_of("one", {{"data", {"srv/data"}, {}}})).error);
+    const auto refused = worker->take_policy(policy_of("two", {{"data", {"usr"}, {}}}));
+    REQUIRE(refused.error);
+    CHECK(refused.error->kind() == ErrorKind::invalid);
+    CHECK(worker->status().policy.id == "one");
+  }
   auto worker = Worker::open(f.state, f.clock);
   REQUIRE(worker);
-  REQUIRE_FALSE(worker->take_policy(policy_of("one", {{"data", {"srv/data"}, {}}})).error);
-  const auto refused = worker->take_policy(policy_of("two", {{"data", {"usr"}, {}}}));
-  REQUIRE(refused.error);
-  CHECK(refused.error->kind() == ErrorKind::invalid);
   CHECK(worker->status().policy.id == "one");
-  CHECK(Worker::open(f.state, f.clock)->status().policy.id == "one");
   // The factory rules alone are a policy too.
   REQUIRE_FALSE(worker->take_policy({}).error);
   CHECK(worker->status().policy == wire::Policy{});
