@@ -50,7 +50,7 @@ TEST_CASE("check: what is broken is named with what it touches and the next step
   CHECK(finding.at("kind") == kind);
   CHECK(finding.at("next") != "");
   if (layer.empty())
-    CHECK(finding.at("devices") == nlohmann::json{kept.device.hex()});
+    CHECK(finding.at("devices") == nlohmann::json{"pc1 " + kept.device.hex()});
   else
     CHECK(finding.at("layers") == nlohmann::json{layer});
   CHECK(kept.run({"check", "--data", kept.path.c_str(), "--read-data"}) == 6);

@@ -361,14 +361,16 @@ TEST_CASE("properties: a policy's user area is as it was, whatever the layers ha
         {.unprotected = {},
          .user = {{"area", {dice.one_in(4) ? area + "/**" : area}, {spared + "/*"}}}});
     if (!protection) continue;  // It is the volume's root, or what all systems have.
+    const Volume before = volume_of(old_stack.tree);
+    // A file with a name in the area and another outside of it changes with the other.
     const auto own = [&](const Volume& volume) {
       Volume part = copy_of(volume);
       std::erase_if(part, [&](const auto& node) {
-        return !protection->is_user(node.first, is_directory(node.second));
+        return has_other_names(before, node.first) ||
+               !protection->is_user(node.first, is_directory(node.second));
       });
       return tree_of(part);
     };
-    const Volume before = volume_of(old_stack.tree);
     const Tree owned = own(before);
     for (const Mode mode : {Mode::apply, Mode::enforce}) {
       Volume device = copy_of(before);
