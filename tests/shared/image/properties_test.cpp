@@ -388,8 +388,8 @@ TEST_CASE("properties: a policy's user area is as it was, whatever the layers ha
                      << text_of(owned) << "\nafter" << text_of(own(device)));
     }
   }
-  CHECK(carried_out > kRounds);
-  CHECK(differed > kRounds / 4);  // Without the area they would have been changed.
+  CHECK(carried_out > kRounds / 2);  // The others are refused, or link to what is not there.
+  CHECK(differed > kRounds / 4);     // Without the area they would have been changed.
 }
 
 TEST_CASE("properties: the plan of equal stacks is empty, whatever the device has", "[image]") {
