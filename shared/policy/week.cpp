@@ -31,12 +31,13 @@ std::size_t day_of(std::string_view name) {
 
 // One or two digits, at most `most`.
 std::optional<int> number_of(std::string_view text, int most) {
+  if (text.empty() || text.size() > 2) return std::nullopt;
   int value = 0;
   for (const char c : text) {
     if (c < '0' || c > '9') return std::nullopt;
     value = value * 10 + (c - '0');
   }
-  if (text.empty() || text.size() > 2 || value > most) return std::nullopt;
+  if (value > most) return std::nullopt;
   return value;
 }
 
