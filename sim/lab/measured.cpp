@@ -85,10 +85,14 @@ Result<RunResult> measured_result(std::string_view text, const Scenario& scenari
     const auto is_of = [&](const Json& site, const Site& of) { return name(site) == of.name; };
     if (!std::ranges::equal(top.at("sites"), scenario.sites, is_of))
       return fail(ErrorKind::invalid, "its sites are not those of the scenario");
-    for (Index i = 0; i < scenario.sites.size(); ++i)
-      if (static_cast<std::int64_t>(top.at("sites").at(i).at("done_ms").size()) >
-          scenario.sites[i].devices)
+    const Instant began = instant(top.at("began_ms"));
+    for (Index i = 0; i < scenario.sites.size(); ++i) {
+      const Json& done = top.at("sites").at(i).at("done_ms");
+      if (static_cast<std::int64_t>(done.size()) > scenario.sites[i].devices)
         return fail(ErrorKind::invalid, "more devices are done than the site has");
+      if (std::ranges::any_of(done, [&](const Json& at) { return instant(at) < began; }))
+        return fail(ErrorKind::invalid, "a device is done before the wave begins (began_ms)");
+    }
     return read(top, scenario);
   } catch (const Json::exception& error) {
     return fail(ErrorKind::invalid, text_of(error));

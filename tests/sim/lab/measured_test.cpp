@@ -73,6 +73,9 @@ TEST_CASE("lab measured: another's answer is refused", "[lab]") {
   answer["sites"][0]["done_ms"] = {1, 2, 3};
   CHECK(refusal(answer) == "more devices are done than the site has");
   answer = kAnswer;
+  answer["began_ms"] = 1'000'000;
+  CHECK(refusal(answer) == "a device is done before the wave begins (began_ms)");
+  answer = kAnswer;
   answer["sites"][0].erase("down_wire_bytes");
   CHECK(refusal(answer).find("down_wire_bytes") != std::string::npos);
   const auto text = measured_result("{", scenario_of_it());
