@@ -24,6 +24,9 @@ from origin_on_loopback import Daemon, OriginOnLoopback, free_port, run  # noqa:
 ORIGIN, LAMINA, NODE = sys.argv[1:4]
 USER = "nobody"  # Of the network process, where this runs as root.
 PATIENCE = 120  # Seconds: a poll of a minute.
+# By swarm the last block of a pack crosses in full, by HTTPS its bytes alone. An update of these
+# trees has two packs of 16 KiB blocks at most.
+PADDING = 2 * (16 << 10)
 checks = Checks()
 check = checks.check
 
@@ -208,9 +211,8 @@ def scenario(top, running):
     full = devices["fresh"].fetched()
     cost = {device.name: device.fetched() - before[device.name] for device in with_old}
     check("an update is far smaller than the layer", cost["old"] * 5 < full, f"{cost} of {full}")
-    check("the rehearsal foresaw it", abs(cost["old"] - foreseen) <= max(foreseen // 50, 32 << 10),
-          f"{foreseen} foreseen, {cost['old']} fetched")
-    check("a user's changes cost nothing", cost["changed"] <= cost["old"] * 1.1, cost)
+    check("the rehearsal foresaw it", abs(cost["old"] - foreseen) <= PADDING, f"{foreseen} foreseen, {cost['old']} fetched")
+    check("a user's changes cost nothing", cost["changed"] <= foreseen + PADDING, cost)
     check("the one that was killed fetched little twice", cost["killed"] <= cost["old"] * 2, cost)
     for name in ("old", "changed", "killed"):
         report = devices[name].update(origin)
