@@ -162,6 +162,7 @@ Status run_network(const StateDirectory& state, const RunOptions& options) {
   os::return_freed_memory();
   net::Loop loop;
   Service::Options service_options{.swarm_port = place->port};
+  service_options.sys = options.sys;
   service_options.fitness.user_allows = options.serves;
   service_options.fitness.metered = options.metered;
   service_options.fitness.record = decisions ? &*decisions : nullptr;

@@ -16,6 +16,7 @@ struct RunOptions {
   bool serves = true;         // Its site; false: only if nobody else can.
   std::string relay_listen;   // Empty: beside the swarm's port; "off": nowhere.
   std::string beacon_port;    // UDP; empty: the swarm's port and 2; "off": no beacons.
+  std::string sys = "/sys";   // Where sysfs is.
   Bytes relay_space = 8_GiB;  // Held for others at most.
   std::optional<Bytes> cache_limit = std::nullopt;  // None: a fifth of the disk.
   // One pack of the cache is read back so often; none: never.

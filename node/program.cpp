@@ -414,6 +414,11 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       "of them, or off; without it the swarm's port and 2");
   run_command->add_option("--relay-space", line.relay_space,
                           "most that is held for them (default: 8 GiB), for example '2 GiB'");
+  run_command
+      ->add_option("--hardware-from", line.run.sys,
+                   "where sysfs is: what the machine is made of is told the origin, for driver "
+                   "layers")
+      ->capture_default_str();
   run_command->add_option("--record", line.run.record,
                           "write down what is decided about the line and the device's fitness, for "
                           "`lamina-origin replay`");

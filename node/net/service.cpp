@@ -8,6 +8,7 @@
 #include "node/net/byte_ledger.hpp"
 #include "node/net/certificate_renewal.hpp"
 #include "node/net/control.hpp"
+#include "node/net/hardware.hpp"
 #include "node/net/node_view.hpp"
 #include "node/net/pack_offers.hpp"
 #include "node/net/reflecting.hpp"
@@ -111,8 +112,10 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::shared_ptr<Applying> applying;
   std::unique_ptr<Uploads> uploads;
   Snoozing snoozing{state.snooze()};
-  wire::Policy policy;                // That the worker keeps to, without its rules.
-  bool is_giving_policy = false;      // To the worker.
+  wire::Hardware hardware{read_hardware(options.sys)};
+  bool tells_hardware = true;     // Once, as nothing is plugged in while it runs; and when asked.
+  wire::Policy policy;            // That the worker keeps to, without its rules.
+  bool is_giving_policy = false;  // To the worker.
   std::optional<Error> policy_error;  // Why it did not take the origin's newest.
   std::unique_ptr<Synchronization> sync;
   std::vector<SyncThen> sync_waiters;  // For the one under way...
@@ -388,6 +391,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     if (!restart_due.empty()) request.restart_due = restart_due;
     request.policy = policy.id;
     request.snooze = snoozing.said(net::Loop::wall_now());
+    if (tells_hardware) request.hardware = hardware;
     uploads->add_to(request);
     reflecting->add_to(request, ledger.sent());
     if (is_metered()) request.relay_port.reset();  // It could not pass them on.
@@ -405,6 +409,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       feed(Agent::PollFailed{kind, os::random_number()});
       return found();  // Whom the LAN knows counts from now on.
     }
+    tells_hardware = reply->wants_hardware.value_or(false);
     site->heard(net::Loop::wall_now());
     if (reply->site) fill_in_peers(*reply->site);
     take_site(*reply);

@@ -35,6 +35,7 @@ class Service {
     Duration fitness_interval = std::chrono::seconds{10};
     std::optional<Bytes> cache_limit = std::nullopt;  // Of the cache; none: a fifth of the disk.
     std::optional<Duration> patrol_every = std::nullopt;  // Of Reflecting; none: never.
+    std::string sys = "/sys";                             // Of read_hardware().
   };
 
   // Reads the state directory and opens run/node.sock. The Agent starts once the worker has said

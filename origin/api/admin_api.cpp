@@ -97,6 +97,12 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
       if (!message) return fail(std::move(message.error()));
       return as_done(catalog_.set_quota(act, *message));
     }
+    if (noun == "drivers" && get) return as_json(catalog_.driver_rules());
+    if (noun == "drivers" && request.method == "PUT") {
+      auto message = wire::parse_driver_rule(request.body);
+      if (!message) return fail(std::move(message.error()));
+      return as_done(catalog_.set_driver_rule(act, *message));
+    }
     if (noun == "erasures" && get) return as_list<wire::ErasureList>(catalog_.erasures());
     if (noun == "retention" && request.method == "PUT") {
       auto message = wire::parse_retention_request(request.body);
@@ -130,6 +136,8 @@ Api::Answer Api::registry(const Act& act, const std::vector<std::string>& parts,
                                           printable(parts[3], 40) + "'");
     return as_json(audit_->after(number, wire::kAuditPageMax));
   }
+  if (noun == "drivers" && parts.size() == 3 && request.method == "DELETE")
+    return as_done(catalog_.remove_driver_rule(act, parts[2]));
   if (noun == "collections" && parts.size() == 3) {
     if (get) return as_json(catalog_.collection(parts[2]));
     if (request.method == "DELETE") return as_done(catalog_.remove_collection(act, parts[2]));

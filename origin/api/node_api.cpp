@@ -315,6 +315,8 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
   if (standing == DeviceStatus::pending)
     reply.waiting = device->waiting.value_or(
         "no administrator has placed it in a site: `lamina device assign` does");
+  // Of a node that came with what the origin had forgotten, or that is older than this field.
+  if (!device->hardware) reply.wants_hardware = true;
   bool anything = standing != known || now_or_never;
   if (standing == DeviceStatus::assigned) {
     auto view = sites_.view(device->site, id, moment);

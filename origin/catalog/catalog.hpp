@@ -21,6 +21,7 @@
 #include "shared/base/units.hpp"
 #include "shared/wire/admin.hpp"
 #include "shared/wire/device_life.hpp"
+#include "shared/wire/drivers.hpp"
 #include "shared/wire/enrol.hpp"
 #include "shared/wire/retention.hpp"
 #include "shared/wire/rollout.hpp"
@@ -215,6 +216,16 @@ class Catalog {
   // it: a device that has it in its target or staged, a rollout that is not over. What snapshots
   // rest on of it stays readable until they are gone too.
   Result<wire::LayerInfo> remove_layer(const Act& act, const LayerId& id);
+
+  // --- driver layers ---
+  // In the order in which they come to a stack.
+  Result<wire::DriverRuleList> driver_rules() const;
+  // Devices get what it says when they are assigned something next. `invalid` for a filter that
+  // does not parse or an order out of range, `not_found` names a layer that there is none of,
+  // `refused` for one of another kind.
+  Status set_driver_rule(const Act& act, const wire::DriverRule& rule);
+  // By the layer's name. Devices keep what they have until they are assigned something next.
+  Status remove_driver_rule(const Act& act, const std::string& name);
 
   // --- assignments ---
   // Signs the target of one device, with the sequence and the enforcement that stand in `device`;

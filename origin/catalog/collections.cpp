@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <set>
 
+#include "origin/catalog/device_facts.hpp"
 #include "origin/catalog/members.hpp"
 #include "origin/catalog/rows.hpp"
 #include "origin/catalog/rules.hpp"
@@ -10,56 +11,12 @@ namespace {
 
 using wire::CollectionInfo;
 
-constexpr std::string_view kAttribute = "attribute.";
-
-struct Fact {
-  std::string_view name;
-  std::vector<std::string> (*values)(const wire::DeviceInfo& device);
-};
-constexpr Fact kFacts[] = {
-    {"id", [](const wire::DeviceInfo& d) { return std::vector{d.id.hex()}; }},
-    {"status",
-     [](const wire::DeviceInfo& d) { return std::vector{std::string(wire::name_of(d.status))}; }},
-    {"site", [](const wire::DeviceInfo& d) { return std::vector{d.site}; }},
-    {"host", [](const wire::DeviceInfo& d) { return std::vector{d.host_name}; }},
-    {"uuid", [](const wire::DeviceInfo& d) { return std::vector{d.hardware_uuid}; }},
-    {"version", [](const wire::DeviceInfo& d) { return std::vector{d.node_version}; }},
-    {"address", [](const wire::DeviceInfo& d) { return std::vector{d.lan_address}; }},
-    {"public-address",
-     [](const wire::DeviceInfo& d) { return std::vector{d.public_address.value_or("")}; }},
-    {"target", [](const wire::DeviceInfo& d) { return d.target; }},
-    {"applied", [](const wire::DeviceInfo& d) { return d.applied; }},
-};
-
 std::string key_of(const std::string& name) { return "collection/" + name; }
 
 Result<CollectionInfo> load_collection(const Rows& rows, const std::string& name) {
   return load(
       rows, key_of(name), wire::parse_collection_info,
       "there is no collection '" + printable(name, 80) + "'; `lamina collection ls` lists them");
-}
-
-Result<policy::DeviceFilter> parse_filter(const std::string& text) {
-  auto filter = policy::DeviceFilter::parse(text, [](std::string_view name) {
-    return (name.starts_with(kAttribute) && name.size() > kAttribute.size()) ||
-           std::ranges::find(kFacts, name, &Fact::name) != std::end(kFacts);
-  });
-  if (filter) return filter;
-  std::string names;
-  for (const Fact& fact : kFacts) names += std::string(fact.name) + ", ";
-  return fail(ErrorKind::invalid,
-              filter.error().text() + "; the facts are " + names + "attribute.NAME");
-}
-
-bool matches(const policy::DeviceFilter& filter, const wire::DeviceInfo& device) {
-  return filter.matches([&](std::string_view name) {
-    if (name.starts_with(kAttribute)) {
-      const auto found = device.attributes.find(std::string(name.substr(kAttribute.size())));
-      return found == device.attributes.end() ? std::vector<std::string>()
-                                              : std::vector{found->second};
-    }
-    return std::ranges::find(kFacts, name, &Fact::name)->values(device);
-  });
 }
 
 // Every device once, and none that is not enrolled.

@@ -250,6 +250,7 @@ Status Catalog::note_poll(const DeviceId& id, const wire::PollRequest& poll, Wal
     after.layers = poll.layers;
     after.unfit = poll.unfit;
     after.restart_due = poll.restart_due;
+    if (poll.hardware) after.hardware = poll.hardware;
     after.applied.clear();
     for (const LayerId& layer : poll.applied) {
       auto info = load(rows, "layer/" + layer.hex(), wire::parse_layer_info, "unknown layer");

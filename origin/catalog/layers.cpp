@@ -130,6 +130,10 @@ Status check_unused(const Rows& rows, const std::string& name) {
   for (const wire::RolloutInfo& rollout : *rollouts)
     if (rollout.phase != "done" && rollout.phase != "stopped" && holds(rollout.plan.layers, name))
       users.push_back("rollout " + rollout.plan.name + " is " + rollout.phase + " with it");
+  auto drivers = load_driver_rules(rows);
+  if (!drivers) return fail(std::move(drivers.error()));
+  for (const wire::DriverRule& rule : drivers->rules())
+    if (rule.layer == name) users.push_back("a driver rule names it (`lamina driver rm`)");
   if (users.empty()) return Done{};
   const std::string others =
       users.size() == 1 ? "" : ", and " + std::to_string(users.size() - 1) + " more need it";
@@ -214,18 +218,78 @@ Result<LayerInfo> Catalog::remove_layer(const Act& act, const LayerId& id) {
   });
 }
 
+namespace {
+
+// What devices get where a stack is asked for: driver layers that have a rule come and go by it.
+class Stacks {
+ public:
+  struct Stack {
+    std::vector<std::string> names;
+    std::vector<LayerId> ids;
+  };
+
+  static Result<Stacks> open(const Rows& rows, const std::vector<std::string>& asked) {
+    auto rules = load_driver_rules(rows);
+    if (!rules) return fail(std::move(rules.error()));
+    auto layers = load_layers(rows, asked);
+    if (!layers) return fail(std::move(layers.error()));
+    return Stacks(rows, std::move(*rules), asked, std::move(*layers));
+  }
+
+  // `refused` where it does not fit together. Valid as long as this.
+  Result<const Stack*> of(const wire::DeviceInfo& device) {
+    auto names = asked_.empty() ? asked_ : rules_.stack_of(device, layers_.front(), asked_);
+    const auto known = stacks_.find(names);
+    if (known != stacks_.end()) return &known->second;
+    auto layers = load_layers(rows_, names);
+    if (!layers) return fail(std::move(layers.error()));
+    if (auto fits = check_stack(*layers); !fits) return fail(std::move(fits.error()));
+    return &stacks_.emplace(names, Stack{names, ids_of(*layers)}).first->second;
+  }
+
+ private:
+  Stacks(const Rows& rows, DriverRules rules, std::vector<std::string> asked,
+         std::vector<LayerInfo> layers)
+      : rows_(rows),
+        rules_(std::move(rules)),
+        asked_(std::move(asked)),
+        layers_(std::move(layers)) {}
+
+  const Rows& rows_;
+  DriverRules rules_;
+  std::vector<std::string> asked_;
+  std::vector<LayerInfo> layers_;  // Of these.
+  std::map<std::vector<std::string>, Stack> stacks_;
+};
+
+}  // namespace
+
+Status check_no_rule(const Rows& rows, const std::vector<std::string>& layers) {
+  if (layers.empty()) return Done{};
+  auto rules = load_driver_rules(rows);
+  if (!rules) return fail(std::move(rules.error()));
+  for (const std::string& layer : layers)
+    if (rules->has(layer))
+      return fail(ErrorKind::refused,
+                  "driver layer " + printable(layer, 130) +
+                      " comes and goes by its rule: leave it out; `lamina driver preview` shows "
+                      "which devices get it");
+  return Done{};
+}
+
 Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
                     const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
                     std::vector<wire::DeviceInfo>& assigned) {
-  auto stack = load_layers(rows, layers);
-  if (!stack) return fail(std::move(stack.error()));
-  if (auto fits = check_stack(*stack); !fits) return fits;
+  auto stacks = Stacks::open(rows, layers);
+  if (!stacks) return fail(std::move(stacks.error()));
   for (const DeviceId& id : devices) {
     auto device = load_device(rows, id);
     if (!device) return fail(std::move(device.error()));
-    device->target = layers;
+    auto stack = stacks->of(*device);
+    if (!stack) return fail(std::move(stack.error()));
+    device->target = (*stack)->names;
     device->staged.reset();
-    if (auto put = put_target(rows, act, *device, ids_of(*stack), {}, sign); !put) return put;
+    if (auto put = put_target(rows, act, *device, (*stack)->ids, {}, sign); !put) return put;
     assigned.push_back(std::move(*device));
   }
   return Done{};
@@ -234,18 +298,19 @@ Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& dev
 Status assign_stage(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
                     const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
                     std::vector<wire::DeviceInfo>& assigned) {
-  auto stage = load_layers(rows, layers);
-  if (!stage) return fail(std::move(stage.error()));
-  if (auto fits = check_stack(*stage); !fits) return fits;
+  auto stages = Stacks::open(rows, layers);
+  if (!stages) return fail(std::move(stages.error()));
   for (const DeviceId& id : devices) {
     auto device = load_device(rows, id);
     if (!device) return fail(std::move(device.error()));
     auto stack = load_layers(rows, device->target);
     if (!stack) return fail(std::move(stack.error()));
+    auto stage = stages->of(*device);
+    if (!stage) return fail(std::move(stage.error()));
     // A device takes a target that stages something for one that leaves its volume alone: when
     // nothing is staged any more, its own stack stands there.
-    const auto ids = ids_of(layers.empty() ? *stack : *stage);
-    device->staged = layers.empty() ? std::nullopt : std::optional(layers);
+    const auto ids = layers.empty() ? ids_of(*stack) : (*stage)->ids;
+    device->staged = layers.empty() ? std::nullopt : std::optional((*stage)->names);
     if (auto put = put_target(rows, act, *device, ids_of(*stack), ids, sign); !put) return put;
     assigned.push_back(std::move(*device));
   }
@@ -261,11 +326,21 @@ Status change_stacks(Rows& rows, const Act& act, const std::vector<DeviceId>& de
   using Names = std::vector<std::string>;
   const auto add = request.add.value_or(Names{}), remove = request.remove.value_or(Names{});
   if (auto known = load_layers(rows, add); !known) return fail(std::move(known.error()));
+  for (const Names* names : {&add, &remove})
+    if (auto free = check_no_rule(rows, *names); !free) return free;
   for (const DeviceId& id : devices) {
     auto device = load_device(rows, id);
     if (!device) return fail(std::move(device.error()));
     auto stack = changed_stack(device->target, add, remove);
     if (!stack) return fail(std::move(stack.error()).in("device " + id.hex()));
+    if (add.empty() && remove.empty()) {
+      // Asked for is what the driver rules say now: where they say nothing new, nothing is done.
+      auto stacks = Stacks::open(rows, *stack);
+      if (!stacks) return fail(std::move(stacks.error()));
+      auto due = stacks->of(*device);
+      if (!due) return fail(std::move(due.error()).in("device " + id.hex()));
+      if ((*due)->names == device->target) continue;
+    }
     if (auto given = assign_stack(rows, act, {id}, *stack, sign, assigned); !given)
       return fail(std::move(given.error()).in("device " + id.hex()));
   }
@@ -307,8 +382,14 @@ Result<wire::UpgradeReply> Catalog::upgrade(const Act& act, const wire::UpgradeR
     if (!layers) return fail(std::move(layers.error()));
     auto devices = load_all(rows, "device/", wire::parse_device_info);
     if (!devices) return fail(std::move(devices.error()));
-    auto reply = plan_upgrade(*layers, *devices, request.name);
+    auto rules = load_driver_rules(rows);
+    if (!rules) return fail(std::move(rules.error()));
+    auto reply = plan_upgrade(*layers, *devices, request.name, *rules);
     if (!reply) return reply;
+    auto newest = load_layer_named(rows, reply->to);
+    if (!newest) return fail(std::move(newest.error()));
+    if (auto moved = move_driver_rule(rows, act, *newest); !moved)
+      return fail(std::move(moved.error()));
     std::size_t moved = 0;
     for (const wire::UpgradeMove& move : reply->moves) {
       if (move.refused) continue;
@@ -340,6 +421,8 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
     auto layers = load_layers(rows, request.layers);
     if (!layers) return fail(std::move(layers.error()));
     if (auto fits = check_stack(*layers); !fits) return fail(std::move(fits.error()));
+    if (auto free = check_no_rule(rows, request.layers); !free)
+      return fail(std::move(free.error()));
     auto devices = addressed(rows, request);
     if (!devices) return fail(std::move(devices.error()));
     std::vector<wire::DeviceInfo> assigned;
@@ -349,8 +432,10 @@ Result<wire::AssignmentReply> Catalog::assign(const Act& act,
                 : is_change ? change_stacks(rows, act, *devices, request, sign, assigned)
                             : give(rows, act, *devices, request.layers, sign, assigned);
     if (!done) return fail(std::move(done.error()));
-    changed_devices_.insert(devices->begin(), devices->end());
-    return wire::AssignmentReply{.devices = std::move(*devices), .accepted_ms = ms(act.now)};
+    wire::AssignmentReply reply{.devices = {}, .accepted_ms = ms(act.now)};
+    for (const wire::DeviceInfo& device : assigned) reply.devices.push_back(device.id);
+    changed_devices_.insert(reply.devices.begin(), reply.devices.end());
+    return reply;
   });
 }
 

@@ -32,6 +32,7 @@ Status Catalog::add_rollout(const Act& act, const wire::RolloutInfo& rollout) {
     auto stack = load_layers(rows, plan.layers);
     if (!stack) return fail(std::move(stack.error()));
     if (auto fits = check_stack(*stack); !fits) return fits;
+    if (auto free = check_no_rule(rows, plan.layers); !free) return free;
     for (std::size_t i = 0; i < plan.waves.size(); ++i)
       if (auto known = check_names(rows, plan.waves[i]); !known)
         return fail(std::move(known.error()).in("wave " + std::to_string(i + 1)));

@@ -19,7 +19,7 @@
 //   rollout/<name>          RolloutInfo          rollout-device/<name>/<hex>  RolloutDevice
 //   journal                 of journal.hpp       restored                decimal number
 //   retention               RetentionRule        retention/<hex>         RetentionRule
-//   collection/<name>       CollectionInfo
+//   collection/<name>       CollectionInfo       driver-rule/<layer's name>  DriverRule
 //   policy/<name>           PolicyInfo, newest   policy-version/<name>/<number>  PolicyInfo
 //   policy-assigned/device/<hex>, policy-assigned/collection/<name>  PolicyAssignment
 //   layer-removed/<name>:<v>  layer id, hex: the version is not given again
@@ -37,6 +37,7 @@
 #include <limits>
 
 #include "origin/catalog/catalog.hpp"
+#include "origin/catalog/driver_rules.hpp"
 
 namespace lamina::origin {
 
@@ -143,9 +144,16 @@ Result<std::uint64_t> load_floor(const Rows& rows);
 Result<wire::LayerInfo> load_layer_named(const Rows& rows, const std::string& name);
 Result<std::vector<wire::LayerInfo>> load_layers(const Rows& rows,
                                                  const std::vector<std::string>& names);
+Result<DriverRules> load_driver_rules(const Rows& rows);
+// `refused` names the first that is a driver layer with a rule: it comes and goes by that alone,
+// and who asks for it by name should not wonder where it is.
+Status check_no_rule(const Rows& rows, const std::vector<std::string>& layers);
+// Another version of the layer: when its name has a rule, the rule names it from now on.
+Status move_driver_rule(Rows& rows, const Act& act, const wire::LayerInfo& layer);
 
 // New targets, within the caller's transaction; the changed devices are appended to `assigned`.
-// With the stack `layers`, which must fit together (`refused`).
+// With the stack `layers`, which must fit together (`refused`); driver layers that have a rule come
+// and go by it.
 Status assign_stack(Rows& rows, const Act& act, const std::vector<DeviceId>& devices,
                     const std::vector<std::string>& layers, const Catalog::SignTarget& sign,
                     std::vector<wire::DeviceInfo>& assigned);

@@ -58,6 +58,20 @@ int compare_versions(std::string_view a, std::string_view b) {
   return (a.empty() ? 0 : 1) - (b.empty() ? 0 : 1);
 }
 
+Status check_fits(const wire::LayerInfo& base, const wire::LayerInfo& layer) {
+  struct {
+    std::string_view what, have, want;
+  } const facts[] = {
+      {"operating system", layer.os_family, base.os_family},
+      {"distribution", layer.distribution, base.distribution},
+      {"release", major(layer.release), major(base.release)},
+      {"architecture", layer.architecture, base.architecture},
+  };
+  for (const auto& [what, have, want] : facts)
+    if (auto same = must_match(base, layer, what, have, want); !same) return same;
+  return Done{};
+}
+
 Status check_stack(std::span<const wire::LayerInfo> stack) {
   if (stack.empty()) return Done{};
   const wire::LayerInfo& base = stack.front();
@@ -73,16 +87,7 @@ Status check_stack(std::span<const wire::LayerInfo> stack) {
     if (layer.kind == "base")
       return fail(ErrorKind::refused, "layers " + name_of(base) + " and " + name_of(layer) +
                                           " are both base layers; a device has one");
-    struct {
-      std::string_view what, have, want;
-    } const facts[] = {
-        {"operating system", layer.os_family, base.os_family},
-        {"distribution", layer.distribution, base.distribution},
-        {"release", major(layer.release), major(base.release)},
-        {"architecture", layer.architecture, base.architecture},
-    };
-    for (const auto& [what, have, want] : facts)
-      if (auto same = must_match(base, layer, what, have, want); !same) return same;
+    if (auto fits = check_fits(base, layer); !fits) return fits;
   }
   return Done{};
 }

@@ -24,6 +24,10 @@ inline bool is_of_fleet(const wire::DeviceInfo& device) {
   return device.status == wire::DeviceStatus::assigned && !device.reference.value_or(false);
 }
 
+// Whether a layer is made for the system of this base: OS family, distribution, major release and
+// architecture are the same. `refused` says what is not.
+Status check_fits(const wire::LayerInfo& base, const wire::LayerInfo& layer);
+
 // A stack is one base followed by layers of the same OS family, distribution, major release and
 // architecture, no name twice. The empty stack is allowed. `refused` says which layer and why.
 Status check_stack(std::span<const wire::LayerInfo> stack);

@@ -27,7 +27,7 @@ std::optional<std::string> refusal(std::span<const wire::LayerInfo> known,
 
 Result<wire::UpgradeReply> plan_upgrade(std::span<const wire::LayerInfo> layers,
                                         std::span<const wire::DeviceInfo> devices,
-                                        const std::string& name) {
+                                        const std::string& name, const DriverRules& rules) {
   const wire::LayerInfo* newest = nullptr;
   for (const wire::LayerInfo& layer : layers)
     if (layer.name == name) newest = &layer;
@@ -48,7 +48,12 @@ Result<wire::UpgradeReply> plan_upgrade(std::span<const wire::LayerInfo> layers,
     move->second.from = *old;
     move->second.layers = device.target;
     std::ranges::replace(move->second.layers, *old, upgrade.to);
-    move->second.refused = refusal(layers, move->second.layers);
+    // These are looked at for each device anew, and left out where they do not fit.
+    auto without_drivers = move->second.layers;
+    std::erase_if(without_drivers, [&](const std::string& layer) {
+      return layer != upgrade.to && rules.has(layer);
+    });
+    move->second.refused = refusal(layers, without_drivers);
   }
   for (auto& [stack, move] : moves) upgrade.moves.push_back(std::move(move));
   return upgrade;

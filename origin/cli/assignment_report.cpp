@@ -5,6 +5,7 @@
 
 #include "origin/catalog/rules.hpp"
 #include "origin/cli/addressees.hpp"
+#include "origin/cli/remote_drivers.hpp"
 #include "origin/cli/remote_layers.hpp"
 #include "origin/cli/remote_policy.hpp"
 #include "origin/cli/session.hpp"
@@ -80,6 +81,9 @@ class Report {
     auto layers = KnownLayers::open(s_);
     if (!layers) return fail(std::move(layers.error()));
     layers_.emplace(std::move(*layers));
+    auto rules = driver_rules_of(s_, layers_->list());
+    if (!rules) return fail(std::move(rules.error()));
+    drivers_ = std::move(*rules);
     return Done{};
   }
 
@@ -102,9 +106,12 @@ class Report {
 
   Result<Names> stack_of(const wire::DeviceInfo& device) const {
     const auto& request = request_.assignment;
-    if (!request.add && !request.remove) return request.layers;
-    return changed_stack(device.target, request.add.value_or(Names{}),
-                         request.remove.value_or(Names{}));
+    Result<Names> stack = request.layers;
+    if (request.add || request.remove)
+      stack = changed_stack(device.target, request.add.value_or(Names{}),
+                            request.remove.value_or(Names{}));
+    const wire::LayerInfo* const base = stack && !stack->empty() ? known(stack->front()) : nullptr;
+    return base == nullptr ? stack : drivers_.stack_of(device, *base, *stack);
   }
 
   const wire::LayerInfo* known(const std::string& name) const { return layers_->find(name); }
@@ -287,6 +294,7 @@ class Report {
   const ReportRequest& request_;
   std::vector<wire::DeviceInfo> devices_;
   std::optional<KnownLayers> layers_;
+  DriverRules drivers_;
   // By applied and new stack, and policy.
   std::map<std::tuple<Names, Names, std::string>, Group> groups_;
   std::vector<Names> stacks_;  // New ones, each once.

@@ -26,6 +26,8 @@ constexpr const char* kRehearsed[] = {"collection add",
                                       "device reference",
                                       "device reject",
                                       "device snooze",
+                                      "driver rm",
+                                      "driver set",
                                       "layer rm",
                                       "policy assign",
                                       "policy import",
@@ -139,7 +141,7 @@ void add_commands(CLI::App& app, Session& session, Run& run) {
   app.fallthrough();
   add_alert(app, run), add_assign(app, run), add_audit(app, run), add_collection(app, run);
   add_cvd(app, run);
-  add_device(app, run), add_enforce(app, run), add_explain(app, run);
+  add_device(app, run), add_driver(app, run), add_enforce(app, run), add_explain(app, run);
   add_layer(app, run), add_policy(app, run), add_quota(app, run), add_reflector(app, run);
   add_rollout(app, run), add_rule(app, run);
   add_seeder(app, run), add_site(app, run), add_stage(app, run), add_token(app, run);

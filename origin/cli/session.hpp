@@ -61,6 +61,7 @@ void add_collection(CLI::App& app, Run& run);
 void add_cvd(CLI::App& app, Run& run);
 void add_device(CLI::App& app, Run& run);
 void add_device_life(CLI::App& device, Run& run);
+void add_driver(CLI::App& app, Run& run);
 void add_enforce(CLI::App& app, Run& run);
 void add_explain(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);

@@ -151,6 +151,7 @@ void fields(A& a, DeviceInfo& m) {
   a("reference", m.reference);
   a("decommissioned_ms", m.decommissioned_ms);
   a("policy", m.policy, 512);
+  a("hardware", m.hardware);
   a("snooze", m.snooze);
   a("snoozed_until_ms", m.snoozed_until_ms);
 }

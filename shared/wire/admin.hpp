@@ -187,6 +187,7 @@ struct DeviceInfo {
   std::optional<std::int64_t> decommissioned_ms = std::nullopt;
   // Which policy it has ("NAME VERSION, by ..."); only in answers.
   std::optional<std::string> policy = std::nullopt;
+  std::optional<Hardware> hardware = std::nullopt;  // As it said. Absent: it did not yet.
   // The last word of an administrator. Absent: there was none.
   std::optional<Snooze> snooze = std::nullopt;
   // Until then it makes no snapshots by itself, as it said since the origin started; only in

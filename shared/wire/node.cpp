@@ -80,6 +80,7 @@ void fields(A& a, PollRequest& m) {
   a("restart_due", m.restart_due, 256);
   a("policy", m.policy, 64);
   a("snooze", m.snooze);
+  a("hardware", m.hardware);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -137,6 +138,7 @@ void fields(A& a, PollReply& m) {
   a("wanted_packs", m.wanted_packs, kWantedPacksMax);
   a("policy", m.policy);
   a("snooze", m.snooze);
+  a("wants_hardware", m.wants_hardware);
 }
 template <class A>
 void fields(A& a, LeaseRequest& m) {

@@ -65,6 +65,19 @@ struct DiskSpace {
   bool operator==(const DiskSpace&) const = default;
 };
 
+// What a machine is made of, as Linux tells it: for people and for the filters of collections and
+// driver layers. Nothing else follows from it.
+struct Hardware {
+  // Of its firmware (SMBIOS): "sys_vendor", "product_name"... (/sys/class/dmi/id); at most kDmiMax.
+  std::map<std::string, std::string> dmi;
+  // Of the devices on its PCI buses "VENDOR:DEVICE/VENDOR:DEVICE/CLASS" in hex, as in
+  // "8086:15d7/17aa:2245/020000": its own, of its subsystem, its class. Ascending, each once.
+  std::vector<std::string> pci;
+  bool operator==(const Hardware&) const = default;
+};
+inline constexpr std::size_t kDmiMax = 16;
+inline constexpr std::size_t kPciMax = 512;
+
 // A snapshot of another device that this one holds for the origin, all parcels of it.
 struct RelayedSnapshot {
   DeviceId device;
@@ -119,7 +132,8 @@ struct PollRequest {
   // The id of the policy that it keeps to; "": the factory rules alone. Absent: it knows no
   // policies.
   std::optional<std::string> policy = std::nullopt;
-  std::optional<Snooze> snooze = std::nullopt;  // As it is now. Absent: it knows none.
+  std::optional<Snooze> snooze = std::nullopt;      // As it is now. Absent: it knows none.
+  std::optional<Hardware> hardware = std::nullopt;  // Absent: as it said before.
 };
 
 struct Peer {
@@ -203,6 +217,8 @@ struct PollReply {
   std::optional<std::vector<WantedPack>> wanted_packs = std::nullopt;
   std::optional<Policy> policy = std::nullopt;  // When the device keeps to another.
   std::optional<Snooze> snooze = std::nullopt;  // An administrator's word that is news to it.
+  // true: the origin does not know the device's hardware. Absent: it does.
+  std::optional<bool> wants_hardware = std::nullopt;
 };
 
 // POST /v1/node/lease, by the holder, each second. `refused` (403) when the epoch is not current.

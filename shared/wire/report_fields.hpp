@@ -26,6 +26,12 @@ void fields(A& a, DiskSpace& m) {
 }
 
 template <class A>
+void fields(A& a, Hardware& m) {
+  a("dmi", m.dmi, kDmiMax);
+  a("pci", m.pci, kPciMax);
+}
+
+template <class A>
 void fields(A& a, ScriptEnd& m) {
   a("layer", m.layer, 300);
   a("name", m.name, 128);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Restores of every level onto trees of a real device's volume, judged by rsync.
 
-usage: restore_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a check; exit code 1 if any failed.
+usage: restore_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE [DEBIAN]     One PASS or FAIL line a check; exit code 1 if any
+failed. With DEBIAN, a tree as `./dev demo` keeps in build/demo/debian, that is the device's system.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
 from origin_on_loopback import Daemon, OriginOnLoopback  # noqa: E402
 
 ORIGIN, LAMINA, NODE = sys.argv[1:4]
+DEBIAN = sys.argv[4] if len(sys.argv) > 4 else None
 PATIENCE = 180
 USERS = ("home", "root")
 IDENTITY = {"etc/hostname": "till-7\n", "etc/machine-id": "0" * 32 + "\n", "boot/grub/grub.cfg": "set root=hd0\n",
@@ -38,13 +40,16 @@ def write(tree, path, content, mode=0o644):
 
 
 def make_base(tree):
-    for directory in ("etc", "usr/bin", "usr/lib", "home", "root"):
-        os.makedirs(f"{tree}/{directory}")
-    shutil.copy("/etc/os-release", tree + "/etc")
-    shutil.copy("/bin/bash", tree + "/usr/bin/bash")
-    os.symlink("usr/bin", tree + "/bin")
-    write(tree, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
-    write(tree, "etc/group", "root:x:0:\n")
+    if DEBIAN:
+        verify.copy(DEBIAN, tree)
+    else:
+        for directory in ("etc", "usr/bin", "usr/lib", "home", "root"):
+            os.makedirs(f"{tree}/{directory}")
+        shutil.copy("/etc/os-release", tree + "/etc")
+        shutil.copy("/bin/bash", tree + "/usr/bin/bash")
+        os.symlink("usr/bin", tree + "/bin")
+        write(tree, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
+        write(tree, "etc/group", "root:x:0:\n")
     write(tree, "usr/lib/library.so", os.urandom(200_000))
     write(tree, "etc/base.conf", "as delivered\n")
     write(tree, "etc/drift.conf", "as delivered\n")
@@ -62,7 +67,11 @@ def live_in(tree):
     os.symlink("report", tree + "/home/ann/link")
     os.setxattr(tree + "/home/ann/report", "user.comment", b"mine")
     write(tree, "root/.profile", "umask 022\n")
-    write(tree, "var/lib/dpkg/status", "Package: tool\nStatus: install ok installed\nArchitecture: all\n"
+    installed = ""
+    if DEBIAN:
+        with open(tree + "/var/lib/dpkg/status", encoding="utf-8") as status:
+            installed = status.read().rstrip("\n") + "\n\n"
+    write(tree, "var/lib/dpkg/status", installed + "Package: tool\nStatus: install ok installed\nArchitecture: all\n"
                                        "Version: 1.2-3\n\nPackage: gone\nStatus: deinstall ok config-files\n"
                                        "Architecture: all\nVersion: 1\n\n")
     with open(tree + "/home/ann/disk.img", "wb") as image:
@@ -237,8 +246,9 @@ def scenario(top, running):
     check("a directory is restored beside", done.returncode == 0 and
           not [line for line in verify.differences(was + "/home/ann", top + "/ann")], done.stderr.strip())
     packages = [json.loads(line) for line in origin.told("cvd", "software", "--json").splitlines()]
-    check("the packages of all devices are told", packages == [
-        {"device": device, "package": "tool", "version": "1.2-3", "architecture": "all"}], str(packages))
+    tool = {"device": device, "package": "tool", "version": "1.2-3", "architecture": "all"}
+    check("the packages of all devices are told", tool in packages and (len(packages) > 50 if DEBIAN else
+                                                                       len(packages) == 1), str(packages)[:1000])
     check("and those of one, by name", origin.told("cvd", "software", device, "--package", "x*").count("\n") == 1)
     reads = origin.told("audit", "ls", "--action", "cvd.read", "--object", f"device:{device}")
     check("who read the CVD is in the audit log", "admin:" in reads, reads)

@@ -43,7 +43,7 @@ TEST_CASE("upgrade: devices with an older version move, the rest of their stacks
                                         device(6, {"debian:12", "firefox:9"})};
   devices.push_back(device(7, {"debian:12", "firefox:9"}));
   devices.back().status = wire::DeviceStatus::rejected;
-  const auto upgrade = plan_upgrade(kLayers, devices, "firefox");
+  const auto upgrade = plan_upgrade(kLayers, devices, "firefox", {});
   REQUIRE(upgrade);
   CHECK(upgrade->to == "firefox:10");
   REQUIRE(upgrade->moves.size() == 2);
@@ -58,7 +58,7 @@ TEST_CASE("upgrade: devices with an older version move, the rest of their stacks
 
 TEST_CASE("upgrade: a version that does not fit is refused with both values", "[catalog]") {
   const std::vector<wire::DeviceInfo> devices{device(1, {"old:11", "firefox:9"})};
-  const auto upgrade = plan_upgrade(kLayers, devices, "firefox");
+  const auto upgrade = plan_upgrade(kLayers, devices, "firefox", {});
   REQUIRE(upgrade);
   REQUIRE(upgrade->moves.size() == 1);
   REQUIRE(upgrade->moves[0].refused);
@@ -67,7 +67,7 @@ TEST_CASE("upgrade: a version that does not fit is refused with both values", "[
 }
 
 TEST_CASE("upgrade: a name that no layer has is not found", "[catalog]") {
-  const auto upgrade = plan_upgrade(kLayers, {}, "fire");
+  const auto upgrade = plan_upgrade(kLayers, {}, "fire", {});
   REQUIRE_FALSE(upgrade);
   CHECK(upgrade.error().kind() == ErrorKind::not_found);
 }
