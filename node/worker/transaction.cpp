@@ -882,10 +882,7 @@ Status Transaction::swap_one(const Operation& operation) {
     }
     case Kind::remove_directory: {
       if (!is_directory(*there)) return Done{};
-      auto removed = volume_.remove(path);
-      // Not empty: the user put something in, and it stays.
-      if (!removed && removed.error().kind() == ErrorKind::invalid) return Done{};
-      return removed;
+      return remove_spent_directory(volume_, path);
     }
     case Kind::make_directory:
     case Kind::keep_time: return Done{};
@@ -1098,11 +1095,10 @@ Status Transaction::undo(const Operation& operation) {
       return volume_.rename(operation.undone(), path, Rename::no_replace);
     case Kind::make_directory:
       if (!never_placed && is_directory(*there) && (*there)->st_ino == operation.inode) {
-        auto removed = volume_.remove(path);
-        // Not empty: the user put something in, and it stays.
-        if (!removed && removed.error().kind() == ErrorKind::invalid) return Done{};
-        if (!removed) return removed;
-        there->reset();
+        if (auto removed = remove_spent_directory(volume_, path); !removed) return removed;
+        there = volume_.facts(path);
+        if (!there) return fail(std::move(there.error()));
+        if (*there) return Done{};  // The user put something in, and it stays.
       }
       return put_back();
     case Kind::metadata:

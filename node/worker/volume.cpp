@@ -76,6 +76,23 @@ Result<std::optional<Entry>> describe(const os::Root& volume, const std::string&
   return std::optional(std::move(entry));
 }
 
+Status remove_spent_directory(const os::Root& volume, const std::string& path) {
+  auto removed = volume.remove(path);
+  if (removed || removed.error().kind() != ErrorKind::invalid) return removed;
+  auto names = volume.names_in(path);
+  if (!names) return fail(std::move(names.error()));
+  for (std::string& name : *names) {
+    name = path + '/' + name;
+    auto facts = volume.facts(name);
+    if (!facts) return fail(std::move(facts.error()));
+    if (image::derived_rule(name) == nullptr || !*facts || S_ISDIR((*facts)->st_mode))
+      return Done{};
+  }
+  for (const std::string& name : *names)
+    if (auto gone = volume.remove(name); !gone) return gone;
+  return volume.remove(path);
+}
+
 Result<std::optional<std::string>> read_small_file(const os::Root& volume, const std::string& path,
                                                    std::size_t limit) {
   auto facts = volume.facts(path);

@@ -16,6 +16,10 @@ Result<std::optional<format::Entry>> describe(const os::Root& volume, const std:
 Result<std::optional<std::string>> read_small_file(const os::Root& volume, const std::string& path,
                                                    std::size_t limit);
 
+// Removes a directory that is empty or has nothing but derived files (image::derived_rule): what
+// they were made from is gone. Anything else in it keeps it, and all of it: that is no error.
+Status remove_spent_directory(const os::Root& volume, const std::string& path);
+
 // Reads the device to compare it with entries; a file's content is read only when its size is
 // equal.
 class VolumeDevice : public image::Device {

@@ -1,5 +1,6 @@
 #include "shared/os/beneath.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
@@ -7,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <memory>
 
 #include "shared/os/errno.hpp"
 
@@ -97,6 +99,25 @@ Status Root::make_directory(const std::string& relative) const {
   if (mkdirat(parent->get(), last_component(relative).c_str(), 0700) != 0)
     return fail(explain("making directory '" + printable(relative) + "'"));
   return Done{};
+}
+
+Result<std::vector<std::string>> Root::names_in(const std::string& relative) const {
+  auto fd = open_at(relative, O_RDONLY | O_DIRECTORY);
+  if (!fd) return fail(std::move(fd.error()));
+  const auto close = [](DIR* directory) { closedir(directory); };
+  const std::unique_ptr<DIR, decltype(close)> directory(fdopendir(fd->get()), close);
+  if (!directory) return fail(explain("listing '" + printable(relative) + "'"));
+  fd->release();
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = readdir(directory.get());
+    if (entry == nullptr && errno != 0)
+      return fail(explain("listing '" + printable(relative) + "'"));
+    if (entry == nullptr) return names;
+    if (const std::string_view name = entry->d_name; name != "." && name != "..")
+      names.emplace_back(name);
+  }
 }
 
 Status Root::remove(const std::string& relative) const {

@@ -33,6 +33,9 @@ class Root {
   // lstat of `relative`; nothing when it does not exist.
   Result<std::optional<struct stat>> facts(const std::string& relative) const;
 
+  // What is in a directory, in no order, without "." and "..".
+  Result<std::vector<std::string>> names_in(const std::string& relative) const;
+
   // Makes a directory with mode 0700; `invalid` when something is there.
   Status make_directory(const std::string& relative) const;
   // Removes a non-directory, or an empty directory. Missing: not_found. Not empty: invalid.

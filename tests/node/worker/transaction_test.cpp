@@ -90,6 +90,49 @@ TEST_CASE("apply: what the user has is kept, what the layers changed is not", "[
   CHECK(os::read_text(f.volume() + "/a/b/script").value() == "edited");
 }
 
+TEST_CASE("apply: derived files keep no directory that goes", "[node]") {
+  Fixture f;
+  const std::string modules = "/lib/modules/6.1.0", volume = f.volume();
+  REQUIRE(os::make_directories(f.scratch / "three" + modules));
+  make_file(f.scratch / "three" + modules + "/modules.dep", to_buffer("as captured"));
+  make_file(f.scratch / "three" + modules + "/ext4.ko", to_buffer("code"));
+  Layer three;
+  three.captured = capture(f.scratch / "three");
+  // As depmod does: others in their places, and one that no layer has.
+  const auto derive = [&] {
+    REQUIRE(os::remove_file(volume + modules + "/modules.dep"));
+    make_file(volume + modules + "/modules.dep", to_buffer("as made here"));
+    make_file(volume + modules + "/modules.symbols.bin", to_buffer("made here"));
+  };
+  SECTION("when the apply that brought it is reverted") {
+    check(f.apply(three, 1));
+    derive();
+    check(f.revert());
+    CHECK_FALSE(os::exists(volume + "/lib"));
+  }
+  SECTION("when the layer leaves") {
+    check(f.apply(three, 1));
+    derive();
+    check(f.apply(f.nothing, 2));
+    CHECK_FALSE(os::exists(volume + "/lib"));
+  }
+  SECTION("but what a user put there does") {
+    check(f.apply(three, 1));
+    derive();
+    make_file(volume + modules + "/mine.ko", to_buffer("mine"));
+    check(f.apply(f.nothing, 2));
+    CHECK(os::exists(volume + modules + "/mine.ko"));
+    CHECK(os::exists(volume + modules + "/modules.symbols.bin"));
+    CHECK_FALSE(os::exists(volume + modules + "/ext4.ko"));
+  }
+  SECTION("or a directory of that name") {
+    check(f.apply(three, 1));
+    REQUIRE(os::make_directories(volume + modules + "/modules.alias.d"));
+    check(f.revert());
+    CHECK(os::exists(volume + modules + "/modules.alias.d"));
+  }
+}
+
 TEST_CASE("apply: a dry run counts and changes nothing", "[node]") {
   Fixture f;
   check(f.apply(f.one, 1));
