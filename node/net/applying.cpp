@@ -38,6 +38,8 @@ void Applying::succeeded(std::uint64_t sequence, const WorkerReply& reply,
                          std::int64_t started_ms) {
   const ApplyCounts& counts = reply.counts;
   const bool waits = reply.waits > reply.sequence;
+  // Those in the answer of what is staged followed the apply before it.
+  const auto scripts = waits ? std::vector<wire::ScriptEnd>() : reply.scripts;
   log::info(waits ? "apply_waits_for_restart" : "applied",
             {{"sequence", waits ? reply.waits : reply.sequence},
              {"created", counts.created},
@@ -57,11 +59,11 @@ void Applying::succeeded(std::uint64_t sequence, const WorkerReply& reply,
                             {"kept", static_cast<std::int64_t>(counts.kept)},
                             {"records", static_cast<std::int64_t>(counts.records)},
                             {"bytes", static_cast<std::int64_t>(counts.bytes)},
-                            {"scripts", static_cast<std::int64_t>(reply.scripts.size())},
-                            {"scripts_failed", failed_of(reply.scripts)}},
+                            {"scripts", static_cast<std::int64_t>(scripts.size())},
+                            {"scripts_failed", failed_of(scripts)}},
                  .bytes_by_source = calls_.close_transaction(stored_size(reply.stack)),
                  .remarks = reply.remarks,
-                 .scripts = reply.scripts,
+                 .scripts = scripts,
                  .sequence = waits ? reply.waits : reply.sequence});
   if (waits)
     calls_.waits({sequence}, reply.restart_due);
@@ -112,6 +114,31 @@ void Applying::check_packs(std::uint64_t sequence) {
         }
         self->calls_.failed({sequence, true, os::random_number()});
       });
+}
+
+std::vector<Outcome> untold_outcomes(const WorkerReply& status, std::int64_t now_ms) {
+  std::vector<Outcome> outcomes;
+  for (const EarlierEnds& earlier : status.earlier)
+    outcomes.push_back({.operation = "apply",
+                        .started_ms = now_ms,
+                        .error = std::nullopt,
+                        .layers = {},
+                        .remarks = {"its scripts ended before a newer target was applied"},
+                        .scripts = earlier.ends,
+                        .sequence = earlier.sequence});
+  if (!status.tried && status.scripts.empty()) return outcomes;
+  // They ran after a kill, or a restart of the machine.
+  outcomes.push_back({.operation = "apply",
+                      .started_ms = now_ms,
+                      .error = status.tried && !status.tried->empty()
+                                   ? std::optional(Error(ErrorKind::unavailable, *status.tried))
+                                   : std::nullopt,
+                      .layers = status.stack,
+                      .remarks = {status.tried ? "carried out at the start of the device"
+                                               : "its scripts ran after an interruption"},
+                      .scripts = status.scripts,
+                      .sequence = status.sequence});
+  return outcomes;
 }
 
 }  // namespace lamina::node

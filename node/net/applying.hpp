@@ -56,4 +56,8 @@ class Applying : public std::enable_shared_from_this<Applying> {
   Calls calls_;
 };
 
+// What the worker did while nobody listened, or what the origin was not told of before this process
+// started, as the worker says when it is asked for its status: the oldest first.
+std::vector<Outcome> untold_outcomes(const WorkerReply& status, std::int64_t now_ms);
+
 }  // namespace lamina::node

@@ -230,25 +230,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     keep_to(line.limits());
     look_at_fitness();
     restart_due = applied.restart_due;
-    if (applied.tried)
-      report({.operation = "apply",
-              .started_ms = now_ms(),
-              .error = applied.tried->empty()
-                           ? std::nullopt
-                           : std::optional(Error(ErrorKind::unavailable, *applied.tried)),
-              .layers = applied.stack,
-              .remarks = {"carried out at the start of the device"},
-              .scripts = applied.scripts,
-              .sequence = applied.sequence});
-    // They ran when nobody listened: after a kill, or a restart of the machine.
-    else if (!applied.scripts.empty())
-      report({.operation = "apply",
-              .started_ms = now_ms(),
-              .error = std::nullopt,
-              .layers = applied.stack,
-              .remarks = {"its scripts ran after an interruption"},
-              .scripts = applied.scripts,
-              .sequence = applied.sequence});
+    for (Outcome& outcome : untold_outcomes(applied, now_ms())) report(std::move(outcome));
   }
 
   // The origin knows how the target was applied, and how the scripts ended that followed it.

@@ -29,15 +29,31 @@ struct DueScript {
   bool operator==(const DueScript&) const = default;
 };
 
+// How the scripts ended that followed an apply before the last one.
+struct EarlierEnds {
+  std::uint64_t sequence = 0;  // Of the target that was applied.
+  std::vector<wire::ScriptEnd> ends;
+  bool operator==(const EarlierEnds&) const = default;
+};
+
 struct Aftermath {
   std::uint64_t sequence = 0;  // Of the target that was applied.
   std::vector<DueScript> scripts = {};
-  bool is_told = false;                   // The origin knows how they ended.
+  bool is_told = false;  // The origin knows how they ended.
+  // What the origin does not know yet; the oldest first, at most wire::kScriptEndsMax ends in all.
+  std::vector<EarlierEnds> earlier = {};
   std::vector<std::string> restart = {};  // The layers because of which to restart the device...
   std::string boot = {};                  // ...while this start of it lasts.
   bool operator==(const Aftermath&) const = default;
 
-  bool is_nothing() const { return scripts.empty() && restart.empty(); }
+  // Takes over what the origin does not know of `last`, which this one comes after. Returns how
+  // many ends had to be dropped, the oldest applies' first, because more wait than is kept.
+  std::size_t take_untold(const Aftermath& last);
+  // The origin knows how the scripts ended that followed the apply of this target. Whether that is
+  // news.
+  bool tell(std::uint64_t sequence_told);
+
+  bool is_nothing() const { return scripts.empty() && earlier.empty() && restart.empty(); }
   bool is_restart_due(std::string_view boot_now) const {
     return !restart.empty() && boot == boot_now;
   }

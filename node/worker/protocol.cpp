@@ -48,6 +48,37 @@ std::string text_of(const Id& id) {
   return id.is_none() ? std::string() : id.hex();
 }
 
+// At most kScriptEndsMax.
+json json_of(const std::vector<wire::ScriptEnd>& ends, std::size_t output_max) {
+  json scripts = json::array();
+  for (const wire::ScriptEnd& end : ends) {
+    if (scripts.size() == wire::kScriptEndsMax) break;
+    json script{{"layer", end.layer},
+                {"name", end.name},
+                {"code", end.code},
+                {"late", end.late.value_or(false)},
+                {"output", end.output.substr(0, output_max)}};
+    if (end.trouble) script["trouble"] = *end.trouble;
+    scripts.push_back(std::move(script));
+  }
+  return scripts;
+}
+
+std::vector<wire::ScriptEnd> ends_of(const json& object) {
+  std::vector<wire::ScriptEnd> ends;
+  for (const json& item : object.value("scripts", json::array())) {
+    wire::ScriptEnd end{.layer = item.at("layer").get<std::string>(),
+                        .name = item.at("name").get<std::string>(),
+                        .code = item.at("code").get<int>()};
+    if (item.value("late", false)) end.late = true;
+    if (const auto trouble = item.find("trouble"); trouble != item.end())
+      end.trouble = trouble->get<std::string>();
+    end.output = item.value("output", std::string());
+    ends.push_back(std::move(end));
+  }
+  return ends;
+}
+
 }  // namespace
 
 std::string to_json(const WorkerRequest& request) {
@@ -132,17 +163,14 @@ std::string to_json(const WorkerReply& reply) {
   object["remarks"] = json::array();
   for (const std::string& remark : reply.remarks)
     if (object["remarks"].size() < kRemarksMax) object["remarks"].push_back(printable(remark, 400));
-  object["scripts"] = json::array();
-  const std::size_t outputs = kOutputsMax / std::max<std::size_t>(reply.scripts.size(), 1);
-  for (const wire::ScriptEnd& end : reply.scripts) {
-    json script{{"layer", end.layer},
-                {"name", end.name},
-                {"code", end.code},
-                {"late", end.late.value_or(false)},
-                {"output", end.output.substr(0, outputs)}};
-    if (end.trouble) script["trouble"] = *end.trouble;
-    if (object["scripts"].size() < wire::kScriptEndsMax) object["scripts"].push_back(script);
-  }
+  std::size_t ends = reply.scripts.size();
+  for (const EarlierEnds& earlier : reply.earlier) ends += earlier.ends.size();
+  const std::size_t output_max = kOutputsMax / std::max<std::size_t>(ends, 1);
+  object["scripts"] = json_of(reply.scripts, output_max);
+  object["earlier"] = json::array();
+  for (const EarlierEnds& earlier : reply.earlier)
+    object["earlier"].push_back(
+        {{"sequence", earlier.sequence}, {"scripts", json_of(earlier.ends, output_max)}});
   object["restart_due"] = reply.restart_due;
   if (reply.waits != 0) object["waits"] = reply.waits;
   if (reply.tried) object["tried"] = printable(*reply.tried, 1000);
@@ -183,16 +211,9 @@ Result<WorkerReply> parse_worker_reply(std::string_view text) {
     reply.changed = object.value("changed", false);
     for (const json& item : object.value("remarks", json::array()))
       reply.remarks.push_back(item.get<std::string>());
-    for (const json& item : object.value("scripts", json::array())) {
-      wire::ScriptEnd end{.layer = item.at("layer").get<std::string>(),
-                          .name = item.at("name").get<std::string>(),
-                          .code = item.at("code").get<int>()};
-      if (item.value("late", false)) end.late = true;
-      if (const auto trouble = item.find("trouble"); trouble != item.end())
-        end.trouble = trouble->get<std::string>();
-      end.output = item.value("output", std::string());
-      reply.scripts.push_back(std::move(end));
-    }
+    reply.scripts = ends_of(object);
+    for (const json& item : object.value("earlier", json::array()))
+      reply.earlier.push_back({item.at("sequence").get<std::uint64_t>(), ends_of(item)});
     for (const json& item : object.value("restart_due", json::array()))
       reply.restart_due.push_back(item.get<std::string>());
     reply.waits = object.value("waits", std::uint64_t{0});

@@ -2,7 +2,8 @@
 // SOCK_SEQPACKET at run/worker.sock, one request at a time a connection.
 //
 //   {"do":"status"}                                   -> {"ok":true,"sequence":N,"stack":[hex...],
-//                                                         "scripts":[...],"restart_due":[text...],
+//                                                         "scripts":[...],"earlier":[...],
+//                                                         "restart_due":[text...],
 //                                                         "waits":N,"tried":text,"policy":{...}}
 //   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
@@ -79,9 +80,11 @@ struct WorkerReply {
   // were not made again. At most kRemarksMax.
   std::vector<std::string> remarks;
   // Of status, apply and revert: how the scripts ended that followed the newest apply, until the
-  // origin was told; of their outputs at most kOutputsMax together. And the layers because of which
-  // a restart of the device is due.
+  // origin was told; those that followed earlier ones, until it was told of them; of all their
+  // outputs at most kOutputsMax together. And the layers because of which a restart of the device
+  // is due.
   std::vector<wire::ScriptEnd> scripts;
+  std::vector<EarlierEnds> earlier;
   std::vector<std::string> restart_due;
   // Of the same: the sequence of the target that is carried out at the next start of the device, or
   // that is reverted then, if it counts already; 0: nothing waits.

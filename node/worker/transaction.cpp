@@ -734,12 +734,28 @@ Status Transaction::keep_aftermath(const Aftermath& aftermath) {
   return os::write_file(own("after"), encode(aftermath), 0600);
 }
 
-// What stands in the file counts, and a restart is due from this start of the machine on.
-Status Transaction::stamp_aftermath(const std::string& name) {
-  auto after = read_aftermath(name);
+// What was staged counts, and a restart is due from this start of the machine on.
+Status Transaction::begin_aftermath() {
+  auto after = read_aftermath("txn/after");
   if (!after) return fail(std::move(after.error()));
+  auto last = aftermath();
+  if (!last) {
+    if (last.error().kind() != ErrorKind::corrupt) return fail(std::move(last.error()));
+    // The volume is changed already; the ends in it are the lesser loss.
+    log::error("script_ends_lost", {{"error", last.error().text()}});
+  } else if (last->sequence != after->sequence) {
+    take_untold(*after, *last);
+  } else {
+    after->earlier = last->earlier;  // A kill came after this was done.
+  }
   after->boot = boot_id();
   return keep_aftermath(*after);
+}
+
+void Transaction::take_untold(Aftermath& after, const Aftermath& last) {
+  if (const std::size_t dropped = after.take_untold(last); dropped > 0)
+    log::warning("script_ends_lost",
+                 {{"count", dropped}, {"error", "too many wait for the origin"}});
 }
 
 Result<std::optional<Trial>> Transaction::trial() const {
@@ -944,7 +960,8 @@ Status Transaction::commit() {
   }
   // Follows from here on, and not before: what was undone is followed by nothing.
   if (os::exists(own("txn/after"))) {
-    if (auto done = stamp_aftermath("txn/after"); !done) return done;
+    if (auto done = begin_aftermath(); !done) return done;
+    step("aftermath");
     if (auto done = os::remove_file(own("txn/after")); !done) return done;
   }
   if (auto done = os::sync_directory(own("txn")); !done) return done;
@@ -987,6 +1004,9 @@ Status Transaction::revert(const Prepare& prepare) {
   auto prepared = prepare({});
   if (!prepared) return fail(std::move(prepared.error()));
   if (!prepared->after.is_nothing() || os::exists(own("after"))) {
+    auto last = aftermath();
+    if (!last) return fail(std::move(last.error()));
+    take_untold(prepared->after, *last);
     prepared->after.boot = boot_id();
     if (auto done = keep_aftermath(prepared->after); !done) return done;
   }
@@ -1021,8 +1041,12 @@ Status Transaction::roll_back() {
   const bool counted = !os::exists(own("txn/applied"));
   if (auto done = restore_applied(); !done) return done;
   // After a restart that came in between, the next one is due.
-  if (counted && os::exists(own("after")))
-    if (auto done = stamp_aftermath("after"); !done) return done;
+  if (counted && os::exists(own("after"))) {
+    auto after = aftermath();
+    if (!after) return fail(std::move(after.error()));
+    after->boot = boot_id();
+    if (auto done = keep_aftermath(*after); !done) return done;
+  }
   step("revert committed");
   if (auto done = discard(); !done) return done;
   return load_applied();

@@ -182,7 +182,8 @@ class Transaction {
   Status restore_applied();
   Result<AppliedState> read_applied(const std::string& name) const;
   Result<Aftermath> read_aftermath(const std::string& name) const;
-  Status stamp_aftermath(const std::string& name);
+  Status begin_aftermath();
+  static void take_untold(Aftermath& after, const Aftermath& last);
   Status undo(const Operation& operation);
   Status set_directory_metadata(bool forward, const std::set<std::uint64_t>& placed);
   Status load_applied();

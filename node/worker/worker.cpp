@@ -227,20 +227,25 @@ WorkerReply Worker::status() {
     reply.remarks.push_back(trial.error().text());
   else if (*trial && (*trial)->stage == Trial::Stage::ended)
     reply.tried = (*trial)->trouble;
-  if (aftermath->sequence == reply.sequence && !aftermath->is_told)
+  reply.earlier = aftermath->earlier;
+  if (aftermath->sequence != reply.sequence) {
+    // A newer target was staged and given up: nothing follows it.
+    Aftermath given_up;
+    given_up.take_untold(*aftermath);
+    reply.earlier = std::move(given_up.earlier);
+  } else if (!aftermath->is_told) {
     for (const DueScript& due : aftermath->scripts)
       if (due.end) reply.scripts.push_back(*due.end);
+  }
   return reply;
 }
 
 WorkerReply Worker::told(std::uint64_t sequence) {
   auto aftermath = transaction_.aftermath();
   if (!aftermath) return failed(std::move(aftermath.error()));
-  if (aftermath->sequence == sequence && !aftermath->scripts.empty() && !aftermath->is_told) {
-    aftermath->is_told = true;
+  if (aftermath->tell(sequence))
     if (auto kept = transaction_.keep_aftermath(*aftermath); !kept)
       return failed(std::move(kept.error()));
-  }
   auto trial = transaction_.trial();
   if (!trial) return failed(std::move(trial.error()));
   if (*trial && (*trial)->stage == Trial::Stage::ended && (*trial)->sequence == sequence)

@@ -145,3 +145,43 @@ TEST_CASE("applying: damaged bytes lose the layers whose packs are not whole", "
   CHECK(bench.lost == std::vector{layer});
   CHECK(bench.reports.size() == 1);
 }
+
+TEST_CASE("applying: scripts of the apply before are not those of what is staged", "[node]") {
+  Bench bench;
+  WorkerReply reply{.sequence = 8};
+  reply.waits = 9;
+  reply.scripts = {{.layer = "app 1", .name = "set-up", .code = 3}};
+  bench.apply(reply);
+  REQUIRE(bench.reports.size() == 1);
+  CHECK(bench.reports[0].scripts.empty());
+  CHECK(bench.reports[0].counts.at("scripts") == 0);
+}
+
+TEST_CASE("applying: what nobody was told of is reported, the oldest first", "[node]") {
+  WorkerReply status{.sequence = 8, .stack = {numbered<LayerId>(1)}};
+  CHECK(untold_outcomes(status, 5).empty());
+  status.earlier = {{6, {{.layer = "app 1", .name = "set-up", .code = 3, .output = "no"}}},
+                    {7, {{.layer = "app 2", .name = "set-up"}}}};
+  status.scripts = {{.layer = "app 3", .name = "set-up"}};
+  // As it comes over the socket.
+  const auto heard = parse_worker_reply(to_json(status));
+  REQUIRE(heard);
+  const auto outcomes = untold_outcomes(*heard, 5);
+  REQUIRE(outcomes.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(outcomes[i].operation == "apply");
+    CHECK(outcomes[i].sequence == 6 + i);
+    CHECK_FALSE(outcomes[i].error);
+  }
+  CHECK(outcomes[0].scripts == status.earlier[0].ends);
+  CHECK(outcomes[1].scripts == status.earlier[1].ends);
+  CHECK(outcomes[2].scripts == status.scripts);
+  CHECK(outcomes[2].layers == status.stack);
+
+  status.tried = "the node did not come up in 3 starts";
+  status.scripts.clear();
+  const auto tried = untold_outcomes(status, 5);
+  REQUIRE(tried.size() == 3);
+  REQUIRE(tried[2].error);
+  CHECK(tried[2].error->text() == *status.tried);
+}

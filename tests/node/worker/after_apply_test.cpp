@@ -180,6 +180,78 @@ TEST_CASE("scripts: after a kill those that had not ended run, and their ends ar
   CHECK(worker->apply(false).scripts.empty());
 }
 
+TEST_CASE("scripts: ends that the origin does not know outlive newer targets", "[node]") {
+  Bench f;
+  if (!put_shell(f.file(""))) return;
+  const LayerId base = f.base("base.1", with_script("echo one; exit 3"));
+  const LayerId app = f.app("app.1", with_script("echo two"));
+  const node::EarlierEnds first{1, f.apply_target(1, {base}).scripts};
+  REQUIRE(first.ends.size() == 1);
+  CHECK(first.ends[0].output == "one\n");
+
+  auto reply = f.apply_target(2, {base, app});
+  const node::EarlierEnds second{2, reply.scripts};
+  REQUIRE(second.ends.size() == 1);
+  CHECK(second.ends[0].output == "two\n");
+  CHECK(reply.earlier == std::vector{first});
+  // A revert, and an apply that runs none, are newer too.
+  CHECK(f.revert().earlier == std::vector{first, second});
+  reply = f.apply_target(3, {base});
+  CHECK(reply.scripts.empty());
+  CHECK(reply.earlier == std::vector{first, second});
+
+  auto worker = Worker::open(f.state, f.clock, f.services);
+  REQUIRE(worker);
+  CHECK(worker->told(1).earlier == std::vector{second});
+  CHECK(worker->told(3).earlier == std::vector{second});
+  CHECK(worker->told(2).earlier.empty());
+}
+
+TEST_CASE("scripts: how many ends are kept is bounded, and the oldest go first", "[node]") {
+  const auto after = [](std::uint64_t sequence, int scripts) {
+    node::Aftermath made{.sequence = sequence};
+    for (int i = 0; i < scripts; ++i) {
+      node::DueScript due{.layer = "app 1", .script = {.name = std::to_string(i)}};
+      due.end = wire::ScriptEnd{.layer = due.layer, .name = due.script.name};
+      made.scripts.push_back(due);
+    }
+    return made;
+  };
+  node::Aftermath second = after(2, 30), third = after(3, 20), fourth;
+  CHECK(second.take_untold(after(1, 30)) == 0);
+  third.scripts.back().end.reset();
+  CHECK(third.take_untold(second) == 0);
+  CHECK(fourth.take_untold(third) == 16);
+  REQUIRE(fourth.earlier.size() == 3);
+  CHECK(fourth.earlier[0].sequence == 1);
+  REQUIRE(fourth.earlier[0].ends.size() == 14);
+  CHECK(fourth.earlier[0].ends[0].name == "16");
+  CHECK(fourth.earlier[1].ends.size() == 30);
+  // What never ran is not passed over.
+  REQUIRE(fourth.earlier[2].ends.back().trouble);
+  CHECK(node::parse_aftermath(encode(fourth)) == fourth);
+
+  // What was told is not kept.
+  node::Aftermath fifth;
+  CHECK(third.tell(3));
+  CHECK_FALSE(third.tell(3));
+  CHECK(third.tell(1));
+  CHECK(fifth.take_untold(third) == 0);
+  REQUIRE(fifth.earlier.size() == 1);
+  CHECK(fifth.earlier[0].sequence == 2);
+}
+
+TEST_CASE("scripts: a damaged list of ends is lost, and keeps no apply from counting", "[node]") {
+  Bench f;
+  f.services = nullptr;
+  f.apply_target(1, {f.base("base.1", with_restart)});
+  make_file(f.file(".lamina/after"), to_buffer("no list"));
+  const auto reply = f.apply_target(2, {f.base("base.2", with_restart)});
+  CHECK(reply.sequence == 2);
+  CHECK(reply.earlier.empty());
+  CHECK(f.content("srv/base") == "base.2");
+}
+
 TEST_CASE("scripts: one that ends the worker each time is given up", "[node]") {
   Bench f;
   if (!put_shell(f.file(""))) return;

@@ -199,6 +199,49 @@ TEST_CASE("waiting: nothing changes before the start, and nobody else carries it
   CHECK(content_of(f.volume()) == wanted(f.one));
 }
 
+TEST_CASE("aftermath: what was not told is kept once, wherever a kill comes", "[node]") {
+  const auto ended = [](std::uint64_t sequence, const std::string& name) {
+    return node::Aftermath{
+        .sequence = sequence,
+        .scripts = {{.layer = "app 1",
+                     .script = {.name = name},
+                     .end = wire::ScriptEnd{.layer = "app 1", .name = name, .code = 3}}}};
+  };
+  const auto change = [&](Fixture& f, bool reverts, const OnStep& on_step) -> Status {
+    auto transaction = Transaction::open(f.volume(), on_step);
+    if (!transaction) return fail(std::move(transaction.error()));
+    const auto prepare = [&](const node::ApplyCounts&) -> Result<Transaction::Prepared> {
+      return Transaction::Prepared{.after = {.sequence = reverts ? 1U : 2U, .restart = {"app 2"}}};
+    };
+    if (reverts) return transaction->revert(prepare);
+    auto done = transaction->apply(f.two.stream(), {2, {}}, f.two.captured.source(),
+                                   image::Mode::apply, prepare);
+    return done ? Status(Done{}) : fail(std::move(done.error()));
+  };
+  const std::vector<node::EarlierEnds> kept = {{1, {*ended(1, "first").scripts[0].end}}};
+  for (const bool reverts : {false, true}) {
+    for (int at = 1;; ++at) {
+      Fixture f;
+      check(f.apply(f.one, 1));
+      check(Transaction::open(f.volume())->keep_aftermath(ended(1, "first")));
+      const bool killed =
+          killed_at(at, [&](OnStep on_step) { static_cast<void>(change(f, reverts, on_step)); });
+      CAPTURE(at, reverts);
+      const auto after = Transaction::open(f.volume()).value().aftermath();
+      REQUIRE(after);
+      // Either nothing happened, or what was there came to what follows it.
+      if (after->scripts.empty())
+        CHECK(after->earlier == kept);
+      else
+        CHECK(*after == ended(1, "first"));
+      if (!killed) {
+        CHECK(after->scripts.empty());
+        break;
+      }
+    }
+  }
+}
+
 TEST_CASE("waiting: another apply takes its place, at once or for the start", "[node]") {
   Fixture f;
   check(f.apply(f.one, 1));
