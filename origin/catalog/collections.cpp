@@ -3,6 +3,7 @@
 
 #include "origin/catalog/device_facts.hpp"
 #include "origin/catalog/members.hpp"
+#include "origin/catalog/quotas.hpp"
 #include "origin/catalog/rows.hpp"
 #include "origin/catalog/rules.hpp"
 
@@ -160,6 +161,12 @@ Status Catalog::remove_collection(const Act& act, const std::string& name) {
       return fail(ErrorKind::refused,
                   "collection " + name +
                       " has a policy: `lamina policy unassign --collection` takes it away first");
+    auto limited = rows.get(quota_key(name));
+    if (!limited) return fail(std::move(limited.error()));
+    if (*limited)
+      return fail(ErrorKind::refused, "collection " + name +
+                                          " has a quota: `lamina quota set --collection " + name +
+                                          " --none` takes it away first");
     if (auto erased = rows.erase(key_of(name)); !erased) return erased;
     return append_audit(rows, act, "collection.remove", name, described(*collection));
   });

@@ -1,5 +1,7 @@
 // Quotas: how much CVDs may come to, by device or by collection. The size of a CVD is that of what
 // its newest snapshot protects; what its older ones need beside that is bounded by their number.
+#include "origin/catalog/quotas.hpp"
+
 #include "origin/catalog/device_rows.hpp"
 
 namespace lamina::origin {
@@ -99,17 +101,10 @@ Result<std::vector<Judged>> judged(const Rows& rows) {
 }
 
 std::string reason(const QuotaStanding& standing) {
-  const QuotaRule& rule = standing.rule;
-  const std::string who =
-      standing.collection ? "the CVDs of collection " + *standing.collection : "the CVD";
-  const std::string what =
-      reaches(standing.bytes, rule.hard_bytes)
-          ? to_text(Bytes{standing.bytes}) + " of " + to_text(Bytes{rule.hard_bytes})
-          : std::to_string(standing.snapshots) + " of " + std::to_string(rule.hard_snapshots) +
-                " snapshots";
-  return std::string(kQuota) + who + " came to " + what +
-         ", the hard level; nothing is lost, and uploads go on when `lamina quota set` allows more "
-         "or snapshots are removed";
+  return std::string(kQuota) + how_full(standing) +
+         "; nothing is lost, and uploads go on when `lamina quota set` allows more or snapshots "
+         "are "
+         "removed";
 }
 
 Status check_rule(const QuotaRule& rule) {
@@ -123,6 +118,24 @@ Status check_rule(const QuotaRule& rule) {
 
 }  // namespace
 
+std::string how_full(const QuotaStanding& standing) {
+  const QuotaRule& rule = standing.rule;
+  const bool is_hard = standing.level == kHard;
+  const std::int64_t bytes = is_hard ? rule.hard_bytes : rule.warn_bytes;
+  const std::int64_t snapshots = is_hard ? rule.hard_snapshots : rule.warn_snapshots;
+  const std::string who =
+      standing.collection ? "the CVDs of collection " + *standing.collection : "the CVD";
+  const std::string what =
+      reaches(standing.bytes, bytes)
+          ? to_text(Bytes{standing.bytes}) + " of " + to_text(Bytes{bytes})
+          : std::to_string(standing.snapshots) + " of " + std::to_string(snapshots) + " snapshots";
+  return who + " came to " + what + (is_hard ? ", the hard level" : ", the warning level");
+}
+
+std::string quota_key(const std::string& collection) {
+  return std::string(kCollections) + collection;
+}
+
 Status Catalog::set_quota(const Act& act, const wire::QuotaRequest& request) {
   if (request.device.has_value() == request.collection.has_value())
     return fail(ErrorKind::invalid, "a quota is of a device or of a collection");
@@ -135,7 +148,7 @@ Status Catalog::set_quota(const Act& act, const wire::QuotaRequest& request) {
       if (auto known = load_device(rows, *request.device); !known)
         return fail(std::move(known.error()));
     } else {
-      key = std::string(kCollections) + *request.collection;
+      key = quota_key(*request.collection);
       if (request.rule)
         if (auto known = load_members(rows, *request.collection); !known)
           return fail(std::move(known.error()));

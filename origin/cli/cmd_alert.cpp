@@ -9,7 +9,8 @@ void add_alert(CLI::App& app, Run& run) {
   alert->footer("Example: lamina alert ls --json");
   auto* ls = alert->add_subcommand("ls", "list the alerts that last");
   ls->footer(
-      "Kinds: certificate-expiring, disk-low, device-stale, reflector-down, seeder-silent.\n"
+      "Kinds: certificate-expiring, disk-low, device-stale, reflector-down, seeder-silent,\n"
+      "quota-warning, quota-reached.\n"
       "Beginning and end of each are in the audit log.\nExample: lamina alert ls --json");
   ls->callback([&run] {
     run = [](Session& s) -> Status {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "origin/catalog/quotas.hpp"
 #include "shared/base/log.hpp"
 
 namespace lamina::origin {
@@ -119,7 +120,30 @@ Status Watch::look_at_devices(Moment moment, const Devices& devices) {
       feed(Alerts::Disk{object, {device.disk->free_bytes}, {device.disk->total_bytes}}, moment);
   }
   end_absent("device:", present, moment);
+  look_at_quotas(*quotas, present, moment);
   return Done{};
+}
+
+void Watch::look_at_quotas(const std::vector<wire::QuotaStanding>& quotas,
+                           const std::set<std::string>& devices, Moment moment) {
+  using Level = Alerts::Quota::Level;
+  std::set<std::string> bound;
+  for (const wire::QuotaStanding& standing : quotas) {
+    const std::string object =
+        standing.device ? object_of(*standing.device) : "collection:" + *standing.collection;
+    if (standing.device && !devices.contains(object)) continue;
+    bound.insert(object);
+    const Level level = standing.level == "hard"      ? Level::hard
+                        : standing.level == "warning" ? Level::warning
+                                                      : Level::ok;
+    feed(Alerts::Quota{object, level, level == Level::ok ? "" : how_full(standing)}, moment);
+  }
+  // Those whose quota was taken away.
+  const std::set<Alerts::Key> active = alerts_.active();
+  for (const auto& [kind, object] : active)
+    if ((kind == Alerts::Kind::quota_warning || kind == Alerts::Kind::quota_reached) &&
+        !bound.contains(object))
+      feed(Alerts::Quota{.object = object}, moment);
 }
 
 // What was written elsewhere shows that a log was cut off or written anew

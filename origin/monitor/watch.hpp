@@ -51,6 +51,9 @@ class Watch {
   Status look_at_seeders(Moment moment);
   void look_at_origin(Moment moment);
   Status look_at_devices(Moment moment, const Devices& devices);
+  // `devices`: the objects of those that take uploads.
+  void look_at_quotas(const std::vector<wire::QuotaStanding>& quotas,
+                      const std::set<std::string>& devices, Moment moment);
   // Objects of that kind which are none any more have no alerts.
   void end_absent(std::string_view prefix, const std::set<std::string>& present, Moment moment);
   void feed(const policy::Alerts::Fact& fact, Moment moment);

@@ -18,6 +18,8 @@ std::string_view Alerts::name_of(Kind kind) {
     case Kind::device_stale: return "device-stale";
     case Kind::reflector_down: return "reflector-down";
     case Kind::seeder_silent: return "seeder-silent";
+    case Kind::quota_warning: return "quota-warning";
+    case Kind::quota_reached: return "quota-reached";
   }
   return "unknown";
 }
@@ -86,6 +88,11 @@ void Alerts::apply(const Seeder& seeder, Instant now) {
   set(Kind::seeder_silent, object, true,
       "no good poll of the seeder for " + to_text(now - since) +
           ": see `lamina seeder ls`, and the log of lamina-origin seed on its machine");
+}
+
+void Alerts::apply(const Quota& quota, Instant) {
+  set(Kind::quota_warning, quota.object, quota.level == Quota::Level::warning, quota.text);
+  set(Kind::quota_reached, quota.object, quota.level == Quota::Level::hard, quota.text);
 }
 
 void Alerts::apply(const Gone& gone, Instant) {

@@ -24,9 +24,18 @@ namespace lamina::policy {
 
 class Alerts {
  public:
-  enum class Kind { certificate_expiring, disk_low, device_stale, reflector_down, seeder_silent };
-  static constexpr Kind kKinds[] = {Kind::certificate_expiring, Kind::disk_low, Kind::device_stale,
-                                    Kind::reflector_down, Kind::seeder_silent};
+  enum class Kind {
+    certificate_expiring,
+    disk_low,
+    device_stale,
+    reflector_down,
+    seeder_silent,
+    quota_warning,
+    quota_reached
+  };
+  static constexpr Kind kKinds[] = {
+      Kind::certificate_expiring, Kind::disk_low,      Kind::device_stale, Kind::reflector_down,
+      Kind::seeder_silent,        Kind::quota_warning, Kind::quota_reached};
   // "certificate-expiring"...
   static std::string_view name_of(Kind kind);
 
@@ -71,10 +80,15 @@ class Alerts {
     std::string name;
     bool is_up = true;
   };
+  struct Quota {         // Of a device's CVD or of a collection's.
+    std::string object;  // "device:HEX", "collection:NAME"
+    enum class Level { ok, warning, hard } level = Level::ok;
+    std::string text = {};  // How far it is used up.
+  };
   struct Gone {  // The object is none any more.
     std::string object;
   };
-  using Fact = std::variant<Certificate, Disk, Device, Site, Seeder, Gone>;
+  using Fact = std::variant<Certificate, Disk, Device, Site, Seeder, Quota, Gone>;
 
   struct Begin {
     Kind kind = Kind::disk_low;
@@ -105,6 +119,7 @@ class Alerts {
   void apply(const Device& device, Instant now);
   void apply(const Site& site, Instant now);
   void apply(const Seeder& seeder, Instant now);
+  void apply(const Quota& quota, Instant now);
   void apply(const Gone& gone, Instant now);
   void set(Kind kind, const std::string& object, bool is_so, const std::string& text);
 

@@ -317,6 +317,10 @@ TEST_CASE("quotas: where a hard level is reached devices wait, and go on when it
   CHECK(bench.table.rows() == before);
   REQUIRE(set(wire::QuotaRule{.hard_snapshots = 4}));
   CHECK_FALSE(waits(kAnn));
+  // Of members that nobody could count there is no quota.
+  const auto removed = bench.catalog.remove_collection(Bench::at(5), "tills");
+  CHECK(kind_of(removed) == ErrorKind::refused);
+  CHECK_THAT(removed.error().text(), Catch::Contains("quota set --collection tills --none"));
   bench.snapshot(kAnn, 4, 8, 1);
   REQUIRE(bench.catalog.apply_quotas(Bench::at(9)));
   CHECK_THAT(waits(kBob).value_or(""), Catch::Contains("4 of 4 snapshots"));
@@ -324,5 +328,7 @@ TEST_CASE("quotas: where a hard level is reached devices wait, and go on when it
   bench.archive(kAnn);
   REQUIRE(set({}));
   CHECK_FALSE(waits(kBob));
+  CHECK(bench.catalog.remove_collection(Bench::at(5), "tills"));
+  CHECK(bench.catalog.quotas()->empty());
   CHECK_THAT(waits(kAnn).value_or(""), Catch::Contains("archived"));
 }

@@ -130,6 +130,51 @@ TEST_CASE("watch: a device that does not poll is stale; a rejected one is none",
   CHECK(bench.alerts() == Words{"device-stale device:" + kBob.hex()});
 }
 
+TEST_CASE("watch: quotas at their levels, of devices and of collections", "[origin]") {
+  Bench bench;
+  const Act act{"test", bench.at(0).wall};
+  REQUIRE(bench.catalog.add_collection(act, {.name = "tills", .filter = "site = north"}));
+  const auto snapshot = [&](const DeviceId& id, int number, std::int64_t bytes) {
+    std::array<std::byte, SnapshotId::kSize> digest{};
+    digest[0] = static_cast<std::byte>(number);
+    REQUIRE(bench.catalog.add_snapshot(act, id, {.id = SnapshotId(digest), .plain_bytes = bytes}));
+  };
+  const auto set = [&](std::optional<DeviceId> id, std::optional<wire::QuotaRule> rule) {
+    wire::QuotaRequest request{.device = id, .rule = rule};
+    if (!id) request.collection = "tills";
+    REQUIRE(bench.catalog.set_quota(act, request));
+  };
+  const std::string ann = "device:" + kAnn.hex();
+  int t = 0;
+  const auto alerts = [&] {
+    REQUIRE(bench.look(t += 60));
+    return bench.alerts();
+  };
+  set(kAnn, wire::QuotaRule{.warn_bytes = 500, .hard_bytes = 1000});
+  set({}, wire::QuotaRule{.warn_bytes = 800});
+  snapshot(kAnn, 1, 499);
+  snapshot(kBob, 2, 300);
+  CHECK(alerts().empty());
+  snapshot(kAnn, 3, 600);
+  CHECK(alerts() == Words{"quota-warning collection:tills", "quota-warning " + ann});
+  CHECK(bench.catalog.alerts()->at(0).text ==
+        "the CVDs of collection tills came to 900 B of 800 B, the warning level");
+  snapshot(kAnn, 4, 1000);
+  CHECK(alerts() == Words{"quota-reached " + ann, "quota-warning collection:tills"});
+  CHECK(bench.catalog.alerts()->at(0).text == "the CVD came to 1000 B of 1000 B, the hard level");
+  const Words before = bench.audited();
+  bench.start(t);  // Nothing begins again.
+  CHECK(alerts() == Words{"quota-reached " + ann, "quota-warning collection:tills"});
+  CHECK(bench.audited() == before);
+  set({}, {});
+  CHECK(alerts() == Words{"quota-reached " + ann});
+  // What is taken in no more cannot grow.
+  REQUIRE(bench.catalog.reject_device(act, kAnn));
+  CHECK(alerts().empty());
+  CHECK(alerts().empty());
+  CHECK(bench.audited().size() == before.size() + 2);
+}
+
 TEST_CASE("watch: a seeder that polls no more, or has no valid certificate", "[origin]") {
   Bench bench;
   const auto token = bench.catalog.create_token({"test", bench.at(0).wall},

@@ -23,6 +23,9 @@ Alerts::Site site(bool has_work, bool has_holder) { return {"north", has_work, h
 
 Alerts::Seeder seeder(bool is_up) { return {"east", is_up}; }
 
+using Level = Alerts::Quota::Level;
+Alerts::Quota quota(Level level) { return {"collection:tills", level, "full"}; }
+
 }  // namespace
 
 TEST_CASE("alerts: a table of what is so and what is said", "[policy]") {
@@ -119,6 +122,20 @@ TEST_CASE("alerts: a table of what is so and what is said", "[policy]") {
         {61s, Alerts::Gone{"seeder:east"}, Said::ends},
         {62s, seeder(false), Said::nothing},
         {122s, seeder(false), Said::begins}}},
+      {"a quota warns between its levels",
+       Kind::quota_warning,
+       "collection:tills",
+       {{0s, quota(Level::ok), Said::nothing},
+        {1s, quota(Level::warning), Said::begins},
+        {2s, quota(Level::warning), Said::nothing},
+        {3s, quota(Level::ok), Said::ends},
+        {4s, quota(Level::ok), Said::nothing}}},
+      {"a quota at its hard level",
+       Kind::quota_reached,
+       "collection:tills",
+       {{0s, quota(Level::hard), Said::begins},
+        {1s, quota(Level::hard), Said::nothing},
+        {2s, quota(Level::ok), Said::ends}}},
       {"what is gone has no alert",
        Kind::device_stale,
        "device:ab",
@@ -162,6 +179,6 @@ TEST_CASE("alerts: what had begun before a restart does not begin again, and end
 TEST_CASE("alerts: every kind has a name of its own", "[policy]") {
   std::set<std::string_view> names;
   for (const Kind kind : Alerts::kKinds) names.insert(Alerts::name_of(kind));
-  CHECK(names.size() == 5);
+  CHECK(names.size() == std::size(Alerts::kKinds));
   CHECK_FALSE(names.contains("unknown"));
 }
