@@ -1,12 +1,13 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <map>
 #include <set>
 #include <sstream>
 
 #include "origin/cli/session.hpp"
+#include "tests/support/command_walk.hpp"
 
 using namespace lamina::origin::cli;
+using namespace lamina::tests;
 
 namespace {
 int run(std::vector<const char*> args, std::string& out, std::string& err) {
@@ -17,43 +18,12 @@ int run(std::vector<const char*> args, std::string& out, std::string& err) {
   return code;
 }
 
-// Every command, by its words, with what stands in its help.
-std::map<std::string, CLI::App*> commands_of(CLI::App& app, const std::string& words = "") {
-  std::map<std::string, CLI::App*> found;
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-    if (command->get_name().empty()) continue;  // A group of options.
-    const std::string name = words + (words.empty() ? "" : " ") + command->get_name();
-    const auto beneath = commands_of(*command, name);
-    if (command->get_require_subcommand_min() == 0) found.emplace(name, command);
-    found.insert(beneath.begin(), beneath.end());
-  }
-  return found;
-}
-
 struct Tree {
   CLI::App app{"", "lamina"};
   Session session;
   Run run;
   Tree() { add_commands(app, session, run); }
 };
-
-// Of a line of a shell: blanks part words, single quotes hold them together.
-std::vector<std::string> words_of(const std::string& line) {
-  std::vector<std::string> words;
-  bool is_open = false, is_quoted = false;
-  for (const char c : line) {
-    if (c == '\'') {
-      is_quoted = !is_quoted;
-    } else if (c == ' ' && !is_quoted) {
-      is_open = false;
-      continue;
-    }
-    if (!is_open) words.emplace_back();
-    is_open = true;
-    if (c != '\'') words.back() += c;
-  }
-  return words;
-}
 
 // What prints, checks, or writes nothing but a file or directory that the caller names, new.
 const std::set<std::string> kReads = {
@@ -72,22 +42,15 @@ TEST_CASE("lamina: every command has help with an example of itself that can be 
   Tree tree;
   for (const auto& [name, command] : commands_of(tree.app)) {
     CAPTURE(name);
-    const std::string footer = command->get_footer();
-    const std::string begin = "Example: lamina " + name;
-    std::size_t examples = 0;
-    std::istringstream lines(footer);
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.starts_with("Example: lamina ")) continue;
-      ++examples;
-      CHECK((line + ' ').starts_with(begin + ' '));
-      Tree fresh;
-      auto words = words_of(line.substr(std::string("Example: lamina ").size()));
-      std::reverse(words.begin(), words.end());  // As CLI11 takes them.
+    const auto examples = examples_of(*command, "lamina");
+    for (const std::string& line : examples) {
       CAPTURE(line);
-      CHECK_NOTHROW(fresh.app.parse(words));
+      CHECK((line + ' ').starts_with(name + ' '));
+      Tree fresh;
+      CHECK_NOTHROW(parse_line(fresh.app, line));
       CHECK(fresh.run);
     }
-    CHECK(examples > 0);
+    CHECK_FALSE(examples.empty());
   }
 }
 
@@ -110,12 +73,9 @@ TEST_CASE("lamina: every command takes --json", "[cli]") {
   for (const auto& [name, command] : commands_of(tree.app)) {
     CAPTURE(name);
     Tree fresh;
-    const std::string footer = command->get_footer();
-    const std::string line = footer.substr(footer.find("Example: lamina ") + 16);
-    auto words = words_of(line.substr(0, line.find('\n')));
-    if (std::ranges::find(words, "--json") == words.end()) words.emplace_back("--json");
-    std::reverse(words.begin(), words.end());
-    CHECK_NOTHROW(fresh.app.parse(words));
+    std::string line = examples_of(*command, "lamina").at(0);
+    if (line.find("--json") == std::string::npos) line += " --json";
+    CHECK_NOTHROW(parse_line(fresh.app, line));
     CHECK(fresh.session.json);
   }
 }
