@@ -45,9 +45,10 @@ Status export_cache(const StateDirectory& state, const CacheCommand& command, st
 Status import_cache(const StateDirectory& state, const CacheCommand& command, std::ostream& out) {
   auto keys = prepare(state);
   if (!keys) return fail(std::move(keys.error()));
-  auto done = import_layers(state, *keys, command.directory);
+  auto done = import_layers(state, *keys, command.directory, command.dry_run);
   if (!done) return fail(std::move(done.error()));
-  const auto told = ask_service(state, "cache-changed", kTellWithin);
+  const bool told =
+      !command.dry_run && ask_service(state, {.what = "cache-changed"}, kTellWithin).has_value();
   cli::Rows rows{{"LAYER", "NEW", "HAD", "MISSING"}};
   for (const Imported::Layer& layer : done->layers) {
     if (command.as_json)
@@ -69,14 +70,17 @@ Status import_cache(const StateDirectory& state, const CacheCommand& command, st
       out << "refused: " << printable(refused, 400) << '\n';
   if (!command.as_json) {
     cli::write_table(out, rows);
-    out << to_text(done->written) << " taken in; "
-        << (told ? "the running node shares what is whole\n"
-                 : "the node takes it into its cache when it starts\n");
+    out << to_text(done->written)
+        << (command.dry_run ? " would be taken in, if they are sound. Nothing was changed\n"
+            : told          ? " taken in; the running node shares what is whole\n"
+                            : " taken in; the node takes it into its cache when it starts\n");
   }
   if (!done->refused.empty())
-    return fail(ErrorKind::corrupt, std::to_string(done->refused.size()) + " files of " +
-                                        command.directory +
-                                        " were refused; the rest was taken: export them again");
+    return fail(ErrorKind::corrupt,
+                std::to_string(done->refused.size()) + " files of " + command.directory +
+                    (command.dry_run ? " would be refused: export them again"
+                                     : " were refused; the rest was taken: export them "
+                                       "again"));
   return Done{};
 }
 

@@ -12,6 +12,7 @@ struct CacheCommand {
   std::string layer;      // Of an export: "NAME:VERSION" or an id.
   std::string directory;  // Of the disk.
   bool as_json = false;
+  bool dry_run = false;  // Of an import.
 };
 
 // Give up root, if the process has it, for the user of the enrolment. Data goes to `out`.

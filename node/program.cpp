@@ -28,6 +28,7 @@ constexpr Duration kStatusWithin = 10s;
 struct CommandLine {
   std::string state = "/var/lib/lamina-node";
   bool as_json = false;
+  bool dry_run = false;
   Enrolment enrolment;
   std::string token_file;
   RunOptions run;
@@ -55,9 +56,15 @@ Status enroll(CommandLine& line, std::ostream& out) {
   }
   if (line.enrolment.token.empty())
     return fail(ErrorKind::invalid, "an enrolment token is needed: --token or --token-file");
+  line.enrolment.dry_run = line.dry_run;
   auto config = enrol(line.enrolment);
   if (!config) return fail(std::move(config.error()));
-  if (line.as_json)
+  if (line.dry_run && line.as_json)
+    out << json{{"volume", config->volume}, {"dry_run", true}}.dump() << '\n';
+  else if (line.dry_run)
+    out << "This computer would manage " << config->volume
+        << ", if the origin takes the token. Nothing was changed, and the origin not asked.\n";
+  else if (line.as_json)
     out << json{{"device", config->device.hex()}, {"volume", config->volume}}.dump() << '\n';
   else
     out << "This device is " << config->device.hex() << " and manages " << config->volume << ".\n"
@@ -187,7 +194,7 @@ void print_status(const json& status, std::ostream& out) {
 }
 
 Status status(const CommandLine& line, std::ostream& out) {
-  auto answer = ask_service(StateDirectory(line.state), "status", kStatusWithin);
+  auto answer = ask_service(StateDirectory(line.state), {.what = "status"}, kStatusWithin);
   if (!answer) return fail(std::move(answer.error()));
   if (line.as_json)
     out << *answer << '\n';
@@ -198,7 +205,7 @@ Status status(const CommandLine& line, std::ostream& out) {
 
 // A device that does not answer has figures too: that it is down. The failure says why.
 Status print_metrics(const CommandLine& line, std::ostream& out) {
-  auto answer = ask_service(StateDirectory(line.state), "metrics", kStatusWithin);
+  auto answer = ask_service(StateDirectory(line.state), {.what = "metrics"}, kStatusWithin);
   const std::string text =
       answer ? json::parse(*answer).value("text", "") : metrics_text_of_stopped();
   if (line.to.empty())
@@ -209,13 +216,24 @@ Status print_metrics(const CommandLine& line, std::ostream& out) {
   return Done{};
 }
 
+Status make_support_bundle(const CommandLine& line, std::ostream& out) {
+  auto done = write_support_bundle(StateDirectory(line.state), line.to, os::system_clock().wall());
+  if (!done) return done;
+  if (line.as_json) out << json{{"support_bundle", {{"file", line.to}}}}.dump() << '\n';
+  return Done{};
+}
+
 Status sync(const CommandLine& line, std::ostream& out) {
-  auto answer = ask_service(StateDirectory(line.state),
-                            line.until_protected ? "sync-protected" : "sync", kSyncWithin);
+  auto answer = ask_service(
+      StateDirectory(line.state),
+      {.what = line.until_protected ? "sync-protected" : "sync", .dry_run = line.dry_run},
+      kSyncWithin);
   if (!answer) return fail(std::move(answer.error()));
   const json done = json::parse(*answer);
   if (line.as_json)
     out << *answer << '\n';
+  else if (line.dry_run)
+    out << "A snapshot would be made now. Nothing was changed.\n";
   else
     out << "Snapshot " << done.value("snapshot", "") << ": " << done.value("files_read", 0)
         << " files read, " << done.value("files_reused", 0) << " unchanged, "
@@ -228,11 +246,17 @@ Status sync(const CommandLine& line, std::ostream& out) {
 }
 
 Status revert(const CommandLine& line, std::ostream& out) {
-  auto answer = ask_service(StateDirectory(line.state), "revert", kSyncWithin);
+  auto answer = ask_service(StateDirectory(line.state), {.what = "revert", .dry_run = line.dry_run},
+                            kSyncWithin);
   if (!answer) return fail(std::move(answer.error()));
   const json done = json::parse(*answer);
   if (line.as_json)
     out << *answer << '\n';
+  else if (line.dry_run)
+    out << "The last apply would be undone"
+        << (done.value("waits_for_restart", false) ? " at the next start of this device" : "")
+        << ": " << done.value("applied", json::array()).size()
+        << " layers would be applied then. Nothing was changed.\n";
   else if (done.value("waits_for_restart", false))
     out << "The last apply is undone at the next start of this device: restart it.\n";
   else
@@ -245,10 +269,14 @@ Status snooze(const CommandLine& line, std::ostream& out) {
   auto duration =
       line.snooze_for == "off" ? Result<Duration>(Duration{}) : parse_duration(line.snooze_for);
   if (!duration) return fail(std::move(duration.error()).in("for how long"));
-  auto answer = ask_service(StateDirectory(line.state), "snooze", kStatusWithin, *duration);
+  auto answer = ask_service(StateDirectory(line.state),
+                            {.what = "snooze", .dry_run = line.dry_run, .duration = *duration},
+                            kStatusWithin);
   if (!answer) return fail(std::move(answer.error()));
   if (line.as_json)
     out << *answer << '\n';
+  else if (line.dry_run)
+    out << "It would be so. Nothing was changed.\n";
   else if (*duration == Duration{})
     out << "Snapshots are made by themselves again.\n";
   else
@@ -298,17 +326,13 @@ Status run(CommandLine& line) {
   return run_network(StateDirectory(line.state), line.run);
 }
 
-}  // namespace
-
-int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
-  CLI::App app("lamina-node: a device of the fleet", "lamina-node");
+// Writes to `line` what is parsed.
+void add_commands(CLI::App& app, CommandLine& line) {
   app.footer(std::string(cli::exit_code_help()) +
              "\nExample: lamina-node enroll --origin origin.example:8443 --ca-fingerprint HEX \\\n"
              "           --token SECRET --volume / --user lamina");
   app.set_version_flag("--version", LAMINA_VERSION);
   app.require_subcommand(1);
-  CommandLine line;
-  Status done = Done{};
   const auto command = [&](const char* name, const char* what, const char* example) {
     auto* added = app.add_subcommand(name, what);
     added->footer(std::string("Example: lamina-node ") + example);
@@ -320,8 +344,8 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
                                  "--token SECRET --volume / --user lamina");
   auto* run_command = command("run", "the network process: layers down, changes up",
                               "run --state /var/lib/lamina-node --swarm-listen 192.0.2.20:8444");
-  auto* worker_command = command("worker", "the worker: applies and scans (as root, no network)",
-                                 "worker --state /var/lib/lamina-node");
+  command("worker", "the worker: applies and scans (as root, no network)",
+          "worker --state /var/lib/lamina-node");
   auto* status_command = command("status", "what the device is doing", "status --json");
   auto* metrics_command = command("metrics", "the device's figures as text for Prometheus",
                                   "metrics --to /var/lib/node_exporter/lamina.prom");
@@ -345,7 +369,6 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
   auto* cache_command =
       app.add_subcommand("cache", "layers to and from a disk, for a site behind a very thin line");
   cache_command->require_subcommand(1);
-  cache_command->footer("Example: lamina-node cache import --from /media/disk");
   auto* export_command = cache_command->add_subcommand(
       "export", "write a layer that is whole in the cache to a directory");
   export_command->footer("Example: lamina-node cache export --layer debian:12.11 --to /media/disk");
@@ -366,9 +389,12 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
         ->capture_default_str();
     transfer->add_flag("--json", line.cache.as_json, "print JSON records");
   }
-  for (CLI::App* json_command :
-       {enroll_command, status_command, sync_command, revert_command, snooze_command})
+  for (CLI::App* json_command : {enroll_command, status_command, support_command, sync_command,
+                                 revert_command, snooze_command})
     json_command->add_flag("--json", line.as_json, "print a JSON record");
+  for (CLI::App* changing :
+       {enroll_command, sync_command, revert_command, snooze_command, import_command})
+    changing->add_flag("--dry-run", line.dry_run, "change nothing, say what would be done");
 
   Enrolment& enrolment = line.enrolment;
   enroll_command->add_option("--origin", enrolment.origin, "HOST:PORT of the origin")->required();
@@ -434,26 +460,50 @@ int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream&
       ->capture_default_str();
   run_command->add_option("--sync-interval", line.sync_interval,
                           "between two snapshots (default: 60 min), for example '15 min'");
+}
 
+// A command line with its own commands.
+struct Commands {
+  CLI::App app{"lamina-node: a device of the fleet", "lamina-node"};
+  CommandLine line;
+  Commands() { add_commands(app, line); }
+};
+
+Status carry_out(const CLI::App& app, CommandLine& line, std::ostream& out) {
+  const StateDirectory state(line.state);
+  const CLI::App* command = app.get_subcommands().front();
+  const std::string& name = command->get_name();
+  if (name == "enroll") return enroll(line, out);
+  if (name == "run") return run(line);
+  if (name == "worker") return run_worker(state);
+  if (name == "status") return status(line, out);
+  if (name == "metrics") return print_metrics(line, out);
+  if (name == "support-bundle") return make_support_bundle(line, out);
+  if (name == "sync") return sync(line, out);
+  if (name == "revert") return revert(line, out);
+  if (name == "snooze") return snooze(line, out);
+  line.cache.dry_run = line.dry_run;
+  return command->got_subcommand("export") ? export_cache(state, line.cache, out)
+                                           : import_cache(state, line.cache, out);
+}
+
+}  // namespace
+
+std::shared_ptr<CLI::App> command_tree() {
+  auto commands = std::make_shared<Commands>();
+  return {commands, &commands->app};
+}
+
+int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  Commands commands;
   try {
-    app.parse(argc, argv);
+    commands.app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error, out, err), cli::ok;
+    if (error.get_exit_code() == 0) return commands.app.exit(error, out, err), cli::ok;
     err << "lamina-node: " << error.what() << "; see lamina-node --help\n";
     return cli::usage;
   }
-  if (enroll_command->parsed()) done = enroll(line, out);
-  if (run_command->parsed()) done = run(line);
-  if (worker_command->parsed()) done = run_worker(StateDirectory(line.state));
-  if (status_command->parsed()) done = status(line, out);
-  if (support_command->parsed())
-    done = write_support_bundle(StateDirectory(line.state), line.to, os::system_clock().wall());
-  if (metrics_command->parsed()) done = print_metrics(line, out);
-  if (sync_command->parsed()) done = sync(line, out);
-  if (export_command->parsed()) done = export_cache(StateDirectory(line.state), line.cache, out);
-  if (import_command->parsed()) done = import_cache(StateDirectory(line.state), line.cache, out);
-  if (revert_command->parsed()) done = revert(line, out);
-  if (snooze_command->parsed()) done = snooze(line, out);
+  const Status done = carry_out(commands.app, commands.line, out);
   if (done) return cli::ok;
   err << "lamina-node: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());

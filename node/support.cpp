@@ -24,7 +24,7 @@ std::string settings_of(const NodeConfig& config) {
 }
 
 Result<std::string> answer_of(const StateDirectory& state, const std::string& request) {
-  auto answer = ask_service(state, request, kAnswerWithin);
+  auto answer = ask_service(state, {.what = request}, kAnswerWithin);
   if (!answer) return answer;
   const json object = json::parse(*answer);
   return request == "metrics" ? object.value("text", "") : object.dump(2) + '\n';

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "node/net/snoozing.hpp"
+
 namespace lamina::node {
 namespace {
 
@@ -57,6 +59,10 @@ void answer_request(const ControlCalls& calls, const std::string& request,
     return answer(to_line(
         Error(ErrorKind::invalid, "the node knows no request '" + printable(request, 100) + "'")));
   if (const auto why = calls.not_ready()) return answer(to_line(*why));
+  const bool dry_run = object.contains("dry_run") && object["dry_run"] == true;
+  const auto answer_status = [&](const Status& done) {
+    answer(done ? json{{"ok", true}}.dump() : to_line(done.error()));
+  };
   if (what == "cache-changed") {
     calls.cache_changed();
     return answer(json{{"ok", true}}.dump());
@@ -69,23 +75,26 @@ void answer_request(const ControlCalls& calls, const std::string& request,
     const auto most = std::chrono::duration_cast<std::chrono::milliseconds>(wire::kSnoozeMax);
     const std::chrono::milliseconds duration{std::min<std::uint64_t>(
         ms->get<std::uint64_t>(), static_cast<std::uint64_t>(most.count()) + 1)};
-    const auto done = calls.snooze(duration);
-    return answer(done ? json{{"ok", true}}.dump() : to_line(done.error()));
+    return answer_status(dry_run ? Snoozing::check(duration) : calls.snooze(duration));
   }
   if (what == "revert")
-    calls.revert(answering<RevertEnd>(answer));
+    calls.revert(dry_run, answering<RevertEnd>(answer));
+  else if (dry_run)
+    answer_status(calls.may_synchronize());
   else
     calls.synchronize(what == "sync-protected", answering<SyncFigures>(answer));
 }
 
-Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
-                                Duration timeout, Duration duration) {
+Result<std::string> ask_service(const StateDirectory& state, const ControlRequest& request,
+                                Duration timeout) {
   // A missing enrolment says more than a missing socket.
   if (auto config = read_config(state); !config) return fail(std::move(config.error()));
-  json request{{"do", what}};
-  if (what == "snooze")
-    request["for_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  auto answer = net::local_request(state.node_socket(), request.dump(), timeout);
+  json message{{"do", request.what}};
+  if (request.what == "snooze")
+    message["for_ms"] =
+        std::chrono::duration_cast<std::chrono::milliseconds>(request.duration).count();
+  if (request.dry_run) message["dry_run"] = true;
+  auto answer = net::local_request(state.node_socket(), message.dump(), timeout);
   if (!answer) return fail(std::move(answer.error()).in("is `lamina-node run` running?"));
   const json object = json::parse(*answer, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object() || !object.contains("ok"))

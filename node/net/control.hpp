@@ -32,7 +32,9 @@ struct ControlCalls {
   // `until_protected`: a snapshot at a relay counts only once the origin has it.
   std::function<void(bool until_protected, std::function<void(Result<SyncFigures>)> then)>
       synchronize;
-  std::function<void(std::function<void(Result<RevertEnd>)> then)> revert;
+  std::function<Status()> may_synchronize;  // Whether it would be tried at all; else why not.
+  // `dry_run`: says what a revert would bring back, and changes nothing.
+  std::function<void(bool dry_run, std::function<void(Result<RevertEnd>)> then)> revert;
   std::function<void()> cache_changed;
   std::function<Status(Duration)> snooze;
 };
@@ -40,9 +42,13 @@ struct ControlCalls {
 void answer_request(const ControlCalls& calls, const std::string& request,
                     const net::LocalServer::Answer& answer);
 
-// Asks and waits, for the command line. The failed side is the answer's error. `duration` goes with
-// a snooze.
-Result<std::string> ask_service(const StateDirectory& state, const std::string& what,
-                                Duration timeout, Duration duration = {});
+struct ControlRequest {
+  std::string what;        // "status", "metrics", "sync", "sync-protected", "revert"...
+  bool dry_run = false;    // Of the latter three and of a snooze: nothing changes.
+  Duration duration = {};  // Of a snooze.
+};
+// Asks and waits, for the command line. The failed side is the answer's error.
+Result<std::string> ask_service(const StateDirectory& state, const ControlRequest& request,
+                                Duration timeout);
 
 }  // namespace lamina::node

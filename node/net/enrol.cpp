@@ -69,6 +69,11 @@ Result<NodeConfig> enrol(const Enrolment& how) {
   auto user = network_user(how.user);
   if (!user) return fail(std::move(user.error()));
 
+  NodeConfig config{.origin_host = place->host,
+                    .origin_port = place->port,
+                    .device = {},
+                    .volume = how.volume,
+                    .user = how.user};
   auto key = net::make_key_and_request();
   if (!key) return fail(std::move(key.error()));
   auto client = net::BlockingClient::create({.host = place->host,
@@ -76,6 +81,7 @@ Result<NodeConfig> enrol(const Enrolment& how) {
                                              .ca_pem = {},
                                              .ca_fingerprint = how.ca_fingerprint});
   if (!client) return fail(std::move(client.error()));
+  if (how.dry_run) return config;
   auto answer = net::check((*client)->send({.method = "POST",
                                             .target = "/v1/enroll",
                                             .content_type = std::string(wire::kJson),
@@ -109,11 +115,7 @@ Result<NodeConfig> enrol(const Enrolment& how) {
     if (auto written = write_private(path, text, *user); !written)
       return fail(std::move(written.error()));
   // Last: with node.json the device counts as enrolled.
-  NodeConfig config{.origin_host = place->host,
-                    .origin_port = place->port,
-                    .device = reply->device,
-                    .volume = how.volume,
-                    .user = how.user};
+  config.device = reply->device;
   if (auto written = write_config(state, config); !written) return fail(std::move(written.error()));
   return config;
 }

@@ -16,6 +16,9 @@ struct Enrolment {
   std::string volume;
   std::string hardware_uuid;  // Empty: asked from the firmware.
   std::string user;           // Of the network process; empty: the caller.
+  // Writes nothing, and does not ask the origin, which would use the token up: everything that can
+  // be wrong on this side is looked at. The answer has no device then.
+  bool dry_run = false;
 };
 
 // Writes the state directory. `invalid` when it holds an enrolled device already (nothing is

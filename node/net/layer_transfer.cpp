@@ -128,11 +128,12 @@ Result<Exported> export_layer(const StateDirectory& state, const TrustedKeys& ke
 }
 
 Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& keys,
-                               const std::string& directory) {
+                               const std::string& directory, bool dry_run) {
   const StateDirectory from(directory), to = import_directory(state);
   auto ids = recorded_layers(from);
   if (!ids) return fail(std::move(ids.error()).in(directory + " holds no exported layers"));
-  if (auto done = make_directories(to, true); !done) return fail(std::move(done.error()));
+  if (!dry_run)
+    if (auto done = make_directories(to, true); !done) return fail(std::move(done.error()));
   Imported imported;
   for (const LayerId& id : *ids) {
     auto envelopes = read_layer(from, id, keys);
@@ -156,6 +157,20 @@ Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& k
         layer.missing += pack.update_from.empty();
         continue;
       }
+      if (dry_run) {
+        auto file = os::open_read(source);
+        auto has = file ? os::file_size(file->get(), source)
+                        : Result<std::uint64_t>(fail(std::move(file.error())));
+        if (!has) return fail(std::move(has.error()));
+        if (*has == pack.size) {
+          ++layer.packs;
+          imported.written += size;
+        } else {
+          ++layer.missing;
+          imported.refused.push_back(source + ": it has not the size of the pack");
+        }
+        continue;
+      }
       if (auto room = check_room(to.packs(), size); !room) return fail(std::move(room.error()));
       auto done = copy_pack(source, pack_path(to, pack.id), pack, kInCache);
       // Its tree marks it as whole; what the medium gave is read back from the disk for it.
@@ -172,8 +187,9 @@ Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& k
       imported.refused.push_back(done.error().text());
     }
     // The records last: the network process looks for what has some.
-    if (auto done = keep_layer(to, id, *envelopes, keys); !done)
-      return fail(std::move(done.error()));
+    if (!dry_run)
+      if (auto done = keep_layer(to, id, *envelopes, keys); !done)
+        return fail(std::move(done.error()));
     imported.layers.push_back(std::move(layer));
   }
   return imported;

@@ -48,8 +48,9 @@ struct Imported {
 };
 // Goes on behind what it refuses. Fails when `directory` is no export (`not_found`), when there is
 // no room (`out_of_space`), and with the file system's errors; what was taken until then stays, and
-// the next try goes on there.
+// the next try goes on there. `dry_run`: writes nothing, and takes every pack that has its size for
+// a sound one.
 Result<Imported> import_layers(const StateDirectory& state, const TrustedKeys& keys,
-                               const std::string& directory);
+                               const std::string& directory, bool dry_run = false);
 
 }  // namespace lamina::node

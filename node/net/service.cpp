@@ -1042,23 +1042,29 @@ struct Service::State : std::enable_shared_from_this<State> {
             },
             .synchronize = [this](bool until_protected,
                                   SyncThen then) { synchronize(until_protected, std::move(then)); },
-            .revert = [this](RevertThen then) { revert(std::move(then)); },
+            .may_synchronize = [this] { return may_synchronize(); },
+            .revert = [this](bool dry_run, RevertThen then) { revert(dry_run, std::move(then)); },
             .cache_changed = [this] { cache_changed(); },
             .snooze = [this](Duration duration) { return snooze(duration); }};
   }
 
-  void synchronize(bool until_protected, const SyncThen& then) {
+  Status may_synchronize() const {
     if (agent->status() != wire::DeviceStatus::assigned)
-      return then(fail(agent->origin_reachable()
-                           ? Error(ErrorKind::refused,
-                                   "this device is " + std::string(wire::name_of(agent->status())) +
-                                       ": an administrator must place it in a site first")
-                           : Error(ErrorKind::unavailable, "the origin has not been reached yet")));
+      return agent->origin_reachable()
+                 ? fail(ErrorKind::refused, "this device is " +
+                                                std::string(wire::name_of(agent->status())) +
+                                                ": an administrator must place it in a site first")
+                 : fail(ErrorKind::unavailable, "the origin has not been reached yet");
     if (is_metered())
-      return then(fail(ErrorKind::unavailable,
-                       "this device's link is metered: a snapshot is made once the network "
-                       "process runs without --metered"));
-    if (line.no_upload()) return then(fail(line.upload_forbidden()));
+      return fail(ErrorKind::unavailable,
+                  "this device's link is metered: a snapshot is made once the network process runs "
+                  "without --metered");
+    if (line.no_upload()) return fail(line.upload_forbidden());
+    return Done{};
+  }
+
+  void synchronize(bool until_protected, const SyncThen& then) {
+    if (auto may = may_synchronize(); !may) return then(fail(std::move(may.error())));
     sync_asked.push_back(later([then, until_protected](State& self, Result<SyncFigures> result) {
       if (!result || result->relay.is_none() || !until_protected) return then(std::move(result));
       self.uploads->when_settled(
@@ -1072,10 +1078,13 @@ struct Service::State : std::enable_shared_from_this<State> {
     feed(Agent::SyncRequested{});
   }
 
-  void revert(const RevertThen& then) {
+  void revert(bool dry_run, const RevertThen& then) {
     worker.ask(
-        {.kind = WorkerRequest::Kind::revert, .parent = {}, .reason = {}},
-        later([then, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
+        {.kind = WorkerRequest::Kind::revert, .dry_run = dry_run, .parent = {}, .reason = {}},
+        later([dry_run, then, started = now_ms()](State& self, const Result<WorkerReply>& reply) {
+          if (dry_run)
+            return then(reply ? Result<RevertEnd>(RevertEnd{reply->stack, reply->waits != 0})
+                              : fail(reply.error()));
           if (!reply) {
             self.report({"revert", started, reply.error(), {}});
             return then(fail(reply.error()));

@@ -48,10 +48,14 @@ wire::Snooze Snoozing::said(WallTime now) const {
   return {.number = snooze_.number, .until_ms = until_of(left(now), now)};
 }
 
+Status Snoozing::check(Duration duration) {
+  if (duration >= Duration{} && duration <= wire::kSnoozeMax) return Done{};
+  return fail(ErrorKind::invalid,
+              "a snooze lasts at most " + to_text(wire::kSnoozeMax) + ", not " + to_text(duration));
+}
+
 Status Snoozing::snooze(Duration duration, WallTime now) {
-  if (duration < Duration{} || duration > wire::kSnoozeMax)
-    return fail(ErrorKind::invalid, "a snooze lasts at most " + to_text(wire::kSnoozeMax) +
-                                        ", not " + to_text(duration));
+  if (auto good = check(duration); !good) return good;
   return keep({.number = snooze_.number, .until_ms = until_of(duration, now)});
 }
 

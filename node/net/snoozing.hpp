@@ -21,6 +21,8 @@ class Snoozing {
   // As the polls say it.
   wire::Snooze said(WallTime now) const;
 
+  // `invalid` for a duration that snooze() would not take.
+  static Status check(Duration duration);
   // By the user: `invalid` when it is too long or less than nothing. Zero ends it.
   Status snooze(Duration duration, WallTime now);
   // By an administrator, with the origin's clock. Whether it is news.

@@ -85,7 +85,8 @@ std::string to_json(const WorkerRequest& request) {
   json object;
   for (const auto& [kind, name] : kKinds)
     if (kind == request.kind) object["do"] = name;
-  if (request.kind == Kind::apply) object["dry_run"] = request.dry_run;
+  if (request.kind == Kind::apply || request.kind == Kind::revert)
+    object["dry_run"] = request.dry_run;
   if (request.kind == Kind::scan) {
     object["sequence"] = request.sequence;
     object["parent"] = text_of(request.parent);

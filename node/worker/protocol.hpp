@@ -9,7 +9,7 @@
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
 //    and as status}
 //   {"do":"told","sequence":N}                        -> as status: the origin knows its end
-//   {"do":"revert"}                                   -> {"ok":true,"sequence":N,"stack":[hex...]}
+//   {"do":"revert"}  {"do":"revert","dry_run":true}   -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
 //       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"},
 //          before which the worker goes on, and sends no other
@@ -50,7 +50,7 @@ struct WorkerRequest {
     policy
   };
   Kind kind = Kind::status;
-  bool dry_run = false;        // apply
+  bool dry_run = false;        // apply, revert
   std::uint64_t sequence = 0;  // told; scan, from here on
   SnapshotId parent;
   std::string reason;

@@ -349,10 +349,35 @@ Result<WorkerReply> Worker::try_apply(bool dry_run) {
   return reply;
 }
 
-WorkerReply Worker::revert() {
+// As revert() would find it.
+Result<WorkerReply> Worker::foresee_revert(const AppliedState& now,
+                                           const std::optional<AppliedState>& before) {
+  WorkerReply reply = status();
+  auto waits = transaction_.waiting();
+  if (!waits) return fail(std::move(waits.error()));
+  // An apply that waits is given up, and nothing that counts changes.
+  if (*waits) {
+    if (!(*waits)->is_revert) reply.waits = 0;
+    return reply;
+  }
+  if (!before)
+    return fail(ErrorKind::not_found,
+                "there is no apply to revert on " + printable(transaction_.volume().path()));
+  auto layers = waits_for(needs_between(now, *before), now, *before);
+  if (!layers) return fail(std::move(layers.error()));
+  reply.stack = before->stack;
+  reply.waits = layers->empty() ? 0 : now.sequence;
+  return reply;
+}
+
+WorkerReply Worker::revert(bool dry_run) {
   const AppliedState now = transaction_.applied();
   auto before = transaction_.undoable();
   if (!before) return failed(std::move(before.error()));
+  if (dry_run) {
+    auto reply = foresee_revert(now, *before);
+    return reply ? std::move(*reply) : failed(std::move(reply.error()));
+  }
   auto done = transaction_.revert([&](const ApplyCounts&) -> Result<Transaction::Prepared> {
     Aftermath aftermath{.sequence = now.sequence};
     const AppliedState then = before->value_or(AppliedState{});
@@ -562,7 +587,7 @@ void Worker::serve(os::LocalConnection& connection) {
     } else if (request->kind == Kind::apply) {
       reply = apply(request->dry_run);
     } else if (request->kind == Kind::revert) {
-      reply = revert();
+      reply = revert(request->dry_run);
     } else if (request->kind == Kind::told) {
       reply = told(request->sequence);
     } else if (request->kind == Kind::policy) {

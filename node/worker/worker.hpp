@@ -45,7 +45,8 @@ class Worker {
   WorkerReply told(std::uint64_t sequence);
   // Refuses while the device's policy cannot be read: what is its users' own is not known then.
   WorkerReply apply(bool dry_run);
-  WorkerReply revert();
+  // `dry_run`: says which stack would come back, and changes nothing.
+  WorkerReply revert(bool dry_run = false);
   // From now on the device keeps to it; one that is not good leaves the one before.
   WorkerReply take_policy(const wire::Policy& policy);
 
@@ -54,6 +55,8 @@ class Worker {
          const os::Clock& clock, Services* services, BootLoader* loader, HeldPolicy policy);
 
   Result<WorkerReply> try_apply(bool dry_run);
+  Result<WorkerReply> foresee_revert(const AppliedState& now,
+                                     const std::optional<AppliedState>& before);
   void finish_into(WorkerReply& reply);
   Status stop_services(const std::vector<LayerNeeds>& needs);
   void start_services(std::vector<std::string>& remarks);

@@ -25,9 +25,13 @@ struct Bench {
               done.push_back(until_protected ? "sync-protected" : "sync");
               then(figures);
             },
+        .may_synchronize = [this]() -> Status {
+          done.emplace_back("may-synchronize");
+          return figures ? Status(Done{}) : fail(figures.error());
+        },
         .revert =
-            [this](const std::function<void(Result<RevertEnd>)>& then) {
-              done.emplace_back("revert");
+            [this](bool dry_run, const std::function<void(Result<RevertEnd>)>& then) {
+              done.emplace_back(dry_run ? "foresee-revert" : "revert");
               then(reverted);
             },
         .cache_changed = [this] { done.emplace_back("cache-changed"); },
@@ -115,4 +119,19 @@ TEST_CASE("control: a snooze says for how long", "[node]") {
   CHECK(bench.done.size() == 3);
   bench.starting.emplace(ErrorKind::unavailable, "the node is starting");
   CHECK(bench.ask(R"({"do":"snooze","for_ms":1})")["kind"] == "unavailable");
+}
+
+TEST_CASE("control: a dry run asks for nothing that changes something", "[node]") {
+  Bench bench;
+  bench.reverted = RevertEnd{.applied = {LayerId()}};
+  CHECK(bench.ask(R"({"do":"sync","dry_run":true})")["ok"] == true);
+  CHECK(bench.ask(R"({"do":"revert","dry_run":true})")["applied"].size() == 1);
+  CHECK(bench.ask(R"({"do":"snooze","for_ms":1000,"dry_run":true})")["ok"] == true);
+  bench.figures = fail(ErrorKind::unavailable, "metered");
+  CHECK(bench.ask(R"({"do":"sync-protected","dry_run":true})")["text"] == "metered");
+  const auto day = std::chrono::duration_cast<std::chrono::milliseconds>(wire::kSnoozeMax).count();
+  const json longer{{"do", "snooze"}, {"for_ms", day + 1}, {"dry_run", true}};
+  CHECK(bench.ask(longer.dump())["kind"] == "invalid");
+  CHECK(bench.done ==
+        std::vector<std::string>{"may-synchronize", "foresee-revert", "may-synchronize"});
 }

@@ -132,6 +132,30 @@ TEST_CASE("layer transfer: records that nobody trusted signed are refused", "[no
   CHECK_FALSE(cache.take_in({}));
 }
 
+TEST_CASE("layer transfer: a dry run says what would come, and writes nothing", "[node]") {
+  Bench bench;
+  REQUIRE(export_layer(bench.from, bench.keys, "os:1.0", bench.disk));
+  const auto foreseen = [&] {
+    auto done = import_layers(bench.to, bench.keys, bench.disk, /*dry_run=*/true);
+    if (!done) FAIL(done.error().text());
+    REQUIRE(done->layers.size() == 1);
+    return *done;
+  };
+  auto all = foreseen();
+  CHECK(all.written == bench.files.size());
+  CHECK(all.layers[0].packs == bench.files.packs.size());
+  CHECK_FALSE(os::exists(import_directory(bench.to).packs()));
+  CHECK(bench.import().written == all.written);
+  all = foreseen();
+  CHECK(all.written == Bytes{});
+  CHECK(all.layers[0].known == bench.files.packs.size());
+  REQUIRE(os::remove_tree(import_directory(bench.to).cache()));
+  REQUIRE(os::write_file(bench.on_disk(0), to_buffer("short")));
+  all = foreseen();
+  CHECK(all.refused.size() == 1);
+  CHECK(all.layers[0].missing == 1);
+}
+
 TEST_CASE("layer transfer: what cannot be exported is said", "[node]") {
   Bench bench;
   const auto kind = [&](const std::string& layer) {

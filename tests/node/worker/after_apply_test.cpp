@@ -252,6 +252,28 @@ TEST_CASE("scripts: a damaged list of ends is lost, and keeps no apply from coun
   CHECK(f.content("srv/base") == "base.2");
 }
 
+TEST_CASE("revert: a dry run says what would come back, and changes nothing", "[node]") {
+  Bench f;
+  const auto foreseen = [&] {
+    auto worker = Worker::open(f.state, f.clock, f.services);
+    REQUIRE(worker);
+    return worker->revert(true);
+  };
+  REQUIRE(foreseen().error);
+  CHECK(foreseen().error->kind() == ErrorKind::not_found);
+  const LayerId base = f.base("base.1"), app = f.app("app.1");
+  f.apply_target(1, {base});
+  f.apply_target(2, {base, app});
+  const auto reply = foreseen();
+  REQUIRE_FALSE(reply.error);
+  CHECK(reply.stack == std::vector{base});
+  CHECK(reply.waits == 0);
+  CHECK_FALSE(reply.changed);
+  CHECK(f.content("srv/app") == "app.1");
+  CHECK(f.revert().stack == reply.stack);
+  CHECK(f.content("srv/app") == "(none)");
+}
+
 TEST_CASE("scripts: one that ends the worker each time is given up", "[node]") {
   Bench f;
   if (!put_shell(f.file(""))) return;
@@ -477,6 +499,7 @@ TEST_CASE("running root: its revert waits too, and is given up by a newer target
   REQUIRE_FALSE(m.ask(2, {m.bases[1]}).error);
   m.start();
   m.worker([](Worker& worker) { return worker.came_up(), worker.told(2); });
+  CHECK(m.worker([](Worker& worker) { return worker.revert(true); }).waits == 2);
   auto reply = m.worker([](Worker& worker) { return worker.revert(); });
   CHECK(reply.waits == 2);
   CHECK(reply.restart_due == Words{"layer base.1"});
