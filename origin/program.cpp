@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "origin/api/listener.hpp"
 #include "origin/backup/backup.hpp"
@@ -40,9 +41,21 @@ Result<net::HostPort> parse_listen(const std::string& text, std::uint16_t port) 
   return place;
 }
 
-Status run_init(const DataDirectory& data, const OriginConfig& config, std::ostream& out) {
+Status run_init(const DataDirectory& data, const OriginConfig& config, bool as_json,
+                std::ostream& out) {
   auto made = initialize(data, config, os::system_clock().wall());
   if (!made) return fail(std::move(made.error()));
+  if (as_json) {
+    out << nlohmann::json{{"init",
+                           {{"directory", data.root()},
+                            {"ca_fingerprint", made->ca_fingerprint},
+                            {"ca", data.key("api-ca.pem")},
+                            {"token_file", made->token_path},
+                            {"publisher_key", made->publisher_key_path}}}}
+               .dump()
+        << '\n';
+    return Done{};
+  }
   out << "The origin's data directory is " << data.root() << ".\n"
       << "CA fingerprint   " << made->ca_fingerprint << "\n"
       << "administrator    " << made->token_path << "\n"
@@ -55,6 +68,13 @@ Status run_init(const DataDirectory& data, const OriginConfig& config, std::ostr
   if (config.seeders().empty())
     out << "\nNo name is an IP address: reflectors will not find the seeder. Give one with --name "
            "HOST,ADDRESS.\n";
+  return Done{};
+}
+
+Status make_support_bundle(const DataDirectory& data, const std::string& to, bool as_json,
+                           std::ostream& out) {
+  if (auto done = write_support_bundle(data, to, os::system_clock().wall()); !done) return done;
+  if (as_json) out << nlohmann::json{{"support_bundle", {{"file", to}}}}.dump() << '\n';
   return Done{};
 }
 
@@ -273,18 +293,8 @@ Status run_seed(const DataDirectory& data, const std::string& listen, JoinOption
   return run_seeding(data, options);
 }
 
-}  // namespace
-
-int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
-  CLI::App app("lamina-origin: the data-centre side of Lamina", "lamina-origin");
-  app.footer(
-      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable (try again), 5 refused,\n"
-      "6 corrupt, 7 out of space.\n"
-      "Example: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7\n"
-      "         lamina-origin check --data /srv/lamina --read-data\n"
-      "         lamina-origin replay decisions.txt");
-  app.set_version_flag("--version", LAMINA_VERSION);
-  app.require_subcommand(1);
+// The command line: what was typed, and what it asks for.
+struct CommandLine {
   std::string data;
   std::string listen;
   std::string names;
@@ -299,19 +309,44 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   RecordOptions record;
   std::string recorded;
   bool as_json = false;
+  std::string to;
+  CheckRequest checked;
+  std::string from;
+  BackupRequest backed_up;
+  GarbageRequest garbage;
+  bool dry_run = false;  // Of repair, rebuild and move.
+
+  // The commands, which write here what is parsed.
+  void add_to(CLI::App& app);
+  int run(const CLI::App& app, std::ostream& out, std::ostream& err);
+};
+
+// A command line with its own commands.
+struct Commands {
+  CLI::App app{"lamina-origin: the data-centre side of Lamina", "lamina-origin"};
+  CommandLine line;
+  Commands() { line.add_to(app); }
+};
+
+void CommandLine::add_to(CLI::App& app) {
+  app.footer(std::string(lamina::cli::exit_code_help()) +
+             "\nExample: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7\n"
+             "Example: lamina-origin check --data /srv/lamina --read-data\n"
+             "Example: lamina-origin replay decisions.txt");
+  app.set_version_flag("--version", LAMINA_VERSION);
+  app.require_subcommand(1);
   auto* init = app.add_subcommand("init", "make a new origin's data directory, keys and CAs");
   auto* serve = app.add_subcommand("serve", "answer the API: devices and administrators");
   auto* seed = app.add_subcommand("seed", "serve packs to the reflectors that hold a lease");
   auto* support = app.add_subcommand("support-bundle",
                                      "one file for whoever helps from afar, without any secret");
-  std::string to;
   support->add_option("--to", to, "the tar file to make")->required();
   support->footer("Example: lamina-origin support-bundle --data /srv/lamina --to /tmp/origin.tar");
   auto* replay =
       app.add_subcommand("replay", "decide again what a program's `--record` wrote down");
+  replay->footer("Example: lamina-origin replay decisions.txt --json");
   replay->add_option("FILE", recorded, "the record")->required();
   replay->add_flag("--json", as_json, "print {\"replay\": {...}}");
-  CheckRequest checked;
   auto* check =
       app.add_subcommand("check", "whether packs, index, records and catalogue are sound");
   check->add_flag("--read-data", checked.read_data, "read every pack whole, not its index only");
@@ -323,15 +358,13 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "and what to do.\nExample: lamina-origin check --data /srv/lamina --read-data --subset 2/7");
   auto* repair = app.add_subcommand(
       "repair", "make index and block hashes anew from the packs; `serve` must be stopped");
-  std::string from;
   repair->add_option("--from", from,
                      "a backup, or a seeder's data directory: what is lost is taken from it first");
   repair->footer(
       "Reads every pack. With --from, packs that are lost or damaged here and sound there are\n"
       "copied; without it nothing is asked of anybody.\n"
-      "Examples: lamina-origin repair --data /srv/lamina\n"
-      "  lamina-origin repair --data /srv/lamina --from /mnt/backup/lamina");
-  BackupRequest backed_up;
+      "Example: lamina-origin repair --data /srv/lamina\n"
+      "Example: lamina-origin repair --data /srv/lamina --from /mnt/backup/lamina");
   auto* backup =
       app.add_subcommand("backup", "copy everything into a directory, while `serve` runs");
   backup
@@ -363,7 +396,6 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       app.add_subcommand("capacity", "what takes how much space, and when the disk is full");
   capacity->footer(
       "Reads only; `serve` may run.\nExample: lamina-origin capacity --data /srv/lamina");
-  GarbageRequest garbage;
   auto* gc = app.add_subcommand(
       "gc",
       "remove what neither a layer nor a snapshot needs; `serve` must be stopped, and does "
@@ -384,6 +416,12 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       "Example: lamina-origin gc --data /srv/lamina --dry-run");
   for (CLI::App* command : {check, repair, gc, backup, restore, rebuild, move, capacity})
     command->add_flag("--json", as_json, "print what was found as JSON");
+  for (CLI::App* command : {init, support})
+    command->add_flag("--json", as_json, "print what was made as JSON");
+  repair->add_flag("--dry-run", dry_run,
+                   "change nothing, say what is wrong: as `check --read-data` does");
+  rebuild->add_flag("--dry-run", dry_run, "change nothing, say what would be made");
+  move->add_flag("--dry-run", dry_run, "copy nothing, say whether it could be moved there");
   serve->add_option("--record", record.path,
                     "file for what was decided about the sites' leases, for `replay`");
   seed->add_option("--record", record.path,
@@ -412,8 +450,9 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
   seed->add_option("--mirror-max", mirror_most,
                    "how fast packs are fetched from the origin, as in '200 Mbit/s'");
   seed->footer(
-      "Examples: lamina-origin seed --data /srv/lamina\n"
-      "  lamina-origin seed --data /srv/mirror --join origin.example:8443 --ca-fingerprint HEX \\\n"
+      "Example: lamina-origin seed --data /srv/lamina\n"
+      "Example: lamina-origin seed --data /srv/mirror --join origin.example:8443 --ca-fingerprint "
+      "HEX \\\n"
       "    --token SECRET --advertise 192.0.2.20:8444");
   serve->add_option("--stale-after", stale_after,
                     "a device that has not polled for so long is an alert; 7d unless given");
@@ -430,18 +469,16 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
       ->add_option("--scrub-every", scrub_every,
                    "how long after a round over all packs the next begins")
       ->capture_default_str();
+  init->footer("Example: lamina-origin init --data /srv/lamina --name origin.example,192.0.2.7");
+  serve->footer("Example: lamina-origin serve --data /srv/lamina --gc-every 12h");
   init->add_option("--name", names, "host name and addresses of the origin, with commas")
       ->required();
   init->add_option("--api-port", config.api_port, "TCP port of the API")->capture_default_str();
   init->add_option("--swarm-port", config.swarm_port, "TCP port of the seeder")
       ->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error, out, err), cli::ok;
-    err << "lamina-origin: " << error.what() << "; see lamina-origin --help\n";
-    return cli::usage;
-  }
+}
+
+int CommandLine::run(const CLI::App& app, std::ostream& out, std::ostream& err) {
   config.names = cli::split(names);
   const auto stale = parse_duration(stale_after);
   if (!stale || *stale < std::chrono::minutes{5}) {
@@ -463,36 +500,59 @@ int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostrea
     err << "lamina-origin: --scrub-every takes at least a second, as in '12 h' or '7 d'\n";
     return cli::usage;
   }
+  const auto asked = [&](const char* command) { return app.got_subcommand(command); };
   const DataDirectory directory(data);
   lamina::cli::Progress progress(err, lamina::cli::stderr_is_terminal());
   checked.as_json = as_json;
   backed_up.as_json = as_json;
   garbage.as_json = as_json;
   const Status done =
-      replay->parsed()  ? run_replay(recorded, as_json, out)
-      : check->parsed() ? run_check(directory, checked, out, progress)
-      : repair->parsed()
-          ? run_repair(directory, {from, as_json}, os::system_clock().wall(), out, progress)
-      : gc->parsed() ? run_gc(directory, garbage, os::system_clock().wall(), out)
-      : backup->parsed()
-          ? run_backup(directory, backed_up, os::system_clock().wall(), out, progress)
-      : restore->parsed()
-          ? run_restore(directory, {from, as_json}, os::system_clock().wall(), out, progress)
-      : rebuild->parsed() ? run_rebuild(directory, as_json, out, progress)
-      : move->parsed()    ? run_move(directory, {to, as_json}, out, progress)
-      : capacity->parsed()
-          ? run_capacity(directory, as_json, os::system_clock().wall(), out, progress)
-      : init->parsed()  ? run_init(directory, config, out)
-      : serve->parsed() ? run_serve(directory, listen, *stale,
-                                    gc_every == "off" ? std::nullopt : std::optional(*every),
-                                    {.rate = *rate, .round_every = *rest}, record)
-      : support->parsed()
-          ? write_support_bundle(directory, to, os::system_clock().wall())
-          : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));
+      asked("replay")  ? run_replay(recorded, as_json, out)
+      : asked("check") ? run_check(directory, checked, out, progress)
+      : asked("repair")
+          // What a repair finds wrong, and makes good: every pack is read for both.
+          ? dry_run
+                ? run_check(directory, {.read_data = true, .as_json = as_json}, out, progress)
+                : run_repair(directory, {from, as_json}, os::system_clock().wall(), out, progress)
+          : asked("gc") ? run_gc(directory, garbage, os::system_clock().wall(), out)
+            : asked("backup")
+                ? run_backup(directory, backed_up, os::system_clock().wall(), out, progress)
+            : asked("restore")
+                ? run_restore(directory, {from, as_json}, os::system_clock().wall(), out, progress)
+            : asked("rebuild") ? run_rebuild(directory, {as_json, dry_run}, out, progress)
+            : asked("move")    ? run_move(directory, {to, as_json, dry_run}, out, progress)
+            : asked("capacity")
+                ? run_capacity(directory, as_json, os::system_clock().wall(), out, progress)
+            : asked("init")  ? run_init(directory, config, as_json, out)
+            : asked("serve") ? run_serve(directory, listen, *stale,
+                                         gc_every == "off" ? std::nullopt : std::optional(*every),
+                                         {.rate = *rate, .round_every = *rest}, record)
+            : asked("support-bundle")
+                ? make_support_bundle(directory, to, as_json, out)
+                : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));
   progress.clear();
   if (done) return cli::ok;
   err << "lamina-origin: " << done.error().text() << '\n';
   return cli::exit_code_of(done.error().kind());
+}
+
+}  // namespace
+
+std::shared_ptr<CLI::App> command_tree() {
+  auto commands = std::make_shared<Commands>();
+  return {commands, &commands->app};
+}
+
+int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
+  Commands commands;
+  try {
+    commands.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return commands.app.exit(error, out, err), cli::ok;
+    err << "lamina-origin: " << error.what() << "; see lamina-origin --help\n";
+    return cli::usage;
+  }
+  return commands.line.run(commands.app, out, err);
 }
 
 }  // namespace lamina::origin

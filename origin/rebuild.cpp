@@ -36,8 +36,9 @@ Result<Rebuilt> rebuild_catalogue(const DataDirectory& data) {
   return rebuilt;
 }
 
-Status run_rebuild(const DataDirectory& data, bool as_json, std::ostream& out,
+Status run_rebuild(const DataDirectory& data, const RebuildRequest& request, std::ostream& out,
                    lamina::cli::Progress& progress) {
+  const bool as_json = request.as_json;
   if (auto is = check_is_origin(data); !is) return is;
   if (auto own = os::check_owner(data.root()); !own) return own;
   if (!os::exists(data.journal()))
@@ -49,6 +50,9 @@ Status run_rebuild(const DataDirectory& data, bool as_json, std::ostream& out,
   nlohmann::json catalogue{{"rebuilt", false}};
   if (has_database(data.catalog())) {
     if (!as_json) out << "catalogue  is there\n";
+  } else if (request.dry_run) {
+    catalogue["due"] = true;
+    if (!as_json) out << "catalogue  would be made from its journal\n";
   } else {
     auto rebuilt = rebuild_catalogue(data);
     if (!rebuilt)
@@ -74,6 +78,11 @@ Status run_rebuild(const DataDirectory& data, bool as_json, std::ostream& out,
       if (!as_json) out << head << "has its index\n";
       continue;
     }
+    if (request.dry_run) {
+      spaces[name]["due"] = true;
+      if (!as_json) out << head << "its index would be made from its packs\n";
+      continue;
+    }
     auto repair = repair_store(directory, [&](Bytes read, Bytes total) {
       progress.show(read, total, os::system_clock().now());
     });
@@ -89,7 +98,11 @@ Status run_rebuild(const DataDirectory& data, bool as_json, std::ostream& out,
     out << '\n';
   }
   if (as_json)
-    out << nlohmann::json{{"rebuild", {{"catalogue", catalogue}, {"spaces", spaces}}}}.dump()
+    out << nlohmann::json{{"rebuild",
+                           {{"catalogue", catalogue},
+                            {"spaces", spaces},
+                            {"dry_run", request.dry_run}}}}
+               .dump()
         << '\n';
   return Done{};
 }

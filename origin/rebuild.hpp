@@ -15,10 +15,14 @@ namespace lamina::origin {
 // directory is unchanged then.
 Result<Rebuilt> rebuild_catalogue(const DataDirectory& data);
 
+struct RebuildRequest {
+  bool as_json = false;
+  bool dry_run = false;  // Changes nothing, and says what would be made.
+};
 // Prints what was made. `unavailable` while `serve` runs, `refused` for another user than the
 // directory's, `not_found` when `data` is no origin's directory or has no journal. Killed at any
 // time, it can be begun again.
-Status run_rebuild(const DataDirectory& data, bool as_json, std::ostream& out,
+Status run_rebuild(const DataDirectory& data, const RebuildRequest& request, std::ostream& out,
                    lamina::cli::Progress& progress);
 
 }  // namespace lamina::origin

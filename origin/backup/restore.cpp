@@ -37,21 +37,25 @@ Status copy_file(const std::string& from, const std::string& to) {
   return os::rename_file(to + ".new", to);
 }
 
+// Whether the same was begun in the directory; `refused` when it holds anything else.
+Result<bool> has_begun(const DataDirectory& data, const BackupMarker& origin) {
+  if (!os::exists(data.root())) return false;
+  auto names = names_in_use(data.root(), begun_path(data));
+  if (!names) return fail(std::move(names.error()));
+  if (names->empty()) return false;
+  const auto begun = os::read_text(begun_path(data), kConfigMax);
+  const auto object = nlohmann::json::parse(begun ? *begun : "", nullptr, false);
+  if (object.is_object() && object.value("origin", "") == origin.origin) return true;
+  return fail(ErrorKind::refused, printable(data.root()) +
+                                      " is not empty: choose another directory, or remove it if it "
+                                      "is not needed any more");
+}
+
 // Into an empty directory, or one in which the same was begun.
 Status begin(const DataDirectory& data, const BackupMarker& origin) {
-  if (os::exists(data.root())) {
-    auto names = names_in_use(data.root(), begun_path(data));
-    if (!names) return fail(std::move(names.error()));
-    if (!names->empty()) {
-      const auto begun = os::read_text(begun_path(data), kConfigMax);
-      const auto object = nlohmann::json::parse(begun ? *begun : "", nullptr, false);
-      if (!object.is_object() || object.value("origin", "") != origin.origin)
-        return fail(ErrorKind::refused, printable(data.root()) +
-                                            " is not empty: choose another directory, or remove it "
-                                            "if it is not needed any more");
-      return Done{};
-    }
-  }
+  auto begun = has_begun(data, origin);
+  if (!begun) return fail(std::move(begun.error()));
+  if (*begun) return Done{};
   // The top is open, so that a seeder of another user reaches its parts.
   if (auto done = os::make_directories(data.root()); !done) return done;
   const nlohmann::json object{{"origin", origin.origin}, {"name", origin.name}};
@@ -173,6 +177,18 @@ Status run_move(const DataDirectory& data, const MoveRequest& request, std::ostr
   // What another user makes, `serve` could not open.
   if (auto own = os::check_owner(data.root()); !own) return own;
   if (auto apart = check_apart(data.root(), to.root()); !apart) return apart;
+  if (request.dry_run) {
+    auto begun = has_begun(to, *marker);
+    if (!begun) return fail(std::move(begun.error()));
+    auto lock = os::FileLock::take(data.journal() + "/lock");
+    if (!lock) return fail(std::move(lock.error()).in("stop `lamina-origin serve` first"));
+    if (request.as_json)
+      out << nlohmann::json{{"move", {{"directory", to.root()}, {"dry_run", true}}}}.dump() << '\n';
+    else
+      out << "It can be moved to " << printable(to.root()) << (*begun ? ", where it was begun" : "")
+          << ". Nothing was changed.\n";
+    return Done{};
+  }
   const std::string rows = to.root() + "/catalogue.rows";
   {
     // Also brings the database up to its journal.

@@ -28,6 +28,7 @@ Status run_restore(const DataDirectory& data, const RestoreRequest& request, Wal
 struct MoveRequest {
   std::string to;
   bool as_json = false;
+  bool dry_run = false;  // Changes nothing: fails as a move would before it copies.
 };
 // Copies the origin in `data` to `request.to` as a restore does, and takes origin.json out of
 // `data` (it is origin.json.moved then), so that the two are never both served. `unavailable` while

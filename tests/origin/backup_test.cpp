@@ -464,3 +464,50 @@ TEST_CASE("move: killed at any step, one of the two is the origin's", "[origin][
   }
   CHECK(kills > 6);
 }
+
+TEST_CASE("move: a dry run says whether it could be, and changes nothing", "[origin]") {
+  Peopled kept;
+  const auto foresee = [&] {
+    std::ostringstream out;
+    lamina::cli::Progress progress(out, false);
+    return run_move(kept.data, {.to = kept.elsewhere, .as_json = false, .dry_run = true}, out,
+                    progress);
+  };
+  REQUIRE(foresee());
+  CHECK_FALSE(os::exists(kept.elsewhere));
+  CHECK(read_config(kept.data));
+  {
+    const auto serving = JournaledTable::open(kept.data.catalog(), kept.data.journal());
+    REQUIRE(serving);
+    const auto refused = foresee();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().kind() == ErrorKind::unavailable);
+  }
+  REQUIRE(os::make_directories(kept.elsewhere));
+  REQUIRE(os::write_file(kept.elsewhere + "/other", as_view("x")));
+  const auto refused = foresee();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().kind() == ErrorKind::refused);
+}
+
+TEST_CASE("rebuild: a dry run says what would be made, and makes nothing", "[origin]") {
+  Peopled kept;
+  const auto rebuild = [&](bool dry_run) {
+    std::ostringstream out;
+    lamina::cli::Progress progress(out, false);
+    const auto done = run_rebuild(kept.data, {.as_json = true, .dry_run = dry_run}, out, progress);
+    if (!done) FAIL(done.error().text());
+    return nlohmann::json::parse(out.str()).at("rebuild");
+  };
+  CHECK_FALSE(rebuild(true).at("catalogue").contains("due"));
+  REQUIRE(os::remove_tree(kept.data.catalog()));
+  REQUIRE(os::remove_tree(kept.data.cvds() + "/index"));
+  const auto due = rebuild(true);
+  CHECK(due.at("catalogue").at("due") == true);
+  CHECK(due.at("spaces").at("cvd").at("due") == true);
+  CHECK_FALSE(os::exists(kept.data.catalog()));
+  CHECK_FALSE(os::exists(kept.data.cvds() + "/index"));
+  const auto made = rebuild(false);
+  CHECK(made.at("catalogue").at("rebuilt") == true);
+  CHECK(made.at("spaces").at("cvd").at("rebuilt") == true);
+}
