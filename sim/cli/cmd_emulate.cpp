@@ -82,8 +82,10 @@ cli::ExitCode run_emulate(const EmulateOptions& options, Io& io) {
   Status written = write_reports(options.directory, *scenario, *measured);
   if (written) written = write_reports(plan, *scenario, run(*scenario, {}));
   if (!written) return report(written.error(), io);
-  const CompareOptions both{plan + "/result.json", options.directory + "/result.json", false};
+  const CompareOptions both{plan + "/result.json", options.directory + "/result.json",
+                            options.as_json};
   if (const auto code = run_compare(both, io); code != cli::ok) return code;
+  if (options.as_json) return cli::ok;
   io.out << "\nWhat was measured: " << options.directory << "/report.html\n";
   return cli::ok;
 }

@@ -48,8 +48,7 @@ cli::ExitCode run_import(const ImportCommand& options, Io& io) {
   if (!files->bandwidth.empty()) texts.emplace_back("bandwidth.csv", files->bandwidth);
   if (const Status written = write_new_files(options.directory, texts); !written)
     return report(written.error(), io);
-  io.out << "A scenario is in " << options.directory << ". Next:\n  lamina-sim check "
-         << options.directory << "/scenario.toml\n";
+  print_made("A scenario", options.directory, options.as_json, io);
   return cli::ok;
 }
 

@@ -26,8 +26,15 @@ cli::ExitCode report(const Error& error, Io& io);
 // Prints all findings; the exit code of a wrong scenario.
 cli::ExitCode report(const Findings& findings, Io& io);
 
+// Where a scenario was written, and what to do next.
+void print_made(const std::string& what, const std::string& directory, bool as_json, Io& io);
+
+struct InitCommand {
+  std::string directory;
+  bool as_json = false;
+};
 // Writes an example into a new directory.
-cli::ExitCode run_init(const std::string& directory, Io& io);
+cli::ExitCode run_init(const InitCommand& options, Io& io);
 
 struct ImportCommand {
   std::string directory;
@@ -35,6 +42,7 @@ struct ImportCommand {
   std::string rollout;       // A rollout of the origin...
   std::string site, layers;  // ...or an assignment: "name:version,...".
   ImportTexts texts;
+  bool as_json = false;
 };
 // Asks an origin and writes a scenario into a new directory.
 cli::ExitCode run_import(const ImportCommand& options, Io& io);
@@ -103,6 +111,7 @@ struct EmulateOptions {
   std::string lab = "tests/e2e";  // The folder of emulate.py.
   std::string build = "build";    // Where the programs were built.
   bool keep = false;              // The lab's logs and data.
+  bool as_json = false;           // The comparison, as `compare` prints it.
 };
 // Carries a small scenario out with the real programs and compares it with its simulation.
 cli::ExitCode run_emulate(const EmulateOptions& options, Io& io);

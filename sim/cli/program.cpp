@@ -27,7 +27,7 @@ constexpr int kThreadsMax = 256;
 
 // What was typed; each command has its part.
 struct CommandLine {
-  std::string directory;
+  InitCommand init;
   ImportCommand importing;
   CheckOptions check;
   RunCommand run;
@@ -86,8 +86,10 @@ constexpr const char* kSetHelp =
 
 void add_files(Commands& commands, CommandLine& line) {
   auto* init = commands.add("init", "write an example of a scenario, explained line by line",
-                            "init plan", [&](Io& io) { return run_init(line.directory, io); });
-  init->add_option("directory", line.directory, "where; it is made if it is missing")->required();
+                            "init plan", [&](Io& io) { return run_init(line.init, io); });
+  init->add_option("directory", line.init.directory, "where; it is made if it is missing")
+      ->required();
+  add_json(init, line.init.as_json);
 
   auto* make =
       commands.add("import", "make a scenario of a rollout from what a running origin knows",
@@ -104,6 +106,7 @@ void add_files(Commands& commands, CommandLine& line) {
       make->add_option("--layers", line.importing.layers, "NAME:VERSION,..., base first");
   layers->needs(site), site->needs(layers);
   add_import_options(*make, line.importing.texts);
+  add_json(make, line.importing.as_json);
 
   auto* check =
       commands.add("check", "read a scenario and say everything that is wrong with it",
@@ -189,6 +192,7 @@ void add_lab(Commands& commands, CommandLine& line) {
       ->capture_default_str();
   emulate->add_option("--build", line.emulate.build, "where Lamina was built")
       ->capture_default_str();
+  add_json(emulate, line.emulate.as_json);
   emulate->add_flag("--keep", line.emulate.keep, "keep the lab's logs and data");
 
   auto* calibrate =
@@ -202,28 +206,40 @@ void add_lab(Commands& commands, CommandLine& line) {
   add_json(calibrate, line.calibrate.as_json);
 }
 
+// A command line with its own commands.
+struct Program {
+  CLI::App app{"lamina-sim: what a rollout will take, and what it will do to every line",
+               "lamina-sim"};
+  CommandLine line;
+  Commands commands{app};
+  Program() {
+    app.footer(std::string(cli::exit_code_help()) + "\nExample: lamina-sim init plan");
+    app.set_version_flag("--version", LAMINA_VERSION);
+    app.require_subcommand(1);
+    add_files(commands, line);
+    add_questions(commands, line);
+    add_lab(commands, line);
+  }
+};
+
 }  // namespace
 
+std::shared_ptr<CLI::App> command_tree() {
+  auto program = std::make_shared<Program>();
+  return {program, &program->app};
+}
+
 int run_sim(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
-  CLI::App app("lamina-sim: what a rollout will take, and what it will do to every line",
-               "lamina-sim");
-  app.footer(std::string(cli::exit_code_help()) + "\nExample: lamina-sim init plan");
-  app.set_version_flag("--version", LAMINA_VERSION);
-  app.require_subcommand(1);
-  CommandLine line;
-  Commands commands(app);
-  add_files(commands, line);
-  add_questions(commands, line);
-  add_lab(commands, line);
+  Program program;
   try {
-    app.parse(argc, argv);
+    program.app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error, out, err), cli::ok;
+    if (error.get_exit_code() == 0) return program.app.exit(error, out, err), cli::ok;
     err << "lamina-sim: " << error.what() << "; see lamina-sim --help\n";
     return cli::usage;
   }
   Io io{out, err};
-  return commands.carry_out(io);
+  return program.commands.carry_out(io);
 }
 
 }  // namespace lamina::sim
