@@ -170,6 +170,8 @@ void print_status(const json& status, std::ostream& out) {
   if (status.contains("reflector")) reflector_rows(status["reflector"], row);
   row("snapshot", status.value("snapshot", "none yet").substr(0, 16) +
                       (status.value("synchronizing", false) ? " (synchronizing)" : ""));
+  if (status.contains("uploads_wait"))
+    rows.push_back({"uploads wait", printable(status.value("uploads_wait", ""), 1000)});
   if (status.contains("policy")) {
     const json& policy = status["policy"];
     const auto version = policy.value("version", std::uint64_t{0});

@@ -81,6 +81,11 @@ void Agent::apply(const Polled& polled, Instant now) {
   }
   const auto& reply = polled.reply;
   status_ = reply.status;
+  if (status_ == wire::DeviceStatus::assigned) {
+    // The origin learns that it was heard.
+    if (uploads_wait_.has_value() != reply.uploads_wait.has_value()) news_ = true;
+    uploads_wait_ = reply.uploads_wait;
+  }
   if (reply.next_wait_ms > 0) wait_ms_ = std::min(reply.next_wait_ms, wire::kPollWaitMaxMs);
   // The answer to the waiting poll may be older than one that overtook it.
   const bool is_of_site = reply.site && reply.site->version >= site_version_;
@@ -492,8 +497,8 @@ void Agent::apply(const SyncRequested&, Instant) { sync_requested_ = true; }
 
 void Agent::apply(const SyncEnded&, Instant now) {
   syncing_ = false;
-  // What a rule or a snooze cut short goes on as soon as there is none.
-  const bool was_cut_short = rule_.no_upload || std::exchange(sync_stopped_, false);
+  // What a rule, a snooze or the origin cut short goes on as soon as it may.
+  const bool was_cut_short = std::exchange(sync_stopped_, false) || !may_upload();
   sync_from_ = now;
   sync_at_ = was_cut_short ? now : now + sync_interval();
 }
@@ -542,7 +547,8 @@ wire::PollRequest Agent::poll_request(PollKind kind) const {
           .wait_ms = kind == PollKind::waiting && origin_reachable() ? wait_ms_ : 0,
           .node_version = node_version_,
           .layers = layer_states(),
-          .unfit = unfit_};
+          .unfit = unfit_,
+          .uploads_wait = uploads_wait_.has_value()};
 }
 
 std::vector<wire::LayerState> Agent::layer_states() const {
@@ -599,7 +605,7 @@ void Agent::advance(Instant now) {
   const bool apply_due = is_apply_wanted() && now >= apply_again_;
   const bool protect = apply_due && protected_sequence_ != target_->sequence;
   const bool interval_due = now >= std::max(sync_at_, snoozed_until_);
-  if (!rule_.no_upload && (protect || sync_requested_ || interval_due)) {
+  if (may_upload() && (protect || sync_requested_ || interval_due)) {
     actions_.push_back(Sync{protect ? "before-apply" : sync_requested_ ? "request" : "interval"});
     syncing_ = true;
     syncing_by_interval_ = !protect && !sync_requested_;
@@ -630,7 +636,7 @@ std::optional<Instant> Agent::next_change() const {
     if (layer.phase == Layer::Phase::records && !layer.asked) at(layer.again);
   if (syncing_ || applying_) return next;
   if (is_apply_wanted()) at(apply_again_);
-  if (!rule_.no_upload) at(std::max(sync_at_, snoozed_until_));
+  if (may_upload()) at(std::max(sync_at_, snoozed_until_));
   return next;
 }
 

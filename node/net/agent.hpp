@@ -245,6 +245,8 @@ class Agent {
   // When to send a Tick if nothing else happens before.
   std::optional<Instant> next_change() const;
 
+  // Why the origin takes no snapshots of this device, as it said. None: it takes them.
+  const std::optional<std::string>& uploads_wait() const { return uploads_wait_; }
   // For `status`.
   wire::DeviceStatus status() const { return status_; }
   const std::optional<format::DeviceTarget>& target() const { return target_; }
@@ -345,6 +347,7 @@ class Agent {
   std::optional<Instant> budget_due() const;  // None: the target has no budget left.
   bool is_complete() const;                   // The stack, not what is staged.
   bool is_apply_wanted() const;
+  bool may_upload() const { return !rule_.no_upload && !uploads_wait_; }
   std::vector<wire::Want> wants() const;
   wire::PollRequest poll_request(PollKind kind) const;
   std::vector<wire::LayerState> layer_states() const;
@@ -397,6 +400,7 @@ class Agent {
   bool syncing_by_interval_ = false;
   bool sync_stopped_ = false;
   bool sync_requested_ = false;
+  std::optional<std::string> uploads_wait_;
   // The target before which a snapshot was tried: one that fails does not hold an apply back, which
   // can be reverted.
   std::uint64_t protected_sequence_ = 0;

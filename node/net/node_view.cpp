@@ -126,6 +126,7 @@ json status_of(const NodeView& view) {
     out["snoozed_until"] =
         to_iso8601(WallTime{net::Loop::wall_now().ns + view.snooze_left.count()});
   out["synchronizing"] = view.is_synchronizing;
+  if (agent.uploads_wait()) out["uploads_wait"] = *agent.uploads_wait();
   out["peers"] = view.peers;
   out["relays"] = view.relays;
   out["heard_on_lan"] = view.heard;

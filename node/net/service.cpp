@@ -414,7 +414,18 @@ struct Service::State : std::enable_shared_from_this<State> {
     }
     if (reply->wanted_packs && !origin->upload_pace().is_stopped())
       offers->asked(*reply->wanted_packs);
+    const auto waited = agent->uploads_wait();
     feed(Agent::Polled{kind, std::move(*reply), origin->local_address()});
+    if (agent->uploads_wait() != waited) uploads_wait_changed();
+  }
+
+  void uploads_wait_changed() {
+    const auto& why = agent->uploads_wait();
+    if (!why) return log::info("uploads_go_on");
+    log::info("uploads_wait", {{"why", *why}});
+    // Whoever asked for a snapshot that has not begun is not kept waiting.
+    for (const SyncThen& then : std::exchange(sync_asked, {}))
+      then(fail(ErrorKind::unavailable, *why));
   }
 
   void fill_in_peers(wire::SiteView& view) {
@@ -1060,6 +1071,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                   "this device's link is metered: a snapshot is made once the network process runs "
                   "without --metered");
     if (line.no_upload()) return fail(line.upload_forbidden());
+    if (const auto& why = agent->uploads_wait()) return fail(ErrorKind::unavailable, *why);
     return Done{};
   }
 

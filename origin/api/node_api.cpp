@@ -350,6 +350,10 @@ Result<std::optional<wire::PollReply>> Api::news(const DeviceId& id, const wire:
       reply.reflector = device->reflector.value_or(wire::ReflectorSettings{});
       anything = true;
     }
+    reply.uploads_wait = device->uploads_wait;
+    // One that says nothing of it would be answered again and again.
+    if (poll.uploads_wait && *poll.uploads_wait != device->uploads_wait.has_value())
+      anything = true;
     auto tells = tell_policy(*device, poll, reply, moment);
     if (!tells) return fail(std::move(tells.error()));
     anything = anything || *tells;

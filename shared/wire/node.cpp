@@ -81,6 +81,7 @@ void fields(A& a, PollRequest& m) {
   a("policy", m.policy, 64);
   a("snooze", m.snooze);
   a("hardware", m.hardware);
+  a("uploads_wait", m.uploads_wait);
 }
 template <class A>
 void fields(A& a, Peer& m) {
@@ -139,6 +140,7 @@ void fields(A& a, PollReply& m) {
   a("policy", m.policy);
   a("snooze", m.snooze);
   a("wants_hardware", m.wants_hardware);
+  a("uploads_wait", m.uploads_wait, 1024);
 }
 template <class A>
 void fields(A& a, LeaseRequest& m) {

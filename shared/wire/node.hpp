@@ -134,6 +134,8 @@ struct PollRequest {
   std::optional<std::string> policy = std::nullopt;
   std::optional<Snooze> snooze = std::nullopt;      // As it is now. Absent: it knows none.
   std::optional<Hardware> hardware = std::nullopt;  // Absent: as it said before.
+  // Whether it makes no snapshots because of PollReply::uploads_wait. Absent: it knows no such.
+  std::optional<bool> uploads_wait = std::nullopt;
 };
 
 struct Peer {
@@ -217,6 +219,8 @@ struct PollReply {
   std::optional<std::vector<WantedPack>> wanted_packs = std::nullopt;
   std::optional<Policy> policy = std::nullopt;  // When the device keeps to another.
   std::optional<Snooze> snooze = std::nullopt;  // An administrator's word that is news to it.
+  // Why the origin takes no snapshots of the device now, and the next step. Absent: it takes them.
+  std::optional<std::string> uploads_wait = std::nullopt;
   // true: the origin does not know the device's hardware. Absent: it does.
   std::optional<bool> wants_hardware = std::nullopt;
 };

@@ -128,17 +128,25 @@ def scenario(top, running):
     check("as text it says so, too", "no other device had" in origin.told("device", "proof", ann.id))
 
     # --- archived: nothing is asked of the device
+    log = bob.node.here()
     origin.told("cvd", "archive", bob.id)
+    bob.node.wait_for(" uploads_wait ", "archived", after=log)
     bob.write("more", os.urandom(1000))
     done = bob.sync()
     check("nothing is added to it, and the node says why", done.returncode != 0 and "archived" in done.stderr,
           done.stdout + done.stderr)
     check("a rule removes nothing of it", origin.lamina("cvd", "forget", "--device", bob.id).returncode == 5)
+    status = json.loads(run(NODE, "status", "--state", bob.state, "--json").stdout)
+    check("its status says so, too", "archived" in status.get("uploads_wait", ""), str(status))
+    log = bob.node.here()
     origin.told("cvd", "activate", bob.id)
+    bob.node.wait_for(" uploads_go_on", after=log)
     check("then it synchronizes again", bob.sync().returncode == 0)
 
     # --- quotas
+    log = bob.node.here()
     origin.told("quota", "set", "--device", bob.id, "--hard-snapshots", "1")
+    bob.node.wait_for(" uploads_wait ", "quota", after=log)
     bob.write("more", os.urandom(1000))
     done = bob.sync()
     check("uploads wait, and the node says why", done.returncode != 0 and "quota" in done.stderr,
@@ -149,7 +157,9 @@ def scenario(top, running):
     check("and lists the quota", " hard " in table, table)
     check("levels that make no sense are wrong usage", origin.lamina(
         "quota", "set", "--device", bob.id, "--warn-snapshots", "3", "--hard-snapshots", "2").returncode == 2)
+    log = bob.node.here()
     origin.told("quota", "set", "--device", bob.id, "--none")
+    bob.node.wait_for(" uploads_go_on", after=log)
     check("then they go on", bob.sync().returncode == 0)
 
     # --- the machine comes back with an empty disk

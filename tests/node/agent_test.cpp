@@ -950,6 +950,44 @@ TEST_CASE("agent: a snooze puts off and stops what nobody asked for, and nothing
   CHECK(bench.all<Agent::Sync>().size() == 1);
 }
 
+TEST_CASE("agent: no snapshot is made while the origin takes none, and at once when it does",
+          "[node]") {
+  Bench bench;
+  auto waits = Bench::assigned();
+  waits.reply.uploads_wait = "quota: full";
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, waits);
+  CHECK(bench.agent->uploads_wait() == "quota: full");
+  // It says that it heard of it.
+  REQUIRE_FALSE(bench.all<Agent::Poll>().empty());
+  CHECK(bench.all<Agent::Poll>().back().request.uploads_wait == true);
+  bench.at(2h, Agent::Tick{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(2h + 1s, Agent::SyncRequested{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(2h + 2s, Bench::assigned());
+  CHECK_FALSE(bench.agent->uploads_wait());
+  REQUIRE(bench.all<Agent::Sync>().size() == 1);
+  // One that was cut short goes on when it may, not an interval later.
+  bench.at(2h + 3s, waits);
+  bench.at(2h + 4s, Agent::SyncEnded{});
+  CHECK(bench.all<Agent::Sync>().empty());
+  bench.at(2h + 5s, Bench::assigned());
+  CHECK(bench.all<Agent::Sync>().size() == 1);
+}
+
+TEST_CASE("agent: an apply does not wait for an origin that takes no snapshots", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  auto waits = Bench::assigned(bench.target(1, {base}));
+  waits.reply.uploads_wait = "archived";
+  bench.at(1s, waits);
+  bench.at(2s, Agent::RecordsFetched{base, 100_MiB});
+  bench.at(3s, Agent::LayerComplete{base});
+  CHECK(bench.all<Agent::Sync>().empty());
+  CHECK(bench.all<Agent::Apply>().size() == 1);
+}
+
 TEST_CASE("agent: an apply and its snapshot do not wait for a snooze", "[node]") {
   Bench bench;
   bench.at(0s, Agent::Snoozed{10h});

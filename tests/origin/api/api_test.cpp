@@ -316,6 +316,32 @@ TEST_CASE("api: a decommissioned or erased device is let in nowhere", "[origin]"
   }
 }
 
+TEST_CASE("api: a device whose uploads wait hears why in its poll, once", "[origin]") {
+  Bench bench;
+  bench.admin("POST", "/v1/sites", wire::to_json(wire::SiteRequest{"shop", ""}));
+  const auto id = bench.enrol("shop");
+  const auto first = bench.ask(1, bench.as(id, "/v1/node/poll", bench.poll(0, 0)));
+  const auto version = wire::parse_poll_reply(first.body)->site->version;
+  const auto ask = [&](std::optional<bool> known) {
+    return bench.send(
+        1, bench.as(id, "/v1/node/poll",
+                    wire::to_json(wire::PollRequest{
+                        .site_version = version, .wait_ms = 60'000, .uploads_wait = known})));
+  };
+  const auto waiting = ask(false);
+  REQUIRE_FALSE(waiting->response);
+  REQUIRE(bench
+              .admin("POST", "/v1/cvds/" + id.hex() + "/archive",
+                     wire::to_json(wire::ArchiveRequest{true}))
+              .status == 200);
+  REQUIRE(waiting->response);
+  CHECK_THAT(wire::parse_poll_reply(waiting->response->body)->uploads_wait.value_or(""),
+             Catch::Contains("archived"));
+  CHECK_FALSE(ask(true)->response);
+  // One that knows no such is not answered again and again.
+  CHECK_FALSE(ask(std::nullopt)->response);
+}
+
 TEST_CASE("api: an expired certificate renews with the enrolled key and does nothing else",
           "[origin]") {
   Bench bench;
