@@ -31,8 +31,8 @@ bool holds(const std::vector<LayerId>& layers, const LayerId& layer) {
   return std::ranges::find(layers, layer) != layers.end();
 }
 
-// With full frames nothing is known: one level lower takes a third of the time for a tenth more
-// bytes (m: 2 GB of Debian).
+// A layer's whole content is several times what changed of it: one level lower is a tenth more
+// bytes (m: 488 instead of 446 MB of 2 GB of Debian), and leaves room for both beside each other.
 delta::Effort effort_from_nothing(delta::Effort effort) {
   return effort == delta::Effort::high ? delta::Effort::standard : delta::Effort::fast;
 }
