@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "shared/format/needed_packs.hpp"
 #include "shared/os/file.hpp"
 #include "shared/store/pack_look.hpp"
 #include "shared/swarm/piece_map.hpp"
@@ -112,6 +113,7 @@ class Standing {
 
  private:
   bool has(const LayerId& base) {
+    if (base == format::kNoLayer) return true;
     const auto packs = layer_.bases.find(base);
     if (packs == layer_.bases.end()) return false;
     // Until it is known: a layer does not stand in for itself.
@@ -136,6 +138,7 @@ class Standing {
     std::int64_t most = 0;
     for (const auto& [base, bytes] : saved) {
       if (bytes <= most || !has(base)) continue;
+      if (base == format::kNoLayer && layer_.is_fetched_for) continue;
       most = bytes;
       update_ = base;
     }
@@ -163,7 +166,7 @@ Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
   std::set<PackId> own;
   std::vector<LayerId> found;
   const auto lean_on = [&](const LayerId& base) {
-    if (leaning.upon.insert(base).second) found.push_back(base);
+    if (base != format::kNoLayer && leaning.upon.insert(base).second) found.push_back(base);
   };
   // What was rebuilt is read beside the packs.
   const auto add_rebuilt = [&](const LayerId& of) {
@@ -316,6 +319,13 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer) {
   for (const char* kind : {"layer", "rebuilt"})
     if (auto done = remove_if_there(record_path(state, layer, kind)); !done) return done;
   return remove_if_there(record_path(state, layer, "distribution"));
+}
+
+Packs replaced_packs(const LayerFiles& layer, const LayerId& base) {
+  Packs packs;
+  for (const format::DistributedPack& pack : layer.packs)
+    if (names(pack.unless_updated, base)) packs.push_back(pack);
+  return packs;
 }
 
 Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer) {

@@ -34,6 +34,9 @@ struct LayerFiles {
   std::set<LayerId> beside = {};
   // Other devices of the site are to get all of its packs from this one: it leans on nothing.
   bool is_for_site = false;
+  // The device does not fetch over its site's line by itself: who does has the layer's own packs
+  // for it, and none of an update from nothing.
+  bool is_fetched_for = false;
 
   Bytes size() const;
   // Its packs, and what was rebuilt of it.
@@ -67,20 +70,23 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer);
 
 // How a layer is read here. Where a pack is not whole, and one of the layers that have its content
 // too is, the layer *leans* on that one: its packs are read instead. Likewise where a layer is here
-// from which there is an update: its packs are fetched, and what comes out of them is read. Not
-// where much would have to stay in the cache to save little.
+// from which there is an update, or with an update from nothing: its packs are fetched, and what
+// comes out of them is read. Not where much would have to stay in the cache to save little.
 struct Leaning {
   std::set<PackId> unneeded;  // Of the layer's packs.
-  std::set<LayerId> upon;     // Bases, and theirs.
+  std::set<LayerId> upon;     // Bases, and theirs; never format::kNoLayer.
   // All that the layer is read from: its packs that are not unneeded, whole or not, and packs of
   // the layers that it leans on.
   std::vector<format::DistributedPack> packs;
   bool is_fresh = false;  // It lacks packs that it would not need with an earlier layer.
-  // Once `packs` are whole, the update from this layer is to be taken.
+  // Once `packs` are whole, the update from this layer, or format::kNoLayer, is to be taken.
   std::optional<LayerId> update = std::nullopt;
 };
 // As the disk has it now.
 Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer);
+
+// Of the layer's packs, those that the update from `base` stands for.
+std::vector<format::DistributedPack> replaced_packs(const LayerFiles& layer, const LayerId& base);
 
 // Of the packs that the layer needs, what is not on disk whole.
 Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer);

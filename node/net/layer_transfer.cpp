@@ -98,15 +98,17 @@ Result<Exported> export_layer(const StateDirectory& state, const TrustedKeys& ke
   if (const Bytes missing = missing_bytes(state, *files); missing.count > 0)
     return fail(ErrorKind::unavailable, "layer " + files->name + " lacks " + to_text(missing) +
                                             " on this device; export it once it is whole");
-  if (!leaning_of(state, *files).upon.empty())
-    return fail(ErrorKind::unavailable,
-                "layer " + files->name +
-                    " is whole on this device only with what it has of an earlier layer: export it "
-                    "on a device that never had that one, or with `lamina layer export`");
-  const StateDirectory to(directory);
-  if (auto done = make_directories(to, false); !done) return fail(std::move(done.error()));
+  const Leaning leaning = leaning_of(state, *files);
   // All of the content: no need for updates.
   std::erase_if(files->packs, [](const auto& pack) { return !pack.update_from.empty(); });
+  if (std::ranges::any_of(files->packs,
+                          [&](const auto& pack) { return leaning.unneeded.contains(pack.id); }))
+    return fail(ErrorKind::unavailable,
+                "layer " + files->name +
+                    " is whole on this device only with what it has of an earlier layer, or with "
+                    "what came out of an update: export it with `lamina layer export`");
+  const StateDirectory to(directory);
+  if (auto done = make_directories(to, false); !done) return fail(std::move(done.error()));
   Exported exported{.name = files->name, .layer = files->layer, .packs = files->packs.size()};
   for (const format::DistributedPack& pack : files->packs) {
     // Only whole packs have their name there.

@@ -79,6 +79,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   std::map<LayerId, LayerFiles> layers;  // With records on disk.
   std::set<LayerId> joined;              // What the Agent wants shared.
   std::set<LayerId> for_site;            // To be had with all packs.
+  bool is_fetched_for = false;           // It does not fetch over the line by itself.
   std::map<LayerId, Instant> came;       // When something came of a layer last.
   std::vector<wire::Peer> peers;
   std::vector<wire::Peer> said_peers;  // By the origin, in the newest answer that had them...
@@ -288,6 +289,7 @@ struct Service::State : std::enable_shared_from_this<State> {
       files.beside.insert(agent->target()->stack.begin(), agent->target()->stack.end());
     files.beside.erase(files.layer);
     files.is_for_site = for_site.contains(files.layer);
+    files.is_fetched_for = is_fetched_for;
     return files;
   }
 
@@ -318,6 +320,22 @@ struct Service::State : std::enable_shared_from_this<State> {
     log::info("layer_needs_more", {{"layer", layer}, {"missing", missing}});
     feed(Agent::PacksNeeded{layer, missing});
     share_anew(layer);
+  }
+
+  // Whether it ever fetches over the line by itself decides which packs it waits for.
+  void note_whether_it_leads(const wire::PollReply& reply) {
+    if (!reply.site) return;
+    const bool leads = reply.site->appoint.value_or(true) && reflecting->settled().duties().leads;
+    if (leads != is_fetched_for) return;
+    is_fetched_for = !leads;
+    std::vector<LayerId> known;
+    for (const auto& [layer, files] : layers) known.push_back(layer);
+    for (const LayerId& layer : known) {
+      const auto files = layers.find(layer);
+      if (files == layers.end()) continue;
+      files->second = placed(std::move(files->second));
+      fetch_more(layer);
+    }
   }
 
   // Devices of the site need packs that this one does not, and cannot fetch them over the line.
@@ -404,6 +422,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     reports.flush();
     uploads->heard(*reply);
     reflecting->heard(*reply);
+    note_whether_it_leads(*reply);
     serve_fresh(*reply);
     // Before a target that came with it is applied: the worker takes one request after the other.
     if (reply->policy) give_policy(*reply->policy);
@@ -625,15 +644,31 @@ struct Service::State : std::enable_shared_from_this<State> {
     feed(Agent::RecordsFailed{layer, os::random_number()});
   }
 
+  // What comes out of an update takes about as much as what it stands for.
+  static Bytes room_to_take(const LayerFiles& files, const LayerId& base) {
+    Bytes sum;
+    for (const format::DistributedPack& pack : replaced_packs(files, base))
+      sum += Bytes{static_cast<std::int64_t>(pack.size)};
+    return sum;
+  }
+
   void records_ready(LayerFiles fetched) {
-    const LayerFiles files = placed(std::move(fetched));
+    LayerFiles files = placed(std::move(fetched));
     const LayerId layer = files.layer;
     layers[layer] = files;
     reflecting->wanted(layer);
     reflecting->tidy();  // It may need the room.
-    const Bytes missing = missing_bytes(state, files);
     const auto space = os::space_of(state.packs());
     if (!space) return records_failed(layer, space.error());
+    Bytes missing = missing_bytes(state, files);
+    if (const auto base = leaning_of(state, files).update;
+        base && space->free < missing + room_to_take(files, *base) + options.space_reserve) {
+      log::info("update_has_no_room", {{"layer", layer}, {"from", *base}});
+      if (auto done = updating->give_up(files, *base); !done)
+        return records_failed(layer, std::move(done.error()));
+      layers[layer] = files = placed(std::move(files));
+      missing = missing_bytes(state, files);
+    }
     if (missing.count > 0 && space->free < missing + options.space_reserve)
       return records_failed(
           layer, {ErrorKind::out_of_space, "layer " + files.name + " needs " +
@@ -722,6 +757,8 @@ struct Service::State : std::enable_shared_from_this<State> {
                                  {"from_lan", sources.lan},
                                  {"from_origin", sources.origin},
                                  {"from_origin_https", sources.https}});
+    // What it leans on may have changed meanwhile.
+    if (missing_bytes(state, layer->second).count > 0) return fetch_more(complete.layer);
     if (const auto base = leaning_of(state, layer->second).update)
       return take_update(layer->second, *base);
     feed(Agent::LayerComplete{complete.layer});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "shared/base/log.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/os/file.hpp"
 #include "shared/update/programs.hpp"
 #include "shared/update/take_update.hpp"
@@ -32,14 +33,18 @@ Result<Taken> take_update_of(const StateDirectory& state, const TrustedKeys& key
   if (auto done = os::make_directories(directory); !done) return fail(std::move(done.error()));
   auto next = read_record(state, layer.layer, keys);
   if (!next) return fail(std::move(next.error()));
-  auto old = read_record(state, base, keys);
-  if (!old) return fail(std::move(old.error()));
   PackSet set;
-  std::map<LayerId, bool> added;
-  if (auto done = add_packs(state, base, keys, set, added); !done)
-    return fail(std::move(done.error()));
+  std::optional<format::ManifestRef> old_manifest;
+  if (base != format::kNoLayer) {
+    auto old = read_record(state, base, keys);
+    if (!old) return fail(std::move(old.error()));
+    old_manifest = std::move(old->manifest);
+    std::map<LayerId, bool> added;
+    if (auto done = add_packs(state, base, keys, set, added); !done)
+      return fail(std::move(done.error()));
+  }
   set.seal();
-  update::TakeOrder order{.old = std::move(old->manifest),
+  update::TakeOrder order{.old = std::move(old_manifest),
                           .next = std::move(next->manifest),
                           .source = set.source(),
                           .metadata_packs = {},
@@ -65,12 +70,10 @@ Result<Taken> take_update_of(const StateDirectory& state, const TrustedKeys& key
   return result;
 }
 
-// Of the layer's packs, those that the update stands for.
-std::set<PackId> replaced_packs(const LayerFiles& layer, const LayerId& base) {
+// What is needed when nothing comes out of the update.
+std::set<PackId> all_lacking(const LayerFiles& layer, const LayerId& base) {
   std::set<PackId> packs;
-  for (const format::DistributedPack& pack : layer.packs)
-    if (std::ranges::find(pack.unless_updated, base) != pack.unless_updated.end())
-      packs.insert(pack.id);
+  for (const format::DistributedPack& pack : replaced_packs(layer, base)) packs.insert(pack.id);
   return packs;
 }
 
@@ -120,7 +123,7 @@ bool Updating::is_taking(const LayerId& layer) const {
 }
 
 Status Updating::give_up(const LayerFiles& layer, const LayerId& base) const {
-  return write_rebuilt(state_, layer.layer, {base, {}, replaced_packs(layer, base)});
+  return write_rebuilt(state_, layer.layer, {base, {}, all_lacking(layer, base)});
 }
 
 void Updating::take(const LayerFiles& layer, const LayerId& base, Then then) {
@@ -138,9 +141,8 @@ void Updating::next() {
                         const Job done = std::move(self->jobs_.front());
                         self->jobs_.pop_front();
                         if (!taken && !may_help_later(taken.error())) {
-                          // Nothing can be made of it: everything that it stands for is needed.
                           Taken nothing;
-                          nothing.update.lacking_packs = replaced_packs(done.layer, done.base);
+                          nothing.update.lacking_packs = all_lacking(done.layer, done.base);
                           nothing.update.troubles = {taken.error().text()};
                           taken = std::move(nothing);
                         }

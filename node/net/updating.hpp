@@ -1,9 +1,9 @@
 // Updating: takes the updates of layers whose packs are here, one after the other.
 //
-// The old layer is read from the cache, every chunk by its digest, so that files which a user has
-// changed make no difference; what comes out lies among the packs and is read beside them. Where
-// the cache is damaged, or an encoder is missing, the packs with what is lacking are needed all the
-// same.
+// The old layer, if there is one, is read from the cache, every chunk by its digest, so that files
+// which a user has changed make no difference; what comes out lies among the packs and is read
+// beside them. Where the cache is damaged, or an encoder is missing, the packs with what is lacking
+// are needed all the same.
 //
 // Loop thread only; the work is done in the loop's pool.
 #pragma once
@@ -21,7 +21,7 @@ namespace lamina::node {
 
 struct Updated {
   LayerId layer;
-  LayerId base;
+  LayerId base;                       // Or format::kNoLayer; everywhere here.
   std::uint64_t chunks = 0;           // That came out of the update.
   Bytes bytes;                        // Theirs, plain.
   Bytes fetched;                      // Of the update's packs.

@@ -4,6 +4,7 @@
 
 #include "shared/codec/reader.hpp"
 #include "shared/codec/writer.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/format/signed_layer.hpp"
 #include "shared/os/file.hpp"
 
@@ -90,7 +91,7 @@ Status add_packs(const StateDirectory& state, const LayerId& layer, const Truste
         std::ranges::find(pack.unless_updated, rebuilt->base) == pack.unless_updated.end())
       return false;
     if (!is_rebuilt)
-      is_rebuilt = stands_in(rebuilt->base) &&
+      is_rebuilt = (rebuilt->base == format::kNoLayer || stands_in(rebuilt->base)) &&
                    std::ranges::all_of(rebuilt->packs, [&](const format::DistributedPack& made) {
                      return add(made.id).has_value();
                    });

@@ -26,7 +26,7 @@ Result<format::DistributionRecord> read_distribution(const StateDirectory& state
 // What was made here of a layer by an update (shared/update): cache/records/<layer>.rebuilt. Nobody
 // signed it.
 struct Rebuilt {
-  LayerId base;
+  LayerId base;  // Or format::kNoLayer.
   // With the layer's chunks that the base lacks; they lie among the packs, and no other device
   // knows them.
   std::vector<format::DistributedPack> packs;

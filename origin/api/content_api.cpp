@@ -9,6 +9,7 @@
 #include "origin/api/path.hpp"
 #include "origin/catalog/secret.hpp"
 #include "shared/base/log.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/format/signed_layer.hpp"
 #include "shared/wire/protocol.hpp"
 #include "shared/wire/restore.hpp"
@@ -88,6 +89,7 @@ constexpr std::size_t kLayerPacksMax = 64;
 // Earlier versions that a layer has updates from: each takes the origin a minute for 2 GB. Without
 // being told it spends no more than some minutes on them: not on layers of more content than this.
 constexpr std::size_t kUpdatesMax = 8;
+constexpr std::string_view kNothing = "nothing";
 constexpr std::size_t kUpdatesByThemselves = 2;
 constexpr std::uint64_t kUpdatedByThemselvesMax = std::uint64_t{8} << 30;
 
@@ -197,8 +199,8 @@ bool Api::layer_content(const Act& act, const std::vector<std::string>& parts,
   return false;
 }
 
-// "auto": from the versions that devices have, the newest first; when none has one, from the
-// newest.
+// "auto": from nothing, and from the versions that devices have, the newest first; when none has
+// one, from the newest. In a list of versions "nothing" stands for that.
 Result<UpdateWish> Api::updates_wished(const format::LayerRecord& record,
                                        const net::Request& request) {
   const std::string& name = record.name;
@@ -231,17 +233,25 @@ Result<UpdateWish> Api::updates_wished(const format::LayerRecord& record,
           applied.contains(layer.name + ':' + layer.version))
         wish.from.push_back(layer.id);
     if (wish.from.empty() && !layers->empty()) wish.from.push_back(layers->front().id);
+    wish.from.push_back(format::kNoLayer);
     return wish;
   }
   for (std::size_t at = 0; at <= against.size();) {
     const std::size_t end = std::min(against.find(',', at), against.size());
     const std::string version = against.substr(at, end - at);
     at = end + 1;
+    const auto wish_once = [&](const LayerId& from) {
+      if (std::ranges::find(wish.from, from) == wish.from.end()) wish.from.push_back(from);
+    };
+    if (version == kNothing) {
+      wish_once(format::kNoLayer);
+      continue;
+    }
     const auto layer = std::ranges::find(*layers, version, &wire::LayerInfo::version);
     if (layer == layers->end())
       return fail(ErrorKind::not_found, "there is no layer " + name + ':' + printable(version, 80) +
                                             " for an update: `lamina layer ls` lists them");
-    if (std::ranges::find(wish.from, layer->id) == wish.from.end()) wish.from.push_back(layer->id);
+    wish_once(layer->id);
   }
   if (wish.from.size() > kUpdatesMax)
     return fail(ErrorKind::invalid,
@@ -287,9 +297,11 @@ void Api::keep_layer(const Act& act, Publication publication, const Reply& reply
                                     {"written_anew", publication.written_anew}});
       wire::LayerInfo info = publication.info;
       info.written_anew_bytes = publication.written_anew.count;
-      if (!publication.updates.empty()) info.update_bytes.emplace();
-      for (const LayerUpdate& update : publication.updates)
+      for (const LayerUpdate& update : publication.updates) {
+        if (update.from == format::kNoLayer) continue;
+        if (!info.update_bytes) info.update_bytes.emplace();
         (*info.update_bytes)[update.version] = update.bytes.count;
+      }
       reply(net::json_response(wire::to_json(info), 201));
     };
   });

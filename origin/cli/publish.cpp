@@ -4,6 +4,8 @@
 
 #include "origin/cli/session.hpp"
 #include "origin/cli/verify.hpp"
+#include "shared/format/needed_packs.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/os/clock.hpp"
 
 namespace lamina::origin::cli {
@@ -143,11 +145,24 @@ Status Publication::publish(Content content) {
                  << to_text(Bytes{static_cast<std::int64_t>(upload_->bytes_sent())}) << '\n';
   auto published = wire::parse_layer_info(reply->body);
   if (!published) return fail(std::move(published.error()).in("the origin's answer"));
-  *session_->out << "a fresh device fetches " << packs_text(*published) << '\n';
+  auto distributed = session_->get("/v1/layers/" + published->id.hex() + "/distribution");
+  if (!distributed) return fail(std::move(distributed.error()));
+  const auto distribution = format::open_distribution(published->id, as_view(*distributed));
+  if (!distribution) return fail(distribution.error());
+  const auto& packs = distribution->packs;
+  const auto fresh = static_cast<std::int64_t>(format::sum_of(format::needed_packs(packs, {}, {})));
+  std::int64_t of_updates = 0;
+  for (const format::DistributedPack& pack : packs)
+    if (!pack.update_from.empty()) of_updates += static_cast<std::int64_t>(pack.size);
+  *session_->out << "a fresh device fetches ";
+  if (fresh < published->stored_bytes) *session_->out << to_text(Bytes{fresh}) << " instead of ";
+  *session_->out << packs_text(*published) << '\n';
   for (const auto& [version, bytes] :
        published->update_bytes.value_or(std::map<std::string, std::int64_t>{}))
     *session_->out << "a device with " << order_.name << ':' << printable(version, 128)
                    << " fetches " << to_text(Bytes{bytes}) << '\n';
+  if (of_updates > 0)
+    *session_->out << "updates take " << to_text(Bytes{of_updates}) << " of the origin's disk\n";
   if (published->written_anew_bytes.value_or(0) > 0)
     *session_->out << to_text(Bytes{*published->written_anew_bytes})
                    << " of older packs were written anew for it\n";
@@ -186,8 +201,9 @@ void add_layer_options(CLI::App& command, LayerOrder& order, const std::string& 
                    "devices must be restarted after it: they are shown as such until they were");
   command
       .add_option("--against", order.against,
-                  "versions of that name from which devices get an update, V,V...; auto: the two "
-                  "newest that devices have, else the newest, of up to 8 GiB; or none")
+                  "versions of that name from which devices get an update, V,V...; among them "
+                  "nothing: for devices that have none; auto: nothing, and the two newest that "
+                  "devices have, else the newest, of up to 8 GiB; or none")
       ->capture_default_str();
   command
       .add_option("--effort", order.effort,

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "shared/format/needed_packs.hpp"
 #include "shared/format/signed_layer.hpp"
 
 namespace lamina::origin {
@@ -137,6 +138,8 @@ Result<Publication> Content::examine(ByteView envelope, WallTime now,
   std::erase_if(*published, [&](const Published& one) {
     return std::ranges::find(wish.from, one.layer) == wish.from.end();
   });
+  if (std::ranges::find(wish.from, format::kNoLayer) != wish.from.end())
+    published->push_back({.layer = format::kNoLayer});
   auto updates = add_updates(
       *layers_, data_ + "/tmp", *packs, record->manifest, *published, wish.effort,
       [this] { return is_stopping_.load(); }, *distributed);

@@ -23,6 +23,8 @@ constexpr std::size_t kLeastStream = 4;  // stream entry.
 constexpr std::uint64_t kLzmaBytesMax = ReferencedCoder::kLzmaDictionaryMax;
 
 int zstd_level(Effort effort) { return effort == Effort::fast ? 3 : 9; }
+// Shows which way to write code is the better one.
+constexpr int kZstdTrial = 1;
 // With high effort, of what LZMA2 does not take (m: libxul's code of 123 MB, 36.0 MB at level 9).
 constexpr int kZstdHighest = 19;
 
@@ -45,15 +47,11 @@ struct CodedStream {
   Buffer bytes;
 };
 
-// Where zstd found most of a stream in its reference or in itself, LZMA2 skips over it as fast, and
-// takes a fifth to a half off the rest (m: kernel modules, .rodata, BTF). Elsewhere it takes 3
-// processor seconds a coded MB for a sixth (m: libxul's code).
-constexpr std::uint64_t kMostlyKnown = 6;
-
-bool is_worth_lzma2(Effort effort, std::uint64_t plain, std::uint64_t reference,
-                    std::uint64_t coded) {
-  return plain + reference <= kLzmaBytesMax &&
-         (effort == Effort::high || (effort == Effort::standard && coded * kMostlyKnown <= plain));
+// LZMA2 takes 3 processor seconds a coded MB for a sixth less of libxul's code; of streams that are
+// mostly known, a fifth to a half less (kernel modules, .rodata, BTF), but for a month's updates of
+// 2 GB these are 47 s for 4 of 91 MB (m).
+bool is_worth_lzma2(Effort effort, std::uint64_t plain, std::uint64_t reference) {
+  return effort == Effort::high && plain + reference <= kLzmaBytesMax;
 }
 
 void write_named(Writer& out, const std::vector<FrameHead::Named>& all) {
@@ -149,17 +147,23 @@ class Gathered {
   std::optional<Targets> targets_;
 };
 
-// The way to write code that zstd codes in the fewest bytes, then the coder that does.
+// The way to write code that zstd codes in the fewest bytes, which a low level shows, then the
+// coder that does.
 Result<CodedStream> code_best(StreamId id, const SplitContents& contents,
                               const SplitContents& references, Effort effort,
                               StreamsChecksum& checksum, ReferencedCoder& coder) {
   CodedStream best{.entry = {.id = id, .coder = StreamCoder::zstd}, .bytes = {}};
   Gathered stream(id, contents, references);
   std::vector<Targets> ways = {Targets::distances};
-  if (contents.has_code(id)) ways.push_back(Targets::places);
+  if (contents.has_code(id)) {
+    ways.push_back(Targets::places);
+    // Without old code, places repeat wherever distances do (m: 2 GB of Debian).
+    if (references.sizes().empty()) ways.erase(ways.begin());
+  }
   for (const Targets targets : ways) {
     if (auto written = stream.write(targets); !written) return fail(std::move(written.error()));
-    Buffer coded = coder.with_zstd(stream.plain, stream.reference, zstd_level(effort));
+    Buffer coded = coder.with_zstd(stream.plain, stream.reference,
+                                   ways.size() > 1 ? kZstdTrial : zstd_level(effort));
     if (targets != ways.front() && best.bytes.size() <= coded.size()) continue;
     best.bytes = std::move(coded);
     best.entry.targets = targets;
@@ -167,7 +171,9 @@ Result<CodedStream> code_best(StreamId id, const SplitContents& contents,
   }
   if (auto written = stream.write(best.entry.targets); !written)
     return fail(std::move(written.error()));
-  if (is_worth_lzma2(effort, stream.plain.size(), stream.reference.size(), best.bytes.size())) {
+  if (ways.size() > 1)
+    best.bytes = coder.with_zstd(stream.plain, stream.reference, zstd_level(effort));
+  if (is_worth_lzma2(effort, stream.plain.size(), stream.reference.size())) {
     Buffer smaller = coder.with_lzma2(stream.plain, stream.reference);
     if (smaller.size() < best.bytes.size()) {
       best.bytes = std::move(smaller);

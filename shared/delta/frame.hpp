@@ -34,8 +34,8 @@ struct Item {
 // How much work the sender does for fewer bytes.
 enum class Effort : std::uint8_t {
   fast,      // zstd at level 3.
-  standard,  // zstd at level 9; LZMA2 as well for streams that are mostly known (frame.cpp).
-  high,      // LZMA2 as well for all streams that a receiver has memory for.
+  standard,  // zstd at level 9.
+  high,      // LZMA2 as well for all streams that a receiver has memory for (frame.cpp).
 };
 
 // How a stream is coded in a frame.

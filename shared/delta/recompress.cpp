@@ -154,7 +154,8 @@ Result<Buffer> encode(const Encoder& encoder, ByteView plain, const Programs& pr
 
 std::optional<Encoder> find_deflate_encoder(ByteView plain, ByteView coded, int gzip_level,
                                             const Programs& programs) {
-  // By how often they are met on a Debian system. A wrong one shows within its first block.
+  // By how often they are met on a Debian system. A wrong one shows within its first block, which
+  // is all of a small file: the level that the header lets expect comes first, made by either.
   constexpr std::array<DeflateShape, 18> kShapes = {{{9, 8},
                                                      {6, 8},
                                                      {9, 9},
@@ -173,18 +174,26 @@ std::optional<Encoder> find_deflate_encoder(ByteView plain, ByteView coded, int 
                                                      {4, 9},
                                                      {3, 9},
                                                      {2, 9}}};
-  for (const DeflateShape shape : kShapes)
-    if (deflates_to(plain, shape, coded))
-      return Encoder{.library = Encoder::Library::zlib,
-                     .level = shape.level,
-                     .memory_level = shape.memory_level,
-                     .version = deflate_version()};
-  if (gzip_level == 0 || !programs.gzip || programs.gzip_version.empty()) return std::nullopt;
-  const auto body = gzip_body(plain, gzip_level, programs);
-  if (!body || !std::ranges::equal(*body, coded)) return std::nullopt;
-  return Encoder{.library = Encoder::Library::gzip,
-                 .level = static_cast<std::uint8_t>(gzip_level),
-                 .version = programs.gzip_version};
+  const auto by_zlib = [&](bool is_expected) -> std::optional<Encoder> {
+    for (const DeflateShape shape : kShapes)
+      if ((shape.level == gzip_level) == is_expected && deflates_to(plain, shape, coded))
+        return Encoder{.library = Encoder::Library::zlib,
+                       .level = shape.level,
+                       .memory_level = shape.memory_level,
+                       .version = deflate_version()};
+    return std::nullopt;
+  };
+  const auto by_gzip = [&]() -> std::optional<Encoder> {
+    if (gzip_level == 0 || !programs.gzip || programs.gzip_version.empty()) return std::nullopt;
+    const auto body = gzip_body(plain, gzip_level, programs);
+    if (!body || !std::ranges::equal(*body, coded)) return std::nullopt;
+    return Encoder{.library = Encoder::Library::gzip,
+                   .level = static_cast<std::uint8_t>(gzip_level),
+                   .version = programs.gzip_version};
+  };
+  if (auto found = by_zlib(/*is_expected=*/true)) return found;
+  if (auto found = by_gzip()) return found;
+  return by_zlib(/*is_expected=*/false);
 }
 
 std::optional<Encoder> find_zstd_encoder(ByteView plain, ByteView coded) {

@@ -1,6 +1,7 @@
 #include "shared/format/needed_packs.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace lamina::format {
 
@@ -15,9 +16,9 @@ std::map<PackId, std::uint64_t> needed_packs(const std::vector<DistributedPack>&
                                              const std::set<PackId>& there) {
   const auto is_held = [&](const LayerId& layer) { return held.contains(layer); };
   // What is needed by the update from `base`, or by none.
-  const auto lacking = [&](const LayerId& base) {
+  const auto lacking = [&](const std::optional<LayerId>& base) {
     const auto names_base = [&](const std::vector<LayerId>& layers) {
-      return std::ranges::find(layers, base) != layers.end();
+      return base && std::ranges::find(layers, *base) != layers.end();
     };
     std::map<PackId, std::uint64_t> lacks;
     for (const DistributedPack& pack : packs) {
@@ -29,11 +30,13 @@ std::map<PackId, std::uint64_t> needed_packs(const std::vector<DistributedPack>&
     }
     return lacks;
   };
-  auto least = lacking({});
-  for (const LayerId& base : held) {
+  auto least = lacking(std::nullopt);
+  const auto try_from = [&](const LayerId& base) {
     auto lacks = lacking(base);
     if (sum_of(lacks) < sum_of(least)) least = std::move(lacks);
-  }
+  };
+  for (const LayerId& base : held) try_from(base);
+  try_from(kNoLayer);
   return least;
 }
 

@@ -9,6 +9,13 @@ constexpr std::size_t kVersionTextMax = 4096;
 // Stored blocks of 32 KiB with 5 bytes each (RFC 1951, 3.2.4), the header and the trailer.
 std::size_t gzip_bound(std::size_t size) { return size + size / 4096 + 64; }
 
+// Against a program that hangs: a hundredth of what it codes (m: 20 MB/s), for a machine that has
+// much other work. An initramfs of 130 MB takes more than a minute on one.
+Duration time_max(std::size_t size) {
+  constexpr std::size_t kBytesPerSecond = std::size_t{200} << 10;
+  return std::chrono::minutes{1} + std::chrono::seconds{size / kBytesPerSecond};
+}
+
 }  // namespace
 
 std::optional<std::string> gzip_version() {
@@ -21,7 +28,8 @@ std::optional<std::string> gzip_version() {
 }
 
 Result<Buffer> gzip(ByteView plain, int level) {
-  return run_filter({"gzip", "-" + std::to_string(level), "-n"}, plain, gzip_bound(plain.size()));
+  return run_filter({"gzip", "-" + std::to_string(level), "-n"}, plain, gzip_bound(plain.size()),
+                    time_max(plain.size()));
 }
 
 }  // namespace lamina::os

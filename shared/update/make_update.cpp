@@ -69,13 +69,18 @@ class Making {
   Making(const format::ChunkSource& source, const PackFiles& into, const MakeOptions& options)
       : source_(source), into_(into), options_(options) {}
 
-  Result<MadeUpdate> run(const format::ManifestRef& old, const format::ManifestRef& next,
+  Result<MadeUpdate> run(const std::optional<format::ManifestRef>& old,
+                         const format::ManifestRef& next,
                          const std::function<Result<PackId>(const ChunkId&)>& pack_of) {
-    for (const auto& [ref, content] : {std::pair{&old, &old_}, std::pair{&next, &next_}}) {
-      auto read = read_content_of(*ref, source_);
+    is_from_nothing_ = !old;
+    if (old) {
+      auto read = read_content_of(*old, source_);
       if (!read) return fail(std::move(read.error()));
-      *content = std::move(*read);
+      old_ = std::move(*read);
     }
+    auto read = read_content_of(next, source_);
+    if (!read) return fail(std::move(read.error()));
+    next_ = std::move(*read);
     had_ = old_.chunks();
     changed_ = changed_files(next_, had_);
     if (auto done = encode_files(); !done) return fail(std::move(done.error()));
@@ -94,7 +99,9 @@ class Making {
       for (const std::size_t i : group.items) missing_.insert(next.contents[i].digest);
       return Done{};
     };
-    auto encoded = delta::encode_update(old_tree, next_tree, options_.encoding, add);
+    delta::EncodeOptions encoding = options_.encoding;
+    if (is_from_nothing_) encoding.survey.costly = delta::Costly::closed;
+    auto encoded = delta::encode_update(old_tree, next_tree, encoding, add);
     if (!encoded) return fail(std::move(encoded.error()));
     for (const std::size_t i : encoded->plan.too_large)
       missing_.insert(encoded->next.contents[i].digest);
@@ -184,7 +191,8 @@ class Making {
       if (!references) return fail(std::move(references.error()));
       const delta::Item item{{}, delta::source_of(ByteView(*items))};
       const delta::Item reference{{}, delta::source_of(ByteView(*references))};
-      auto frame = delta::encode_frame({&item, 1}, {&reference, 1}, options_.encoding.effort);
+      auto frame = delta::encode_frame({&item, 1}, {&reference, is_from_nothing_ ? 0U : 1U},
+                                       options_.encoding.effort);
       if (!frame) return fail(std::move(frame.error()));
       if (auto done = add(*frame); !done) return done;
     }
@@ -195,6 +203,7 @@ class Making {
   const PackFiles& into_;
   const MakeOptions& options_;
   MadeUpdate made_;
+  bool is_from_nothing_ = false;
   LayerContent old_, next_;
   std::set<ChunkId> had_;
   std::vector<ContentFile> changed_;
@@ -210,8 +219,8 @@ std::uint64_t MadeUpdate::bytes() const {
   return sum;
 }
 
-Result<MadeUpdate> make_update(const format::ManifestRef& old, const format::ManifestRef& next,
-                               const format::ChunkSource& source,
+Result<MadeUpdate> make_update(const std::optional<format::ManifestRef>& old,
+                               const format::ManifestRef& next, const format::ChunkSource& source,
                                const std::function<Result<PackId>(const ChunkId&)>& pack_of,
                                const PackFiles& into, const MakeOptions& options) {
   return Making(source, into, options).run(old, next, pack_of);

@@ -1,15 +1,17 @@
-// make_update(): what a device that has one layer needs to have another one.
+// make_update(): what a device that has one layer, or none, needs to have another one.
 //
 // Every file with a chunk that the old layer lacks is coded against the old layer's files
-// (shared/delta), the manifest's new chunks against the old manifest. The result is a few packs of
+// (shared/delta), the manifest's new chunks against the old manifest. Without an old layer the same
+// gives full frames, of related contents together. The result is a few packs of
 // delta frames, which are named by their bytes like all packs; a receiver puts the new layer's
 // chunks together from them and the old layer's (take_update.hpp).
 //
 // Memory: what shared/delta says of surveys; of groups that are encoded at a time three times the
 // largest stream and its reference each. (slow: some 15 s of processor for each GB of the old
-// layer, and what the effort costs.)
+// layer, or of the new one without an old one, and what the effort costs.)
 #pragma once
 
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -41,8 +43,8 @@ struct MadeUpdate {
 // `pack_of` says where a chunk of the new layer is in full. The packs are written to `into`, each
 // when it is complete; what was written before an error is the caller's to remove. Errors are those
 // of the source and of `into`.
-Result<MadeUpdate> make_update(const format::ManifestRef& old, const format::ManifestRef& next,
-                               const format::ChunkSource& source,
+Result<MadeUpdate> make_update(const std::optional<format::ManifestRef>& old,
+                               const format::ManifestRef& next, const format::ChunkSource& source,
                                const std::function<Result<PackId>(const ChunkId&)>& pack_of,
                                const PackFiles& into, const MakeOptions& options);
 

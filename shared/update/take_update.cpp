@@ -27,9 +27,11 @@ class Taking {
     auto files = PackFiles::open(order_.directory, PackFiles::Access::write);
     if (!files) return fail(std::move(files.error()));
     files_.emplace(std::move(*files));
-    auto old = read_content_of(order_.old, order_.source);
-    if (!old) return fail(std::move(old.error()).in("the old layer"));
-    old_ = std::move(*old);
+    if (order_.old) {
+      auto old = read_content_of(*order_.old, order_.source);
+      if (!old) return fail(std::move(old.error()).in("the old layer"));
+      old_ = std::move(*old);
+    }
     had_ = old_.chunks();
     old_tree_ = tree_of(old_.files, order_.source);
     auto members = os::TemporaryDirectory::make(order_.directory, "members-");
@@ -184,7 +186,7 @@ class Taking {
     if (!parsed) return fail(std::move(parsed.error()));
     std::uint64_t expected = 0;
     for (const std::uint32_t length : head_.metadata_lengths) expected += length;
-    if (parsed->plain_size() != expected || parsed->references.size() != 1)
+    if (parsed->plain_size() != expected || parsed->references.size() != (order_.old ? 1 : 0))
       return fail(ErrorKind::corrupt, "the update's manifest has another size than its head says");
     Buffer reference;
     for (const format::ChunkRef& chunk : old_.metadata) {
@@ -192,8 +194,10 @@ class Taking {
       if (!bytes) return fail(std::move(bytes.error()));
       reference.insert(reference.end(), bytes->begin(), bytes->end());
     }
+    std::vector<delta::Source> references;
+    if (order_.old) references.push_back(delta::source_of(ByteView(reference)));
     Buffer plain;
-    auto decoded = delta::decode_frame(*parsed, coded, {delta::source_of(ByteView(reference))},
+    auto decoded = delta::decode_frame(*parsed, coded, std::move(references),
                                        [&](std::size_t, ByteView piece) -> Status {
                                          plain.insert(plain.end(), piece.begin(), piece.end());
                                          return Done{};

@@ -1,4 +1,5 @@
-// take_update(): a layer's chunks, from another layer that is here whole and the update from it.
+// take_update(): a layer's chunks, from another layer that is here whole, or none, and the update
+// from it.
 //
 // Nothing is believed of an update: every chunk that comes out of it has the digest that the new
 // layer's manifest says, which the publisher signed, before it is kept. What does not come out
@@ -9,6 +10,7 @@
 // much as one file and its predecessor for a large one; of containers one at a time.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,7 +22,7 @@
 namespace lamina::update {
 
 struct TakeOrder {
-  format::ManifestRef old;
+  std::optional<format::ManifestRef> old;  // None: the update is from nothing.
   format::ManifestRef next;
   // Chunks of the old layer, digests checked. One thread.
   format::ChunkSource source;

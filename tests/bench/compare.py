@@ -247,7 +247,7 @@ def fresh_line(bench):
         def run(_run):
             with bench.volume("store") as volume, bench.lamina(os.path.join(volume.path, OURS)) as one:
                 for version, tree in trees:
-                    one.capture(tree, version)
+                    one.capture(tree, version, against="nothing")
                 device = one.add_device()
                 one.enrol(device)
                 return one.bring(device, "2")

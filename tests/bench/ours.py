@@ -60,7 +60,7 @@ class Lamina:
         return size_of(self.fleet.data, leave_out=("catalog",))
 
     def capture(self, tree, version, against="none", effort="default"):
-        """`against`: the versions from which devices get updates; what these add is in the sample's bytes."""
+        """`against`: what devices get updates from; what these add is in the sample's bytes."""
         before, daemons = self.bytes_stored(), self.daemons()
         words = [*self.fleet.capture_words(LAYER, version, tree), "--against", against, "--effort", effort]
         sample = execute(self.fleet.administrator(*words), env=self.env)

@@ -48,7 +48,8 @@ class Lamina(Transfer):
         lamina.enrol(device)
         if before:
             lamina.bring(device, "1")
-        return device, lamina.capture(after, "2", against="1" if before else "none", effort=self.effort)
+        return device, lamina.capture(after, "2", against="1,nothing" if before else "nothing",
+                                      effort=self.effort)
 
     def publish(self, before, after):
         with origin_and_device.Lamina(self.folder, self.build) as lamina:
@@ -73,8 +74,7 @@ class LaminaHigh(Lamina):
 
 
 class LaminaFrames(Transfer):
-    """shared/delta alone, through its bench: frames and assembly, neither manifest nor metadata of entries. Without a tree
-    before: what full frames would be, which no origin sends."""
+    """shared/delta alone, through its bench: frames and assembly, neither manifest nor metadata of entries."""
     name, build = "lamina-frames", "build"
 
     def _run(self, before, after, *words):

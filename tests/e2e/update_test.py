@@ -12,6 +12,7 @@ import json
 import os
 import pwd
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -106,6 +107,18 @@ def make_tree(tree, version):
     text = " ".join(f"word{words.randrange(5000)}" for _ in range(60_000)) + f" {version}\n"
     with open(tree + "/usr/share/doc/changelog.gz", "wb") as file:
         file.write(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def make_images(tree, version):
+    """Files that are much like each other, each larger than what a layer's own packs code together."""
+    os.makedirs(tree)
+    chance = random.Random(11)
+    data = bytearray(chance.randbytes(1_200_000))
+    for number in range(8):
+        for at in range(number + 100 * version, len(data), 8000):
+            data[at] ^= 0x55
+        with open(f"{tree}/image{number}", "wb") as file:
+            file.write(data)
 
 
 def content_of(tree):
@@ -243,6 +256,7 @@ def scenario(top, running):
     trees[3] = top + "/tree-1.3"
     said = publish(3, "--against", "none")
     check("updates can be left out", "a device with" not in said, said)
+    from_nothing(origin, top, running)
     done = run(ORIGIN, "check", "--data", origin.data, "--read-data")
     check("the origin is sound", done.returncode == 0, done.stdout + done.stderr)
     listed = set(os.listdir(origin.data + "/layers/packs"))
@@ -250,6 +264,57 @@ def scenario(top, running):
     done = run(ORIGIN, "gc", "--data", origin.data)
     check("a collection keeps the updates", done.returncode == 0 and
           set(os.listdir(origin.data + "/layers/packs")) == listed, done.stdout + done.stderr)
+
+
+def from_nothing(origin, top, running):
+    """A layer whose files are much alike: who has nothing takes an update from nothing."""
+    trees = {version: f"{top}/images-{version}" for version in (1, 2)}
+    said = {}
+    for version, tree in trees.items():
+        make_images(tree, version)
+        said[version] = origin.told("layer", "capture", "--name", "images", "--version", str(version), "--tree", tree,
+                                    "--key", origin.data + "/keys/publisher.key", "--os-family", "linux",
+                                    "--distribution", "any", "--release", "1", "--architecture", os.uname().machine)
+        check(f"publishing version {version} says what a fresh device fetches, and what that takes at the origin",
+              re.search(r"a fresh device fetches [^ ]+ [^ ]+ instead of ", said[version]) and
+              "of the origin's disk" in said[version], said[version])
+    shown = {version: json.loads(origin.told("layer", "show", f"images:{version}", "--json")) for version in trees}
+    devices = {name: Device(top, origin, name) for name in ("first", "early", "torn")}
+    for device in devices.values():
+        device.start(running)
+    rehearsed = [json.loads(line) for line in
+                 origin.told("assign", "--site", "first", "--layers", "images:2", "--dry-run", "--json").splitlines()
+                 if "download_bytes" in line]
+    foreseen = rehearsed[0]["download_bytes"]
+    check("the rehearsal counts with the update from nothing", foreseen < shown[2]["stored_bytes"] * 3 / 4, rehearsed)
+    origin.told("assign", "--site", "early", "--layers", "images:1")
+    origin.told("assign", "--site", "first", "--layers", "images:2")
+    # One that is killed while it fetches or takes it.
+    torn = devices["torn"]
+    origin.told("assign", "--site", "torn", "--layers", "images:2")
+    torn.node.wait_for(" layer_wanted ", seconds=PATIENCE)
+    torn.node.kill()
+    torn.start_node(running)
+    for name, version in (("first", 2), ("torn", 2), ("early", 1)):
+        device = devices[name]
+        device.node.wait_for(" applied ", seconds=PATIENCE)
+        check(f"the device '{name}' has the version", content_of(device.volume) == content_of(trees[version]))
+    check("it costs what was foreseen", abs(devices["first"].fetched() - foreseen) <= PADDING,
+          f"{foreseen} foreseen, {devices['first'].fetched()} fetched")
+    report = devices["first"].update(origin)
+    check("the device reports what came out of it, without fallback",
+          report and report["ok"] and report["counts"]["fallback_bytes"] == 0 and report["counts"]["chunks"] > 0,
+          report)
+    # What came out of one from nothing is what an update from a version starts at.
+    early = devices["early"]
+    at, before = early.node.here(), early.fetched()
+    origin.told("assign", "--site", "early", "--layers", "images:2")
+    early.node.wait_for(" applied ", "sequence=2", after=at, seconds=PATIENCE)
+    check("an update upon one from nothing", content_of(early.volume) == content_of(trees[2]))
+    check("it is smaller than one from nothing", early.fetched() - before < foreseen, f"{early.fetched() - before}")
+    done = run(NODE, "cache", "export", "--layer", "images:2", "--to", top + "/medium", "--state", early.state)
+    check("what came out of updates is no layer to be exported", done.returncode != 0 and
+          "came out of an update" in done.stderr, done.stderr)
 
 
 if __name__ == "__main__":

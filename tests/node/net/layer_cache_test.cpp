@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "shared/format/needed_packs.hpp"
 #include "shared/swarm/piece_map.hpp"
 #include "tests/support/swarm.hpp"
 
@@ -174,6 +175,51 @@ TEST_CASE("layer cache: a rebuild reads every whole pack once, and drops what ro
   CHECK_FALSE(os::exists(bench.state.packs() + '/' + pack.id.hex()));
   CHECK(missing_bytes(bench.state, rotten).count == static_cast<std::int64_t>(pack.size));
   CHECK(bench.is_whole(sound));
+}
+
+TEST_CASE("layer cache: without a layer before, the packs of the update from nothing are needed",
+          "[node]") {
+  Bench bench;
+  auto layer = bench.make(1, {}, 30);
+  REQUIRE(layer.packs.size() >= 3);
+  const auto first = layer.packs.front(), last = layer.packs.back();
+  std::int64_t others = 0;
+  for (std::size_t i = 1; i + 1 < layer.packs.size(); ++i)
+    others += static_cast<std::int64_t>(layer.packs[i].size);
+  layer.packs.front().unless_updated = {format::kNoLayer};
+  layer.packs.front().size = last.size + 1;  // So that the update is worth it.
+  layer.packs.back().update_from = {format::kNoLayer};
+
+  auto leaning = leaning_of(bench.state, layer);
+  CHECK(leaning.update == format::kNoLayer);
+  CHECK(leaning.unneeded == std::set{first.id});
+  CHECK(leaning.upon.empty());
+  CHECK(missing_bytes(bench.state, layer).count == others + static_cast<std::int64_t>(last.size));
+  const auto replaced = replaced_packs(layer, format::kNoLayer);
+  REQUIRE(replaced.size() == 1);
+  CHECK(replaced[0].id == first.id);
+
+  SECTION("not where it costs more than it saves") { layer.packs.front().size = last.size; }
+  SECTION("not where another device fetches for this one") { layer.is_fetched_for = true; }
+  SECTION("not for the site, whose other devices may have other layers") {
+    layer.is_for_site = true;
+  }
+  SECTION("not once it was given up") {
+    layer.rebuilt[layer.layer] = {format::kNoLayer, {}, {first.id}};
+  }
+  SECTION("what came out of it is read, and leans on nothing") {
+    const auto made = bench.fetch(3).packs;
+    layer.rebuilt[layer.layer] = {format::kNoLayer, made, {}};
+    leaning = leaning_of(bench.state, layer);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{first.id, last.id});
+    CHECK(leaning.upon.empty());
+    CHECK(missing_bytes(bench.state, layer).count == others);
+    return;
+  }
+  leaning = leaning_of(bench.state, layer);
+  CHECK_FALSE(leaning.update);
+  CHECK(leaning.unneeded == std::set{last.id});
 }
 
 TEST_CASE("layer cache: with the layer before, the packs of the update are needed alone",

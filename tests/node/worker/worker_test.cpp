@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "node/worker/cached_layer.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/image/list_stream.hpp"
 #include "shared/store/pack_writer.hpp"
 #include "tests/node/worker/worker_fixture.hpp"
@@ -178,6 +179,36 @@ TEST_CASE("worker: what an update gave is read beside the layer before", "[node]
   const auto read = node::read_rebuilt(f.state, two);
   REQUIRE(read);
   CHECK((read->base == one && read->packs == rebuilt.packs && read->lacking.empty()));
+  const auto reply = f.apply();
+  if (reply.error) FAIL(reply.error->text());
+  CHECK(os::read_file(f.scratch / "volume/new", 1 << 20).value() == noise(30'000, 2));
+}
+
+TEST_CASE("worker: what an update from nothing gave is read alone", "[node]") {
+  Fixture f;
+  REQUIRE(os::make_directories(f.scratch / "one"));
+  make_file(f.scratch / "one/new", noise(30'000, 2));
+  const LayerId one = f.layer(f.scratch / "one", "1.0", f.publisher);
+  const auto files = PackFiles::open(f.state.cache(), PackFiles::Access::write).value();
+  node::Rebuilt rebuilt{.base = format::kNoLayer, .packs = {}, .lacking = {}};
+  PackWriter writer(files, {.level = 1}, [&](const format::PackSummary& pack) -> Status {
+    rebuilt.packs.push_back({pack.id, pack.size, false});
+    return Done{};
+  });
+  for (const auto& [id, plain] : capture(f.scratch / "one").chunks)
+    REQUIRE(writer.add(ref_of(plain), plain, ContentClass::data));
+  REQUIRE(writer.finish());
+  std::array<std::byte, PackId::kSize> none{};
+  none[0] = std::byte{1};
+  std::vector<format::DistributedPack> packs = {{PackId(none), 1000, false}};
+  packs[0].unless_updated = {format::kNoLayer};
+  none[0] = std::byte{2};
+  packs.push_back({PackId(none), 10, false});
+  packs[1].update_from = {format::kNoLayer};
+  f.distribute(one, packs);
+  f.target(1, {one}, f.target_key);
+  CHECK(f.apply().error->kind() == ErrorKind::not_found);
+  REQUIRE(node::write_rebuilt(f.state, one, rebuilt));
   const auto reply = f.apply();
   if (reply.error) FAIL(reply.error->text());
   CHECK(os::read_file(f.scratch / "volume/new", 1 << 20).value() == noise(30'000, 2));

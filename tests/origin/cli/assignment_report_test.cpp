@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "shared/format/needed_packs.hpp"
 #include "tests/shared/image/layers.hpp"
 #include "tests/support/ids.hpp"
 
@@ -85,6 +86,13 @@ TEST_CASE("assignment report: a device with the version before fetches the updat
   CHECK(to_download({{kNew, next}}, {}) == Bytes{200});
   CHECK(to_download({{kNew, next}}, {{kOld, old}}) == Bytes{46});
   CHECK(to_download({{kNew, next}}, {{kApp, {pack(8, 40)}}}) == Bytes{160});
+  // With nothing, and less of it to save for who has the version before.
+  next.push_back(pack(10, 70));
+  next[4].update_from = {format::kNoLayer};
+  next[0].unless_updated = {format::kNoLayer};
+  next[1].unless_updated = {format::kNoLayer, kOld};
+  CHECK(to_download({{kNew, next}}, {}) == Bytes{110});
+  CHECK(to_download({{kNew, next}}, {{kOld, old}}) == Bytes{46});
   // What the update stands for is there already.
   CHECK(to_download({{kNew, next}}, {{kOld, old}, {kApp, {pack(7, 60)}}}) == Bytes{40});
 }

@@ -1,5 +1,7 @@
 #include "origin/content/content.hpp"
 
+#include "shared/format/needed_packs.hpp"
+#include "shared/format/signed_layer.hpp"
 #include "shared/net/certificates.hpp"
 #include "shared/store/store_check.hpp"
 #include "shared/swarm/torrent_file.hpp"
@@ -320,6 +322,44 @@ TEST_CASE("publish: an update from an earlier version is made, kept and told", "
     REQUIRE_FALSE(stopped);
     CHECK(stopped.error().kind() == ErrorKind::unavailable);
   }
+}
+
+TEST_CASE("publish: an update from nothing has what belongs together in fewer bytes", "[origin]") {
+  Origin origin;
+  const auto tree = [&](const std::string& name, unsigned files) {
+    const std::string path = origin.scratch / name;
+    REQUIRE(os::make_directories(path));
+    for (unsigned i = 0; i < files; ++i) {
+      Buffer bytes = noise(1'200'000, 1);
+      for (std::size_t at = i; at < bytes.size(); at += 8000) bytes[at] ^= std::byte{0x55};
+      make_file(path + "/image" + std::to_string(i), bytes);
+    }
+    return capture(path);
+  };
+  const auto publish = [&](const Captured& captured, const origin::UpdateWish& wish) {
+    origin.send(origin.content->layers(), captured.chunks);
+    const auto record = tests::layer_record("debian", "1", captured.result.manifest);
+    auto publication = origin.content->examine(signed_layer(record, origin.publisher), {7}, wish);
+    if (!publication) FAIL(publication.error().text());
+    REQUIRE(origin.content->keep(*publication));
+    return std::move(*publication);
+  };
+  const auto one = publish(tree("one", 6), {.from = {format::kNoLayer}});
+  REQUIRE(one.updates.size() == 1);
+  CHECK(one.updates[0].from == format::kNoLayer);
+  CHECK(one.updates[0].bytes.count < one.info.stored_bytes * 3 / 4);
+  const auto packs = origin.content->distribution_record(one.info.id).value().packs;
+  CHECK(static_cast<std::int64_t>(format::sum_of(format::needed_packs(packs, {}, {}))) ==
+        one.updates[0].bytes.count);
+  // Programs of before there were updates get the layer's own packs, and nothing else.
+  const auto plain = origin.content->without_updates(one.info.id).value();
+  const auto of_plain =
+      format::open_distribution(one.info.id, plain.distribution, origin.target.public_key());
+  REQUIRE(of_plain);
+  CHECK(std::ranges::all_of(of_plain->packs, format::is_for_everyone));
+  CHECK(of_plain->packs.size() == static_cast<std::size_t>(one.info.packs));
+  // Too little to be worth it.
+  CHECK(publish(tree("two", 1), {.from = {format::kNoLayer}}).updates.empty());
 }
 
 TEST_CASE("layer packs: as few are written anew as keep the rest lean", "[origin]") {

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "shared/format/content.hpp"
 #include "shared/store/pack_set.hpp"
@@ -97,7 +98,8 @@ struct Store {
 
 struct Case {
   Store store;
-  format::ManifestRef old, next;
+  std::optional<format::ManifestRef> old;
+  format::ManifestRef next;
   Scratch sent;
   std::optional<PackFiles> into = PackFiles::open(sent.path(), PackFiles::Access::write).value();
 
@@ -105,6 +107,8 @@ struct Case {
        Holes old_holes = Holes::none, Holes next_holes = Holes::none)
       : old(store.publish(old_tree, 30'000, old_holes)),
         next(store.publish(next_tree, next_chunk, next_holes)) {}
+  // Of an update from nothing.
+  explicit Case(const Files& tree) : next(store.publish(tree)) {}
 
   MadeUpdate make(delta::Effort effort = delta::Effort::standard) {
     auto made = update::make_update(
@@ -137,8 +141,8 @@ Files read_tree(Case& one, const format::ManifestRef& ref, const std::string& di
     REQUIRE(set.add(entry.path(), "taken"));
   for (const PackId& id : also) REQUIRE(set.add(one.store.files.path_of(id), "full"));
   set.seal();
-  const auto old = update::read_content_of(one.old, one.store.set->source()).value();
-  const auto had = old.chunks();
+  std::set<ChunkId> had;
+  if (one.old) had = update::read_content_of(*one.old, one.store.set->source()).value().chunks();
   const format::ChunkSource source = [&](const format::ChunkRef& chunk) -> Result<Buffer> {
     if (had.contains(chunk.id)) return one.store.set->read(chunk);
     return set.read(chunk);
@@ -203,9 +207,55 @@ TEST_CASE("update of a layer: a device with the old one gets the new one, and li
     CHECK(read_tree(one, one.next, taken_at.path()) == system(2));
     // What it says to cover is what came out.
     const auto next = update::read_content_of(one.next, one.store.set->source()).value();
-    const auto old = update::read_content_of(one.old, one.store.set->source()).value().chunks();
+    const auto old = update::read_content_of(*one.old, one.store.set->source()).value().chunks();
     for (const ChunkId& id : next.chunks()) CHECK((old.contains(id) || made.covered.contains(id)));
   }
+}
+
+TEST_CASE("update of a layer: from nothing it has all of it, in fewer bytes than its packs",
+          "[update]") {
+  Case one(system(2));
+  const MadeUpdate made = one.make(delta::Effort::fast);
+  CHECK(made.bytes() < one.store.size_of({one.store.packs.begin(), one.store.packs.end()}));
+  const auto next = update::read_content_of(one.next, one.store.set->source()).value();
+  CHECK(made.covered == next.chunks());
+  Scratch taken_at;
+  auto order = one.order(made, taken_at.path());
+  order.source = [](const format::ChunkRef& chunk) -> Result<Buffer> {
+    return fail(ErrorKind::not_found, "nothing is here of " + chunk.id.short_hex());
+  };
+  SECTION("it comes out whole") {
+    const auto taken = update::take_update(order);
+    REQUIRE(taken);
+    CHECK(taken->lacking_chunks == 0);
+    CHECK(taken->chunks == made.covered.size());
+    CHECK(taken->troubles.empty());
+    CHECK(read_tree(one, one.next, taken_at.path()) == system(2));
+  }
+  SECTION("without a pack the rest comes out, and what is lacking is named") {
+    REQUIRE(order.packs.size() >= 2);
+    order.packs.erase(order.packs.begin());
+    const auto taken = update::take_update(order);
+    REQUIRE(taken);
+    CHECK(taken->chunks > 0);
+    CHECK(taken->lacking_chunks > 0);
+    CHECK(taken->chunks + taken->lacking_chunks == made.covered.size());
+    CHECK(read_tree(one, one.next, taken_at.path(), taken->lacking_packs) == system(2));
+  }
+}
+
+TEST_CASE("update of a layer: one from a layer is none from nothing, nor the other way",
+          "[update]") {
+  Case one(system(1), system(2));
+  Scratch taken_at;
+  auto order = one.order(one.make(), taken_at.path());
+  order.old.reset();
+  CHECK(update::take_update(order).error().kind() == ErrorKind::corrupt);
+  const auto old = std::exchange(one.old, std::nullopt);
+  Scratch elsewhere;
+  auto other = one.order(one.make(), elsewhere.path());
+  other.old = old;
+  CHECK(update::take_update(other).error().kind() == ErrorKind::corrupt);
 }
 
 TEST_CASE("update of a layer: the same layers give the same packs", "[update]") {
@@ -295,7 +345,7 @@ TEST_CASE("update of a layer: a damaged reference costs the packs of what leans 
   Case one(system(1), system(2));
   const MadeUpdate made = one.make();
   auto order = one.order(made, "");
-  const auto old = update::read_content_of(one.old, one.store.set->source()).value();
+  const auto old = update::read_content_of(*one.old, one.store.set->source()).value();
   const auto library =
       std::ranges::find(old.files, "usr/lib/libx.so.1", &update::ContentFile::path);
   REQUIRE(library != old.files.end());
