@@ -31,10 +31,10 @@ bool holds(const std::vector<LayerId>& layers, const LayerId& layer) {
   return std::ranges::find(layers, layer) != layers.end();
 }
 
-// A layer's whole content is several times what changed of it: one level lower is a tenth more
-// bytes (m: 488 instead of 446 MB of 2 GB of Debian), and leaves room for both beside each other.
+// A layer's whole content is several times what changed of it: LZMA2 for all of it is more
+// processor time than a publisher waits for.
 delta::Effort effort_from_nothing(delta::Effort effort) {
-  return effort == delta::Effort::high ? delta::Effort::standard : delta::Effort::fast;
+  return effort == delta::Effort::high ? delta::Effort::standard : effort;
 }
 
 class Adding {

@@ -69,7 +69,7 @@ def scenario(stage):
     def fallback(devices):
         return [event[1].get("fallback_chunks") for device in devices for event in device.events("update_taken")]
 
-    stage.origin_with_layer(0, tree)
+    stage.origin_with_layer(0, tree, against="auto")
     devices = stage.devices(start=False)
     with_old, fresh = devices[:OLD + CHANGED], devices[OLD + CHANGED:]
     changed = with_old[OLD:]

@@ -278,10 +278,11 @@ class Fleet:
         """Of the packs of "NAME:VERSION", those that devices with an earlier layer do not fetch."""
         return self.cli_json("layer", "show", layer)[0].get("fresh_bytes", 0)
 
-    def capture(self, layer, version, tree, kind="base", over=None, seconds=900):
+    def capture(self, layer, version, tree, kind="base", over=None, against=None, seconds=900):
         """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
         before = self.layer_packs()
-        words = self.capture_words(layer, version, tree, kind) + (["--over", over] if over else [])
+        words = self.capture_words(layer, version, tree, kind)
+        words += (["--over", over] if over else []) + (["--against", against] if against else [])
         done = self.cli(*words, seconds=seconds, name="lamina-capture")
         new = {name: size for name, size in self.layer_packs().items() if name not in before}
         return done.seconds, new, done

@@ -25,12 +25,13 @@ class Stage:
         self.cache = os.path.join(os.path.abspath(build), "demo")
         self.sites = ["branch"] + [f"branch{site + 1}" for site in range(1, getattr(net, "sites", 1))]
 
-    def origin_with_layer(self, megabytes, tree=None):
-        """An origin that has published `base:1.0`; the layer's tree is self.tree. Returns the payload's bytes."""
+    def origin_with_layer(self, megabytes, tree=None, against="none"):
+        """An origin that has published `base:1.0`; the layer's tree is self.tree. Returns the bytes of its packs:
+        those that a fresh device fetches, unless there is an update from nothing (against)."""
         self.tree = tree or reference.small(os.path.join(self.lab.run_dir, "tree"), megabytes)
         self.fleet.init_origin()
         self.fleet.start_origin()
-        _, packs, _ = self.fleet.capture(BASE, "1.0", self.tree)
+        _, packs, _ = self.fleet.capture(BASE, "1.0", self.tree, against=against)
         for number, site in enumerate(self.sites):
             self.fleet.cli("site", "add", site, "--subnet", self.net.subnet(number) if number else self.net.SUBNET)
         self.fleet.start_mirrors()
