@@ -44,14 +44,24 @@ auto answering(const net::LocalServer::Answer& answer) {
   };
 }
 
+// A request of its own name: a node that does not know it refuses, where it would carry out a
+// request of which it ignores a field.
+constexpr const char* kRehearse = "rehearse-";
+
 }  // namespace
 
 void answer_request(const ControlCalls& calls, const std::string& request,
                     const net::LocalServer::Answer& answer) {
   const json object = json::parse(request, nullptr, /*allow_exceptions=*/false);
-  const std::string what = object.is_object() && object.contains("do") && object["do"].is_string()
-                               ? object["do"].get<std::string>()
-                               : "";
+  std::string what = object.is_object() && object.contains("do") && object["do"].is_string()
+                         ? object["do"].get<std::string>()
+                         : "";
+  bool dry_run = false;
+  for (const char* const name : {"sync", "sync-protected", "revert", "snooze"})
+    if (what == kRehearse + std::string(name)) {
+      dry_run = true;
+      what = name;
+    }
   if (what == "status") return answer(calls.status());
   if (what == "metrics") return answer(json{{"ok", true}, {"text", calls.metrics()}}.dump());
   if (what != "sync" && what != "sync-protected" && what != "revert" && what != "cache-changed" &&
@@ -59,7 +69,6 @@ void answer_request(const ControlCalls& calls, const std::string& request,
     return answer(to_line(
         Error(ErrorKind::invalid, "the node knows no request '" + printable(request, 100) + "'")));
   if (const auto why = calls.not_ready()) return answer(to_line(*why));
-  const bool dry_run = object.contains("dry_run") && object["dry_run"] == true;
   const auto answer_status = [&](const Status& done) {
     answer(done ? json{{"ok", true}}.dump() : to_line(done.error()));
   };
@@ -89,11 +98,10 @@ Result<std::string> ask_service(const StateDirectory& state, const ControlReques
                                 Duration timeout) {
   // A missing enrolment says more than a missing socket.
   if (auto config = read_config(state); !config) return fail(std::move(config.error()));
-  json message{{"do", request.what}};
+  json message{{"do", (request.dry_run ? kRehearse : "") + request.what}};
   if (request.what == "snooze")
     message["for_ms"] =
         std::chrono::duration_cast<std::chrono::milliseconds>(request.duration).count();
-  if (request.dry_run) message["dry_run"] = true;
   auto answer = net::local_request(state.node_socket(), message.dump(), timeout);
   if (!answer) return fail(std::move(answer.error()).in("is `lamina-node run` running?"));
   const json object = json::parse(*answer, nullptr, /*allow_exceptions=*/false);

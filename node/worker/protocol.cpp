@@ -21,6 +21,7 @@ constexpr std::array<std::pair<Kind, const char*>, 11> kKinds{{{Kind::status, "s
                                                                {Kind::abandon, "abandon"},
                                                                {Kind::settle, "settle"},
                                                                {Kind::policy, "policy"}}};
+constexpr const char* kRehearse = "rehearse-";
 constexpr std::array kErrorKinds{ErrorKind::not_found,   ErrorKind::corrupt,
                                  ErrorKind::unavailable, ErrorKind::out_of_space,
                                  ErrorKind::invalid,     ErrorKind::refused};
@@ -84,9 +85,7 @@ std::vector<wire::ScriptEnd> ends_of(const json& object) {
 std::string to_json(const WorkerRequest& request) {
   json object;
   for (const auto& [kind, name] : kKinds)
-    if (kind == request.kind) object["do"] = name;
-  if (request.kind == Kind::apply || request.kind == Kind::revert)
-    object["dry_run"] = request.dry_run;
+    if (kind == request.kind) object["do"] = (request.dry_run ? kRehearse : "") + std::string(name);
   if (request.kind == Kind::scan) {
     object["sequence"] = request.sequence;
     object["parent"] = text_of(request.parent);
@@ -102,7 +101,12 @@ std::string to_json(const WorkerRequest& request) {
 Result<WorkerRequest> parse_worker_request(std::string_view text) {
   return parse<WorkerRequest>(text, [](const json& object) -> Result<WorkerRequest> {
     WorkerRequest request;
-    const std::string what = object.at("do").get<std::string>();
+    std::string what = object.at("do").get<std::string>();
+    for (const char* const name : {"apply", "revert"})
+      if (what == kRehearse + std::string(name)) {
+        request.dry_run = true;
+        what = name;
+      }
     bool known = false;
     for (const auto& [kind, name] : kKinds)
       if (name == what) {
@@ -111,7 +115,6 @@ Result<WorkerRequest> parse_worker_request(std::string_view text) {
       }
     if (!known)
       return fail(ErrorKind::invalid, "the worker knows no request '" + printable(what, 40) + "'");
-    request.dry_run = object.value("dry_run", false);
     request.sequence = object.value("sequence", std::uint64_t{0});
     auto parent = id_of<SnapshotId>(object, "parent");
     if (!parent) return fail(std::move(parent.error()));

@@ -5,11 +5,11 @@
 //                                                         "scripts":[...],"earlier":[...],
 //                                                         "restart_due":[text...],
 //                                                         "waits":N,"tried":text,"policy":{...}}
-//   {"do":"apply"}  {"do":"apply","dry_run":true}     ->
+//   {"do":"apply"}  {"do":"rehearse-apply"}           ->
 //   {"ok":true,"sequence":N,"changed":bool,"counts":{...},"remarks":[text...],
 //    and as status}
 //   {"do":"told","sequence":N}                        -> as status: the origin knows its end
-//   {"do":"revert"}  {"do":"revert","dry_run":true}   -> {"ok":true,"sequence":N,"stack":[hex...]}
+//   {"do":"revert"}  {"do":"rehearse-revert"}         -> {"ok":true,"sequence":N,"stack":[hex...]}
 //   {"do":"scan","sequence":N,"parent":hex|"","reason":text,"full":bool}
 //       -> {"pack":hex,"size":N,"metadata":bool} each answered by {"do":"ack"} or {"do":"abandon"},
 //          before which the worker goes on, and sends no other
@@ -21,8 +21,9 @@
 //   any failure                                       -> {"ok":false,"kind":"refused","text":"..."}
 //
 // For an apply the worker reads cache/records/target, <layer>.layer and <layer>.distribution and
-// the packs in cache/packs by itself; it believes none of them without signature and digests. Pure;
-// any thread.
+// the packs in cache/packs by itself; it believes none of them without signature and digests. A
+// rehearsal is a request of its own name: a worker that does not know it refuses, where it would
+// carry out a request of which it ignores a field. Pure; any thread.
 #pragma once
 
 #include <optional>
@@ -50,7 +51,7 @@ struct WorkerRequest {
     policy
   };
   Kind kind = Kind::status;
-  bool dry_run = false;        // apply, revert
+  bool dry_run = false;        // apply, revert: it is rehearsed
   std::uint64_t sequence = 0;  // told; scan, from here on
   SnapshotId parent;
   std::string reason;

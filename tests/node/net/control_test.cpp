@@ -124,13 +124,13 @@ TEST_CASE("control: a snooze says for how long", "[node]") {
 TEST_CASE("control: a dry run asks for nothing that changes something", "[node]") {
   Bench bench;
   bench.reverted = RevertEnd{.applied = {LayerId()}};
-  CHECK(bench.ask(R"({"do":"sync","dry_run":true})")["ok"] == true);
-  CHECK(bench.ask(R"({"do":"revert","dry_run":true})")["applied"].size() == 1);
-  CHECK(bench.ask(R"({"do":"snooze","for_ms":1000,"dry_run":true})")["ok"] == true);
+  CHECK(bench.ask(R"({"do":"rehearse-sync"})")["ok"] == true);
+  CHECK(bench.ask(R"({"do":"rehearse-revert"})")["applied"].size() == 1);
+  CHECK(bench.ask(R"({"do":"rehearse-snooze","for_ms":1000})")["ok"] == true);
   bench.figures = fail(ErrorKind::unavailable, "metered");
-  CHECK(bench.ask(R"({"do":"sync-protected","dry_run":true})")["text"] == "metered");
+  CHECK(bench.ask(R"({"do":"rehearse-sync-protected"})")["text"] == "metered");
   const auto day = std::chrono::duration_cast<std::chrono::milliseconds>(wire::kSnoozeMax).count();
-  const json longer{{"do", "snooze"}, {"for_ms", day + 1}, {"dry_run", true}};
+  const json longer{{"do", "rehearse-snooze"}, {"for_ms", day + 1}};
   CHECK(bench.ask(longer.dump())["kind"] == "invalid");
   CHECK(bench.done ==
         std::vector<std::string>{"may-synchronize", "foresee-revert", "may-synchronize"});
