@@ -48,7 +48,7 @@ class Lamina(Transfer):
         lamina.enrol(device)
         if before:
             lamina.bring(device, "1")
-        return device, lamina.capture(after, "2", against="1,nothing" if before else "nothing",
+        return device, lamina.capture(after, "2", against="1" if before else "nothing",
                                       effort=self.effort)
 
     def publish(self, before, after):
