@@ -278,6 +278,11 @@ class Fleet:
         """Of the packs of "NAME:VERSION", those that devices with an earlier layer do not fetch."""
         return self.cli_json("layer", "show", layer)[0].get("fresh_bytes", 0)
 
+    def download_bytes(self, layer, version, former=None):
+        """What a device fetches for a version of a layer that has a former one, or nothing."""
+        cost = self.cli_json("layer", "diff", "--bytes", f"{layer}:{former or version}", f"{layer}:{version}")[0]
+        return cost["download_bytes" if former else "fresh_bytes"]
+
     def capture(self, layer, version, tree, kind="base", over=None, against=None, seconds=900):
         """Captures and publishes a tree. Returns (seconds, new packs {name: bytes}, what the CLI said)."""
         before = self.layer_packs()
