@@ -12,15 +12,45 @@
 namespace lamina::delta {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
-constexpr std::uint8_t kSplit = 1;       // A flag of an item.
-constexpr std::uint8_t kPlaces = 0x10;   // Beside a stream's coder.
+// The second has streams in segments; frames without them are still written as the first.
+constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kVersionWithoutSegments = 1;
+constexpr std::uint8_t kSplit = 1;      // A flag of an item.
+constexpr std::uint8_t kPlaces = 0x10;  // Beside a stream's coder.
+constexpr std::uint8_t kSegments = 0x20;
 constexpr std::size_t kLeastNamed = 4;   // Bytes of the shortest item, and of the shortest
 constexpr std::size_t kLeastStream = 4;  // stream entry.
 
-// LZMA2 takes a dictionary as large as stream and reference, at the receiver too: beyond this they
-// are zstd's, which needs none.
-constexpr std::uint64_t kLzmaBytesMax = ReferencedCoder::kLzmaDictionaryMax;
+// LZMA2 takes a dictionary of its own, at the receiver too, of at most 64 MiB: a stretch and its
+// reference that are much larger see each other no longer, and are zstd's. A segment and its reach
+// are a little larger (m: libxul's code of two builds, 30.7 MB instead of zstd's 31.7 at level 19).
+constexpr std::uint64_t kLzmaBytesMax = std::uint64_t{96} << 20;
+
+// A long stream is coded in segments, each against what lies at the same place of the reference in
+// proportion, and kReach before and behind: a receiver holds no more of the reference than that. m:
+// libxul's code of two builds (123 MB), zstd at level 9: 36.29 MB instead of 36.03, in the same
+// time.
+constexpr std::uint64_t kSegment = std::uint64_t{32} << 20;
+constexpr std::uint64_t kReach = std::uint64_t{8} << 20;
+
+struct Segment {
+  std::uint64_t begin, end;              // Of the stream.
+  std::uint64_t reach_begin, reach_end;  // Of its reference.
+};
+std::vector<Segment> segments_of(std::uint64_t plain, std::uint64_t reference,
+                                 bool is_in_segments) {
+  if (!is_in_segments) return {{0, plain, 0, reference}};
+  std::vector<Segment> segments;
+  const auto in_reference = [&](std::uint64_t at) { return at * reference / plain; };
+  static_assert(kFrameContentsMax <= UINT32_MAX);
+  for (std::uint64_t at = 0; at < plain; at += kSegment) {
+    const std::uint64_t end = std::min(at + kSegment, plain);
+    const std::uint64_t from = in_reference(at);
+    segments.push_back(
+        {at, end, from - std::min(from, kReach), std::min(reference, in_reference(end) + kReach)});
+  }
+  return segments;
+}
 
 // Without references, level 9 is a seventh more processor time than 7 for a hundredth fewer bytes
 // (m: 2 GB of Debian, 452 MB in 46 s beside 446 MB in 52 s; level 3: 488 MB in 37 s). With them
@@ -31,13 +61,13 @@ int zstd_level(Effort effort, bool has_references) {
 }
 // Shows which way to write code is the better one.
 constexpr int kZstdTrial = 1;
-// With high effort, of what LZMA2 does not take (m: libxul's code of 123 MB, 36.0 MB at level 9).
+// With high effort, of what LZMA2 does not take.
 constexpr int kZstdHighest = 19;
 
 // Tells one sequence of reference streams from another: XXH3 of the streams' own XXH3.
 class StreamsChecksum {
  public:
-  void add(StreamId id, ByteView bytes) { sums_[id] = xxh3(bytes); }
+  void add(StreamId id, std::uint64_t sum) { sums_[id] = sum; }
   std::uint64_t value() const {
     Writer all;
     for (const auto& [id, sum] : sums_) all.u64(sum);
@@ -55,9 +85,11 @@ struct CodedStream {
 
 // LZMA2 takes 3 processor seconds a coded MB for a sixth less of libxul's code; of streams that are
 // mostly known, a fifth to a half less (kernel modules, .rodata, BTF), but for a month's updates of
-// 2 GB these are 47 s for 4 of 91 MB (m).
-bool is_worth_lzma2(Effort effort, std::uint64_t plain, std::uint64_t reference) {
-  return effort == Effort::high && plain + reference <= kLzmaBytesMax;
+// 2 GB these are 47 s for 4 of 91 MB (m): with high effort only.
+bool is_worth_lzma2(const std::vector<Segment>& segments) {
+  return std::ranges::all_of(segments, [](const Segment& segment) {
+    return segment.end - segment.begin + segment.reach_end - segment.reach_begin <= kLzmaBytesMax;
+  });
 }
 
 void write_named(Writer& out, const std::vector<FrameHead::Named>& all) {
@@ -94,14 +126,17 @@ Buffer write_head(const FrameHead& head) {
   for (const FrameHead::StreamEntry& stream : head.streams) {
     body.u8(stream.id);
     body.u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(stream.coder) |
-                                      (stream.targets == Targets::places ? kPlaces : 0)));
+                                      (stream.targets == Targets::places ? kPlaces : 0) |
+                                      (stream.is_in_segments ? kSegments : 0)));
     body.varint(stream.plain_size);
-    body.varint(stream.coded_size);
+    for (const std::uint64_t size : stream.coded_sizes) body.varint(size);
   }
   body.u64(head.references_checksum);
   body.raw(head.items_digest);
   Writer out;
-  out.u8(kVersion);
+  out.u8(std::ranges::any_of(head.streams, &FrameHead::StreamEntry::is_in_segments)
+             ? kVersion
+             : kVersionWithoutSegments);
   out.varint(body.size());
   out.raw(body.view());
   return out.take();
@@ -153,49 +188,82 @@ class Gathered {
   std::optional<Targets> targets_;
 };
 
-// The way to write code that zstd codes in the fewest bytes, which a low level shows, then the
-// coder that does.
+// A stream's segments, coded one by one.
+template <class Code>
+CodedStream code_segments(StreamCoder coder, const Gathered& stream,
+                          const std::vector<Segment>& segments, const Code& code) {
+  CodedStream coded{.entry = {.coder = coder}, .bytes = {}};
+  for (const Segment& segment : segments) {
+    const Buffer bytes =
+        code(ByteView(stream.plain)
+                 .subspan(static_cast<std::size_t>(segment.begin),
+                          static_cast<std::size_t>(segment.end - segment.begin)),
+             ByteView(stream.reference)
+                 .subspan(static_cast<std::size_t>(segment.reach_begin),
+                          static_cast<std::size_t>(segment.reach_end - segment.reach_begin)));
+    coded.entry.coded_sizes.push_back(bytes.size());
+    coded.bytes.insert(coded.bytes.end(), bytes.begin(), bytes.end());
+  }
+  return coded;
+}
+
+// The way to write code that zstd codes in the fewest bytes, which a low level shows.
+Result<Targets> best_way(StreamId id, const SplitContents& contents, bool has_references,
+                         Gathered& stream, ReferencedCoder& coder) {
+  if (!contents.has_code(id)) return Targets::distances;
+  // Without old code, places repeat wherever distances do (m: 2 GB of Debian).
+  if (!has_references) return Targets::places;
+  std::size_t as_distances = 0;
+  for (const Targets targets : {Targets::distances, Targets::places}) {
+    if (auto written = stream.write(targets); !written) return fail(std::move(written.error()));
+    const std::size_t size = coder.with_zstd(stream.plain, stream.reference, kZstdTrial).size();
+    if (targets == Targets::distances)
+      as_distances = size;
+    else if (size < as_distances)
+      return Targets::places;
+  }
+  return Targets::distances;
+}
+
+// The best way to write code, then the coder that gives the fewest bytes.
 Result<CodedStream> code_best(StreamId id, const SplitContents& contents,
                               const SplitContents& references, Effort effort,
                               StreamsChecksum& checksum, ReferencedCoder& coder) {
-  CodedStream best{.entry = {.id = id, .coder = StreamCoder::zstd}, .bytes = {}};
   Gathered stream(id, contents, references);
   const bool has_references = !references.sizes().empty();
-  const int level = zstd_level(effort, has_references);
-  std::vector<Targets> ways = {Targets::distances};
-  if (contents.has_code(id)) {
-    ways.push_back(Targets::places);
-    // Without old code, places repeat wherever distances do (m: 2 GB of Debian).
-    if (!has_references) ways.erase(ways.begin());
+  const auto targets = best_way(id, contents, has_references, stream, coder);
+  if (!targets) return fail(targets.error());
+  if (auto written = stream.write(*targets); !written) return fail(std::move(written.error()));
+  checksum.add(id, xxh3(stream.reference));
+  const bool is_in_segments = stream.plain.size() > kSegment;
+  const auto segments = segments_of(stream.plain.size(), stream.reference.size(), is_in_segments);
+  const auto with_zstd = [&](int level) {
+    return code_segments(StreamCoder::zstd, stream, segments,
+                         [&](ByteView plain, ByteView reference) {
+                           return coder.with_zstd(plain, reference, level);
+                         });
+  };
+  CodedStream best = with_zstd(zstd_level(effort, has_references));
+  if (effort == Effort::high) {
+    CodedStream other = is_worth_lzma2(segments)
+                            ? code_segments(StreamCoder::lzma2, stream, segments,
+                                            [&](ByteView plain, ByteView reference) {
+                                              return coder.with_lzma2(plain, reference);
+                                            })
+                            : with_zstd(kZstdHighest);
+    if (other.bytes.size() < best.bytes.size()) best = std::move(other);
   }
-  for (const Targets targets : ways) {
-    if (auto written = stream.write(targets); !written) return fail(std::move(written.error()));
-    Buffer coded =
-        coder.with_zstd(stream.plain, stream.reference, ways.size() > 1 ? kZstdTrial : level);
-    if (targets != ways.front() && best.bytes.size() <= coded.size()) continue;
-    best.bytes = std::move(coded);
-    best.entry.targets = targets;
-    checksum.add(id, stream.reference);
-  }
-  if (auto written = stream.write(best.entry.targets); !written)
-    return fail(std::move(written.error()));
-  if (ways.size() > 1) best.bytes = coder.with_zstd(stream.plain, stream.reference, level);
-  if (is_worth_lzma2(effort, stream.plain.size(), stream.reference.size())) {
-    Buffer smaller = coder.with_lzma2(stream.plain, stream.reference);
-    if (smaller.size() < best.bytes.size()) {
-      best.bytes = std::move(smaller);
-      best.entry.coder = StreamCoder::lzma2;
-    }
-  } else if (effort == Effort::high) {
-    Buffer smaller = coder.with_zstd(stream.plain, stream.reference, kZstdHighest);
-    if (smaller.size() < best.bytes.size()) best.bytes = std::move(smaller);
-  }
-  best.entry.plain_size = stream.plain.size();
   if (best.bytes.size() >= stream.plain.size()) {
-    best.bytes = std::move(stream.plain);
     best.entry.coder = StreamCoder::raw;
+    best.entry.coded_sizes = {stream.plain.size()};
+    best.bytes = std::move(stream.plain);
+    best.entry.plain_size = best.bytes.size();
+  } else {
+    best.entry.plain_size = stream.plain.size();
+    best.entry.is_in_segments = is_in_segments;
   }
-  best.entry.coded_size = best.bytes.size();
+  best.entry.id = id;
+  best.entry.targets = *targets;
   return best;
 }
 
@@ -203,11 +271,20 @@ Result<CodedStream> code_best(StreamId id, const SplitContents& contents,
 
 std::uint64_t FrameHead::plain_size() const { return sum(items); }
 
+std::uint64_t FrameHead::StreamEntry::coded_size() const {
+  std::uint64_t bytes = 0;
+  for (const std::uint64_t size : coded_sizes) bytes += size;
+  return bytes;
+}
+
 Result<FrameHead> FrameHead::parse(ByteView frame) {
   Reader in(frame);
-  if (const std::uint8_t version = in.u8(); !in.failed() && version != kVersion)
+  const std::uint8_t version = in.u8();
+  if (!in.failed() && version != kVersion && version != kVersionWithoutSegments)
     return fail(ErrorKind::invalid, "a delta frame of version " + std::to_string(version) +
-                                        "; this program reads version " + std::to_string(kVersion));
+                                        "; this program reads versions " +
+                                        std::to_string(kVersionWithoutSegments) + " and " +
+                                        std::to_string(kVersion));
   const auto broken = [] { return fail(ErrorKind::corrupt, "this is no whole delta frame"); };
   const ByteView body = in.bytes(frame.size());
   if (in.failed()) return broken();
@@ -224,16 +301,22 @@ Result<FrameHead> FrameHead::parse(ByteView frame) {
     stream.id = fields.u8();
     if (stream.id <= id_before) fields.set_failed();
     id_before = stream.id;
-    const std::uint8_t coder = fields.u8();
-    if ((coder & ~kPlaces) > static_cast<std::uint8_t>(StreamCoder::lzma2)) fields.set_failed();
-    stream.coder = static_cast<StreamCoder>(coder & ~kPlaces);
-    stream.targets = (coder & kPlaces) != 0 ? Targets::places : Targets::distances;
+    const std::uint8_t how = fields.u8();
+    const int coder = how & ~(kPlaces | kSegments);
+    if (coder > static_cast<int>(StreamCoder::lzma2)) fields.set_failed();
+    stream.coder = static_cast<StreamCoder>(coder);
+    stream.targets = (how & kPlaces) != 0 ? Targets::places : Targets::distances;
+    stream.is_in_segments = (how & kSegments) != 0;
+    if (stream.is_in_segments && version == kVersionWithoutSegments) fields.set_failed();
     stream.plain_size = fields.varint(kFrameContentsMax);
-    stream.coded_size = fields.varint(frame.size());
     if (stream.plain_size == 0) fields.set_failed();
     if (fields.failed()) return broken();
+    const std::size_t segments = segments_of(stream.plain_size, 0, stream.is_in_segments).size();
+    for (std::size_t i = 0; i < segments; ++i)
+      stream.coded_sizes.push_back(fields.varint(frame.size()));
+    if (fields.failed()) return broken();
     plain += stream.plain_size;
-    coded += stream.coded_size;
+    coded += stream.coded_size();
   }
   head.references_checksum = fields.u64();
   const ByteView digest = fields.raw(head.items_digest.size());
@@ -289,6 +372,35 @@ Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> r
   return frame;
 }
 
+namespace {
+
+// `corrupt` when it does not decode; errors of the reference's source are passed on.
+Status decode_stream(const FrameHead::StreamEntry& entry, ByteView coded, StreamWindow& reference,
+                     std::span<std::byte> plain, ReferencedCoder& coder) {
+  if (entry.coder == StreamCoder::raw) {
+    if (coded.size() != plain.size())
+      return fail(ErrorKind::corrupt, "a raw stream of another size");
+    std::ranges::copy(coded, plain.begin());
+    return Done{};
+  }
+  const auto segments = segments_of(plain.size(), reference.size(), entry.is_in_segments);
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const Segment& segment = segments[i];
+    const auto reach = reference.view(segment.reach_begin, segment.reach_end);
+    if (!reach) return fail(reach.error());
+    const ByteView bytes = coded.first(static_cast<std::size_t>(entry.coded_sizes[i]));
+    coded = coded.subspan(bytes.size());
+    const auto into = plain.subspan(static_cast<std::size_t>(segment.begin),
+                                    static_cast<std::size_t>(segment.end - segment.begin));
+    auto decoded = entry.coder == StreamCoder::zstd ? coder.decode_zstd(bytes, *reach, into)
+                                                    : coder.decode_lzma2(bytes, *reach, into);
+    if (!decoded) return decoded;
+  }
+  return Done{};
+}
+
+}  // namespace
+
 Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> references,
                     const Emit& emit) {
   LAMINA_ASSERT(references.size() == head.references.size());
@@ -307,8 +419,9 @@ Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> r
   std::vector<Place> places;
   ByteView left = frame.subspan(head.size);
   for (const FrameHead::StreamEntry& entry : head.streams) {
-    places.push_back({&entry, left.first(static_cast<std::size_t>(entry.coded_size))});
-    left = left.subspan(static_cast<std::size_t>(entry.coded_size));
+    const auto size = static_cast<std::size_t>(entry.coded_size());
+    places.push_back({&entry, left.first(size)});
+    left = left.subspan(size);
   }
   // The largest first: its reference is gone before the others fill memory.
   std::ranges::stable_sort(places, std::greater(),
@@ -318,24 +431,18 @@ Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> r
   std::map<StreamId, Stream> streams;
   std::optional<Error> broken;
   for (const auto& [entry, coded] : places) {
-    const auto reference = basis->gather(entry->id, entry->targets);
-    if (!reference) return fail(reference.error());
-    checksum.add(entry->id, *reference);
-    if (broken) continue;  // Only the checksum is still wanted.
-    Buffer plain(static_cast<std::size_t>(entry->plain_size));
-    Status decoded = Done{};
-    switch (entry->coder) {
-      case StreamCoder::raw:
-        if (coded.size() == plain.size())
-          std::ranges::copy(coded, plain.begin());
-        else
-          decoded = fail(ErrorKind::corrupt, "a raw stream of another size");
-        break;
-      case StreamCoder::zstd: decoded = coder.decode_zstd(coded, *reference, plain); break;
-      case StreamCoder::lzma2: decoded = coder.decode_lzma2(coded, *reference, plain); break;
+    StreamWindow reference(*basis, entry->id, entry->targets);
+    if (!broken) {
+      Buffer plain(static_cast<std::size_t>(entry->plain_size));
+      auto decoded = decode_stream(*entry, coded, reference, plain, coder);
+      // Of what is broken only the checksum of the references is still wanted.
+      if (!decoded && decoded.error().kind() != ErrorKind::corrupt) return decoded;
+      if (!decoded) broken = std::move(decoded.error());
+      streams[entry->id] = {std::move(plain), entry->targets};
     }
-    if (!decoded) broken = std::move(decoded.error());
-    streams[entry->id] = {std::move(plain), entry->targets};
+    const auto sum = reference.checksum();
+    if (!sum) return fail(sum.error());
+    checksum.add(entry->id, *sum);
   }
   if (checksum.value() != head.references_checksum)
     return fail(ErrorKind::corrupt, "a reference is not the content that the frame was made with");

@@ -53,7 +53,10 @@ struct FrameHead {
     StreamCoder coder = StreamCoder::raw;
     Targets targets = Targets::distances;
     std::uint64_t plain_size = 0;
-    std::uint64_t coded_size = 0;
+    // Of each segment (frame.cpp); of a stream that is coded in one, of it.
+    std::vector<std::uint64_t> coded_sizes = {};
+    bool is_in_segments = false;
+    std::uint64_t coded_size() const;  // Of all.
     bool operator==(const StreamEntry&) const = default;
   };
   std::vector<Named> items;
@@ -82,8 +85,9 @@ Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> r
 
 // Decodes against the contents of head.references, in their order; gives the items' bytes in order,
 // piece by piece (`part` is the item's index). `corrupt` when a reference is not what the sender
-// had, or the frame is broken; what was emitted counts only after success. Memory: the items, and
-// the largest stream's reference.
+// had, or the frame is broken; what was emitted counts only after success. Memory: the
+// items, and of the largest stream's reference what a segment reaches (frame.cpp: 48 MiB, if it has
+// as many bytes as the stream).
 Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> references,
                     const Emit& emit);
 

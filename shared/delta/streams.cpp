@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "shared/base/assert.hpp"
 #include "shared/delta/columns.hpp"
 #include "shared/delta/x86_addresses.hpp"
 
@@ -66,6 +67,9 @@ constexpr std::array<std::string_view, 35> kNamed = {".text",
 constexpr std::size_t kUnwindIndexColumns = 2;  // Of .eh_frame_hdr: address and place of its entry.
 
 constexpr std::uint64_t kImageMost = INT32_MAX;
+
+// What is read of a long stretch at once.
+constexpr std::uint64_t kPiece = std::uint64_t{1} << 20;
 
 StreamId stream_of(std::string_view name, const Elf64_Shdr& section) {
   const auto named = std::ranges::find(kNamed, name);
@@ -173,14 +177,23 @@ Result<std::optional<std::vector<Stretch>>> layout_of(std::uint64_t size, const 
   return Layout(std::move(stretches));
 }
 
-void shape(std::span<std::byte> bytes, const Stretch& stretch, Targets targets) {
+// Whether a stretch can be brought into shape piece by piece.
+bool comes_in_pieces(const Stretch& stretch) {
+  return stretch.shape == Stretch::Shape::plain || stretch.shape == Stretch::Shape::code;
+}
+
+// Of a stretch, the bytes from `at` on. Returns how many are in shape for good when more follow.
+std::size_t shape(std::span<std::byte> bytes, const Stretch& stretch, std::uint64_t at,
+                  Targets targets) {
   switch (stretch.shape) {
     case Stretch::Shape::plain: break;
     case Stretch::Shape::rela: to_rela_differences(bytes); break;
     case Stretch::Shape::unwind_index: to_byte_planes(bytes, kUnwindIndexColumns); break;
     case Stretch::Shape::code:
-      if (targets == Targets::places) to_places(bytes, stretch.address, stretch.image_size);
+      if (targets == Targets::places)
+        return to_places(bytes, stretch.address + at, stretch.image_size);
   }
+  return bytes.size();
 }
 
 void unshape(std::span<std::byte> bytes, const Stretch& stretch, Targets targets) {
@@ -283,19 +296,93 @@ bool SplitContents::has_code(StreamId stream) const {
 }
 
 Result<Buffer> SplitContents::gather(StreamId stream, Targets targets) const {
-  const auto size = sizes_.find(stream);
-  Buffer bytes(size == sizes_.end() ? 0 : static_cast<std::size_t>(size->second));
-  std::span<std::byte> left = bytes;
-  for (const Content& content : contents_)
-    for (const Stretch& stretch : content.stretches) {
-      if (stretch.stream != stream) continue;
-      const auto into = left.first(static_cast<std::size_t>(stretch.size));
-      left = left.subspan(into.size());
-      if (const auto read = content.source.read(stretch.offset, into); !read)
-        return fail(read.error());
-      shape(into, stretch, targets);
-    }
-  return bytes;
+  StreamWindow window(*this, stream, targets);
+  if (auto all = window.view(0, window.size()); !all) return fail(std::move(all.error()));
+  return window.take_all();
+}
+
+StreamWindow::StreamWindow(const SplitContents& contents, StreamId stream, Targets targets)
+    : contents_(contents), stream_(stream), targets_(targets) {
+  if (const auto size = contents.sizes_.find(stream); size != contents.sizes_.end())
+    size_ = size->second;
+  next_stretch();
+}
+
+const Stretch* StreamWindow::stretch() const {
+  return content_ < contents_.contents_.size() ? &contents_.contents_[content_].stretches[stretch_]
+                                               : nullptr;
+}
+
+// Goes on to the first one of the stream from the present one on.
+void StreamWindow::next_stretch() {
+  for (; content_ < contents_.contents_.size(); ++content_, stretch_ = 0) {
+    const auto& stretches = contents_.contents_[content_].stretches;
+    for (; stretch_ < stretches.size(); ++stretch_)
+      if (stretches[stretch_].stream == stream_) return;
+  }
+}
+
+Status StreamWindow::read_on() {
+  const Stretch& here = *stretch();
+  const std::uint64_t left = here.size - in_stretch_;
+  const auto length =
+      static_cast<std::size_t>(comes_in_pieces(here) ? std::min(left, kPiece) : left);
+  const std::size_t at = bytes_.size();
+  bytes_.resize(at + length);
+  if (auto read = contents_.contents_[content_].source.read(here.offset + in_stretch_,
+                                                            std::span(bytes_).subspan(at));
+      !read)
+    return read;
+  in_stretch_ += length;
+  const bool is_whole = in_stretch_ == here.size;
+  const auto fresh = std::span(bytes_).subspan(shaped_);
+  std::size_t done = shape(fresh, here, in_shape_, targets_);
+  if (is_whole) done = fresh.size();
+  sum_.add(fresh.first(done));
+  shaped_ += done;
+  in_shape_ += done;
+  if (is_whole) {
+    ++stretch_;
+    in_stretch_ = in_shape_ = 0;
+    next_stretch();
+  }
+  return Done{};
+}
+
+Result<ByteView> StreamWindow::view(std::uint64_t from, std::uint64_t to) {
+  LAMINA_ASSERT(begin_ <= from && from <= to && to <= size_);
+  const auto drop = static_cast<std::size_t>(
+      std::min<std::uint64_t>(from - begin_, static_cast<std::uint64_t>(shaped_)));
+  bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(drop));
+  begin_ += drop;
+  shaped_ -= drop;
+  // Else it would grow by doubling.
+  bytes_.reserve(static_cast<std::size_t>(std::min(to - begin_ + kPiece, size_ - begin_)));
+  while (begin_ + shaped_ < to) {
+    if (auto read = read_on(); !read) return fail(std::move(read.error()));
+    if (begin_ + shaped_ > from) continue;
+    begin_ += shaped_;
+    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(shaped_));
+    shaped_ = 0;
+  }
+  return ByteView(bytes_).subspan(static_cast<std::size_t>(from - begin_),
+                                  static_cast<std::size_t>(to - from));
+}
+
+Result<std::uint64_t> StreamWindow::checksum() {
+  if (auto rest = view(size_, size_); !rest) return fail(std::move(rest.error()));
+  while (stretch() != nullptr) {
+    if (auto read = read_on(); !read) return fail(std::move(read.error()));
+    begin_ += shaped_;
+    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(shaped_));
+    shaped_ = 0;
+  }
+  return sum_.value();
+}
+
+Buffer StreamWindow::take_all() {
+  LAMINA_ASSERT(begin_ == 0 && bytes_.size() == size_);
+  return std::move(bytes_);
 }
 
 Status join(std::span<const Part> parts, std::map<StreamId, Stream> streams, const Emit& emit) {

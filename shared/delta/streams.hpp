@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "shared/delta/source.hpp"
+#include "shared/hash/xxh3.hpp"
 
 namespace lamina::delta {
 
@@ -51,6 +52,7 @@ class SplitContents {
   Result<Buffer> gather(StreamId stream, Targets targets) const;
 
  private:
+  friend class StreamWindow;
   struct Content {
     Source source;
     bool is_split = false;
@@ -58,6 +60,38 @@ class SplitContents {
   };
   std::vector<Content> contents_;
   std::map<StreamId, std::uint64_t> sizes_;
+};
+
+// A stream's bytes from front to back, of which a part is in memory. One thread.
+class StreamWindow {
+ public:
+  // `contents` must outlive it.
+  StreamWindow(const SplitContents& contents, StreamId stream, Targets targets);
+  std::uint64_t size() const { return size_; }
+  // The bytes [from, to), valid until the next call. Neither end goes back, nor lies behind the
+  // stream's. Errors of the sources are passed on.
+  Result<ByteView> view(std::uint64_t from, std::uint64_t to);
+  // XXH3 of the whole stream; reads what is left of it, and there are no views after it.
+  Result<std::uint64_t> checksum();
+  // The bytes of the last view, which is all of the stream.
+  Buffer take_all();
+
+ private:
+  Status read_on();
+  void next_stretch();
+  const Stretch* stretch() const;
+
+  const SplitContents& contents_;
+  const StreamId stream_;
+  const Targets targets_;
+  std::uint64_t size_ = 0;
+  std::size_t content_ = 0, stretch_ = 0;  // Where reading goes on, and how far into it.
+  std::uint64_t in_stretch_ = 0;
+  Buffer bytes_;  // The stream from `begin_` on,
+  std::uint64_t begin_ = 0;
+  std::size_t shaped_ = 0;      // and how much of it is in shape: of code, what follows decides.
+  std::uint64_t in_shape_ = 0;  // Of the stretch.
+  Xxh3 sum_;
 };
 
 struct Stream {

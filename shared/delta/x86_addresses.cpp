@@ -48,12 +48,13 @@ void change(std::uint8_t* distance, std::int64_t end, std::int64_t size, Way way
   std::memcpy(distance, &value, sizeof value);
 }
 
-void change_all(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size,
-                Way way) {
+std::size_t change_all(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size,
+                       Way way) {
   LAMINA_ASSERT(image_size <= INT32_MAX && address <= image_size &&
                 code.size() <= image_size - address);
   auto* const bytes = reinterpret_cast<std::uint8_t*>(code.data());
-  for (std::size_t at = 0; at + kLongest <= code.size();) {
+  std::size_t at = 0;
+  while (at + kLongest <= code.size()) {
     const std::size_t before = bytes_before_distance(bytes + at);
     if (before == 0) {
       ++at;
@@ -64,12 +65,13 @@ void change_all(std::span<std::byte> code, std::uint64_t address, std::uint64_t 
            static_cast<std::int64_t>(image_size), way);
     at += length;
   }
+  return at;
 }
 
 }  // namespace
 
-void to_places(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size) {
-  change_all(code, address, image_size, Way::to_places);
+std::size_t to_places(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size) {
+  return change_all(code, address, image_size, Way::to_places);
 }
 
 void to_distances(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size) {

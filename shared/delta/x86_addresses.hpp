@@ -19,9 +19,11 @@
 
 namespace lamina::delta {
 
-// Changes `code` in place, which lies at `address` of an image of `image_size` bytes.
+// Changes `code` in place, which lies at `address` of an image of `image_size` bytes. Returns how
+// many bytes from the front on stay as they are now when more code follows: the rest, fewer than 8,
+// was left alone, and belongs before what follows.
 // Preconditions: address + code.size() <= image_size <= 2^31 - 1.
-void to_places(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size);
+std::size_t to_places(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size);
 // Undoes to_places() with the same numbers, for all bytes.
 void to_distances(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size);
 

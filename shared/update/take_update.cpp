@@ -220,6 +220,7 @@ class Taking {
     if (!next) return fail(std::move(next.error()).in("the new layer"));
     next_ = std::move(*next);
     changed_ = changed_files(next_, had_);
+    next_.files = {};  // The others are not needed any more.
     return Done{};
   }
 
@@ -277,16 +278,54 @@ class Taking {
         });
   }
 
-  std::string member_path(const delta::ItemName& name) const {
-    return members_->path() + '/' + std::to_string(name.file) + '.' + std::to_string(name.member);
+  std::string member_path(const delta::ItemName& name, bool is_old = false) const {
+    return members_->path() + (is_old ? "/old-" : "/") + std::to_string(name.file) + '.' +
+           std::to_string(name.member);
   }
 
   // --- what is put together
 
+  // Writes what closings and copies take from old containers to files: each container is opened
+  // once, and gone from memory before what is closed fills it.
+  Status take_out_old_members(const delta::Assembly& assembly) {
+    std::set<delta::ItemName> wanted;
+    const auto want = [&](const delta::Origin& origin) {
+      if (origin.is_old && origin.name.member != delta::ItemName::kFileItself)
+        wanted.insert(origin.name);
+    };
+    for (const auto& closing : assembly.closings) std::ranges::for_each(closing.members, want);
+    for (const auto& copy : assembly.copies) want(copy.from);
+    delta::TreeReader reader(old_tree_);
+    std::optional<delta::Source> before;  // Keeps its container open.
+    std::uint32_t file_before = 0;
+    for (const delta::ItemName& name : wanted) {
+      if (before && name.file != file_before) before.reset();
+      auto source = reader.open(name);
+      auto done = source ? write_member(*source, member_path(name, /*is_old=*/true))
+                         : Status(fail(source.error()));
+      if (!done && is_of_machine(done.error())) return done;
+      // What needs it does not come out then.
+      if (!done) trouble("a content of the old layer", done.error());
+      if (!source) continue;
+      before = std::move(*source);
+      file_before = name.file;
+    }
+    return Done{};
+  }
+  static Status write_member(const delta::Source& source, const std::string& path) {
+    auto file = os::open_write(path);
+    if (!file) return fail(std::move(file.error()));
+    auto written = delta::read_pieces(
+        source, [&](ByteView piece) { return os::write_all(file->get(), piece, path); });
+    if (!written) static_cast<void>(os::remove_file(path));
+    return written;
+  }
+
   Result<delta::Source> find(delta::TreeReader& old, const delta::Origin& origin) {
-    if (origin.is_old) return old.open(origin.name);
-    if (origin.name.member != delta::ItemName::kFileItself) {
-      auto bytes = os::read_file(member_path(origin.name), delta::kContainerMax);
+    const bool is_member = origin.name.member != delta::ItemName::kFileItself;
+    if (origin.is_old && !is_member) return old.open(origin.name);
+    if (is_member) {
+      auto bytes = os::read_file(member_path(origin.name, origin.is_old), delta::kContainerMax);
       if (!bytes) return fail(std::move(bytes.error()));
       return delta::source_of(std::move(*bytes));
     }
@@ -303,6 +342,7 @@ class Taking {
   Status assemble() {
     auto assembly = delta::read_assembly(head_.assembly, kAssemblyMax);
     if (!assembly) return fail(std::move(assembly.error()));
+    if (auto done = take_out_old_members(*assembly); !done) return done;
     std::map<std::uint32_t, Error> waiting;
     delta::TreeReader old(old_tree_);
     const auto put = [&](std::uint32_t file, const auto& give) -> Status {

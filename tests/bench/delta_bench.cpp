@@ -140,8 +140,8 @@ json send(const std::string& old_root, const std::string& next_root, const std::
     for (const auto& stream : head.streams) {
       Cost& cost = streams[{name, stream.id}];
       cost.plain += stream.plain_size;
-      cost.coded += stream.coded_size;
-      classes[name].coders[name_of(stream.coder)] += stream.coded_size;
+      cost.coded += stream.coded_size();
+      classes[name].coders[name_of(stream.coder)] += stream.coded_size();
     }
     return Done{};
   };

@@ -1,5 +1,6 @@
 #include "shared/delta/frame.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "shared/codec/writer.hpp"
@@ -184,4 +185,39 @@ TEST_CASE("delta frame: sizes beyond the limit, or that do not add up, are refus
   CHECK(parse(delta::kFrameContentsMax, delta::kFrameContentsMax));
   CHECK_FALSE(parse(delta::kFrameContentsMax + 1, delta::kFrameContentsMax + 1));
   CHECK_FALSE(parse(UINT64_MAX, UINT64_MAX));
+}
+
+TEST_CASE("delta frame: a long stream is coded in segments", "[delta]") {
+  constexpr std::size_t kSize = 40'000'000;
+  const auto large = [](Buffer code) {
+    return tests::elf_file({{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, std::move(code)},
+                            {".rodata", SHT_PROGBITS, SHF_ALLOC, tests::text(3000, 1)}});
+  };
+  const Buffer code = tests::noise(kSize, 1);
+  Buffer changed = code;
+  for (std::size_t at = 100; at < changed.size(); at += 1'000'000) changed[at] ^= std::byte{1};
+  changed.insert(changed.begin() + 5'000'000, 3'000'000, std::byte{7});
+  const std::vector<Buffer> old = {large(code)};
+  const std::vector<Buffer> next = {large(changed)};
+  const Buffer frame = encoded(next, old, Effort::fast);
+  CHECK(frame.size() < 100'000);
+  const auto head = FrameHead::parse(frame);
+  REQUIRE(head);
+  CHECK(std::ranges::count(head->streams, true, &FrameHead::StreamEntry::is_in_segments) == 1);
+  const auto longest = std::ranges::max_element(
+      head->streams, {}, [](const auto& stream) { return stream.plain_size; });
+  CHECK(longest->coded_sizes.size() == 2);
+  CHECK(decoded(frame, old).value() == next);
+
+  Buffer wrong = old.front();
+  wrong[20'000'000] ^= std::byte{1};
+  CHECK(decoded(frame, {wrong}).error().kind() == ErrorKind::corrupt);
+  // Only the second version of frames has segments.
+  Buffer as_first = frame;
+  CHECK(as_first[0] == std::byte{2});
+  as_first[0] = std::byte{1};
+  CHECK(FrameHead::parse(as_first).error().kind() == ErrorKind::corrupt);
+  CHECK(encoded({tests::text(100, 1)}, {})[0] == std::byte{1});
+  as_first[0] = std::byte{3};
+  CHECK(FrameHead::parse(as_first).error().kind() == ErrorKind::invalid);
 }

@@ -1,5 +1,6 @@
 #include "shared/delta/streams.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <iterator>
@@ -156,4 +157,35 @@ TEST_CASE("streams: errors of sources and sinks are passed on", "[delta]") {
             [](std::size_t, ByteView) -> Status { return fail(ErrorKind::out_of_space, "full"); })
             .error()
             .kind() == ErrorKind::out_of_space);
+}
+
+TEST_CASE("streams: a window shows what the whole stream has", "[delta]") {
+  constexpr std::size_t kSize = 2'700'000;  // Several pieces that are read at once.
+  const std::vector<Buffer> contents = {
+      library(1),
+      tests::elf_file({{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, tests::noise(kSize, 2)}}),
+      library(3), tests::text(kSize, 4), tests::text(10, 5)};
+  std::vector<delta::Source> sources;
+  for (const Buffer& content : contents) sources.push_back(delta::source_of(ByteView(content)));
+  const auto split = delta::SplitContents::of(sources);
+  REQUIRE(split);
+  for (const Targets targets : {Targets::distances, Targets::places})
+    for (const auto& [id, size] : split->sizes()) {
+      const Buffer whole = *split->gather(id, targets);
+      REQUIRE(whole.size() == size);
+      for (const std::uint64_t length : {std::uint64_t{1000}, std::uint64_t{900'000}, size}) {
+        delta::StreamWindow window(*split, id, targets);
+        // Overlapping, with gaps, and the last one away from the end.
+        for (std::uint64_t at = 0; at + length <= size; at += length + length / 3) {
+          const std::uint64_t from = at - std::min<std::uint64_t>(at, length / 2);
+          const auto view = window.view(from, at + length);
+          REQUIRE(view);
+          REQUIRE(std::ranges::equal(*view, ByteView(whole).subspan(from, at + length - from)));
+        }
+        REQUIRE(*window.checksum() == xxh3(whole));
+      }
+    }
+  delta::StreamWindow none(*split, 200, Targets::distances);
+  CHECK(none.view(0, 0)->empty());
+  CHECK(*none.checksum() == xxh3({}));
 }

@@ -37,6 +37,26 @@ TEST_CASE("x86 addresses: every input has its way back", "[delta]") {
   }
 }
 
+TEST_CASE("x86 addresses: piece by piece is the same as at once", "[delta]") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Buffer code = dense_code(100 + seed * 3, seed);
+    const std::uint64_t address = seed * 1000;
+    const std::uint64_t image = address + code.size() + 5000;
+    Buffer whole = code;
+    delta::to_places(whole, address, image);
+    Buffer pieces = code;
+    std::size_t done = 0;
+    for (std::size_t to = seed % 30; to < code.size(); to += 1 + (seed + to) % 40) {
+      if (to < done) continue;
+      done += delta::to_places(std::span(pieces).subspan(done, to - done), address + done, image);
+      REQUIRE(to - done < 8);
+    }
+    delta::to_places(std::span(pieces).subspan(done), address + done, image);
+    CAPTURE(seed);
+    REQUIRE(pieces == whole);
+  }
+}
+
 TEST_CASE("x86 addresses: calls of one function from two places look alike", "[delta]") {
   // call 0x1000 at 0x100 and, moved, at 0x180.
   const auto call_from = [](std::uint32_t at) {
