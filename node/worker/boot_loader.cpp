@@ -307,9 +307,12 @@ Status Grub::release() {
   auto done =
       said(os::run_command(volume_, {"grub-mkconfig", "-o", '/' + made}, {.time = kToolTime}),
            "grub-mkconfig");
+  // What grub-mkconfig wrote may be in memory only: a name that stands on the disk before it would
+  // stand for an empty file.
+  if (done) done = settle();
   // Both keep their places on the disk until the next start: GRUB may still see the old ones.
   if (done) done = volume_.rename(made, kConfiguration, Rename::exchange);
-  if (done) done = os::sync_directory(at("boot/grub"));
+  if (done) done = settle();
   if (done) done = volume_.rename(ours, std::string(kHome) + "/released", Rename::replace);
   return done ? os::sync_directory(at(kHome)) : done;
 }

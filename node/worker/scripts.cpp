@@ -70,6 +70,8 @@ Status run_scripts(Transaction& transaction) {
       ++due.starts;
       if (auto kept = transaction.keep_aftermath(*aftermath); !kept) return kept;
       due.end = run(transaction.volume(), due);
+      // What it did is on the disk before it counts as done.
+      if (auto done = transaction.sync_volume(); !done) return done;
     }
     due.script.text.clear();
     log::info("script_ended", {{"layer", due.layer},

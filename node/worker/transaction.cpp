@@ -599,7 +599,7 @@ Status Transaction::merge_again() {
     return written->add(operation);
   });
   if (done) done = written->finish();
-  if (done) done = os::sync_filesystem_of(volume_.fd(), volume_.path());
+  if (done) done = sync_volume();
   step("merged again");
   if (done) done = os::rename_file(own("txn/operations.new"), own(kJournal));
   return done ? os::sync_directory(own("txn")) : done;
@@ -716,8 +716,15 @@ Result<std::vector<std::vector<std::string>>> Transaction::due_commands() const 
 }
 
 Status Transaction::regenerated() {
-  auto removed = os::remove_file(own("due"));
-  return !removed && removed.error().kind() == ErrorKind::not_found ? Status(Done{}) : removed;
+  if (!os::exists(own("due"))) return Done{};
+  // The programs that were due leave what they write to the kernel: with the list gone and the
+  // power lost, an initramfs would be left empty, and nobody would make it again.
+  if (auto done = sync_volume(); !done) return done;
+  return os::remove_file(own("due"));
+}
+
+Status Transaction::sync_volume() const {
+  return os::sync_filesystem_of(volume_.fd(), volume_.path());
 }
 
 Result<Aftermath> Transaction::aftermath() const {
@@ -824,7 +831,7 @@ Status Transaction::roll_forward() {
   if (!done) return done;
   step("swapped");
   if (auto set = set_directory_metadata(true, tops); !set) return set;
-  return os::sync_filesystem_of(volume_.fd(), volume_.path());
+  return sync_volume();
 }
 
 // Puts what is staged at its path; what was there goes to the undo area. May be called again after
@@ -1036,7 +1043,7 @@ Status Transaction::roll_back() {
     if (auto done = undo(*operation); !done) return done;
   }
   if (auto done = set_directory_metadata(false, {}); !done) return done;
-  if (auto done = os::sync_filesystem_of(volume_.fd(), volume_.path()); !done) return done;
+  if (auto done = sync_volume(); !done) return done;
   step("undone");
   const bool counted = !os::exists(own("txn/applied"));
   if (auto done = restore_applied(); !done) return done;

@@ -131,7 +131,10 @@ class Transaction {
   // The commands that make the derived files again which an apply or a revert left behind, in the
   // order in which they have to run; they stay due, over kills too, until regenerated().
   Result<std::vector<std::vector<std::string>>> due_commands() const;
+  // What they wrote is on the disk before they are not due any more.
   Status regenerated();
+  // Everything written to the volume is on its disk.
+  Status sync_volume() const;
 
   // What follows the last apply or revert, as far as it is known.
   Result<Aftermath> aftermath() const;

@@ -1,9 +1,8 @@
 // What an apply does beside the files: scripts, services, a restart, and enforcing.
-#include <cstdio>
 #include <set>
 
 #include "node/worker/early.hpp"
-#include "shared/os/user.hpp"
+#include "tests/node/worker/own_shell.hpp"
 #include "tests/node/worker/volume_fixture.hpp"
 #include "tests/node/worker/worker_fixture.hpp"
 
@@ -76,25 +75,6 @@ struct Bench : WorkerBench {
 
   FakeServices manager;
 };
-
-// The shell of this machine with what it needs, into a tree that scripts run in.
-bool put_shell(const std::string& tree) {
-  if (!os::is_root()) {
-    WARN("skipped: only root runs scripts in another root");
-    return false;
-  }
-  FILE* needs = popen("ldd /bin/sh | grep -o '/[^ ]*'; echo /bin/sh", "r");
-  REQUIRE(needs != nullptr);
-  char line[4096];
-  while (fgets(line, sizeof line, needs) != nullptr) {
-    std::string path(line);
-    while (!path.empty() && path.back() == '\n') path.pop_back();
-    REQUIRE(os::make_directories(tree + path.substr(0, path.rfind('/'))));
-    make_file(tree + path, os::read_file(path, std::size_t{64} << 20).value(), 0755);
-  }
-  REQUIRE(pclose(needs) == 0);
-  return true;
-}
 
 const auto with_script = [](std::string text, std::uint32_t limit = 60) {
   return [text = std::move(text), limit](LayerRecord& record) {
