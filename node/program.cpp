@@ -10,7 +10,7 @@
 #include "node/net/node_metrics.hpp"
 #include "node/support.hpp"
 #include "node/worker/worker.hpp"
-#include "shared/cli/exit_code.hpp"
+#include "shared/cli/command_line.hpp"
 #include "shared/cli/table.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/file.hpp"
@@ -498,17 +498,8 @@ std::shared_ptr<CLI::App> command_tree() {
 
 int run_node(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
   Commands commands;
-  try {
-    commands.app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return commands.app.exit(error, out, err), cli::ok;
-    err << "lamina-node: " << error.what() << "; see lamina-node --help\n";
-    return cli::usage;
-  }
-  const Status done = carry_out(commands.app, commands.line, out);
-  if (done) return cli::ok;
-  err << "lamina-node: " << done.error().text() << '\n';
-  return cli::exit_code_of(done.error().kind());
+  if (const auto code = cli::parse(commands.app, argc, argv, out, err)) return *code;
+  return cli::ended(commands.app, carry_out(commands.app, commands.line, out), err);
 }
 
 }  // namespace lamina::node

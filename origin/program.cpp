@@ -22,6 +22,7 @@
 #include "origin/seeding/seeding.hpp"
 #include "origin/support.hpp"
 #include "shared/base/log.hpp"
+#include "shared/cli/command_line.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/line_file.hpp"
 #include "shared/os/user.hpp"
@@ -531,9 +532,7 @@ int CommandLine::run(const CLI::App& app, std::ostream& out, std::ostream& err) 
                 ? make_support_bundle(directory, to, as_json, out)
                 : run_seed(directory, listen, join, mirror_most, record, std::move(seeding));
   progress.clear();
-  if (done) return cli::ok;
-  err << "lamina-origin: " << done.error().text() << '\n';
-  return cli::exit_code_of(done.error().kind());
+  return lamina::cli::ended(app, done, err);
 }
 
 }  // namespace
@@ -545,13 +544,7 @@ std::shared_ptr<CLI::App> command_tree() {
 
 int run_origin(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
   Commands commands;
-  try {
-    commands.app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return commands.app.exit(error, out, err), cli::ok;
-    err << "lamina-origin: " << error.what() << "; see lamina-origin --help\n";
-    return cli::usage;
-  }
+  if (const auto code = lamina::cli::parse(commands.app, argc, argv, out, err)) return *code;
   return commands.line.run(commands.app, out, err);
 }
 

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "origin/cli/audit_commands.hpp"
+#include "shared/cli/command_line.hpp"
 #include "shared/cli/progress.hpp"
 #include "shared/wire/restore.hpp"
 
@@ -158,25 +159,8 @@ int run_lamina(int argc, const char* const* argv, std::ostream& out, std::ostrea
   session.err = &err;
   Run run;
   add_commands(app, session, run);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error, out, err), ok;
-    // CLI11 misses a command before it minds the word that stands in its place.
-    const auto unknown = app.remaining(true);
-    const bool no_command = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-    err << "lamina: "
-        << (no_command && !unknown.empty()
-                ? "there is no command '" + printable(unknown[0], 80) + "'"
-                : printable(error.what()))
-        << "; see lamina --help\n";
-    return usage;
-  }
-  if (auto done = run(session); !done) {
-    err << "lamina: " << done.error().text() << '\n';
-    return exit_code_of(done.error().kind());
-  }
-  return ok;
+  if (const auto code = lamina::cli::parse(app, argc, argv, out, err)) return *code;
+  return lamina::cli::ended(app, run(session), err);
 }
 
 }  // namespace lamina::origin::cli

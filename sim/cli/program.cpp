@@ -5,6 +5,7 @@
 #include <functional>
 #include <thread>
 
+#include "shared/cli/command_line.hpp"
 #include "sim/cli/commands.hpp"
 #include "sim/import/options.hpp"
 #include "sim/scenario/scenario.hpp"
@@ -231,13 +232,7 @@ std::shared_ptr<CLI::App> command_tree() {
 
 int run_sim(int argc, const char* const* argv, std::ostream& out, std::ostream& err) {
   Program program;
-  try {
-    program.app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return program.app.exit(error, out, err), cli::ok;
-    err << "lamina-sim: " << error.what() << "; see lamina-sim --help\n";
-    return cli::usage;
-  }
+  if (const auto code = cli::parse(program.app, argc, argv, out, err)) return *code;
   Io io{out, err};
   return program.commands.carry_out(io);
 }
