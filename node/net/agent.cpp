@@ -206,6 +206,7 @@ void Agent::apply(const RecordsFetched& fetched, Instant) {
   layer->second = {.phase = Layer::Phase::fetching,
                    .missing = fetched.missing,
                    .is_fresh = fetched.is_fresh,
+                   .update = fetched.update,
                    .failures = layer->second.failures};
   actions_.push_back(Join{fetched.layer});
   news_ = true;
@@ -225,6 +226,7 @@ void Agent::apply(const PacksNeeded& needed, Instant) {
   layer->second.phase = Layer::Phase::fetching;
   layer->second.missing = needed.missing;
   layer->second.is_fresh = true;
+  layer->second.update.reset();
   wanting_since_ = last_now_;
   news_ = true;
 }
@@ -530,8 +532,8 @@ std::vector<wire::Want> Agent::wants() const {
   if (rule_.no_download || clock_is_wrong_) return list;
   for (const auto& [id, layer] : layers_)
     if (layer.phase == Layer::Phase::fetching)
-      list.push_back(
-          {id, layer.missing.count, layer.is_fresh ? std::optional(true) : std::nullopt});
+      list.push_back({id, layer.missing.count, layer.is_fresh ? std::optional(true) : std::nullopt,
+                      layer.update});
   return list;
 }
 

@@ -85,6 +85,8 @@ class Agent {
     LayerId layer;
     Bytes missing;          // Of the packs that it needs.
     bool is_fresh = false;  // Some of these it would not need with an earlier layer.
+    // Some are of the update from this one.
+    std::optional<LayerId> update = std::nullopt;
   };
   struct PacksNeeded {  // More of the layer's packs than before, for the site: it is being fetched.
     LayerId layer;
@@ -278,6 +280,7 @@ class Agent {
     Phase phase = Phase::records;
     Bytes missing;
     bool is_fresh = false;
+    std::optional<LayerId> update;
     int failures = 0;
     bool asked = false;  // Its records are being fetched.
     Instant again{};

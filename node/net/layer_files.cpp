@@ -178,7 +178,10 @@ Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
   for (const format::DistributedPack& pack : layer.packs) {
     own.insert(pack.id);
     if (!pack.update_from.empty()) {
-      if (leaning.update && names(pack.update_from, *leaning.update))
+      const bool is_taken = leaning.update && names(pack.update_from, *leaning.update);
+      if (is_taken || std::ranges::any_of(layer.updates_for_site, [&](const LayerId& base) {
+            return names(pack.update_from, base);
+          }))
         leaning.packs.push_back(pack);
       else
         leaning.unneeded.insert(pack.id);

@@ -34,6 +34,8 @@ struct LayerFiles {
   std::set<LayerId> beside = {};
   // Other devices of the site are to get all of its packs from this one: it leans on nothing.
   bool is_for_site = false;
+  // Likewise, the packs of its updates from these.
+  std::set<LayerId> updates_for_site = {};
   // The device does not fetch over its site's line by itself: who does has the layer's own packs
   // for it, and none of an update from nothing.
   bool is_fetched_for = false;
@@ -75,8 +77,8 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer);
 struct Leaning {
   std::set<PackId> unneeded;  // Of the layer's packs.
   std::set<LayerId> upon;     // Bases, and theirs; never format::kNoLayer.
-  // All that the layer is read from: its packs that are not unneeded, whole or not, and packs of
-  // the layers that it leans on.
+  // All that the layer is read from, and what others are to get from here: its packs that are not
+  // unneeded, whole or not, and packs of the layers that it leans on.
   std::vector<format::DistributedPack> packs;
   bool is_fresh = false;  // It lacks packs that it would not need with an earlier layer.
   // Once `packs` are whole, the update from this layer, or format::kNoLayer, is to be taken.

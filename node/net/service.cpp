@@ -76,11 +76,12 @@ struct Service::State : std::enable_shared_from_this<State> {
   bool is_feeding = false;
   net::Timer tick;
 
-  std::map<LayerId, LayerFiles> layers;  // With records on disk.
-  std::set<LayerId> joined;              // What the Agent wants shared.
-  std::set<LayerId> for_site;            // To be had with all packs.
-  bool is_fetched_for = false;           // It does not fetch over the line by itself.
-  std::map<LayerId, Instant> came;       // When something came of a layer last.
+  std::map<LayerId, LayerFiles> layers;                   // With records on disk.
+  std::set<LayerId> joined;                               // What the Agent wants shared.
+  std::set<LayerId> for_site;                             // To be had with all packs.
+  std::map<LayerId, std::set<LayerId>> updates_for_site;  // By layer, from which.
+  bool is_fetched_for = false;      // It does not fetch over the line by itself.
+  std::map<LayerId, Instant> came;  // When something came of a layer last.
   std::vector<wire::Peer> peers;
   std::vector<wire::Peer> said_peers;  // By the origin, in the newest answer that had them...
   std::uint64_t said_version = 0;      // ...and the version of the site that it was of.
@@ -289,6 +290,9 @@ struct Service::State : std::enable_shared_from_this<State> {
       files.beside.insert(agent->target()->stack.begin(), agent->target()->stack.end());
     files.beside.erase(files.layer);
     files.is_for_site = for_site.contains(files.layer);
+    const auto updates = updates_for_site.find(files.layer);
+    files.updates_for_site =
+        updates == updates_for_site.end() ? std::set<LayerId>() : updates->second;
     files.is_fetched_for = is_fetched_for;
     return files;
   }
@@ -339,13 +343,20 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   // Devices of the site need packs that this one does not, and cannot fetch them over the line.
-  void serve_fresh(const wire::PollReply& reply) {
-    if (!reply.site || !reply.site->fresh) return;
-    for (const LayerId& layer : *reply.site->fresh) {
+  void serve_site(const wire::PollReply& reply) {
+    if (!reply.site) return;
+    for (const LayerId& layer : reply.site->fresh.value_or(std::vector<LayerId>{})) {
       const auto files = layers.find(layer);
       if (files == layers.end() || !for_site.insert(layer).second) continue;
       files->second.is_for_site = true;
       fetch_more(layer);
+    }
+    for (const auto& update : reply.site->updates.value_or(std::vector<wire::UpdateOf>{})) {
+      const auto files = layers.find(update.layer);
+      if (files == layers.end() || !updates_for_site[update.layer].insert(update.from).second)
+        continue;
+      files->second.updates_for_site.insert(update.from);
+      fetch_more(update.layer);
     }
   }
 
@@ -423,7 +434,7 @@ struct Service::State : std::enable_shared_from_this<State> {
     uploads->heard(*reply);
     reflecting->heard(*reply);
     note_whether_it_leads(*reply);
-    serve_fresh(*reply);
+    serve_site(*reply);
     // Before a target that came with it is applied: the worker takes one request after the other.
     if (reply->policy) give_policy(*reply->policy);
     const WallTime now = net::Loop::wall_now();
@@ -681,7 +692,7 @@ struct Service::State : std::enable_shared_from_this<State> {
                                {"missing", missing},
                                {"size", files.size()},
                                {"leans_on", leaning.upon.size()}});
-    feed(Agent::RecordsFetched{layer, missing, leaning.is_fresh});
+    feed(Agent::RecordsFetched{layer, missing, leaning.is_fresh, leaning.update});
   }
 
   void carry_out(const Agent::Join& join) {
@@ -712,6 +723,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void carry_out(const Agent::Leave& leave) {
     joined.erase(leave.layer);
     for_site.erase(leave.layer);
+    updates_for_site.erase(leave.layer);
     came.erase(leave.layer);
     const auto left = layers.extract(leave.layer);
     if (!left.empty() && reflecting->keep(left.mapped())) return;

@@ -234,7 +234,7 @@ Status Sites::reported(const std::string& name, const DeviceId& device,
   }
   member.wants = poll.wants;
   member.unfit = poll.unfit.has_value();
-  note_fresh(name, site, device, member);
+  note_needs(name, site, device, member);
   seen(device, member, moment.now);
   Status status = carry_out(name, site, report_of(site, device, member), moment);
   if (poll.bytes)
@@ -272,14 +272,16 @@ bool Sites::may_lead(const Site& site, const DeviceId& device) const {
   return is_eligible(site, device) && policy::duties_of(mode_of(device)).leads;
 }
 
-void Sites::note_fresh(const std::string& name, Site& site, const DeviceId& device,
+void Sites::note_needs(const std::string& name, Site& site, const DeviceId& device,
                        Member& member) {
-  std::set<LayerId> fresh;
+  SiteNeeds needs;
   if (!may_lead(site, device))
-    for (const wire::Want& want : member.wants)
-      if (want.fresh.value_or(false)) fresh.insert(want.layer);
-  if (fresh == member.fresh) return;
-  member.fresh = std::move(fresh);
+    for (const wire::Want& want : member.wants) {
+      if (want.fresh.value_or(false)) needs.fresh.insert(want.layer);
+      if (want.update) needs.updates.insert({want.layer, *want.update});
+    }
+  if (needs == member.needs) return;
+  member.needs = std::move(needs);
   changed(name, site);
 }
 
@@ -551,14 +553,18 @@ Sites::View Sites::view(const std::string& name, const DeviceId& device, Moment 
   if (!site.withheld.empty())
     view.site.withheld.emplace(site.withheld.begin(), site.withheld.end());
   if (site.rules_version != 0) view.site.rules_version = site.rules_version;
-  std::set<LayerId> fresh;
+  SiteNeeds needs;
   if (may_lead(site, device))
-    for (const auto& [other, member] : site.members)
-      fresh.insert(member.fresh.begin(), member.fresh.end());
-  if (!fresh.empty()) {
-    auto& told = view.site.fresh.emplace(fresh.begin(), fresh.end());
-    if (told.size() > wire::kFreshMax) told.resize(wire::kFreshMax);
-  }
+    for (const auto& [other, member] : site.members) {
+      needs.fresh.insert(member.needs.fresh.begin(), member.needs.fresh.end());
+      needs.updates.insert(member.needs.updates.begin(), member.needs.updates.end());
+    }
+  const auto tell = [](const auto& all, auto& told) {
+    const std::size_t count = std::min(all.size(), wire::kFreshMax);
+    if (count > 0) told.emplace(all.begin(), std::next(all.begin(), std::ptrdiff_t(count)));
+  };
+  tell(needs.fresh, view.site.fresh);
+  tell(needs.updates, view.site.updates);
   for (const auto& [other, member] : site.members)
     if (other != device && !member.address.empty() && member.port != 0) {
       wire::Peer peer{other, member.address, member.port, member.relay_port};

@@ -132,13 +132,19 @@ class Sites {
   std::vector<DeviceId> lease_holders(const std::string& site) const;
 
  private:
+  // What others are to have for a member that needs it and may not fetch it over the line.
+  struct SiteNeeds {
+    std::set<LayerId> fresh;  // Layers with all of their packs.
+    std::set<wire::UpdateOf> updates;
+    bool operator==(const SiteNeeds&) const = default;
+  };
   struct Member {
     std::string address;
     std::uint16_t port = 0;
     std::optional<std::uint16_t> relay_port;
     Instant seen;
     std::vector<wire::Want> wants;
-    std::set<LayerId> fresh;  // Those of a member that may not lead: others are to have all packs.
+    SiteNeeds needs;  // Of a member that may not lead.
     bool unfit = false;
     // Its bytes over the line as it said them, at the poll since which their rate is taken.
     std::optional<wire::ByteCounts> counted;
@@ -172,8 +178,8 @@ class Sites {
   policy::ReflectorMode mode_of(const DeviceId& device) const;
   static bool is_eligible(const Site& site, const DeviceId& device);
   bool may_lead(const Site& site, const DeviceId& device) const;
-  // Which layers' fresh packs others must have for the member.
-  void note_fresh(const std::string& name, Site& site, const DeviceId& device, Member& member);
+  // Which packs others must have for the member.
+  void note_needs(const std::string& name, Site& site, const DeviceId& device, Member& member);
   Result<Site*> open(const std::string& name, Moment moment);
   void changed(const std::string& name, Site& site);  // Told to everybody now.
   void members_changed(const std::string& name, Site& site, Instant now);

@@ -37,6 +37,12 @@ void fields(A& a, Want& m) {
   a("layer", m.layer);
   a("missing_bytes", m.missing_bytes);
   a("fresh", m.fresh);
+  a("update", m.update);
+}
+template <class A>
+void fields(A& a, UpdateOf& m) {
+  a("layer", m.layer);
+  a("from", m.from);
 }
 template <class A>
 void fields(A& a, RelayedSnapshot& m) {
@@ -102,6 +108,7 @@ void fields(A& a, SiteView& m) {
   a("rules", m.rules, static_cast<std::size_t>(kSiteRulesMax.count));
   a("withheld", m.withheld, 1024);
   a("fresh", m.fresh, kFreshMax);
+  a("updates", m.updates, kFreshMax);
   a("transport", m.transport, 16);
 }
 template <class A>

@@ -27,7 +27,16 @@ struct Want {
   std::int64_t missing_bytes = 0;
   // true: some of them are in packs that it would not need with an earlier layer. Absent: none.
   std::optional<bool> fresh = std::nullopt;
+  // Some are of the layer's update from this one (all zeros: from nothing). Absent: none.
+  std::optional<LayerId> update = std::nullopt;
   bool operator==(const Want&) const = default;
+};
+
+// The packs by which a layer is updated from another one; all zeros: from nothing.
+struct UpdateOf {
+  LayerId layer;
+  LayerId from;
+  auto operator<=>(const UpdateOf&) const = default;
 };
 
 // How a layer of the device's target stands: `reason` says where its bytes come from or what it
@@ -170,6 +179,8 @@ struct SiteView {
   // need itself: a device of the site needs them and may not fetch over the line.
   // At most kFreshMax.
   std::optional<std::vector<LayerId>> fresh = std::nullopt;
+  // Likewise, updates whose packs it is to have. At most kFreshMax.
+  std::optional<std::vector<UpdateOf>> updates = std::nullopt;
   // How its line is used, by an administrator's rule: "swarm" or "https". Absent, or a word that
   // the device does not know: as it finds out.
   std::optional<std::string> transport = std::nullopt;

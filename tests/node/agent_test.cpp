@@ -177,6 +177,21 @@ TEST_CASE("agent: a target that waits for the restart is not applied again; a ne
   CHECK(bench.agent->is_waiting_for_restart());
 }
 
+TEST_CASE("agent: a want says which update it is of, until that is given up", "[node]") {
+  Bench bench;
+  bench.at(0s, Agent::Tick{});
+  bench.at(1s, Bench::assigned(bench.target(1, {base})));
+  bench.at(2s, Agent::RecordsFetched{base, 50_MiB, false, app});
+  CHECK(bench.all<Agent::Poll>()[0].request.wants.at(0).update == app);
+  auto answered = Bench::assigned();
+  answered.kind = Agent::PollKind::quick;
+  bench.at(3s, answered);
+  bench.at(4s, Agent::PacksNeeded{base, 60_MiB});
+  const auto polls = bench.all<Agent::Poll>();
+  REQUIRE(polls.size() == 1);
+  CHECK_FALSE(polls[0].request.wants.at(0).update);
+}
+
 TEST_CASE("agent: packs that the site needs are wanted once more, and said to be fresh", "[node]") {
   Bench bench;
   bench.fetching();

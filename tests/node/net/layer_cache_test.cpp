@@ -5,6 +5,7 @@
 
 #include "shared/format/needed_packs.hpp"
 #include "shared/swarm/piece_map.hpp"
+#include "tests/support/ids.hpp"
 #include "tests/support/swarm.hpp"
 
 using namespace lamina;
@@ -261,6 +262,19 @@ TEST_CASE("layer cache: with the layer before, the packs of the update are neede
     leaning = leaning_of(bench.state, next);
     CHECK_FALSE(leaning.update);
     CHECK(leaning.unneeded == std::set{last.id});
+  }
+  SECTION("for another device of the site, which has the layer before") {
+    const auto other = tests::id_of<LayerId>(9);
+    next.packs.front().unless_updated = next.packs.back().update_from = {other};
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);
+    CHECK(leaning.unneeded == std::set{last.id});
+    next.updates_for_site = {other};
+    leaning = leaning_of(bench.state, next);
+    CHECK_FALSE(leaning.update);      // Itself it takes the layer's own packs...
+    CHECK(leaning.unneeded.empty());  // ...and those of the update.
+    next.is_for_site = true;
+    CHECK(leaning_of(bench.state, next).unneeded.empty());
   }
   SECTION("not without the layer before") {
     REQUIRE(os::remove_file(bench.state.trees() + '/' + base.packs.back().id.hex()));

@@ -481,3 +481,29 @@ TEST_CASE("sites: who may fetch is told of packs that only others need", "[origi
   REQUIRE(bench.poll(5s, kBob, 0));
   CHECK_FALSE(bench.view(5s, kAnn).site.fresh);
 }
+
+TEST_CASE("sites: who may fetch is told of updates that others take, by the version before",
+          "[origin]") {
+  Bench bench;
+  const auto layer = id_of<LayerId>(1), from = id_of<LayerId>(2);
+  const auto lacks = [&](std::chrono::milliseconds t, std::optional<LayerId> update) {
+    wire::PollRequest poll{.lan_address = "10.0.0.9", .swarm_port = 8445};
+    poll.wants = {{layer, 100, std::nullopt, update}};
+    return bench.sites.reported("shop", kBob, poll, Bench::at(t));
+  };
+  REQUIRE(bench.poll(0s, kAnn, 0));
+  REQUIRE(lacks(0s, from));
+  // It fetches it itself.
+  CHECK_FALSE(bench.view(0s, kAnn).site.updates);
+
+  REQUIRE(bench.sites.set_reflectors("shop", 1, {kAnn}, Bench::at(1s)));
+  REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1s)));
+  const auto known = bench.view(1s, kAnn).site.version;
+  REQUIRE(lacks(2s, from));
+  CHECK(bench.sites.is_news("shop", kAnn, known));
+  CHECK(bench.view(2s, kAnn).site.updates == std::vector{wire::UpdateOf{layer, from}});
+  CHECK_FALSE(bench.view(2s, kAnn).site.fresh);
+  CHECK_FALSE(bench.view(2s, kBob).site.updates);
+  REQUIRE(lacks(3s, std::nullopt));
+  CHECK_FALSE(bench.view(3s, kAnn).site.updates);
+}
