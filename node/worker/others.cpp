@@ -29,6 +29,8 @@ class WithOthers : public format::EntryStream {
     }
     if (!on_volume_ && !volume_ended_) {
       auto found = walker_.next();
+      // Where something is mounted, the directory stays.
+      while (found && *found && (*found)->is_foreign) found = walker_.next();
       if (!found) return fail(std::move(found.error()).in("looking for what is in no layer"));
       if (*found) {
         on_volume_ = std::move((*found)->entry);

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "node/worker/volume.hpp"
+#include "shared/format/path.hpp"
 #include "shared/image/records/record_format.hpp"
 #include "shared/image/rules.hpp"
+#include "shared/os/mounts.hpp"
 #include "shared/store/patch_writer.hpp"
 #include "shared/store/row_file.hpp"
 #include "shared/tree/capture.hpp"
@@ -98,6 +101,31 @@ Result<KnownChunks> content_at_origin(const Transaction& transaction, const std:
   if (!scan.empty()) add_scanned(scan, known);
   known.seal();
   return known;
+}
+
+// The volume, and of the other protected ones those that are mounted. An apply never gets to see
+// them: no layer is for what lies there. `lacking`: those that ought to be mounted and are not.
+Result<os::Root> open_protected(const Transaction& transaction, std::vector<Note>& lacking) {
+  constexpr std::size_t kFstabMax = 1 << 20;
+  auto tree = os::Root::open(transaction.volume().path());
+  const auto& places = transaction.protection().volumes();
+  if (!tree || places.empty()) return tree;
+  auto fstab = read_small_file(*tree, "etc/fstab", kFstabMax);
+  if (!fstab) return fail(std::move(fstab.error()));
+  const auto lines = os::parse_fstab(*fstab ? **fstab : std::string());
+  for (const std::string& place : places) {
+    auto entered = tree->enter(place);
+    if (!entered && entered.error().kind() != ErrorKind::refused)
+      return fail(std::move(entered.error()).in("protected volume"));
+    if (!entered) lacking.push_back({Note::Kind::skipped, place, entered.error().text()});
+    if (!entered || *entered) continue;
+    const bool is_due = std::ranges::any_of(
+        lines, [&](const os::FstabLine& line) { return line.place == '/' + place; });
+    if (is_due)
+      lacking.push_back({Note::Kind::skipped, place,
+                         "the protected volume is not mounted: this snapshot does not hold it"});
+  }
+  return tree;
 }
 
 std::string text_of(const std::vector<Note>& notes) {
@@ -205,8 +233,11 @@ Result<ScanResult> Scanner::scan_into(const ScanRequest& request, Outgoing& outg
                                .new_signatures = work_ + "/pages.new",
                                .reread = {.number = request.sequence, .of = kRereadSlices},
                                .started = request.started};
+  std::vector<Note> lacking;
+  auto tree = open_protected(transaction_, lacking);
+  if (!tree) return fail(std::move(tree.error()));
   auto captured = capture_tree(
-      transaction_.volume(), options,
+      *tree, options,
       [&](const ContentChunk& chunk) -> Status {
         auto known = knows(chunk.ref.id);
         if (!known) return fail(std::move(known.error()));
@@ -221,6 +252,8 @@ Result<ScanResult> Scanner::scan_into(const ScanRequest& request, Outgoing& outg
       },
       add_metadata);
   if (!captured) return fail(std::move(captured.error()));
+  captured->notes_total += lacking.size();
+  captured->notes.insert(captured->notes.begin(), lacking.begin(), lacking.end());
 
   format::SnapshotRecord record{.device = request.device,
                                 .sequence = request.sequence,
@@ -230,7 +263,9 @@ Result<ScanResult> Scanner::scan_into(const ScanRequest& request, Outgoing& outg
                                 .manifest = captured->manifest,
                                 .stack = transaction_.applied().stack,
                                 .reported_paths = captured->notes_total,
-                                .unprotected = request.unprotected};
+                                .unprotected = request.unprotected,
+                                .volumes = tree->volumes()};
+  std::ranges::sort(record.volumes, format::PathLess());
   const std::string report = text_of(captured->notes);
   Chunker chunker;
   const auto emit = [&](ByteView chunk) -> Status {

@@ -78,6 +78,7 @@ Result<std::optional<Entry>> describe(const os::Root& volume, const std::string&
 
 Status remove_spent_directory(const os::Root& volume, const std::string& path) {
   auto removed = volume.remove(path);
+  if (!removed && removed.error().kind() == ErrorKind::refused) return Done{};
   if (removed || removed.error().kind() != ErrorKind::invalid) return removed;
   auto names = volume.names_in(path);
   if (!names) return fail(std::move(names.error()));

@@ -17,7 +17,8 @@ Result<std::optional<std::string>> read_small_file(const os::Root& volume, const
                                                    std::size_t limit);
 
 // Removes a directory that is empty or has nothing but derived files (image::derived_rule): what
-// they were made from is gone. Anything else in it keeps it, and all of it: that is no error.
+// they were made from is gone. Anything else in it, or mounted at it, keeps it, and all of it: that
+// is no error.
 Status remove_spent_directory(const os::Root& volume, const std::string& path);
 
 // Reads the device to compare it with entries; a file's content is read only when its size is

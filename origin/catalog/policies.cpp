@@ -52,6 +52,7 @@ std::string described(const PolicyInfo& info) {
   std::string text = "version=" + std::to_string(info.policy.version) +
                      " unprotected=" + names_of(info.policy.rules.unprotected) +
                      " user=" + names_of(info.policy.rules.user);
+  if (!info.policy.rules.volumes.empty()) text += " volumes=" + joined(info.policy.rules.volumes);
   if (info.policy.interval_ms)
     text += " interval=" + to_text(std::chrono::milliseconds{*info.policy.interval_ms});
   return text;
@@ -62,6 +63,7 @@ wire::PolicySummary summary_of(const PolicyInfo& info) {
           .version = info.policy.version,
           .unprotected = static_cast<std::int64_t>(info.policy.rules.unprotected.size()),
           .user = static_cast<std::int64_t>(info.policy.rules.user.size()),
+          .volumes = info.policy.rules.volumes,
           .interval_ms = info.policy.interval_ms,
           .changed_ms = info.changed_ms,
           .changed_by = info.changed_by};

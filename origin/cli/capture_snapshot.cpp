@@ -29,6 +29,9 @@ struct LeftOutPath {
   std::uint64_t files = 0, bytes = 0;
 };
 
+// As the walk of a capture does, which stays on one file system.
+constexpr const char* kOtherVolume = "other-volume";
+
 // The snapshot as a capture of its tree would have it.
 class CapturedSnapshot : public format::EntryStream {
  public:
@@ -43,6 +46,12 @@ class CapturedSnapshot : public format::EntryStream {
       if (!entry || !*entry) return entry;
       Entry& here = **entry;
       const bool is_file = here.kind == EntryKind::file;
+      if (const auto* volume = format::volume_of(here.path, snapshot_.record().volumes)) {
+        LeftOutPath& path = left_out_[*volume];
+        path.rule = kOtherVolume;
+        count(path, here);
+        continue;
+      }
       if (hidden_ && format::is_within(here.path, *hidden_)) {
         if (const auto path = left_out_.find(*hidden_); path != left_out_.end())
           count(path->second, here);
@@ -265,7 +274,8 @@ Status capture_snapshot(Session& s, CaptureRequest request) {
 
   const format::ChunkSource on_device = (*snapshot)->source();
   const Walker::Include include = [&](const std::string& path, bool is_directory) {
-    return rules->decide(path, is_directory).take != image::Take::leave_out;
+    return format::volume_of(path, (*snapshot)->record().volumes) == nullptr &&
+           rules->decide(path, is_directory).take != image::Take::leave_out;
   };
   format::MadeContent made;
   format::ManifestRef manifest;

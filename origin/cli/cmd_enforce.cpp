@@ -48,6 +48,7 @@ class Preview {
                    << to_iso8601((*snapshot)->record().created) << ":\n";
     on_device_ = (*snapshot)->source();
     in_stack_ = (*stack)->source();
+    volumes_ = (*snapshot)->record().volumes;
     image::DiffStream differences(std::move(*there), std::move(*wanted));
     for (;;) {
       auto one = differences.next();
@@ -67,7 +68,10 @@ class Preview {
         image::derived_rule(entry.path))
       return Done{};
     if (is_other) {
-      if (mode_ == image::Mode::remove_others &&
+      const bool is_elsewhere = std::ranges::any_of(volumes_, [&](const std::string& volume) {
+        return format::is_within(entry.path, volume);
+      });
+      if (mode_ == image::Mode::remove_others && !is_elsewhere &&
           !protection_.stays_unowned(entry.path, is_directory))
         print("removes", entry.path);
       return Done{};
@@ -108,6 +112,7 @@ class Preview {
   DeviceId device_;
   image::Mode mode_;
   image::Protection protection_;
+  std::vector<std::string> volumes_;  // Beside the first one, which layers are of.
   format::ChunkSource on_device_, in_stack_;
 };
 

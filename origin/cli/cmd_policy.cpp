@@ -32,12 +32,20 @@ std::string interval_text(const std::optional<std::int64_t>& interval_ms) {
 
 std::string time_text(std::int64_t ms) { return to_iso8601(WallTime{ms * 1'000'000}); }
 
+std::string volumes_text(const std::vector<std::string>& volumes) {
+  std::string text = "/";
+  for (const std::string& volume : volumes) text += " /" + printable(volume, 80);
+  return text;
+}
+
 Session::Rows table_of(const std::vector<wire::PolicySummary>& policies) {
-  Session::Rows rows{{"POLICY", "VERSION", "UNPROTECTED", "USER", "INTERVAL", "CHANGED", "BY"}};
+  Session::Rows rows{
+      {"POLICY", "VERSION", "UNPROTECTED", "USER", "VOLUMES", "INTERVAL", "CHANGED", "BY"}};
   for (const wire::PolicySummary& i : policies)
     rows.push_back({i.name, std::to_string(i.version), std::to_string(i.unprotected) + " rules",
-                    std::to_string(i.user) + " rules", interval_text(i.interval_ms),
-                    time_text(i.changed_ms), printable(i.changed_by, 80)});
+                    std::to_string(i.user) + " rules", volumes_text(i.volumes),
+                    interval_text(i.interval_ms), time_text(i.changed_ms),
+                    printable(i.changed_by, 80)});
   return rows;
 }
 
@@ -223,6 +231,7 @@ void add_policy(CLI::App& app, Run& run) {
       "import", "make a policy, or its next version, of a file",
       "name = \"office\"\n"
       "interval = \"30 min\"                 # between two snapshots; if left out, the device's\n"
+      "volumes = [\"srv/data\"]               # other file systems that snapshots hold, beside /\n"
       "[[unprotected]]                      # snapshots leave it out\n"
       "name = \"caches\"\n"
       "paths = [\"{cache}\", \"srv/**/*.tmp\"]\n"

@@ -1,9 +1,9 @@
 #include "origin/cli/disk_layout.hpp"
 
-#include <sstream>
 #include <utility>
 
 #include "shared/base/bytes.hpp"
+#include "shared/os/mounts.hpp"
 
 namespace lamina::origin::cli {
 
@@ -26,14 +26,10 @@ std::string device_path(std::string_view source) {
 std::vector<std::string> layout_differences(std::string_view fstab,
                                             const std::function<bool(const std::string&)>& has) {
   std::vector<std::string> differences;
-  std::istringstream lines{std::string(fstab)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string source, place, type;
-    if (!(fields >> source >> place >> type) || source.starts_with('#')) continue;
-    if (device_path(source).empty() || has(source)) continue;
-    differences.push_back(printable(place, 200) + ": this machine has no " +
-                          printable(source, 200) + " (" + printable(type, 40) + ")");
+  for (const os::FstabLine& line : os::parse_fstab(fstab)) {
+    if (device_path(line.source).empty() || has(line.source)) continue;
+    differences.push_back(printable(line.place, 200) + ": this machine has no " +
+                          printable(line.source, 200) + " (" + printable(line.type, 40) + ")");
   }
   return differences;
 }

@@ -98,6 +98,7 @@ Result<wire::PolicyRequest> parse_policy_file(std::string_view text, const std::
                       }},
                      {"unprotected", rules("unprotected", policy.rules.unprotected)},
                      {"user", rules("user", policy.rules.user)},
+                     {"volumes", in.texts(policy.rules.volumes)},
                      {"retention", [&](const toml::node& node) {
                         read_retention(in, node, policy.retention.emplace());
                       }}});
@@ -119,6 +120,8 @@ std::string policy_file(const wire::PolicyInfo& info) {
   std::string out = "name = " + quoted(info.policy.name) + '\n';
   if (info.policy.interval_ms)
     out += "interval = \"" + std::to_string(*info.policy.interval_ms) + " ms\"\n";
+  if (!info.policy.rules.volumes.empty())
+    out += "volumes = " + list_of(info.policy.rules.volumes) + '\n';
   write_rules("unprotected", info.policy.rules.unprotected, out);
   write_rules("user", info.policy.rules.user, out);
   if (info.retention)

@@ -52,6 +52,15 @@ std::vector<std::string> no_longer_left_out(const format::ProtectionRules& befor
   return patterns;
 }
 
+// Protected then, and not in the snapshot: its content cannot be counted either.
+std::vector<std::string> volumes_to_come(const image::Protection& after,
+                                         const format::SnapshotRecord& record) {
+  std::vector<std::string> come;
+  for (const std::string& volume : after.volumes())
+    if (std::ranges::find(record.volumes, volume) == record.volumes.end()) come.push_back(volume);
+  return come;
+}
+
 Status preview(Session& s, const DeviceId& device, const wire::Policy& before,
                const wire::Policy& after) {
   auto now = image::Protection::make(before.rules);
@@ -64,7 +73,7 @@ Status preview(Session& s, const DeviceId& device, const wire::Policy& before,
   if (!snapshot) return fail(std::move(snapshot.error()));
   auto entries = (*snapshot)->entries();
   if (!entries) return fail(std::move(entries.error()));
-  image::ProtectionChange change(*now, *then);
+  image::ProtectionChange change(*now, *then, (*snapshot)->record().volumes);
   for (std::uint64_t count = 1;; ++count) {
     auto entry = (*entries)->next();
     if (!entry) return fail(std::move(entry.error()));
@@ -74,9 +83,13 @@ Status preview(Session& s, const DeviceId& device, const wire::Policy& before,
   }
   s.progress("");
   const auto patterns = no_longer_left_out(before.rules, after.rules);
+  const auto volumes = volumes_to_come(*then, (*snapshot)->record());
   if (s.json) {
     json leaves = json::object();
     for (const auto& [rule, sum] : change.leaves()) leaves[rule] = to_json(sum);
+    json volumes_leave = json::object();
+    for (const auto& [volume, sum] : change.volumes_leave())
+      volumes_leave[printable(volume, format::kPathMax)] = to_json(sum);
     *s.out << json{{"device", device.hex()},
                    {"snapshot", (*snapshot)->id().hex()},
                    {"before", {{"name", before.name}, {"version", before.version}}},
@@ -85,6 +98,8 @@ Status preview(Session& s, const DeviceId& device, const wire::Policy& before,
                    {"leaves", leaves},
                    {"comes", to_json(change.comes())},
                    {"no_longer_left_out", patterns},
+                   {"volumes_leave", volumes_leave},
+                   {"volumes_come", volumes},
                    {"becomes_user", to_json(change.becomes_user())},
                    {"becomes_machine", to_json(change.becomes_machine())}}
                   .dump()
@@ -97,13 +112,20 @@ Status preview(Session& s, const DeviceId& device, const wire::Policy& before,
          << " to " << name_of(after) << ":\n";
   for (const auto& [rule, sum] : change.leaves())
     tell(s, "not protected any more, by rule " + rule, sum);
+  for (const auto& [volume, sum] : change.volumes_leave())
+    tell(s, "not protected any more, volume " + printable(volume, 200), sum);
   tell(s, "protected again", change.comes());
   tell(s, "becomes the users'", change.becomes_user());
   tell(s, "becomes the machine's", change.becomes_machine());
   for (const std::string& pattern : patterns)
     *s.out << "  protected again, but in no snapshot yet, so not counted: " << pattern << '\n';
-  if (change.leaves().empty() && change.comes().entries == 0 && patterns.empty() &&
-      change.becomes_user().entries == 0 && change.becomes_machine().entries == 0)
+  for (const std::string& volume : volumes)
+    *s.out << "  protected where a file system is mounted there, and in no snapshot yet, so not "
+              "counted: volume "
+           << printable(volume, 200) << '\n';
+  if (change.leaves().empty() && change.volumes_leave().empty() && volumes.empty() &&
+      change.comes().entries == 0 && patterns.empty() && change.becomes_user().entries == 0 &&
+      change.becomes_machine().entries == 0)
     *s.out << "  nothing changes\n";
   return Done{};
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <deque>
+#include <set>
 
 #include "origin/cli/audited_restore.hpp"
 #include "origin/cli/disk_layout.hpp"
@@ -11,7 +12,9 @@
 #include "origin/cli/remote_policy.hpp"
 #include "origin/cli/remote_snapshot.hpp"
 #include "origin/cli/session.hpp"
+#include "shared/format/path.hpp"
 #include "shared/net/loop.hpp"
+#include "shared/os/mounts.hpp"
 #include "shared/os/user.hpp"
 #include "shared/tree/restore.hpp"
 #include "shared/wire/admin.hpp"
@@ -101,6 +104,7 @@ class Restore {
     now_ = std::move(*now);
     if (auto good = check_system(); !good) return good;
     if (auto good = check_disks(); !good) return good;
+    if (auto good = enter_volumes(); !good) return good;
     if (auto done = find_base(); !done) return done;
     accounts_ = AccountNames::of_tree(root_);
     auto plan = make_plan();
@@ -164,6 +168,53 @@ class Restore {
     return fail(ErrorKind::refused,
                 "the volumes of this machine are not those of the snapshot: lay them out likewise, "
                 "or with a fstab and boot loader of their own, and add --keep-disks");
+  }
+
+  // Of these places, those beneath which the snapshot has something.
+  Result<std::vector<std::string>> with_content(const std::vector<std::string>& places) {
+    std::set<std::string> filled;
+    if (places.empty()) return std::vector<std::string>();
+    auto entries = snapshot_->entries();
+    if (!entries) return fail(std::move(entries.error()));
+    for (;;) {
+      auto entry = (*entries)->next();
+      if (!entry) return fail(std::move(entry.error()));
+      if (!*entry) break;
+      for (const std::string& place : places)
+        if ((*entry)->path != place && format::is_within((*entry)->path, place))
+          filled.insert(place);
+    }
+    return std::vector<std::string>(filled.begin(), filled.end());
+  }
+
+  // The file systems that the snapshot holds are mounted beneath the tree as on the device. Where
+  // the disks are kept as they are, so is their layout: what is mounted where the snapshot has
+  // content is restored into, in any case.
+  Status enter_volumes() {
+    std::vector<std::string> places = snapshot_->record().volumes;
+    const bool keeps_layout = request_.disks == image::Disks::kept;
+    if (keeps_layout) {
+      auto mounted = os::mounts_beneath(request_.onto);
+      if (!mounted) return fail(std::move(mounted.error()));
+      auto filled = with_content(*mounted);
+      if (!filled) return fail(std::move(filled.error()));
+      places = std::move(*filled);
+    }
+    bool is_complete = true;
+    for (const std::string& place : places) {
+      if (!then_.in_snapshot(place, true)) continue;
+      auto entered = root_.enter(place);
+      if (!entered) return fail(std::move(entered.error()).in("looking for the volume"));
+      if (*entered || keeps_layout) continue;
+      is_complete = false;
+      *s_.err << printable(place, 200) << ": nothing is mounted at "
+              << printable(request_.onto + '/' + place, 200)
+              << ", where the device has a volume of its own\n";
+    }
+    if (is_complete) return Done{};
+    return fail(ErrorKind::refused,
+                "the snapshot holds volumes that are not mounted here: mount them, or restore into "
+                "the layout that is there with --keep-disks");
   }
 
   Status find_base() {
@@ -248,23 +299,27 @@ class Restore {
       AheadEntries entries(std::move(*reader), plan, part, content);
       if (auto done = restoring->carry_out(entries, plan, part, content.source()); !done)
         return done;
-      if (auto done = os::sync_filesystem_of(root_.fd(), printable(request_.onto)); !done)
-        return done;
+      if (auto done = root_.sync(); !done) return done;
     }
     s_.progress("");
     return Done{};
   }
 
   Status check_space(const RestorePlan& plan) {
-    auto space = os::space_of(request_.onto);
-    if (!space) return fail(std::move(space.error()));
-    // A file is there twice until the new one has its name.
     const auto bytes = [](std::uint64_t count) { return static_cast<std::int64_t>(count); };
-    const std::int64_t needed = bytes(plan.bytes) + bytes(plan.bytes_largest) -
-                                std::min(bytes(plan.bytes_gone), bytes(plan.bytes));
-    if (needed <= space->free.count) return Done{};
-    return fail(ErrorKind::out_of_space, printable(request_.onto) + " has " + to_text(space->free) +
-                                             " free, the restore needs " + to_text(Bytes{needed}));
+    for (const auto& [volume, room] : plan.rooms) {
+      const std::string place = volume.empty() ? request_.onto : request_.onto + '/' + volume;
+      auto space = os::space_of(place);
+      if (!space) return fail(std::move(space.error()));
+      // A file is there twice until the new one has its name.
+      const std::int64_t needed =
+          bytes(room.bytes) + bytes(room.largest) - std::min(bytes(room.gone), bytes(room.bytes));
+      if (needed > space->free.count)
+        return fail(ErrorKind::out_of_space, printable(place) + " has " + to_text(space->free) +
+                                                 " free, the restore needs " +
+                                                 to_text(Bytes{needed}));
+    }
+    return Done{};
   }
 
   void changed(RestoreChange change, const std::string& path) {

@@ -24,6 +24,7 @@ constexpr std::uint16_t kScriptsFeature = 2;        // Of a layer.
 constexpr std::uint16_t kRunningFeature = 4;        // Of a layer.
 constexpr std::uint16_t kEnforceFeature = 1;        // Of a target.
 constexpr std::uint16_t kUnprotectedFeature = 1;    // Of a snapshot.
+constexpr std::uint16_t kVolumesFeature = 2;        // Of a snapshot.
 constexpr std::size_t kServiceNameMax = 255;        // systemd.unit(5)
 
 // Who needs a pack of a distribution.
@@ -569,8 +570,10 @@ Result<LeaseToken> parse_lease(ByteView bytes) {
 
 Buffer encode(const SnapshotRecord& record) {
   Writer out;
-  write_head(RecordType::snapshot, out, kVersion,
-             record.unprotected.empty() ? 0 : kUnprotectedFeature);
+  std::uint16_t features = 0;
+  if (!record.unprotected.empty()) features |= kUnprotectedFeature;
+  if (!record.volumes.empty()) features |= kVolumesFeature;
+  write_head(RecordType::snapshot, out, kVersion, features);
   out.raw(record.device.bytes());
   out.varint(record.sequence);
   out.raw(record.parent.bytes());
@@ -581,12 +584,14 @@ Buffer encode(const SnapshotRecord& record) {
   encode_chunk_refs(record.report, out);
   out.varint(record.reported_paths);
   if (!record.unprotected.empty()) encode(record.unprotected, out);
+  if (!record.volumes.empty()) encode(record.volumes, out);
   return out.take();
 }
 
 Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
   Reader in(bytes);
-  const auto head = check_head(RecordType::snapshot, bytes, in, kVersion, kUnprotectedFeature);
+  const auto head =
+      check_head(RecordType::snapshot, bytes, in, kVersion, kUnprotectedFeature | kVolumesFeature);
   if (!head) return fail(head.error());
   SnapshotRecord record;
   record.device = in.id<DeviceId>();
@@ -603,6 +608,7 @@ Result<SnapshotRecord> parse_snapshot(ByteView bytes) {
     record.unprotected = decode_protection_rules(in);
     fits = !record.unprotected.empty();
   }
+  if ((head->features & kVolumesFeature) != 0) record.volumes = decode_volumes(in);
   return finish(RecordType::snapshot, in, std::move(record), fits);
 }
 

@@ -206,6 +206,8 @@ struct SnapshotRecord {
   std::uint64_t reported_paths = 0;
   // What a policy left out of it, beside what no snapshot holds.
   std::vector<ProtectionRule> unprotected = {};
+  // The places of the file systems that it holds beside the device's first one, in path order.
+  std::vector<std::string> volumes = {};
   bool operator==(const SnapshotRecord&) const = default;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "shared/format/path.hpp"
 #include "shared/format/record.hpp"
 #include "shared/image/path_pattern.hpp"
 
@@ -81,7 +82,33 @@ Result<Protection> Protection::make(const format::ProtectionRules& rules) {
         return fail(std::move(good.error()).in("rule '" + rule.name + "'"));
       rule.rules.push_back({.name = rule.name, .area = Area::user, .pattern = pattern});
     }
+  made.volumes_ = rules.volumes;
+  std::ranges::sort(made.volumes_, format::PathLess());
+  if (auto good = made.check_volumes(); !good) return fail(std::move(good.error()));
   return made;
+}
+
+Status Protection::check_volumes() const {
+  for (std::size_t i = 0; i < volumes_.size(); ++i) {
+    const std::string& place = volumes_[i];
+    const std::string what = "volume '" + printable(place, 200) + "'";
+    if (auto good = format::check_path(place); !good || place.empty())
+      return fail(ErrorKind::invalid, what +
+                                          " is no place within the device's tree: name the "
+                                          "directory where it is mounted, as in \"srv/data\"");
+    if (i > 0 && volumes_[i - 1] == place)
+      return fail(ErrorKind::invalid, what + " is named twice");
+    auto rule = left_out_by(place, true);
+    if (rule.empty()) rule = left_out_by(place + "/x", true);  // "proc/*" leaves the directory in.
+    if (!rule.empty())
+      return fail(ErrorKind::invalid, what + " lies in what snapshots leave out, by rule '" +
+                                          std::string(rule) + "': take it out of one of the two");
+  }
+  return Done{};
+}
+
+bool Protection::holds_volume(std::string_view place) const {
+  return std::ranges::find(volumes_, place) != volumes_.end();
 }
 
 const std::string* Protection::covering(const Compiled& rule, std::string_view path,
@@ -140,6 +167,8 @@ void ProtectionChange::add(const format::Entry& entry) {
   };
   const bool is_directory = entry.kind == format::EntryKind::directory;
   count(held_);
+  const std::string* volume = format::volume_of(entry.path, held_volumes_);
+  if (volume && !after_.holds_volume(*volume)) return count(volumes_leave_[*volume]);
   const std::string_view left_out = after_.left_out_by(entry.path, is_directory);
   if (!left_out.empty()) return count(leaves_[std::string(left_out)]);
   if (!before_.in_snapshot(entry.path, is_directory)) count(comes_);

@@ -26,7 +26,8 @@ class Protection {
   Protection(Protection&&) = default;
   Protection& operator=(Protection&&) = default;
   // `invalid` names the rule and what is wrong with it: a pattern, a name that two have, no pattern
-  // at all, a bound that is exceeded, a user area that takes in what every system layer has.
+  // at all, a bound that is exceeded, a user area that takes in what every system layer has, a
+  // volume that is named twice or at what no snapshot holds.
   static Result<Protection> make(const format::ProtectionRules& rules);
 
   // The first rule that makes the path the device's own, whatever its layers have, or none. Valid
@@ -50,12 +51,18 @@ class Protection {
   // The rule that leaves the path out of snapshots: "factory", a policy's rule by name, or "".
   std::string_view left_out_by(std::string_view path, bool is_directory) const;
 
+  // The places of the file systems that snapshots hold beside the device's first one, where one is
+  // mounted there; in path order.
+  const std::vector<std::string>& volumes() const { return volumes_; }
+  bool holds_volume(std::string_view place) const;
+
  private:
   struct Compiled {
     std::string name;
     std::vector<std::string> paths, except;
     std::vector<Rule> rules;  // Of a user area, one for each of `paths`.
   };
+  Status check_volumes() const;
   static Result<std::vector<Compiled>> compile(const std::vector<format::ProtectionRule>& rules);
   // The pattern of `paths` that covers the path, if no exception does.
   static const std::string* covering(const Compiled& rule, std::string_view path,
@@ -63,6 +70,7 @@ class Protection {
 
   // Vectors keep their elements in place when they are moved, so that `rules` may point there.
   std::vector<Compiled> unprotected_, user_;
+  std::vector<std::string> volumes_;
 };
 
 // What another policy would change for a device, told from the entries of its last snapshot, each
@@ -76,14 +84,17 @@ class ProtectionChange {
   };
   static constexpr std::size_t kExamplesMax = 5;
 
-  // Both outlive the object.
-  ProtectionChange(const Protection& before, const Protection& after)
-      : before_(before), after_(after) {}
+  // `held`: the volumes of the snapshot. All outlive the object.
+  ProtectionChange(const Protection& before, const Protection& after,
+                   const std::vector<std::string>& held)
+      : before_(before), after_(after), held_volumes_(held) {}
 
   void add(const format::Entry& entry);
 
   // What the next snapshot does not hold any more, by the rule that leaves it out.
   const std::map<std::string, Sum>& leaves() const { return leaves_; }
+  // ... and by the volume that is not protected any more.
+  const std::map<std::string, Sum>& volumes_leave() const { return volumes_leave_; }
   // What the next snapshot holds although `before` would have left it out.
   const Sum& comes() const { return comes_; }
   const Sum& becomes_user() const { return becomes_user_; }
@@ -93,7 +104,8 @@ class ProtectionChange {
  private:
   const Protection& before_;
   const Protection& after_;
-  std::map<std::string, Sum> leaves_;
+  const std::vector<std::string>& held_volumes_;
+  std::map<std::string, Sum> leaves_, volumes_leave_;
   Sum comes_, becomes_user_, becomes_machine_, held_;
 };
 

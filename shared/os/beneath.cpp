@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,8 +18,8 @@ namespace {
 
 constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
-int open_beneath(int root, const std::string& relative, int flags, mode_t mode,
-                 std::uint64_t resolve = kBeneath) {
+int open_from(int root, const std::string& relative, int flags, mode_t mode,
+              std::uint64_t resolve = kBeneath) {
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
   how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
@@ -62,29 +63,89 @@ Result<Root> Root::open(const std::string& path) {
   return Root(path, std::move(fd));
 }
 
+const Root::Volume& Root::innermost(std::string_view relative) const {
+  const Volume* found = &volumes_.front();
+  for (const Volume& volume : volumes_) {
+    const bool is_within =
+        relative.starts_with(volume.place) &&
+        (relative.size() == volume.place.size() || relative[volume.place.size()] == '/');
+    if (is_within && volume.place.size() > found->place.size()) found = &volume;
+  }
+  return *found;
+}
+
+int Root::open_beneath(const std::string& relative, int flags, mode_t mode) const {
+  const Volume& volume = innermost(relative);
+  const std::size_t skipped = volume.place.empty() ? 0 : volume.place.size() + 1;
+  return open_from(volume.fd.get(), relative.size() > skipped ? relative.substr(skipped) : "",
+                   flags, mode);
+}
+
+Result<bool> Root::enter(const std::string& relative) {
+  auto parent = open_parent(relative);
+  if (!parent && parent.error().kind() == ErrorKind::not_found) return false;
+  if (!parent) return fail(std::move(parent.error()));
+  const std::string name = last_component(relative);
+  struct stat outside {};
+  // Not through O_PATH: it would not set off an automount.
+  Descriptor directory(
+      openat(parent->get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory.is_open() && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return false;
+  struct statx inside {};
+  if (!directory.is_open() || fstat(parent->get(), &outside) != 0 ||
+      statx(directory.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &inside) != 0)
+    return fail(explain("looking at '" + printable(relative) + "'"));
+  const bool is_mounted = (inside.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 ||
+                          makedev(inside.stx_dev_major, inside.stx_dev_minor) != outside.st_dev;
+  if (is_mounted && !has_entered(relative)) volumes_.push_back({relative, std::move(directory)});
+  return is_mounted;
+}
+
+bool Root::has_entered(std::string_view relative) const {
+  return !relative.empty() && innermost(relative).place == relative;
+}
+
+const std::string& Root::volume_of(std::string_view relative) const {
+  return innermost(relative).place;
+}
+
+std::vector<std::string> Root::volumes() const {
+  std::vector<std::string> places;
+  for (std::size_t i = 1; i < volumes_.size(); ++i) places.push_back(volumes_[i].place);
+  return places;
+}
+
+Status Root::sync() const {
+  for (const Volume& volume : volumes_)
+    if (auto done = sync_filesystem_of(
+            volume.fd.get(), printable(volume.place.empty() ? path_ : path_ + '/' + volume.place));
+        !done)
+      return done;
+  return Done{};
+}
+
 Result<Descriptor> Root::open_at(const std::string& relative, int flags, mode_t mode) const {
-  Descriptor fd(open_beneath(fd_.get(), relative, flags | O_NOFOLLOW, mode));
+  Descriptor fd(open_beneath(relative, flags | O_NOFOLLOW, mode));
   if (!fd.is_open()) return fail(explain("opening '" + printable(relative) + "'"));
   return fd;
 }
 
 Result<Descriptor> Root::open_in_root(const std::string& relative, int flags) const {
-  Descriptor fd(
-      open_beneath(fd_.get(), relative, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
-  if (!fd.is_open()) return fail(explain("opening '" + printable(relative) + "'"));
-  return fd;
+  Descriptor found(open_from(fd(), relative, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+  if (!found.is_open()) return fail(explain("opening '" + printable(relative) + "'"));
+  return found;
 }
 
 Result<Descriptor> Root::open_parent(const std::string& relative) const {
   // Without O_NOFOLLOW: with O_PATH it would open a symlink in last place instead of refusing it.
-  Descriptor fd(open_beneath(fd_.get(), parent_path(relative), O_PATH | O_DIRECTORY, 0));
+  Descriptor fd(open_beneath(parent_path(relative), O_PATH | O_DIRECTORY, 0));
   if (!fd.is_open()) return fail(explain("opening the directory of '" + printable(relative) + "'"));
   return fd;
 }
 
 Result<std::optional<struct stat>> Root::facts(const std::string& relative) const {
   struct stat facts {};
-  const Descriptor parent(open_beneath(fd_.get(), parent_path(relative), O_PATH | O_DIRECTORY, 0));
+  const Descriptor parent(open_beneath(parent_path(relative), O_PATH | O_DIRECTORY, 0));
   const bool found = parent.is_open() &&
                      fstatat(parent.get(), last_component(relative).c_str(), &facts,
                              AT_SYMLINK_NOFOLLOW | (relative.empty() ? AT_EMPTY_PATH : 0)) == 0;
@@ -128,6 +189,8 @@ Status Root::remove(const std::string& relative) const {
   if ((errno == EISDIR || errno == EPERM) &&
       unlinkat(parent->get(), name.c_str(), AT_REMOVEDIR) == 0)
     return Done{};
+  if (errno == EBUSY)
+    return fail(ErrorKind::refused, "removing '" + printable(relative) + "': it is a mount point");
   return fail(explain("removing '" + printable(relative) + "'"));
 }
 

@@ -3,8 +3,9 @@
 // Every path is resolved by the kernel beneath the root's descriptor (openat2 with RESOLVE_BENEATH,
 // RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV, Linux 5.6): a symlink planted in the middle, "..", or
 // another file system mounted inside is an error that names the path, never a way out. The last
-// component is never followed. open_in_root() alone follows symlinks, inside the tree. One thread
-// at a time per object (errors aside, all calls are atomic system calls).
+// component is never followed. open_in_root() alone follows symlinks, inside the tree. A file
+// system that is mounted inside belongs to the tree once it was entered, by name. One thread at a
+// time per object (errors aside, all calls are atomic system calls).
 #pragma once
 
 #include <sys/stat.h>
@@ -19,7 +20,20 @@ class Root {
   static Result<Root> open(const std::string& path);
 
   const std::string& path() const { return path_; }
-  int fd() const { return fd_.get(); }
+  int fd() const { return volumes_.front().fd.get(); }
+
+  // What is mounted at the directory `relative` (a path, not "") belongs to the tree from now on.
+  // One that another mount hides, or lies beneath, is entered after that one. False: nothing is
+  // mounted there, or there is no such directory.
+  Result<bool> enter(const std::string& relative);
+  bool has_entered(std::string_view relative) const;
+  // The place of the file system that holds what lies beneath the directory of `relative`: one that
+  // was entered, or "".
+  const std::string& volume_of(std::string_view relative) const;
+  // By place, in the order in which they were entered; without the first one.
+  std::vector<std::string> volumes() const;
+  // All of them have what was written on their disks.
+  Status sync() const;
 
   // Opens what `relative` names ("" is the root). `flags` as for open(2); O_NOFOLLOW and O_CLOEXEC
   // are added.
@@ -38,7 +52,8 @@ class Root {
 
   // Makes a directory with mode 0700; `invalid` when something is there.
   Status make_directory(const std::string& relative) const;
-  // Removes a non-directory, or an empty directory. Missing: not_found. Not empty: invalid.
+  // Removes a non-directory, or an empty directory. Missing: not_found. Not empty: invalid. A place
+  // where something is mounted: refused.
   Status remove(const std::string& relative) const;
   // rename(2) within the tree. `exchange`: both must exist and change places, atomically. `replace`
   // false: fails when `to` exists.
@@ -46,10 +61,21 @@ class Root {
   Status rename(const std::string& from, const std::string& to, Rename how) const;
 
  private:
-  Root(std::string path, Descriptor fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  struct Volume {
+    std::string place;
+    Descriptor fd;
+  };
+
+  Root(std::string path, Descriptor fd) : path_(std::move(path)) {
+    volumes_.push_back({"", std::move(fd)});
+  }
+
+  // As openat2(2), beneath the innermost volume that `relative` is on.
+  int open_beneath(const std::string& relative, int flags, mode_t mode) const;
+  const Volume& innermost(std::string_view relative) const;
 
   std::string path_;
-  Descriptor fd_;
+  std::vector<Volume> volumes_;  // The first one is the root's own.
 };
 
 // The last component of a path, for *at calls on its parent.

@@ -115,6 +115,7 @@ class TreeRestorer::Pass {
       const Entry* const want = order >= 0 ? &**wanted : nullptr;
       const std::string& path = now ? now->path : want->path;
       if (auto done = leave_until(path); !done) return done;
+      if (now && (*found)->is_foreign) foreign_ = path;
       if (auto done = visit(path, now, want); !done) return done;
       if (order <= 0) {
         found = walker.next();
@@ -188,6 +189,12 @@ class TreeRestorer::Pass {
     auto in_scope = of_.calls_.scope(path, as_directory, want);
     if (!in_scope) return fail(std::move(in_scope.error()));
     if (is_planning() && want) plan_.writes.push_back(RestorePart::none);
+    if (!foreign_.empty() && format::is_within(path, foreign_)) {
+      if (path == foreign_) return enter(path, now, want, false);
+      if (*in_scope && blocked_mounts_.insert(foreign_).second)
+        block(foreign_, "the snapshot has no file system of its own here, but the content");
+      return Done{};
+    }
     if ((now && is_directory(*now)) || (want && is_directory(*want)))
       return enter(path, now, want, *in_scope);
     if (!*in_scope) {
@@ -256,7 +263,7 @@ class TreeRestorer::Pass {
     of_.calls_.on_change(RestoreChange::remove, now.path);
     if (is_planning()) {
       ++plan_.removed;
-      plan_.bytes_gone += now.size;
+      room_of(now.path).gone += now.size;
       return Done{};
     }
     auto parent = of_.root_.open_parent(now.path);
@@ -324,8 +331,14 @@ class TreeRestorer::Pass {
   void count_new(const Entry& want, const Entry* now) {
     ++(now ? plan_.replaced : plan_.made);
     plan_.bytes += want.size;
-    plan_.bytes_largest = std::max(plan_.bytes_largest, want.size);
-    if (now) plan_.bytes_gone += now->size;
+    RestorePlan::Room& room = room_of(want.path);
+    room.bytes += want.size;
+    room.largest = std::max(room.largest, want.size);
+    if (now) room.gone += now->size;
+  }
+
+  RestorePlan::Room& room_of(const std::string& path) {
+    return plan_.rooms[of_.root_.volume_of(format::parent_of(path))];
   }
 
   Status make(const Entry& want, const Entry* now, const format::ChunkSource* source) {
@@ -460,6 +473,8 @@ class TreeRestorer::Pass {
   // link to a file that is not restored.
   std::unordered_map<std::uint64_t, bool> handled_;
   std::vector<std::string> unseen_;  // What stays in directories although the walk has it not.
+  std::string foreign_;  // Where the last mount is that the tree's root has not entered.
+  std::set<std::string> blocked_mounts_;
   std::map<std::string, std::string> outside_;  // First names to where their files are here.
 };
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -31,12 +32,18 @@ struct RestorePlan {
   std::uint64_t replaced = 0;  // With other content, of another kind, or linked otherwise.
   std::uint64_t metadata = 0;  // Owner, mode, time or attributes alone.
   std::uint64_t removed = 0;
-  std::uint64_t same = 0;           // Within the scope.
-  std::uint64_t bytes = 0;          // Content of what is made and replaced.
-  std::uint64_t bytes_largest = 0;  // Of one file of these.
-  std::uint64_t bytes_gone = 0;     // Of what is replaced and removed.
+  std::uint64_t same = 0;   // Within the scope.
+  std::uint64_t bytes = 0;  // Content of what is made and replaced.
+  struct Room {
+    std::uint64_t bytes = 0;    // Content of what is made and replaced.
+    std::uint64_t largest = 0;  // Of one file of these.
+    std::uint64_t gone = 0;     // Of what is replaced and removed.
+  };
+  // What each file system needs, by its place (os::Root::volume_of).
+  std::map<std::string, Room> rooms;
   // What cannot be done, each with its reason: a directory with something outside the scope stands
-  // where the snapshot has a file, or the reverse. At most 100.
+  // where the snapshot has a file, or the reverse; something else is mounted where the snapshot has
+  // content. At most 100.
   std::vector<std::string> blocked;
   // For each entry of the snapshot, in order, by which pass its content is written.
   std::vector<RestorePart> writes;
@@ -68,7 +75,8 @@ class TreeRestorer {
     format::ChunkSource source;
   };
 
-  // `root` must outlive the object. `accounts`: as in MaterializeOptions.
+  // `root` must outlive the object; what it has entered is restored too. `accounts`: as in
+  // MaterializeOptions.
   TreeRestorer(const os::Root& root, Calls calls, Outside outside,
                const AccountNames* accounts = nullptr);
 

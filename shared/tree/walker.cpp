@@ -80,6 +80,7 @@ Result<std::string> read_link(int parent, const std::string& name, const std::st
 
 struct Walker::Level {
   os::Descriptor directory;
+  std::uint64_t device = 0;  // Of its file system.
   std::string path;
   std::vector<std::string> names;
   std::size_t next = 0;
@@ -118,10 +119,6 @@ void Walker::note(Note::Kind kind, const std::string& path, std::string reason) 
 Result<std::optional<Found>> Walker::next() {
   if (!started_) {
     started_ = true;
-    struct stat facts {};
-    if (fstat(root_.fd(), &facts) != 0)
-      return fail(os::last_error("looking at " + printable(root_.path())));
-    device_ = facts.st_dev;
     auto found = look_at(root_.fd(), ".", "");
     if (found && *found) descend(root_.fd(), ".", "");
     return found;
@@ -165,15 +162,19 @@ Result<std::optional<Found>> Walker::look_at(int parent, const std::string& name
     note(Note::Kind::skipped, path, good.error().text());
     return std::optional<Found>();
   }
-  // The root may be a mount point: it is the one file system that is walked.
-  const bool foreign = !path.empty() && (seen->mounted || (directory && facts.st_dev != device_));
+  // The root may be a mount point.
+  const bool mounted =
+      !path.empty() && (seen->mounted || (directory && facts.st_dev != levels_.back().device));
+  const bool foreign = mounted && !root_.has_entered(path);
   if (foreign)
     note(Note::Kind::skipped, path, "something is mounted here: its content is not included");
   // A mount point stays as a directory, so that a restored tree can be mounted on.
   if (foreign && !directory) return std::optional<Found>();
   enter_ = directory && !foreign;
+  enter_device_ = facts.st_dev;
 
   Found found{.entry = {.path = path, .kind = *kind}, .facts = facts_of(facts)};
+  found.is_foreign = foreign;
   format::Entry& entry = found.entry;
   if (!directory && facts.st_nlink > 1) {
     const auto [group, is_first] = links_.try_emplace(
@@ -282,8 +283,11 @@ void Walker::descend(int parent, const std::string& name, const std::string& pat
     note(Note::Kind::unreadable, path, names.error().text());
     return;
   }
-  levels_.push_back(
-      {.directory = std::move(directory), .path = path, .names = std::move(*names), .next = 0});
+  levels_.push_back({.directory = std::move(directory),
+                     .device = enter_device_,
+                     .path = path,
+                     .names = std::move(*names),
+                     .next = 0});
 }
 
 Result<os::Descriptor> Walker::open_current() const {

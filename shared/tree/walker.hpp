@@ -1,6 +1,7 @@
 // Walker: a directory tree as entries in path order, metadata only.
 //
-// Depth-first with sorted names; one file system, bind mounts left out too; no symlink is followed.
+// Depth-first with sorted names; the file systems of the root alone, those that it has entered too,
+// without others and bind mounts; no symlink is followed.
 // What cannot be an entry (a socket) or cannot be read is noted. Per file: one statx, and one
 // listxattr where its attributes are not remembered. One thread at a time.
 #pragma once
@@ -39,6 +40,7 @@ struct Found {
   FileFacts facts;
   bool may_be_sparse = false;  // Fewer blocks than its size needs.
   bool is_incomplete = false;  // Its attributes were left out, with a note.
+  bool is_foreign = false;     // A mount is there that the root has not entered, with a note.
 };
 
 class Walker {
@@ -90,8 +92,8 @@ class Walker {
   AccountNames names_;
   std::vector<Level> levels_;
   bool started_ = false;
-  std::uint64_t device_ = 0;
-  bool enter_ = false;  // What look_at() found last is a directory to walk into.
+  bool enter_ = false;              // What look_at() found last is a directory to walk into...
+  std::uint64_t enter_device_ = 0;  // ...on this file system.
   int current_parent_ = -1;
   std::string current_name_;
   struct LinkGroup {

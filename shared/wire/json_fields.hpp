@@ -36,6 +36,11 @@ class Writer {
   void operator()(const char* name, std::optional<T>& value, std::size_t = 0) {
     if (value) object_[name] = write(*value);
   }
+  // A list that may be left out, and is when it is empty.
+  template <class T>
+  void if_any(const char* name, std::vector<T>& value, std::size_t = 0) {
+    if (!value.empty()) object_[name] = write(value);
+  }
   // Text that is not UTF-8 (a hostile host name) is written with replacement characters.
   std::string text() const { return object_.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
@@ -103,6 +108,12 @@ class Reader {
     const auto at = object_.find(name);
     if (at == object_.end() || at->is_null()) return;
     read(*at, value.emplace(), inside(name), limit);
+  }
+  template <class T>
+  void if_any(const char* name, std::vector<T>& value, std::size_t limit = 0) {
+    if (error_) return;
+    const auto at = object_.find(name);
+    if (at != object_.end()) read(*at, value, inside(name), limit);
   }
 
  private:

@@ -17,6 +17,7 @@ void fields(A& a, PolicyRequest& m) {
   a("name", m.name, 128);
   a("unprotected", m.rules.unprotected, format::kProtectionRulesMax);
   a("user", m.rules.user, format::kProtectionRulesMax);
+  a.if_any("volumes", m.rules.volumes, format::kProtectedVolumesMax);
   a("interval_ms", m.interval_ms);
   a("retention", m.retention);
 }
@@ -31,6 +32,7 @@ void fields(A& a, PolicySummary& m) {
   a("version", m.version);
   a("unprotected", m.unprotected);
   a("user", m.user);
+  a.if_any("volumes", m.volumes, format::kProtectedVolumesMax);
   a("interval_ms", m.interval_ms);
   a("changed_ms", m.changed_ms);
   a("changed_by", m.changed_by, 256);

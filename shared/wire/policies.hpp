@@ -25,7 +25,7 @@ struct PolicyInfo {  // GET /v1/policies/{name}, GET /v1/policies/{name}/version
 // POST /v1/policies: makes the policy, or its next version; what is so already is no change.
 struct PolicyRequest {
   std::string name;
-  format::ProtectionRules rules;  // Fields "unprotected" and "user".
+  format::ProtectionRules rules;  // Fields "unprotected", "user", "volumes".
   std::optional<std::int64_t> interval_ms = std::nullopt;
   std::optional<RetentionRule> retention = std::nullopt;
 };
@@ -39,6 +39,7 @@ struct PolicySummary {
   std::uint64_t version = 0;
   std::int64_t unprotected = 0;  // Rules.
   std::int64_t user = 0;
+  std::vector<std::string> volumes = {};
   std::optional<std::int64_t> interval_ms = std::nullopt;
   std::int64_t changed_ms = 0;
   std::string changed_by;

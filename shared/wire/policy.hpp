@@ -26,8 +26,8 @@ struct Policy {
   // factory rules alone.
   std::string id;
   std::string name = std::string(kFactoryPolicy);
-  std::uint64_t version = 0;                               // From 1; grows with every change.
-  format::ProtectionRules rules;                           // Fields "unprotected" and "user".
+  std::uint64_t version = 0;      // From 1; grows with every change.
+  format::ProtectionRules rules;  // Fields "unprotected", "user", "volumes".
   std::optional<std::int64_t> interval_ms = std::nullopt;  // Absent: the device's own.
   bool operator==(const Policy&) const = default;
 };

@@ -21,6 +21,7 @@ void fields(A& a, Policy& m) {
   a("version", m.version);
   a("unprotected", m.rules.unprotected, format::kProtectionRulesMax);
   a("user", m.rules.user, format::kProtectionRulesMax);
+  a.if_any("volumes", m.rules.volumes, format::kProtectedVolumesMax);
   a("interval_ms", m.interval_ms);
 }
 

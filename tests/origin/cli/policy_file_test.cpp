@@ -11,6 +11,7 @@ namespace {
 constexpr const char* kOffice = R"(
 name = "office"
 interval = "30 min"
+volumes = ["srv/data", "home"]
 
 [[unprotected]]
 name = "caches"
@@ -37,6 +38,7 @@ TEST_CASE("policy file: read, and written so that it reads the same", "[cli]") {
   if (!policy) FAIL(policy.error().text());
   CHECK(policy->name == "office");
   CHECK(policy->interval_ms == 1'800'000);
+  CHECK(policy->rules.volumes == std::vector<std::string>{"srv/data", "home"});
   REQUIRE(policy->rules.unprotected.size() == 2);
   CHECK(policy->rules.unprotected[0].except == std::vector<std::string>{"{cache}/fonts"});
   REQUIRE(policy->rules.user.size() == 1);

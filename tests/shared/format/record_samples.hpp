@@ -104,5 +104,10 @@ inline format::SnapshotRecord snapshot_of_policy() {
                         {"images", {"**/*.iso"}, {}}};
   return record;
 }
+inline format::SnapshotRecord snapshot_of_volumes() {
+  format::SnapshotRecord record = snapshot_of_policy();
+  record.volumes = {"home", "srv/data", "srv/data/films", "srv/data-2"};
+  return record;
+}
 
 }  // namespace lamina::samples

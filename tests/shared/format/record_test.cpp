@@ -58,6 +58,7 @@ TEST_CASE("record: every type reads back, and nothing broken is accepted", "[for
   check_record(samples::lease_of_shares(), parse_lease, 2);
   check_record(samples::snapshot(), parse_snapshot);
   check_record(samples::snapshot_of_policy(), parse_snapshot);
+  check_record(samples::snapshot_of_volumes(), parse_snapshot);
   check_record(samples::members(), parse_members);
 }
 
@@ -86,6 +87,35 @@ TEST_CASE("record: a snapshot says what its policy left out", "[format]") {
   CHECK(parse_snapshot(encode(record)).value() == record);
   record.unprotected.front().except.emplace_back("a");
   CHECK_FALSE(parse_snapshot(encode(record)));
+}
+
+TEST_CASE("record: the volumes of a snapshot are places in a tree, each once and in order",
+          "[format]") {
+  SnapshotRecord record = samples::snapshot();
+  CHECK(encode(samples::snapshot_of_volumes())[6] == std::byte{3});
+  for (std::size_t i = 0; i < kProtectedVolumesMax; ++i)
+    record.volumes.push_back("v" + std::to_string(100 + i));
+  CHECK(parse_snapshot(encode(record)).value() == record);
+  record.volumes.emplace_back("w");
+  CHECK_FALSE(parse_snapshot(encode(record)));
+  using Volumes = std::vector<std::string>;
+  for (const Volumes& wrong : {Volumes{""}, {"/srv"}, {"srv/.."}, {"b", "a"}, {"a", "a"}}) {
+    record.volumes = wrong;
+    CHECK_FALSE(parse_snapshot(encode(record)));
+  }
+}
+
+TEST_CASE("protection: a path is on the innermost volume above it", "[format]") {
+  const std::vector<std::string> volumes{"srv", "srv/data"};
+  const auto place = [&](std::string_view path) {
+    const std::string* volume = volume_of(path, volumes);
+    return volume ? *volume : "/";
+  };
+  CHECK(place("srv") == "/");
+  CHECK(place("srv/data") == "srv");
+  CHECK(place("srv/data/x/y") == "srv/data");
+  CHECK(place("srv/data-2") == "srv");
+  CHECK(place("srv2/x") == "/");
 }
 
 TEST_CASE("record: scripts and services beyond the limits are refused by name", "[format]") {

@@ -11,6 +11,8 @@ using format::ProtectionRule;
 
 namespace {
 
+const std::vector<std::string> kNoVolumes;
+
 format::Entry file(const std::string& path, std::uint64_t size = 10) {
   return {.path = path, .kind = format::EntryKind::file, .size = size};
 }
@@ -152,7 +154,7 @@ TEST_CASE("protection: what is wrong with a rule is named", "[image]") {
 TEST_CASE("protection change: what a policy takes from the next snapshots", "[image]") {
   const Protection before;
   const Protection after = made({{"caches", {"{cache}"}, {}}}, {{"data", {"srv/data"}, {}}});
-  ProtectionChange change(before, after);
+  ProtectionChange change(before, after, kNoVolumes);
   for (const char* path : {"etc/issue", "home/ann/.cache/a", "home/ann/.cache/b", "home/ann/x",
                            "srv/data/x", "var/cache/apt/x"})
     change.add(file(path));
@@ -167,7 +169,7 @@ TEST_CASE("protection change: what a policy takes from the next snapshots", "[im
   CHECK(change.comes().entries == 0);
   CHECK(change.held().entries == 6);
 
-  ProtectionChange back(after, before);
+  ProtectionChange back(after, before, kNoVolumes);
   back.add(file("srv/data/x"));
   back.add(file("var/cache/apt/x"));  // The snapshot was made before it was left out.
   CHECK(back.becomes_machine().entries == 1);
@@ -175,4 +177,41 @@ TEST_CASE("protection change: what a policy takes from the next snapshots", "[im
   CHECK(back.leaves().empty());
   for (int i = 0; i < 20; ++i) back.add(file("var/cache/" + std::to_string(i)));
   CHECK(back.comes().examples.size() == ProtectionChange::kExamplesMax);
+}
+
+TEST_CASE("protection: volumes are places that snapshots can hold", "[image]") {
+  const auto made = Protection::make({.unprotected = {{"caches", {"var/cache"}, {}}},
+                                      .user = {},
+                                      .volumes = {"srv/data", "home", "srv"}});
+  REQUIRE(made);
+  CHECK(made->volumes() == std::vector<std::string>{"home", "srv", "srv/data"});
+  CHECK(made->holds_volume("srv"));
+  CHECK_FALSE(made->holds_volume("srv/dat"));
+  for (const auto& [volumes, why] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"/srv"}, "as in \"srv/data\""},
+           {{""}, "as in \"srv/data\""},
+           {{"run/media"}, "'factory'"},
+           {{"var/cache/apt"}, "'caches'"},
+           {{"srv", "a", "srv"}, "'srv' is named twice"},
+           {std::vector<std::string>(format::kProtectedVolumesMax + 1, "x"),
+            "at most 32 volumes"}}) {
+    CAPTURE(why);
+    const auto refused = Protection::make(
+        {.unprotected = {{"caches", {"var/cache"}, {}}}, .user = {}, .volumes = volumes});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().text().find(why) != std::string::npos);
+  }
+}
+
+TEST_CASE("protection: what leaves snapshots with a volume is told by volume", "[image]") {
+  const auto before = Protection::make({{}, {}, {"srv", "srv/data"}}).value();
+  const auto after = Protection::make({{}, {}, {"srv"}}).value();
+  const std::vector<std::string> held{"srv", "srv/data"};
+  ProtectionChange change(before, after, held);
+  for (const char* path : {"etc/issue", "srv/data", "srv/data/a", "srv/data/b/c", "srv/other"})
+    change.add(file(path));
+  CHECK(change.leaves().empty());
+  REQUIRE(change.volumes_leave().size() == 1);
+  CHECK(change.volumes_leave().at("srv/data").entries == 2);
+  CHECK(change.held().entries == 5);
 }

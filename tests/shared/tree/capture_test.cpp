@@ -1,10 +1,7 @@
 #include "shared/tree/capture.hpp"
 
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -14,6 +11,7 @@
 #include "shared/hash/sha256.hpp"
 #include "shared/tree/scan_state.hpp"
 #include "tests/shared/tree/trees.hpp"
+#include "tests/support/own_mounts.hpp"
 
 using namespace lamina;
 using namespace lamina::tests;
@@ -26,6 +24,12 @@ const Entry& entry_of(const std::vector<Entry>& entries, const std::string& path
   const auto found = std::ranges::find(entries, path, &Entry::path);
   REQUIRE(found != entries.end());
   return *found;
+}
+
+std::vector<std::string> paths_of(const std::vector<Entry>& entries) {
+  std::vector<std::string> paths;
+  for (const Entry& entry : entries) paths.push_back(entry.path);
+  return paths;
 }
 
 constexpr std::int64_t kLongAgo = 1'600'000'000;
@@ -341,31 +345,50 @@ TEST_CASE("capture: what is mounted inside is noted and left out, files and bind
   make_file(scratch / "t/file", to_buffer("below"));
   make_file(scratch / "t/sub/inner", to_buffer("inner"));
   make_file(scratch / "outside", to_buffer("outside"));
-  // The mounts live and die with a child in a mount namespace of its own.
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    const auto bind_mount = [&](const std::string& from, const std::string& to) {
-      return mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0;
-    };
-    if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) ||
-        !bind_mount(scratch / "outside", scratch / "t/file") ||
-        !bind_mount(scratch / "t/sub", scratch / "t/dir") ||
-        mount("tmpfs", (scratch / "t/tmp").c_str(), "tmpfs", 0, nullptr) != 0)
-      _exit(77);
-    const auto captured = capture(scratch / "t");
-    std::vector<std::string> paths;
-    for (const Entry& entry : captured.entries()) paths.push_back(entry.path);
-    _exit(paths == std::vector<std::string>{"", "dir", "sub", "sub/inner", "tmp"} &&
-                  captured.result.notes_total == 3
-              ? 0
-              : 1);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-    WARN("no permission to mount: not checked");
-    return;
-  }
-  CHECK(status == 0);
+  check_with_mounts(
+      [&] {
+        return bind_mount(scratch / "outside", scratch / "t/file") &&
+               bind_mount(scratch / "t/sub", scratch / "t/dir") && mount_tmpfs(scratch / "t/tmp");
+      },
+      [&] {
+        const auto captured = capture(scratch / "t");
+        return paths_of(captured.entries()) ==
+                   std::vector<std::string>{"", "dir", "sub", "sub/inner", "tmp"} &&
+               captured.result.notes_total == 3;
+      });
+}
+
+TEST_CASE("capture: what the root has entered belongs to the tree, with what is on it", "[tree]") {
+  const Scratch scratch;
+  for (const char* name : {"t", "t/a", "t/b", "t/plain"})
+    REQUIRE(os::make_directories(scratch / name));
+  check_with_mounts(
+      [&] {
+        return mount_tmpfs(scratch / "t/a") && os::make_directories(scratch / "t/a/in") &&
+               mount_tmpfs(scratch / "t/a/in") && mount_tmpfs(scratch / "t/b") &&
+               os::write_file(scratch / "t/a/file", as_view("a")) &&
+               os::write_file(scratch / "t/a/in/file", as_view("in")) &&
+               os::write_file(scratch / "t/b/file", as_view("b")) &&
+               link((scratch / "t/a/file").c_str(), (scratch / "t/a/same").c_str()) == 0;
+      },
+      [&] {
+        auto root = os::Root::open(scratch / "t");
+        const auto below = root->enter("a/in");  // Behind one that is not entered.
+        const bool order = !below && below.error().kind() == ErrorKind::refused;
+        const bool entered = root->enter("a").value() && root->enter("a/in").value() &&
+                             !root->enter("plain").value() && !root->enter("none").value() &&
+                             !root->enter("a/file").value();
+        const bool known = root->volumes() == std::vector<std::string>{"a", "a/in"} &&
+                           root->volume_of("a/in/file") == "a/in" && root->volume_of("b") == "" &&
+                           root->has_entered("a") && !root->has_entered("b");
+        const bool reached = root->facts("a/in/file").value().has_value() &&
+                             root->rename("a/file", "a/moved", os::Root::Rename::replace) &&
+                             !root->open_at("b/file", O_RDONLY);
+        const Captured captured = capture(*root);
+        return order && entered && known && reached &&
+               paths_of(captured.entries()) ==
+                   std::vector<std::string>{"",        "a",      "a/in", "a/in/file",
+                                            "a/moved", "a/same", "b",    "plain"} &&
+               captured.result.notes_total == 1;
+      });
 }

@@ -78,13 +78,11 @@ struct Captured {
   }
 };
 
-inline Captured capture(const std::string& path, const CaptureOptions& options = {},
+inline Captured capture(const os::Root& root, const CaptureOptions& options = {},
                         std::map<ChunkId, Buffer> chunks = {}) {
   Captured captured{std::move(chunks), {}};
-  auto root = os::Root::open(path);
-  REQUIRE(root);
   auto result = capture_tree(
-      *root, options,
+      root, options,
       [&](const ContentChunk& chunk) -> Status {
         captured.chunks[chunk.ref.id] = to_buffer(chunk.plain);
         return Done{};
@@ -96,6 +94,12 @@ inline Captured capture(const std::string& path, const CaptureOptions& options =
   if (!result) FAIL(result.error().text());
   captured.result = std::move(*result);
   return captured;
+}
+inline Captured capture(const std::string& path, const CaptureOptions& options = {},
+                        std::map<ChunkId, Buffer> chunks = {}) {
+  auto root = os::Root::open(path);
+  REQUIRE(root);
+  return capture(*root, options, std::move(chunks));
 }
 
 }  // namespace lamina::tests

@@ -75,18 +75,22 @@ TEST_CASE("wire: absent options stay absent", "[wire]") {
 
 TEST_CASE("wire: a policy travels whole, and a poll says which one it knows", "[wire]") {
   PollReply reply;
-  reply.policy =
-      Policy{.id = "one",
-             .name = "office",
-             .version = 3,
-             .rules = {.unprotected = {{"a", {"x", "y"}, {"x/z"}}}, .user = {{"b", {"z"}, {}}}},
-             .interval_ms = 60'000};
+  reply.policy = Policy{.id = "one",
+                        .name = "office",
+                        .version = 3,
+                        .rules = {.unprotected = {{"a", {"x", "y"}, {"x/z"}}},
+                                  .user = {{"b", {"z"}, {}}},
+                                  .volumes = {"srv"}},
+                        .interval_ms = 60'000};
   reply.snooze = Snooze{2, 5};
   auto back = parse_poll_reply(to_json(reply));
   REQUIRE(back);
   CHECK(back->policy == reply.policy);
   CHECK(back->snooze == reply.snooze);
   CHECK(parse_policy(to_json(*reply.policy)).value() == *reply.policy);
+  // Nodes and origins of before know no volumes: the field is there only where it says something.
+  CHECK(to_json(*reply.policy).find("volumes") != std::string::npos);
+  CHECK(to_json(Policy{}).find("volumes") == std::string::npos);
   reply.policy->rules.user.resize(format::kProtectionRulesMax + 1);
   CHECK_FALSE(parse_poll_reply(to_json(reply)));
   CHECK_FALSE(parse_poll_reply(to_json(PollReply{}))->policy);
