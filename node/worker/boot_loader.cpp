@@ -26,7 +26,10 @@ constexpr const char* kHome = "boot/lamina";
 constexpr const char* kConfiguration = "boot/grub/grub.cfg";
 constexpr std::string_view kOurs = "# lamina ";
 constexpr std::string_view kStart = "lamina.start=";
-constexpr std::string_view kLoaders[] = {"BOOT_IMAGE=", "initrd=", kStart};
+constexpr std::string_view kLoaders[] = {"BOOT_IMAGE=", "initrd="};
+// A kernel that stops in a panic would stand still until somebody comes: with this one the machine
+// restarts, and the loader counts that start.
+constexpr const char* kRestartAtPanic = "panic=30";
 // What a volume needs to carry out, at a later start, what waits then.
 constexpr const char* kParts[] = {"usr/bin/lamina-node", "usr/lib/lamina/lamina-early",
                                   "usr/share/initramfs-tools/hooks/lamina",
@@ -62,12 +65,36 @@ std::string slot(unsigned number, const char* file) {
   return '/' + std::string(kHome) + '/' + std::to_string(number) + '/' + file;
 }
 
-std::string entry(const char* role, unsigned number, const std::vector<std::string>& words) {
-  std::string text = "menuentry 'Lamina, " + std::string(role) + "' --id lamina-" + role +
-                     " {\n  linux " + slot(number, "vmlinuz");
-  for (const std::string& word : words) text += ' ' + quoted_for_grub(word);
-  return text + ' ' + std::string(kStart) + role + "\n  initrd " + slot(number, "initrd.img") +
-         "\n}\n";
+// The commands that load a kernel and its initramfs.
+struct Loading {
+  std::string linux, initrd;
+};
+Loading loading(const char* role, unsigned number, const std::vector<std::string>& words,
+                const char* own = nullptr) {
+  Loading commands{.linux = "linux " + slot(number, "vmlinuz"),
+                   .initrd = "initrd " + slot(number, "initrd.img")};
+  for (const std::string& word : words) commands.linux += ' ' + quoted_for_grub(word);
+  commands.linux += ' ' + std::string(kStart) + role;
+  if (own != nullptr) commands.linux += std::string(1, ' ') + own;
+  return commands;
+}
+
+std::string entry(const char* role, const std::string& commands) {
+  return "menuentry 'Lamina, " + std::string(role) + "' --id lamina-" + role + " {\n" + commands +
+         "}\n";
+}
+
+std::string in_lines(const Loading& commands) {
+  return "  " + commands.linux + "\n  " + commands.initrd + '\n';
+}
+
+// What GRUB cannot load is left for the other one: it would stop at its menu, and its `fallback`
+// takes no names (2.06).
+std::string in_lines(const Loading& commands, const Loading& otherwise) {
+  return "  set lamina_loaded=no\n  if " + commands.linux + "; then\n    if " + commands.initrd +
+         "; then\n      set lamina_loaded=yes\n    fi\n  fi\n"
+         "  if [ \"$lamina_loaded\" = \"no\" ]; then\n    " +
+         otherwise.linux + "\n    " + otherwise.initrd + "\n  fi\n";
 }
 
 // GRUB's environment block is a file of this size, filled up with '#'.
@@ -99,12 +126,16 @@ Status link_file(const std::string& from, const std::string& to) {
 
 std::string grub_configuration(const Charge& charge, std::string_view arguments) {
   std::vector<std::string> words;
+  bool restarts_at_panic = false;
   for (std::string& word : words_of(arguments)) {
+    if (word.starts_with(kStart)) break;  // It and what follows is this function's.
+    restarts_at_panic = restarts_at_panic || word.starts_with("panic=");
     bool is_loaders = false;
     for (const std::string_view prefix : kLoaders)
       is_loaders = is_loaders || word.starts_with(prefix);
     if (!is_loaders) words.push_back(std::move(word));
   }
+  const Loading kept = loading("kept", charge.kept, words);
   std::string text = std::string(kOurs) + "kept " + std::to_string(charge.kept);
   if (charge.offered) text += " offered " + std::to_string(*charge.offered);
   text += "\n# In charge while the system that it starts is being replaced.\n";
@@ -119,9 +150,11 @@ std::string grub_configuration(const Charge& charge, std::string_view arguments)
               std::to_string(left) + "\" ]; then\n  set lamina_left=" + std::to_string(left - 1) +
               "\n  set default=lamina-offered\n";
     text += "else\n  set default=lamina-kept\nfi\nsave_env --file " + block + " lamina_left\n" +
-            entry("offered", *charge.offered, words);
+            entry("offered", in_lines(loading("offered", *charge.offered, words,
+                                              restarts_at_panic ? nullptr : kRestartAtPanic),
+                                      kept));
   }
-  return text + entry("kept", charge.kept, words);
+  return text + entry("kept", in_lines(kept));
 }
 
 Result<Charge> parse_grub_configuration(std::string_view text) {

@@ -50,7 +50,8 @@ struct Charge {
 // GRUB's configuration for it. `arguments` are the kernel's command line; what the loader of this
 // start put there, and an earlier configuration of this kind, is left out of it. When the loader
 // can write its environment block, it starts the offered slot kOfferedStartsMax times and then the
-// kept one.
+// kept one; one that it cannot load at all, once. An offered kernel restarts the machine at a
+// panic.
 std::string grub_configuration(const Charge& charge, std::string_view arguments);
 // The charge that a configuration of grub_configuration() puts there.
 Result<Charge> parse_grub_configuration(std::string_view text);

@@ -2,7 +2,7 @@
 """A machine whose base layer is replaced while its power is cut: Debian in QEMU, with its own kernel, initramfs, GRUB
 and node, fed by an origin on this machine. It runs from one base, gets another one with another kernel, other packages
 and accounts, and the power fails at random moments of the starts in which it changes: each time it must come up wholly
-old or wholly new, as the same machine.
+old or wholly new, as the same machine. Where what it is to start from is damaged, it goes back by itself.
 
 Minutes, and some GB below the build directory, where the two systems are kept. SKIP and exit code 77 where this machine
 cannot show it."""
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -366,6 +367,27 @@ class Trial:
             machine = self.machine.start(disk)
             self.come_up(machine)
             self.judge(f"power cut {number}, after {at:.1f} of {seconds:.0f} s", disk, machine)
+        for part, why in (("vmlinuz", "which GRUB cannot load"), ("initrd.img", "with which the kernel panics")):
+            self.fall_back(staged, disk, part, why)
+
+    def fall_back(self, staged, disk, part, why):
+        """What the machine is to start from after the change does not come up: it goes back by itself."""
+        guest.overlay(staged, disk)
+        machine = self.machine.start(disk)
+        machine.wait_for("early_restarts_the_machine", BOOT_SECONDS)
+        machine.cut_power()
+        with guest.mounted(disk, self.lab.run_dir, keep=True) as place:
+            with open(os.path.join(place, "boot/lamina/grub.cfg"), encoding="ascii") as file:
+                offered = re.match(r"# lamina kept \d+ offered (\d+)", file.readline()).group(1)
+            damaged = os.path.join(place, "boot/lamina", offered, part)
+            os.unlink(damaged)  # The system's own file has another name.
+            write(place, os.path.relpath(damaged, place), "none\n" * 1000)
+        machine = self.machine.start(disk)
+        self.come_up(machine)
+        started = machine.ask("cat /proc/cmdline")
+        self.checks.check(f"a damaged {part}, {why}: the kernel of before is started",
+                          "lamina.start=kept" in started, f"{machine.age():.0f} s")
+        self.judge(f"and the machine is as before, with a damaged {part}", disk, machine, wanted="old")
 
     def come_up(self, machine):
         """Seconds until the machine is up, the change over, and the loader the machine's own again."""

@@ -76,8 +76,9 @@ def overlay(base, path):
 
 
 @contextlib.contextmanager
-def mounted(disk, work):
-    """The file system of a disk as the kernel would find it at the next start (its journal is played on a copy)."""
+def mounted(disk, work, keep=False):
+    """The file system of a disk as the kernel would find it at the next start (its journal is played on a copy).
+    `keep`: what is changed there is on the disk afterwards."""
     raw, place = os.path.join(work, "look.raw"), os.path.join(work, "look")
     run("qemu-img", "convert", "-O", "raw", disk, raw)
     os.makedirs(place, exist_ok=True)
@@ -88,6 +89,8 @@ def mounted(disk, work):
             yield place
         finally:
             run("umount", place)
+        if keep:
+            run("qemu-img", "convert", "-O", "qcow2", raw, disk)
     finally:
         run("losetup", "--detach", loop)
         os.unlink(raw)
@@ -101,10 +104,11 @@ class Guest:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket_path)
         self.log, self.seen, self.started = log, "", time.monotonic()
+        # A graphics card, though nobody looks: GRUB's own configuration asks its BIOS, and hangs where there is none.
         self.process = Process("qemu", [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-machine", "q35", "-m",
-            str(memory), "-display", "none", "-no-user-config", "-nodefaults", "-device", "virtio-rng-pci",
-            "-drive", f"file={disk},if=virtio,format=qcow2,cache=writeback",
+            str(memory), "-display", "none", "-vga", "std", "-no-user-config", "-nodefaults", "-device",
+            "virtio-rng-pci", "-drive", f"file={disk},if=virtio,format=qcow2,cache=writeback",
             "-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=",
             "-chardev", f"socket,id=s0,path={self.socket_path},server=on,wait=off", "-serial", "chardev:s0"],
             log + ".qemu")

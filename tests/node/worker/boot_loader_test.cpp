@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kArguments =
     "BOOT_IMAGE=/boot/vmlinuz-6.1.0-1-amd64 root=UUID=17 ro quiet dyndbg=\"file a.c +p\" "
-    "lamina.start=offered it's=$HOME\n";
+    "it's=$HOME lamina.start=offered panic=30\n";
 
 class Bench {
  public:
@@ -65,8 +65,13 @@ TEST_CASE("grub: a configuration says what is in charge", "[node]") {
     CHECK(text.find("initrd " + kept + "initrd.img\n") != std::string::npos);
     CHECK((text.find("set default=lamina-offered") != std::string::npos) ==
           charge.offered.has_value());
+    CHECK((text.find(" lamina.start=offered panic=30; then\n") != std::string::npos) ==
+          charge.offered.has_value());
     CHECK(text.find("BOOT_IMAGE") == std::string::npos);
   }
+  const Charge charge{.kept = 1, .offered = 2};
+  CHECK(node::grub_configuration(charge, "ro panic=5")
+            .find("'panic=5' lamina.start=offered; then\n") != std::string::npos);
   for (const char* damaged : {"", "# lamina", "# lamina kept", "# lamina kept x", "set default=0\n",
                               "# lamina kept 1 offered", "# lamina kept 1 offered -2"})
     CHECK(node::parse_grub_configuration(damaged).error().kind() == ErrorKind::corrupt);
