@@ -189,8 +189,25 @@ class Trial:
         differs = differing(expected, listing(device.volume))
         self.checks.check(what, not differs, ", ".join(differs)[:300] or f"{len(expected)} paths")
 
+    def revert(self, device, name):
+        """An application and back: rsync compares with a copy of before, what is made from other files aside."""
+        self.assign(device, ())
+        was = self.tree("was-" + name)
+        verify.copy(device.volume, was)
+        rules = [*verify.SNAPSHOT_FILTER, *verify.sockets(device.volume), *(f"- /{path}" for path in DERIVED)]
+        self.assign(device, (name,))
+        changed = verify.differences(was, device.volume, rules)
+        device.command("revert")
+        left = [line for line in verify.differences(was, device.volume, rules)
+                # The directories in which something is made anew.
+                if not any(line.endswith(f" {os.path.dirname(path)}/") for path in DERIVED)]
+        self.checks.check(f"{name} reverted: the very tree of before", changed and not left,
+                          ", ".join(left)[:300] or f"{len(changed)} changes undone")
+
     def run(self, only):
         device, other = self.fleet.devices
+        for name in only:
+            self.revert(other, name)
         self.assign(device, ())
         base = listing(device.volume)
         for one, two in itertools.combinations(only, 2):
