@@ -12,6 +12,8 @@ namespace {
 
 using format::ProtectionRule;
 
+constexpr std::string_view kFactory = "factory";  // By what it is called, the factory rules.
+
 bool any_matches(const std::vector<std::string>& patterns, std::string_view path) {
   return std::ranges::any_of(patterns, [&](const std::string& p) { return matches(p, path); });
 }
@@ -54,7 +56,7 @@ Result<std::vector<Protection::Compiled>> Protection::compile(
     if (auto good = format::check_name(rule.name, "rule name"); !good)
       return fail(std::move(good.error()));
     const std::string what = "rule '" + rule.name + "'";
-    if (rule.name == "factory" || !names.insert(rule.name).second)
+    if (rule.name == kFactory || !names.insert(rule.name).second)
       return fail(ErrorKind::invalid,
                   what + ": each rule has a name of its own, and none is 'factory'");
     if (rule.paths.empty()) return fail(ErrorKind::invalid, what + " has no paths");
@@ -101,8 +103,10 @@ Status Protection::check_volumes() const {
     auto rule = left_out_by(place, true);
     if (rule.empty()) rule = left_out_by(place + "/x", true);  // "proc/*" leaves the directory in.
     if (!rule.empty())
-      return fail(ErrorKind::invalid, what + " lies in what snapshots leave out, by rule '" +
-                                          std::string(rule) + "': take it out of one of the two");
+      return fail(ErrorKind::invalid,
+                  what + " lies in what snapshots leave out, by rule '" + std::string(rule) +
+                      (rule == kFactory ? "', which no policy changes: mount it elsewhere"
+                                        : "': take it out of one of the two"));
   }
   return Done{};
 }
@@ -152,8 +156,7 @@ bool Protection::stays_unowned(std::string_view path, bool is_directory) const {
 
 std::string_view Protection::left_out_by(std::string_view path, bool is_directory) const {
   const Rule* factory = factory_rule(path, is_directory);
-  if (factory && (factory->area == Area::runtime || factory->area == Area::lamina))
-    return "factory";
+  if (factory && (factory->area == Area::runtime || factory->area == Area::lamina)) return kFactory;
   for (const Compiled& rule : unprotected_)
     if (covering(rule, path, is_directory)) return rule.name;
   return {};
