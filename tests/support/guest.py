@@ -97,21 +97,26 @@ def mounted(disk, work, keep=False):
 
 
 class Guest:
-    """One start of a machine."""
+    """A machine from one switching on to its power's end. A restart of its own is another start of QEMU: emulated by
+    one, a warm start stood still once in thirty times."""
 
     def __init__(self, lab, disk, log, memory=768):
         self.socket_path = os.path.join(lab.run_dir, "serial.sock")
+        self.log, self.seen, self.started = log, "", time.monotonic()
+        self.is_ending = False
+        # A graphics card, though nobody looks: GRUB's own configuration asks its BIOS, and hangs where there is none.
+        self.words = [
+            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-machine", "q35", "-m", str(memory),
+            "-no-reboot", "-display", "none", "-vga", "std", "-no-user-config", "-nodefaults", "-device", "virtio-rng-pci",
+            "-drive", f"file={disk},if=virtio,format=qcow2,cache=writeback",
+            "-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=",
+            "-chardev", f"socket,id=s0,path={self.socket_path},server=on,wait=off", "-serial", "chardev:s0"]
+        self.begin()
+
+    def begin(self):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket_path)
-        self.log, self.seen, self.started = log, "", time.monotonic()
-        # A graphics card, though nobody looks: GRUB's own configuration asks its BIOS, and hangs where there is none.
-        self.process = Process("qemu", [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-machine", "q35", "-m",
-            str(memory), "-display", "none", "-vga", "std", "-no-user-config", "-nodefaults", "-device",
-            "virtio-rng-pci", "-drive", f"file={disk},if=virtio,format=qcow2,cache=writeback",
-            "-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=",
-            "-chardev", f"socket,id=s0,path={self.socket_path},server=on,wait=off", "-serial", "chardev:s0"],
-            log + ".qemu")
+        self.process = Process("qemu", self.words, self.log + ".qemu")
         self.line = socket.socket(socket.AF_UNIX)
         end = time.monotonic() + 20
         while True:
@@ -136,7 +141,12 @@ class Guest:
         except OSError:
             data = b""
         if not data:
-            return False
+            self.line.close()
+            code = self.process.popen.wait(30)
+            if self.is_ending or code != 0:
+                return False
+            self.begin()
+            return True
         text = data.decode(errors="replace")
         self.seen += text
         with open(self.log, "a", encoding="utf-8") as file:
@@ -173,13 +183,12 @@ class Guest:
         return self.wait_for(r"<<\r?\n([\s\S]*?)\r?>>\r?\n", seconds, since).group(1).replace("\r", "")
 
     def power_off(self, seconds=180):
+        self.is_ending = True
         self.type("poweroff\n")
         end = time.monotonic() + seconds
         while self.read(1.0):
             if time.monotonic() > end:
                 raise LabError("the guest did not switch itself off")
-        self.process.popen.wait(30)
-        self.line.close()
 
     def cut_power(self):
         self.process.kill(signal.SIGKILL)
