@@ -64,6 +64,13 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     std::uint32_t number = 0;
     auto operator<=>(const Piece&) const = default;
   };
+  // Who of the site has what of a torrent is found out before it is fetched over the WAN.
+  struct Meeting {
+    Instant since{};
+    bool is_over = false;
+    Instant looked{};
+    std::size_t connected = 0;  // Peers, as of the last look.
+  };
   // Saves of the piece map, in the pool and at the end: the newest one stays.
   struct Saver {
     std::mutex mutex;
@@ -122,9 +129,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   std::optional<Bytes> wan_most;         // What may still be asked for.
   std::map<Piece, Instant> handed_over;  // Since when: verified over the WAN, not yet by `lan`.
   bool wan_stale = false;                // What is missing changed: choose anew.
-  Instant wan_opened{};
-  bool may_fetch = false;     // Over the WAN, since it was opened.
-  std::size_t connected = 0;  // Peers of the site, as of the last look before that.
+  std::map<TorrentId, Meeting> meetings;  // Of all torrents of `wan`.
 
   policy::WanTransport transport;
   std::shared_ptr<RangeFetch> ranges;  // None without a source.
@@ -184,7 +189,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   void arm() {
     if (!is_active() || tick_timer.pending()) return;
-    tick_timer = loop.after(wan && !may_fetch ? kMeetingTick : kTick, later([](State& self) {
+    tick_timer = loop.after(is_meeting() ? kMeetingTick : kTick, later([](State& self) {
                               self.turn();
                               self.tick(self.loop.now());
                               self.arm();
@@ -266,19 +271,18 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       return;
     }
     wan = std::move(*session);
-    meet_again();
     for (const auto& [torrent, bytes] : torrents) add_to_wan(torrent);
     const Instant now = loop.now();
     transport.begin(now);
     if (config.record != nullptr) config.record->began(kTransportName, now);
     choose();
-    tick_timer = {};  // The next one is soon: whom it waits for may be there in a moment.
     arm();
   }
 
   void close_wan() {
     if (ranges) ranges->stop();
     wan_wants.clear();
+    meetings.clear();
     handed_over.clear();
     wan_left.reset();
     if (!wan) return;
@@ -291,11 +295,14 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     if (!wan || wan->has(torrent) || holdings.is_whole(torrent)) return;
     // It holds nothing: it serves nobody, and only what is missing is wanted of it.
     if (auto done = wan->add(torrents.at(torrent), {}, {}); !done) return trouble(done.error());
+    meetings[torrent] = {.since = loop.now()};
+    tick_timer = {};  // The next one is soon: whom it waits for may be there in a moment.
     dial_seeders(torrent);
   }
 
   void remove_from_wan(const TorrentId& torrent) {
     wan_wants.erase(torrent);
+    meetings.erase(torrent);
     std::erase_if(handed_over, [&](const auto& entry) { return entry.first.torrent == torrent; });
     if (ranges) ranges->forget(torrent);
     if (!wan || !wan->has(torrent)) return;
@@ -311,32 +318,46 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
 
   // Nothing more is fetched before the site was met, as if the session were opened just now.
   void meet_again() {
-    may_fetch = false;
-    connected = 0;
-    wan_opened = loop.now();
+    for (auto& [torrent, meeting] : meetings) meeting = {.since = loop.now()};
   }
 
-  bool has_met_site() {
-    std::size_t most = 0;
-    for (const auto& [torrent, bytes] : torrents) most = std::max(most, lan->connected(torrent));
+  static bool is_over(const std::pair<const TorrentId, Meeting>& entry) {
+    return entry.second.is_over;
+  }
+  bool is_meeting() const {
+    return !std::ranges::all_of(meetings, is_over);
+  }
+
+  void look_at_meetings() {
+    if (!is_meeting()) return;
     const Instant now = loop.now();
-    // Twice in a row: a peer may cut a connection off at once.
-    const policy::SiteContact contact{.known = peers.size(),
-                                      .connected = std::min(most, std::exchange(connected, most)),
-                                      .open = now - wan_opened};
-    const bool may = policy::may_fetch(contact);
-    if (config.record != nullptr) config.record->decided(kPiecesName, contact, now, may);
-    return may;
+    std::map<TorrentId, std::size_t> connected;
+    for (const auto& [torrent, bytes] : torrents) connected[torrent] = lan->connected(torrent);
+    for (auto& [torrent, meeting] : meetings) {
+      // Twice in a row: a peer may cut a connection off at once.
+      if (meeting.is_over || now - meeting.looked < kMeetingTick / 2) continue;
+      policy::SiteContact contact{.known = peers.size(), .open = now - meeting.since};
+      for (const auto& [other, count] : connected)
+        if (other != torrent) contact.elsewhere = std::max<std::uint64_t>(contact.elsewhere, count);
+      contact.connected =
+          std::min(connected[torrent], std::exchange(meeting.connected, connected[torrent]));
+      meeting.looked = now;
+      meeting.is_over = policy::may_fetch(contact);
+      if (config.record != nullptr)
+        config.record->decided(kPiecesName, contact, now, meeting.is_over);
+    }
   }
 
   void choose() {
     wan_stale = false;
-    may_fetch = may_fetch || has_met_site();
-    if (!may_fetch) return log::debug("wan_waits", {{"why", "nobody of the site is met yet"}});
+    look_at_meetings();
+    if (!meetings.empty() && std::ranges::none_of(meetings, is_over))
+      return log::debug("wan_waits", {{"why", "nobody of the site is met yet"}});
     swarm::PieceMap missing;
     swarm::PieceMap offered;
     for (const auto& [torrent, bytes] : torrents) {
-      if (!wan->has(torrent)) continue;
+      const auto meeting = meetings.find(torrent);
+      if (meeting == meetings.end() || !meeting->second.is_over) continue;
       auto of_torrent = holdings.missing_pieces(torrent);
       if (!of_torrent.empty()) offered.merge(lan->offered(torrent));
       missing.merge(std::move(of_torrent));
@@ -346,7 +367,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     swarm::PieceMap chosen = wan_choice.choose(missing, offered, now);
     if (config.record != nullptr)
       config.record->decided(kPiecesName, missing, offered, now, chosen);
-    wan_left = size_of(chosen);
+    wan_left = is_meeting() ? std::nullopt : std::optional(size_of(chosen));
     if (wan_most) {
       pay_for_ranges();
       keep_within(*wan_most, chosen);

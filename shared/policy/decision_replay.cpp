@@ -291,6 +291,8 @@ bool DecisionReplay::feed(Pieces& pieces, const std::string& name, LineReader& i
     contact.known = in.number();
     if (!in.takes("connected")) return false;
     contact.connected = in.number();
+    if (!in.takes("elsewhere")) return false;
+    contact.elsewhere = in.number();
     if (!in.takes("open")) return false;
     contact.open = in.duration();
     if (!in.at_colon()) return false;

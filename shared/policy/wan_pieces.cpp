@@ -7,7 +7,8 @@ namespace lamina::policy {
 bool may_fetch(const SiteContact& contact, const MeetingLimits& limits) {
   const std::uint64_t enough = std::min(limits.enough, (contact.known + 1) / 2);
   return contact.connected >= enough || contact.open >= limits.patience ||
-         (contact.connected > 0 && contact.open >= limits.meeting);
+         (contact.connected > 0 && contact.open >= limits.meeting) ||
+         (contact.elsewhere > 0 && contact.open >= limits.alone);
 }
 
 bool WanPieces::has(const Pieces& pieces, const Piece& piece) {

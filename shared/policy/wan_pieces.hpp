@@ -21,20 +21,25 @@
 
 namespace lamina::policy {
 
-// How a device that just opened its WAN session stands with its site.
+// How a device that leads stands with its site in a torrent that lacks pieces.
 struct SiteContact {
   std::uint64_t known = 0;      // Devices that it was told of...
-  std::uint64_t connected = 0;  // ...and with how many it is connected: what those have is known.
-  Duration open{};              // Since the WAN session was opened.
+  std::uint64_t connected = 0;  // ...with how many it shares this torrent: what those have is known...
+  std::uint64_t elsewhere = 0;  // ...and with how many another one.
+  Duration open{};              // Since the WAN session was opened, or the torrent came to it.
 };
-// Whether it may fetch over the WAN already. One that was asleep or away lost its connections, and
-// would fetch what its site has until it meets it again (m: 7 s, 14 MB, by a device that had been
-// stopped for a minute). It has met it with `enough` devices, or half of them; after `meeting` one
-// will do, as others may be away, but not at once: the first one may be as new as itself (m: 1.1 s,
-// 2.7 MB, by one of two that came back together). `patience` is for a site where nobody answers.
+// Whether it may fetch the torrent's pieces over the WAN already. One that was asleep or away lost
+// its connections, and would fetch what its site has until it meets it again (m: 7 s, 14 MB, by a
+// device that had been stopped for a minute). So would the next holder of a lease whom nobody met
+// in this torrent yet (m: the whole update that the holder before had just fetched). It has met the
+// site with `enough` devices, or half of them; after `meeting` one will do, as others may be away,
+// but not at once: the first one may be as new as itself (m: 1.1 s, 2.7 MB, by one of two that came
+// back together). Where it meets others elsewhere, nobody has the torrent after `alone`.
+// `patience` is for a site where nobody answers.
 struct MeetingLimits {
   std::uint64_t enough = 3;
   Duration meeting = std::chrono::seconds{1};
+  Duration alone = std::chrono::seconds{2};  // m: up to 0.9 s from a call to the peer's pieces.
   Duration patience = std::chrono::seconds{10};
 };
 bool may_fetch(const SiteContact& contact, const MeetingLimits& limits = {});

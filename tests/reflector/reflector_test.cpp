@@ -21,11 +21,12 @@ DeviceId device(int n) {
   bytes[0] = static_cast<std::byte>(n);
   return DeviceId(bytes);
 }
-const LayerId kLayer = [] {
+LayerId layer_id(int n) {
   std::array<std::byte, 32> bytes{};
-  bytes[0] = std::byte{1};
+  bytes[0] = static_cast<std::byte>(n);
   return LayerId(bytes);
-}();
+}
+const LayerId kLayer = layer_id(1), kOther = layer_id(2);
 
 constexpr BitRate kSlow{40'000'000};  // So that there is a middle to do something in.
 
@@ -453,6 +454,44 @@ TEST_CASE("reflector: a new holder fetches nothing that its site has", "[reflect
   CHECK(bench.sent() - sent <= 0.05);
 }
 
+TEST_CASE("reflector: a new holder looks who has the layer, whomever it meets in others",
+          "[reflector]") {
+  std::vector<std::string> met;
+  policy::DecisionLog record([&](std::string_view line) {
+    if (line.find(" contact ") != std::string_view::npos) met.emplace_back(line);
+  });
+  Bench bench;
+  bench.record = &record;
+  const auto second = SwarmLayer::make(bench.scratch, bench.ca, 20, 1000);
+  REQUIRE(bench.seeder.rescan());
+  const auto join_other = [&](int n) {
+    REQUIRE(bench.devices.at(n).reflector->join(kOther, second.torrent.bytes, second.packs));
+  };
+  bench.start_all(4);
+  bench.lead(2, 1);
+  join_other(2);
+  REQUIRE(bench.until(
+      [&] { return bench.all_complete() && bench.devices.at(2).is_complete(kOther); }));
+  bench.devices.at(2).reflector->resign();
+  const Bytes sent = bench.seeder.sent();
+
+  // All are connected, in the first layer. In the second nobody answered the first device, and the
+  // second one, which has it, calls nobody.
+  bench.devices.at(2).reflector->leave(kOther);
+  join_other(1);
+  CHECK_FALSE(bench.until([&] { return bench.devices.at(1).is_complete(kOther); }, 1s));
+  join_other(2);
+  bench.lead(1, 2);
+  REQUIRE(bench.until([&] { return bench.devices.at(1).is_complete(kOther); }));
+  CHECK((bench.seeder.sent() - sent).count <= 65536);
+  REQUIRE_FALSE(met.empty());
+  CHECK(std::ranges::all_of(met, [](const std::string& line) {
+    return line.find(" connected 0 elsewhere 3 ") == std::string::npos || line.ends_with("may-not");
+  }));
+  INFO(met.front());
+  CHECK(met.front().find(" connected 0 elsewhere 3 ") != std::string::npos);
+}
+
 TEST_CASE("reflector: the WAN session ends with the lease, by the device's own clock",
           "[reflector]") {
   Bench bench(kSlow, 160);
@@ -551,19 +590,13 @@ TEST_CASE("reflector: two layers that share packs fetch each pack once", "[refle
   second.torrent = swarm::make_torrent(packs, bench.ca.certificate_pem).value();
   REQUIRE(os::write_file(bench.scratch / "torrents/second.torrent", second.torrent.bytes));
   REQUIRE(bench.seeder.rescan());
-  const LayerId other = [] {
-    std::array<std::byte, 32> bytes{};
-    bytes[0] = std::byte{2};
-    return LayerId(bytes);
-  }();
-
   bench.start_all(2);
   for (auto& [n, one] : bench.devices)
-    REQUIRE(one.reflector->join(other, second.torrent.bytes, second.packs));
+    REQUIRE(one.reflector->join(kOther, second.torrent.bytes, second.packs));
   bench.lead(1, 1);
   REQUIRE(bench.until([&] {
-    return bench.all_complete() && bench.devices.at(1).is_complete(other) &&
-           bench.devices.at(2).is_complete(other);
+    return bench.all_complete() && bench.devices.at(1).is_complete(kOther) &&
+           bench.devices.at(2).is_complete(kOther);
   }));
   CHECK(static_cast<double>(bench.seeder.sent().count) <=
         1.03 * static_cast<double>(bench.layer.size + extra));

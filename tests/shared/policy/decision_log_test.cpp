@@ -90,7 +90,8 @@ struct Run {
     for (; steps > 0; --steps) {
       wait();
       if (below(3) == 0) {
-        const SiteContact contact{below(9), below(9), Duration{std::chrono::seconds{below(20)}}};
+        const SiteContact contact{below(9), below(9), below(9),
+                                  Duration{std::chrono::seconds{below(20)}}};
         log.decided("wan", contact, now, may_fetch(contact));
       }
       const auto missing = some_pieces();

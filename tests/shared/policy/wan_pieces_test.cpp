@@ -90,4 +90,8 @@ TEST_CASE("wan pieces: who has lost its site meets it first", "[wan_pieces]") {
   CHECK(may_fetch({.known = 3, .connected = 2, .open = 0s}));
   CHECK(may_fetch({.known = 7, .connected = 1, .open = 1s}));
   CHECK(may_fetch({.known = 1, .connected = 1, .open = 0s}));
+  // Others that it meets in another torrent say nothing of this one at once.
+  CHECK_FALSE(may_fetch({.known = 7, .connected = 0, .elsewhere = 7, .open = 1999ms}));
+  CHECK(may_fetch({.known = 7, .connected = 0, .elsewhere = 1, .open = 2s}));
+  CHECK(may_fetch({.known = 7, .connected = 1, .elsewhere = 7, .open = 1s}));
 }
