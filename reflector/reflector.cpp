@@ -125,10 +125,10 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   bool by_budget = false;
   ShareSet shares = ShareSet::all();  // Of the lease.
   std::optional<Bytes> wan_left;
-  BitRate wan_limit;                     // Beside the configured one; 0: none.
-  std::optional<Bytes> wan_most;         // What may still be asked for.
-  std::map<Piece, Instant> handed_over;  // Since when: verified over the WAN, not yet by `lan`.
-  bool wan_stale = false;                // What is missing changed: choose anew.
+  BitRate wan_limit;                      // Beside the configured one; 0: none.
+  std::optional<Bytes> wan_most;          // What may still be asked for.
+  std::map<Piece, Instant> handed_over;   // Since when: verified over the WAN, not yet by `lan`.
+  bool wan_stale = false;                 // What is missing changed: choose anew.
   std::map<TorrentId, Meeting> meetings;  // Of all torrents of `wan`.
 
   policy::WanTransport transport;
@@ -324,9 +324,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   static bool is_over(const std::pair<const TorrentId, Meeting>& entry) {
     return entry.second.is_over;
   }
-  bool is_meeting() const {
-    return !std::ranges::all_of(meetings, is_over);
-  }
+  bool is_meeting() const { return !std::ranges::all_of(meetings, is_over); }
 
   void look_at_meetings() {
     if (!is_meeting()) return;

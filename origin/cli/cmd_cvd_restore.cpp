@@ -205,7 +205,7 @@ void add_cvd_restore(CLI::App& cvd, Run& run) {
   command
       ->add_flag("--keep-disks", request->keep_disks,
                  "with --onto: fstab, crypttab and boot loader stay as they are there, and what is "
-                 "mounted there is restored into, whatever volumes the device had")
+                 "mounted there is restored into where the snapshot has content")
       ->needs(onto);
   command->add_flag("--dry-run", request->dry_run,
                     "say what it would write; write nothing. With --onto path by path: + made, "

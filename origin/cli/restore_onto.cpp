@@ -117,7 +117,7 @@ class Restore {
     }
     if (auto good = check_space(*plan); !good) return good;
     if (audited == nullptr) return tell(*plan), Done{};
-    audited->count(plan->changes(), plan->bytes);
+    audited->count(plan->changes(), plan->bytes());
     if (auto done = carry_out(*plan); !done) return done;
     is_telling_ = false;
     auto rest = make_plan();
@@ -339,14 +339,15 @@ class Restore {
               << name_of(request_.level) << "\",\"made\":" << plan.made
               << ",\"replaced\":" << plan.replaced << ",\"metadata\":" << plan.metadata
               << ",\"removed\":" << plan.removed << ",\"same\":" << plan.same
-              << ",\"bytes\":" << plan.bytes
+              << ",\"bytes\":" << plan.bytes()
               << ",\"dry_run\":" << (request_.dry_run ? "true" : "false") << "}\n";
       return;
     }
     *s_.out << (request_.dry_run ? "dry run, nothing is changed: " : "restored: ") << plan.made
             << " made, " << plan.replaced << " replaced, " << plan.metadata
             << " with new metadata, " << plan.removed << " removed, " << plan.same
-            << " were the same; " << to_text(Bytes{static_cast<std::int64_t>(plan.bytes)}) << '\n';
+            << " were the same; " << to_text(Bytes{static_cast<std::int64_t>(plan.bytes())})
+            << '\n';
   }
 
   Session& s_;

@@ -197,9 +197,8 @@ void DecisionLog::decided(const std::string& name, const WanPieces::Pieces& miss
 void DecisionLog::decided(const std::string& name, const SiteContact& contact, Instant now,
                           bool may_fetch) {
   sink_(std::string(kWanPieces) + words(name, "at", text(now), "contact") +
-        words("known", text(contact.known), "connected", text(contact.connected),
-              "elsewhere", text(contact.elsewhere), "open",
-              text(std::int64_t{contact.open.count()})) +
+        words("known", text(contact.known), "connected", text(contact.connected), "elsewhere",
+              text(contact.elsewhere), "open", text(std::int64_t{contact.open.count()})) +
         std::string(kArrow) + words(may_fetch ? "may" : "may-not"));
 }
 

@@ -330,7 +330,6 @@ class TreeRestorer::Pass {
 
   void count_new(const Entry& want, const Entry* now) {
     ++(now ? plan_.replaced : plan_.made);
-    plan_.bytes += want.size;
     RestorePlan::Room& room = room_of(want.path);
     room.bytes += want.size;
     room.largest = std::max(room.largest, want.size);

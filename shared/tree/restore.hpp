@@ -32,8 +32,7 @@ struct RestorePlan {
   std::uint64_t replaced = 0;  // With other content, of another kind, or linked otherwise.
   std::uint64_t metadata = 0;  // Owner, mode, time or attributes alone.
   std::uint64_t removed = 0;
-  std::uint64_t same = 0;   // Within the scope.
-  std::uint64_t bytes = 0;  // Content of what is made and replaced.
+  std::uint64_t same = 0;  // Within the scope.
   struct Room {
     std::uint64_t bytes = 0;    // Content of what is made and replaced.
     std::uint64_t largest = 0;  // Of one file of these.
@@ -51,6 +50,12 @@ struct RestorePlan {
   std::set<std::string> own_files;
 
   std::uint64_t changes() const { return made + replaced + metadata + removed; }
+  // Content of what is made and replaced.
+  std::uint64_t bytes() const {
+    std::uint64_t sum = 0;
+    for (const auto& [place, room] : rooms) sum += room.bytes;
+    return sum;
+  }
 };
 
 class TreeRestorer {

@@ -4,29 +4,21 @@
 usage: drivers_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a check; exit code 1 if any failed.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from checks import Checks  # noqa: E402
-from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
-from origin_on_loopback import Daemon, OriginOnLoopback  # noqa: E402
+from node_on_loopback import user_is_missing  # noqa: E402
+from one_device import OneDevice, scratch, write  # noqa: E402
 
-ORIGIN, LAMINA, NODE = sys.argv[1:4]
+PROGRAMS = sys.argv[1:4]
 PATIENCE = 120
 checks = Checks()
 check = checks.check
-
-
-def write(path, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def has(volume, path):
@@ -45,16 +37,14 @@ def make_sys(place, product, slots):
 def main():
     if user_is_missing():
         return 77
-    with tempfile.TemporaryDirectory(prefix="lamina-drivers-") as top, contextlib.ExitStack() as running:
-        os.chmod(top, 0o755)
+    with scratch("drivers") as (top, running):
         scenario(top, running)
     return checks.summary()
 
 
 def scenario(top, running):
-    origin = running.enter_context(OriginOnLoopback(ORIGIN, LAMINA, top + "/origin"))
-    told, lamina = origin.told, origin.lamina
-    told("site", "add", "north")
+    bench = OneDevice(PROGRAMS, top, running)
+    told, lamina = bench.told, bench.lamina
 
     def capture(name, version, kind, files):
         tree = f"{top}/tree-{name}-{version}"
@@ -64,24 +54,18 @@ def scenario(top, running):
         shutil.copy("/etc/os-release", tree + "/etc")
         os.makedirs(tree + "/bin", exist_ok=True)
         shutil.copy(os.path.realpath("/bin/sh"), tree + "/bin/sh")
-        return told("layer", "capture", "--name", name, "--version", version, "--kind", kind, "--tree", tree, "--key",
-                    origin.data + "/keys/publisher.key")
+        bench.capture_tree(name, version, tree, "--kind", kind)
 
     capture("debian", "1", "base", {"etc/conf": "base\n"})
     capture("office", "1", "app", {"opt/office": "1\n"})
     capture("nvidia", "535", "driver", {"usr/lib/nvidia": "535\n"})
     capture("dock", "2", "driver", {"usr/lib/dock": "2\n"})
-    seed = Daemon(ORIGIN, "seed", "--data", origin.data, "--listen", f"127.0.0.1:{origin.swarm}",
-                  ready=" torrent_served ")
-    running.callback(seed.stop)
-    token = told("token", "create", "--name", "batch", "--ttl", "1d", "--kind", "enrol", "--uses", "5", "--site",
-                 "north").split()[-1]
+    bench.seed()
     machines = {}
     for name, product, slots in (("laptop", "Latitude 5420", [("10de", "1f9d"), ("8086", "15fc")]),
                                  ("till", "T-100", [("8086", "15fc")])):
         make_sys(f"{top}/{name}/sys", product, slots)
-        machines[name] = NodeOnLoopback(NODE, f"{top}/{name}", origin, token,
-                                        ["--hardware-from", f"{top}/{name}/sys"])
+        machines[name] = bench.node(f"{top}/{name}", ["--hardware-from", f"{top}/{name}/sys"])
         machines[name].start(running)
     shown = {}
     for line in told("--json", "device", "ls").splitlines():

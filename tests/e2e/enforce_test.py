@@ -5,39 +5,23 @@ upgrade of every device at once, layers from a device's snapshot.
 usage: enforce_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a check; exit code 1 if any failed.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from checks import Checks  # noqa: E402
-from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
-from origin_on_loopback import Daemon, OriginOnLoopback, run  # noqa: E402
+from node_on_loopback import user_is_missing  # noqa: E402
+from one_device import PATIENCE, OneDevice, read, scratch, write  # noqa: E402
+from origin_on_loopback import run  # noqa: E402
 
-ORIGIN, LAMINA, NODE = sys.argv[1:4]
-PATIENCE = 180
+PROGRAMS = sys.argv[1:4]
+NODE = PROGRAMS[2]
 checks = Checks()
 check = checks.check
-
-
-def write(path, text, mode=0o644):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(path, mode)
-
-
-def read(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return None
 
 
 def make_tree(tree):
@@ -55,31 +39,11 @@ def make_tree(tree):
         file.write(os.urandom(2_000_000))
 
 
-class Bench:
-    def __init__(self, top, running):
-        self.top = top
-        self.origin = running.enter_context(OriginOnLoopback(ORIGIN, LAMINA, top + "/origin"))
-        self.told, self.lamina = self.origin.told, self.origin.lamina
-        self.told("site", "add", "north")
+class Bench(OneDevice):
+    def __init__(self, programs, top, running):
+        super().__init__(programs, top, running)
         self.tree = top + "/tree"
         make_tree(self.tree)
-
-    def capture(self, name, version, *words):
-        return self.lamina("layer", "capture", "--name", name, "--version", version, "--key",
-                           self.origin.data + "/keys/publisher.key", *words)
-
-    def start(self, running):
-        seed = Daemon(ORIGIN, "seed", "--data", self.origin.data, "--listen", f"127.0.0.1:{self.origin.swarm}",
-                      ready=" torrent_served ")
-        running.callback(seed.stop)
-        token = self.told("token", "create", "--name", "batch", "--ttl", "1d", "--kind", "enrol", "--uses", "5",
-                          "--site", "north").split()[-1]
-        self.device = NodeOnLoopback(NODE, self.top, self.origin, token)
-        self.device.start(running)
-        self.id = json.loads(self.told("--json", "device", "ls").splitlines()[0])["id"]
-
-    def path(self, name):
-        return self.device.volume + "/" + name
 
     def applied(self, *command):
         """Runs a command of which the device applies a new target; the report of that."""
@@ -245,11 +209,12 @@ def main():
         return 77
     if user_is_missing():
         return 77
-    with tempfile.TemporaryDirectory(prefix="lamina-enforce-") as top, contextlib.ExitStack() as running:
-        os.chmod(top, 0o755)
-        bench = Bench(top, running)
+    with scratch("enforce") as (top, running):
+        bench = Bench(PROGRAMS, top, running)
         scripts(bench)
-        bench.start(running)
+        bench.seed()
+        bench.enrol()
+        bench.start()
         first_apply(bench)
         enforcing(bench)
         upgrading(bench)

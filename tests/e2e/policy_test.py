@@ -5,21 +5,20 @@ and restores, snoozes.
 usage: policy_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a check; exit code 1 if any failed.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from checks import Checks  # noqa: E402
-from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
-from origin_on_loopback import Daemon, OriginOnLoopback, run  # noqa: E402
+from node_on_loopback import user_is_missing  # noqa: E402
+from one_device import OneDevice, read, scratch, write  # noqa: E402
+from origin_on_loopback import run  # noqa: E402
 
-ORIGIN, LAMINA, NODE = sys.argv[1:4]
-PATIENCE = 180
+PROGRAMS = sys.argv[1:4]
+NODE = PROGRAMS[2]
 checks = Checks()
 check = checks.check
 
@@ -38,65 +37,16 @@ paths = ["srv/data/*"]
 """
 
 
-def write(path, content):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode())
-
-
-def read(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return None
-
-
-class Bench:
-    def __init__(self, top, running):
-        self.top = top
-        self.origin = running.enter_context(OriginOnLoopback(ORIGIN, LAMINA, top + "/origin"))
-        self.told, self.lamina = self.origin.told, self.origin.lamina
-        self.told("site", "add", "north")
-        token = self.told("token", "create", "--name", "batch", "--ttl", "1d", "--kind", "enrol", "--uses", "1",
-                          "--site", "north").split()[-1]
-        self.device = NodeOnLoopback(NODE, top, self.origin, token)
+class Bench(OneDevice):
+    def __init__(self, *where):
+        super().__init__(*where)
+        self.enrol()
         for path, content in (("etc/conf", "mine\n"), ("srv/cache/big", os.urandom(300_000)),
                               ("srv/cache/kept/index", "index\n"), ("srv/data/ann/letter", "dear\n"),
                               ("home/ann/report", "done\n"), ("opt/game/level", "1\n")):
             write(self.path(path), content)
-        self.device.start(running)
-        self.id = json.loads(self.told("--json", "device", "ls").splitlines()[0])["id"]
+        self.start()
         self.told("collection", "add", "offices", "--filter", "site = north")
-
-    def path(self, name):
-        return self.device.volume + "/" + name
-
-    def file(self, name, text):
-        path = f"{self.top}/{name}"
-        write(path, text)
-        return path
-
-    def heard(self, *texts, command):
-        """Runs a command, and waits for what the node says of it."""
-        at = self.device.node.here()
-        self.told(*command)
-        self.device.node.wait_for(*texts, after=at, seconds=PATIENCE)
-
-    def sync(self):
-        done = self.device.sync()
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr)
-        snapshots = json.loads(self.told("--json", "cvd", "snapshots", self.id))["snapshots"]
-        return max(snapshots, key=lambda snapshot: snapshot["number"])["id"]
-
-    def held(self, snapshot):
-        """The files of a snapshot, by restoring it."""
-        to = f"{self.top}/to-{snapshot[:8]}"
-        self.told("cvd", "restore", self.id, "--snapshot", snapshot, "--to", to)
-        found = {os.path.relpath(os.path.join(where, name), to) for where, _, names in os.walk(to) for name in names}
-        shutil.rmtree(to)
-        return found
 
     def comes_to(self, look):
         """Whether the device says so in one of its next polls: each look takes a program's start."""
@@ -158,7 +108,7 @@ def left_out(bench):
     check("what was protected before is in the snapshots of then", "srv/cache/big" in bench.held(before))
 
 
-def layers(bench, running):
+def layers(bench):
     tree = bench.top + "/tree"
     for path, text in (("etc/conf", "layer\n"), ("srv/data/ann/letter", "layer\n"), ("srv/data/new", "layer\n"),
                        ("srv/shared", "layer\n"), ("usr/bin/tool", "layer\n")):
@@ -166,11 +116,8 @@ def layers(bench, running):
     os.makedirs(tree + "/home")
     shutil.copy("/etc/os-release", tree + "/etc")
     shutil.copy("/bin/dash", tree + "/usr/bin/sh")
-    bench.told("layer", "capture", "--name", "system", "--version", "1", "--key",
-               bench.origin.data + "/keys/publisher.key", "--tree", tree)
-    seed = Daemon(ORIGIN, "seed", "--data", bench.origin.data, "--listen", f"127.0.0.1:{bench.origin.swarm}",
-                  ready=" torrent_served ")
-    running.callback(seed.stop)
+    bench.capture_tree("system", "1", tree)
+    bench.seed()
     bench.heard(" applied ", command=("assign", "--site", "north", "--layers", "system:1"))
     check("an apply brings the layer", read(bench.path("srv/shared")) == "layer\n")
     check("and never touches the policy's user area",
@@ -230,7 +177,7 @@ def taken_up(bench):
     check("also the older one's file", bench.told("policy", "export", "office", "--version", "1") == exported)
 
 
-def snoozes(bench, running):
+def snoozes(bench):
     bench.heard(" snoozed ", "by=administrator", command=("device", "snooze", bench.id, "2h"))
     check("the device says that it snoozes", "snoozed_until" in bench.status() and
           bench.comes_to(lambda device: device.get("snoozed_until_ms", 0) > 0))
@@ -238,7 +185,7 @@ def snoozes(bench, running):
     check("a snapshot that is asked for is made all the same", bench.device.sync().returncode == 0)
     bench.device.node.wait_for(" snapshot_kept ", after=at)
     bench.device.stop()
-    bench.device.start(running)
+    bench.device.start(bench.running)
     check("a restart ends no snooze, and forgets no policy",
           "snoozed_until" in bench.status() and bench.status()["policy"]["version"] == 2, bench.status())
     done = run(NODE, "snooze", "--state", bench.device.state, "off")
@@ -268,15 +215,14 @@ def taken_away(bench):
 def main():
     if user_is_missing():
         return 77
-    with tempfile.TemporaryDirectory(prefix="lamina-policy-") as top, contextlib.ExitStack() as running:
-        os.chmod(top, 0o755)
-        bench = Bench(top, running)
+    with scratch("policy") as (top, running):
+        bench = Bench(PROGRAMS, top, running)
         bad_files(bench)
         left_out(bench)
-        layers(bench, running)
+        layers(bench)
         restores(bench)
         taken_up(bench)
-        snoozes(bench, running)
+        snoozes(bench)
         taken_away(bench)
     return checks.summary()
 

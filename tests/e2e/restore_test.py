@@ -10,18 +10,16 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import verify  # noqa: E402
 from checks import Checks  # noqa: E402
-from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
-from origin_on_loopback import Daemon, OriginOnLoopback  # noqa: E402
+from node_on_loopback import user_is_missing  # noqa: E402
+from one_device import OneDevice, scratch  # noqa: E402
 
-ORIGIN, LAMINA, NODE = sys.argv[1:4]
+PROGRAMS = sys.argv[1:4]
 DEBIAN = sys.argv[4] if len(sys.argv) > 4 else None
-PATIENCE = 180
 USERS = ("home", "root")
 IDENTITY = {"etc/hostname": "till-7\n", "etc/machine-id": "0" * 32 + "\n", "boot/grub/grub.cfg": "set root=hd0\n",
             "etc/fstab": "/dev/null / ext4 defaults 0 1\nproc /proc proc defaults 0 0\n"}
@@ -120,38 +118,27 @@ def main():
         return 77
     if user_is_missing():
         return 77
-    with tempfile.TemporaryDirectory(prefix="lamina-restore-") as top, contextlib.ExitStack() as running:
-        os.chmod(top, 0o755)
-        scenario(top, running)
+    with scratch("restore") as (top, running):
+        scenario(OneDevice(PROGRAMS, top, running))
     return checks.summary()
 
 
-def scenario(top, running):
-    origin = running.enter_context(OriginOnLoopback(ORIGIN, LAMINA, top + "/origin"))
-    seed = Daemon(ORIGIN, "seed", "--data", origin.data, "--listen", f"127.0.0.1:{origin.swarm}", ready=" seeding ")
-    running.callback(seed.stop)
-    origin.told("site", "add", "north")
+def scenario(bench):
+    top, origin, restore = bench.top, bench.origin, bench.restore
     base = top + "/base"
     make_base(base)
-    origin.told("layer", "capture", "--name", "system", "--version", "1.0", "--tree", base, "--key",
-                origin.data + "/keys/publisher.key")
-    token = origin.told("token", "create", "--name", "batch", "--ttl", "1d", "--kind", "enrol", "--uses", "1",
-                        "--site", "north").split()[-1]
-    here = NodeOnLoopback(NODE, top, origin, token)
-    here.start(running)
-    volume = here.volume
-    device = json.loads(origin.told("device", "ls", "--json").splitlines()[0])["id"]
-    origin.told("assign", "--device", device, "--layers", "system:1.0")
-    here.node.wait_for(" applied ", seconds=PATIENCE)
+    bench.capture_tree("system", "1.0", base)
+    bench.seed()
+    bench.enrol()
+    bench.start()
+    here, volume, device = bench.device, bench.volume, bench.id
+    bench.heard(" applied ", command=("assign", "--device", device, "--layers", "system:1.0"))
     live_in(volume)
     check("a snapshot is at the origin", here.sync().returncode == 0)
     was, spoiled = top + "/was", top + "/spoiled"
     verify.copy(volume, was)
     verify.copy(volume, spoiled)
     spoil(spoiled)
-
-    def restore(tree, *more):
-        return origin.lamina("cvd", "restore", device, "--onto", tree, *more)
 
     def fresh(name, of=spoiled):
         tree = f"{top}/{name}"

@@ -5,45 +5,30 @@ file systems are mounted otherwise. tmpfs stands for disks, in a mount namespace
 usage: volumes_test.py LAMINA_ORIGIN LAMINA LAMINA_NODE     One PASS or FAIL line a check; exit code 1 if any failed.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import verify  # noqa: E402
 from checks import Checks  # noqa: E402
-from node_on_loopback import NodeOnLoopback, user_is_missing  # noqa: E402
-from origin_on_loopback import Daemon, OriginOnLoopback  # noqa: E402
+from node_on_loopback import user_is_missing  # noqa: E402
+from one_device import PATIENCE, OneDevice, scratch, write  # noqa: E402
 
-ORIGIN, LAMINA, NODE = sys.argv[1:4]
-PATIENCE = 180
+PROGRAMS = sys.argv[1:4]
 checks = Checks()
 check = checks.check
 
 POLICY = 'name = "disks"\nvolumes = ["srv/data", "home"]\n'
 
 
-def write(path, content):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode())
-
-
-class Bench:
-    def __init__(self, top, running):
-        self.top, self.running = top, running
-        self.origin = running.enter_context(OriginOnLoopback(ORIGIN, LAMINA, top + "/origin"))
-        self.told, self.lamina = self.origin.told, self.origin.lamina
-        self.told("site", "add", "north")
-        token = self.told("token", "create", "--name", "batch", "--ttl", "1d", "--kind", "enrol", "--uses", "1",
-                          "--site", "north").split()[-1]
-        self.device = NodeOnLoopback(NODE, top, self.origin, token)
-        self.volume = self.device.volume
+class Bench(OneDevice):
+    def __init__(self, *where):
+        super().__init__(*where)
+        self.enrol()
         # /home is on the first volume, whatever the policy says.
         for path, content in (("etc/fstab", "/dev/null / ext4 defaults 0 1\n/dev/null /srv/data ext4 defaults 0 2\n"),
                               ("home/ann/report", "done\n"), ("opt/game/level", "1\n"), ("etc/conf", "mine\n")):
@@ -54,40 +39,13 @@ class Bench:
         write(self.volume + "/srv/data/big", os.urandom(700_000))
         os.link(self.volume + "/srv/data/big", self.volume + "/srv/data/same")
         write(self.volume + "/srv/other/film", "no\n")
-        self.device.start(running)
-        self.id = json.loads(self.told("--json", "device", "ls").splitlines()[0])["id"]
+        self.start()
 
     def mount(self, place, tree=None, size="16m"):
         at = f"{tree or self.volume}/{place}"
         os.makedirs(at, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", at], check=True)
         self.running.callback(subprocess.run, ["umount", "-l", at], check=False, stderr=subprocess.DEVNULL)
-
-    def file(self, name, text):
-        write(f"{self.top}/{name}", text)
-        return f"{self.top}/{name}"
-
-    def heard(self, *texts, command):
-        at = self.device.node.here()
-        self.told(*command)
-        self.device.node.wait_for(*texts, after=at, seconds=PATIENCE)
-
-    def sync(self):
-        done = self.device.sync()
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr)
-        snapshots = json.loads(self.told("--json", "cvd", "snapshots", self.id))["snapshots"]
-        return max(snapshots, key=lambda snapshot: snapshot["number"])["id"]
-
-    def held(self, snapshot):
-        to = f"{self.top}/to-{snapshot[:8]}"
-        self.told("cvd", "restore", self.id, "--snapshot", snapshot, "--to", to)
-        found = {os.path.relpath(os.path.join(where, name), to) for where, _, names in os.walk(to) for name in names}
-        shutil.rmtree(to)
-        return found
-
-    def restore(self, tree, *more):
-        return self.lamina("cvd", "restore", self.id, "--onto", tree, *more)
 
     def tree(self, name, *mounts):
         tree = f"{self.top}/{name}"
@@ -124,11 +82,8 @@ def layers(bench):
         write(f"{base}/{path}", "layer\n")
     shutil.copy("/etc/os-release", base + "/etc")
     shutil.copy("/bin/dash", base + "/usr/bin/sh")
-    bench.told("layer", "capture", "--name", "system", "--version", "1", "--key",
-               bench.origin.data + "/keys/publisher.key", "--tree", base)
-    seed = Daemon(ORIGIN, "seed", "--data", bench.origin.data, "--listen", f"127.0.0.1:{bench.origin.swarm}",
-                  ready=" torrent_served ")
-    bench.running.callback(seed.stop)
+    bench.capture_tree("system", "1", base)
+    bench.seed()
     bench.heard(" applied ", command=("assign", "--site", "north", "--layers", "system:1"))
     bench.sync()
     shown = bench.told("enforce", "--device", bench.id, "--remove-user-apps", "--dry-run")
@@ -204,8 +159,8 @@ def unmounted(bench):
     subprocess.run(["umount", "-l", bench.volume + "/srv/data"], check=True)
     at = bench.device.worker.here()
     held = bench.held(bench.sync())
-    bench.device.worker.wait_for(" scan_note ", "path=srv/data", "not mounted", after=at, seconds=PATIENCE)
-    check("a protected volume that should be mounted and is not is reported", True)
+    said = bench.device.worker.wait_for(" scan_note ", "path=srv/data", after=at, seconds=PATIENCE)
+    check("a protected volume that should be mounted and is not is reported", "not mounted" in said, said)
     check("the snapshot has the rest", "etc/conf" in held and not any(path.startswith("srv/data/") for path in held), held)
     tree = bench.tree("alone", "srv/data")
     write(tree + "/srv/data/own", "stays\n")
@@ -223,9 +178,8 @@ def main():
     if "--inside" not in sys.argv:
         return subprocess.run(["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv, "--inside"],
                               check=False).returncode
-    with tempfile.TemporaryDirectory(prefix="lamina-volumes-") as top, contextlib.ExitStack() as running:
-        os.chmod(top, 0o755)
-        bench = Bench(top, running)
+    with scratch("volumes") as (top, running):
+        bench = Bench(PROGRAMS, top, running)
         protection(bench)
         layers(bench)
         restores(bench)

@@ -470,8 +470,8 @@ TEST_CASE("reflector: a new holder looks who has the layer, whomever it meets in
   bench.start_all(4);
   bench.lead(2, 1);
   join_other(2);
-  REQUIRE(bench.until(
-      [&] { return bench.all_complete() && bench.devices.at(2).is_complete(kOther); }));
+  REQUIRE(
+      bench.until([&] { return bench.all_complete() && bench.devices.at(2).is_complete(kOther); }));
   bench.devices.at(2).reflector->resign();
   const Bytes sent = bench.seeder.sent();
 

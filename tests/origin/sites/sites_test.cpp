@@ -41,6 +41,17 @@ struct Bench {
   Sites::View view(std::chrono::milliseconds t, DeviceId device) {
     return sites.view("shop", device, at(t));
   }
+  // As Bob says it.
+  Status lacks(std::chrono::milliseconds t, const wire::Want& want) {
+    const wire::PollRequest poll{.wants = {want}, .lan_address = "10.0.0.9", .swarm_port = 8445};
+    return sites.reported("shop", kBob, poll, at(t));
+  }
+  // The view's version after it.
+  std::uint64_t only_ann_leads(std::chrono::milliseconds t) {
+    REQUIRE(sites.set_reflectors("shop", 1, {kAnn}, at(t)));
+    REQUIRE(sites.set_appoint("shop", false, at(t)));
+    return view(t, kAnn).site.version;
+  }
 };
 
 }  // namespace
@@ -458,18 +469,14 @@ TEST_CASE("sites: who may fetch is told of packs that only others need", "[origi
   Bench bench;
   const auto layer = id_of<LayerId>(1);
   const auto lacks = [&](std::chrono::milliseconds t, bool fresh) {
-    wire::PollRequest poll{.lan_address = "10.0.0.9", .swarm_port = 8445};
-    poll.wants = {{layer, 100, fresh ? std::optional(true) : std::nullopt}};
-    return bench.sites.reported("shop", kBob, poll, Bench::at(t));
+    return bench.lacks(t, {layer, 100, fresh ? std::optional(true) : std::nullopt});
   };
   REQUIRE(bench.poll(0s, kAnn, 0));
   REQUIRE(lacks(0s, true));
   // It fetches them itself.
   CHECK_FALSE(bench.view(0s, kAnn).site.fresh);
 
-  REQUIRE(bench.sites.set_reflectors("shop", 1, {kAnn}, Bench::at(1s)));
-  REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1s)));
-  const auto known = bench.view(1s, kAnn).site.version;
+  const auto known = bench.only_ann_leads(1s);
   REQUIRE(lacks(2s, true));
   CHECK(bench.sites.is_news("shop", kAnn, known));
   CHECK(bench.view(2s, kAnn).site.fresh == std::vector{layer});
@@ -487,18 +494,14 @@ TEST_CASE("sites: who may fetch is told of updates that others take, by the vers
   Bench bench;
   const auto layer = id_of<LayerId>(1), from = id_of<LayerId>(2);
   const auto lacks = [&](std::chrono::milliseconds t, std::optional<LayerId> update) {
-    wire::PollRequest poll{.lan_address = "10.0.0.9", .swarm_port = 8445};
-    poll.wants = {{layer, 100, std::nullopt, update}};
-    return bench.sites.reported("shop", kBob, poll, Bench::at(t));
+    return bench.lacks(t, {layer, 100, std::nullopt, update});
   };
   REQUIRE(bench.poll(0s, kAnn, 0));
   REQUIRE(lacks(0s, from));
   // It fetches it itself.
   CHECK_FALSE(bench.view(0s, kAnn).site.updates);
 
-  REQUIRE(bench.sites.set_reflectors("shop", 1, {kAnn}, Bench::at(1s)));
-  REQUIRE(bench.sites.set_appoint("shop", false, Bench::at(1s)));
-  const auto known = bench.view(1s, kAnn).site.version;
+  const auto known = bench.only_ann_leads(1s);
   REQUIRE(lacks(2s, from));
   CHECK(bench.sites.is_news("shop", kAnn, known));
   CHECK(bench.view(2s, kAnn).site.updates == std::vector{wire::UpdateOf{layer, from}});
