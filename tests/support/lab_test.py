@@ -25,15 +25,25 @@ while True:
 """
 CLIENT = """
 import socket, sys, time
-begun = time.monotonic()
-peer = socket.create_connection((sys.argv[1], 7000))
-connected = time.monotonic() - begun
+def connect():
+    begun = time.monotonic()
+    peer = socket.create_connection((sys.argv[1], 7000))
+    return time.monotonic() - begun, peer
+# The shortest of some: one alone is as long as the machine is busy, and the first one asks for the address, too.
+took = []
+for _ in range(5):
+    seconds, peer = connect()
+    took.append(seconds)
+    peer.sendall(b"0")
+    while peer.recv(1): pass
+    peer.close()
+peer = connect()[1]
 peer.sendall(sys.argv[2].encode())
 got = 0
 while data := peer.recv(1 << 20):
     got += len(data)
     first = time.monotonic() if got == len(data) else first
-print(connected * 1000, got * 8 / (time.monotonic() - first) / 1e6)
+print(min(took) * 1000, got * 8 / (time.monotonic() - first) / 1e6)
 """
 
 
