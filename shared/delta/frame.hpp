@@ -34,7 +34,7 @@ struct Item {
 // How much work the sender does for fewer bytes.
 enum class Effort : std::uint8_t {
   fast,      // zstd at level 3.
-  standard,  // zstd at level 9; at level 7 without references.
+  standard,  // zstd at level 11; at level 9 without references.
   high,      // LZMA2 as well for all streams that a receiver has memory for (frame.cpp).
 };
 
@@ -87,8 +87,8 @@ Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> r
 // piece by piece (`part` is the item's index). `corrupt` when a reference is not what the sender
 // had, or the frame is broken; what was emitted counts only after success. Memory: the
 // items, and of the largest stream's reference what a segment reaches (frame.cpp: 48 MiB, if it has
-// as many bytes as the stream).
-Status decode_frame(const FrameHead& head, ByteView frame, std::vector<Source> references,
+// as many bytes as the stream). What is coded of a stream is gone once that is decoded.
+Status decode_frame(const FrameHead& head, Buffer frame, std::vector<Source> references,
                     const Emit& emit);
 
 }  // namespace lamina::delta

@@ -197,7 +197,7 @@ class Taking {
     std::vector<delta::Source> references;
     if (order_.old) references.push_back(delta::source_of(ByteView(reference)));
     Buffer plain;
-    auto decoded = delta::decode_frame(*parsed, coded, std::move(references),
+    auto decoded = delta::decode_frame(*parsed, std::move(coded), std::move(references),
                                        [&](std::size_t, ByteView piece) -> Status {
                                          plain.insert(plain.end(), piece.begin(), piece.end());
                                          return Done{};
@@ -258,24 +258,25 @@ class Taking {
     std::optional<Cutter> cutter;
     os::Descriptor member;
     std::string path;
-    return delta::decode_frame(
-        *head, *coded, std::move(references), [&](std::size_t part, ByteView piece) -> Status {
-          const delta::ItemName& name = head->items[part].name;
-          const bool is_file = name.member == delta::ItemName::kFileItself;
-          if (part != open_part) {
-            open_part = part;
-            cutter.reset();
-            if (is_file) {
-              cutter.emplace(*this, changed_[name.file]);
-            } else {
-              path = member_path(name);
-              auto opened = os::open_write(path);
-              if (!opened) return fail(std::move(opened.error()));
-              member = std::move(*opened);
-            }
-          }
-          return is_file ? cutter->add(piece) : os::write_all(member.get(), piece, path);
-        });
+    return delta::decode_frame(*head, std::move(*coded), std::move(references),
+                               [&](std::size_t part, ByteView piece) -> Status {
+                                 const delta::ItemName& name = head->items[part].name;
+                                 const bool is_file = name.member == delta::ItemName::kFileItself;
+                                 if (part != open_part) {
+                                   open_part = part;
+                                   cutter.reset();
+                                   if (is_file) {
+                                     cutter.emplace(*this, changed_[name.file]);
+                                   } else {
+                                     path = member_path(name);
+                                     auto opened = os::open_write(path);
+                                     if (!opened) return fail(std::move(opened.error()));
+                                     member = std::move(*opened);
+                                   }
+                                 }
+                                 return is_file ? cutter->add(piece)
+                                                : os::write_all(member.get(), piece, path);
+                               });
   }
 
   std::string member_path(const delta::ItemName& name, bool is_old = false) const {

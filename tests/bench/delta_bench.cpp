@@ -190,7 +190,7 @@ json receive(const std::string& old_root, const std::string& next_root,
     return directory + "/item." + std::to_string(name.file) + "." + std::to_string(name.member);
   };
   for (std::size_t number = 0; fs::exists(frame_path(directory, number)); ++number) {
-    const Buffer frame =
+    Buffer frame =
         sure(os::read_file(frame_path(directory, number), delta::kFrameContentsMax), "reading");
     const auto head = sure(delta::FrameHead::parse(frame), "parsing");
     std::vector<delta::Source> references;
@@ -198,7 +198,7 @@ json receive(const std::string& old_root, const std::string& next_root,
       references.push_back(sure(reader.open(reference.name), "reference"));
     os::Descriptor file;
     std::size_t open_part = SIZE_MAX;
-    sure(delta::decode_frame(head, frame, std::move(references),
+    sure(delta::decode_frame(head, std::move(frame), std::move(references),
                              [&](std::size_t part, ByteView piece) -> Status {
                                if (part != open_part) {
                                  auto opened = os::open_write(path_of(head.items[part].name));

@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   std::uint64_t emitted = 0;
   Sha256 digest;
-  const auto decoded = delta::decode_frame(*head, frame, std::move(references),
+  const auto decoded = delta::decode_frame(*head, to_buffer(frame), std::move(references),
                                            [&](std::size_t part, ByteView piece) -> Status {
                                              LAMINA_ASSERT(part < head->items.size());
                                              emitted += piece.size();

@@ -50,11 +50,12 @@ Result<std::vector<Buffer>> decoded(ByteView frame, const std::vector<Buffer>& r
   if (!head) return fail(head.error());
   if (head->references.size() != references.size()) return fail(ErrorKind::corrupt, "references");
   std::vector<Buffer> contents(head->items.size());
-  const auto done = delta::decode_frame(
-      *head, frame, sources_of(references), [&](std::size_t part, ByteView piece) -> Status {
-        contents[part].insert(contents[part].end(), piece.begin(), piece.end());
-        return Done{};
-      });
+  const auto done =
+      delta::decode_frame(*head, to_buffer(frame), sources_of(references),
+                          [&](std::size_t part, ByteView piece) -> Status {
+                            contents[part].insert(contents[part].end(), piece.begin(), piece.end());
+                            return Done{};
+                          });
   if (!done) return fail(done.error());
   return contents;
 }
