@@ -18,8 +18,9 @@ class ReflectorSwarm : public LayerSwarm {
   explicit ReflectorSwarm(std::unique_ptr<reflector::Reflector> reflector)
       : reflector_(std::move(reflector)) {}
 
-  Status join(const LayerFiles& layer, const std::set<PackId>& unneeded) override {
-    return reflector_->join(layer.layer, layer.torrent, layer.packs, unneeded);
+  Status join(const LayerFiles& layer, const Leaning& leaning) override {
+    return reflector_->join(layer.layer, layer.torrent, layer.packs, leaning.unneeded,
+                            leaning.partly);
   }
   void leave(const LayerId& layer) override { reflector_->leave(layer); }
   Status meet(const std::vector<wire::Peer>& peers) override { return reflector_->meet(peers); }

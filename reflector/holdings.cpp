@@ -13,9 +13,10 @@ std::uint32_t pieces_of(std::uint64_t size) {
 
 }  // namespace
 
-void Holdings::join(const TorrentId& torrent, const std::vector<Pack>& packs,
-                    const std::set<PackId>& whole, const swarm::PieceMap& pieces) {
+std::set<TorrentId> Holdings::join(const TorrentId& torrent, const std::vector<Pack>& packs,
+                                   const std::set<PackId>& whole, const swarm::PieceMap& pieces) {
   LAMINA_ASSERT(!torrents_.contains(torrent));
+  std::set<TorrentId> owners;
   Torrent& joined = torrents_[torrent];
   joined.joined = ++joins_;
   for (const Pack& pack : packs) {
@@ -35,8 +36,30 @@ void Holdings::join(const TorrentId& torrent, const std::vector<Pack>& packs,
     state.users.insert(torrent);
     if (!pack.is_needed) continue;
     if (!state.whole && state.needed_by.empty()) state.owner = torrent;
-    state.needed_by.insert(torrent);
+    const auto before = missing_of(state);
+    state.needed_by.emplace(torrent, pack.needed);
+    if (!state.whole && state.owner != torrent && missing_of(state) != before)
+      owners.insert(state.owner);
   }
+  return owners;
+}
+
+// Of what is needed by anybody.
+swarm::PieceBits Holdings::missing_of(const PackState& pack) {
+  swarm::PieceBits missing(pack.pieces.size(), false);
+  for (const auto& [torrent, needed] : pack.needed_by)
+    for (std::size_t i = 0; i < missing.size(); ++i)
+      if (!pack.pieces[i] && (needed.empty() || (i < needed.size() && needed[i])))
+        missing[i] = true;
+  return missing;
+}
+
+bool Holdings::is_there(const PackState& pack, const swarm::PieceBits& needed) {
+  if (pack.whole) return true;
+  if (needed.empty()) return false;
+  for (std::size_t i = 0; i < needed.size() && i < pack.pieces.size(); ++i)
+    if (needed[i] && !pack.pieces[i]) return false;
+  return true;
 }
 
 std::set<TorrentId> Holdings::leave(const TorrentId& torrent) {
@@ -59,10 +82,11 @@ std::set<TorrentId> Holdings::leave(const TorrentId& torrent) {
   return heirs;
 }
 
-TorrentId Holdings::first_of(const std::set<TorrentId>& users) const {
+TorrentId Holdings::first_of(const std::map<TorrentId, swarm::PieceBits>& users) const {
   if (users.empty()) return {};
-  return *std::ranges::min_element(users, {},
-                                   [this](const TorrentId& id) { return torrents_.at(id).joined; });
+  return std::ranges::min_element(
+             users, {}, [this](const auto& user) { return torrents_.at(user.first).joined; })
+      ->first;
 }
 
 std::vector<TorrentId> Holdings::torrents() const {
@@ -106,6 +130,13 @@ bool Holdings::holds(const PackId& id, std::uint32_t piece) const {
   return pack != packs_.end() && piece < pack->second.pieces.size() && pack->second.pieces[piece];
 }
 
+bool Holdings::is_needed_in_part(const PackId& id) const {
+  const auto pack = packs_.find(id);
+  return pack != packs_.end() && std::ranges::any_of(pack->second.needed_by, [](const auto& need) {
+           return !need.second.empty();
+         });
+}
+
 std::vector<PackId> Holdings::unread() const {
   std::vector<PackId> ids;
   for (const auto& [id, pack] : packs_)
@@ -142,11 +173,8 @@ std::set<PackId> Holdings::owned(const TorrentId& torrent) const {
 swarm::PieceMap Holdings::missing_pieces(const TorrentId& torrent) const {
   swarm::PieceMap map;
   for (const PackId& id : owned(torrent)) {
-    const PackState& pack = packs_.at(id);
-    if (pack.held == pack.pieces.size()) continue;
-    swarm::PieceBits missing = pack.pieces;
-    missing.flip();
-    map.emplace(id, std::move(missing));
+    auto missing = missing_of(packs_.at(id));
+    if (std::ranges::find(missing, true) != missing.end()) map.emplace(id, std::move(missing));
   }
   return map;
 }
@@ -157,9 +185,11 @@ Bytes Holdings::missing(const TorrentId& torrent) const {
   if (found == torrents_.end()) return total;
   for (const PackId& id : found->second.packs) {
     const PackState& pack = packs_.at(id);
-    if (!pack.needed_by.contains(torrent)) continue;
+    const auto needed = pack.needed_by.find(torrent);
+    if (needed == pack.needed_by.end()) continue;
     for (std::uint32_t i = 0; i < pack.pieces.size(); ++i) {
       if (pack.pieces[i]) continue;
+      if (!needed->second.empty() && (i >= needed->second.size() || !needed->second[i])) continue;
       const std::uint64_t begin = std::uint64_t{i} * swarm::kPieceSize;
       total.count +=
           static_cast<std::int64_t>(std::min<std::uint64_t>(swarm::kPieceSize, pack.size - begin));
@@ -171,13 +201,16 @@ Bytes Holdings::missing(const TorrentId& torrent) const {
 bool Holdings::is_whole(const TorrentId& torrent) const {
   return std::ranges::all_of(torrents_.at(torrent).packs, [&](const PackId& id) {
     const PackState& pack = packs_.at(id);
-    return pack.whole || !pack.needed_by.contains(torrent);
+    const auto needed = pack.needed_by.find(torrent);
+    return needed == pack.needed_by.end() || is_there(pack, needed->second);
   });
 }
 
 bool Holdings::is_whole() const {
   return std::ranges::all_of(packs_, [](const auto& entry) {
-    return entry.second.whole || entry.second.needed_by.empty();
+    return std::ranges::all_of(entry.second.needed_by, [&](const auto& need) {
+      return is_there(entry.second, need.second);
+    });
   });
 }
 

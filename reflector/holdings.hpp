@@ -3,8 +3,10 @@
 //
 // A pack may belong to several torrents. libtorrent would fetch it once per torrent, so one torrent
 // *owns* a missing pack: the one that joined first. The others want it not; when it is whole they
-// are told that they hold it. A torrent may have packs that the device does not need: it is whole
-// without them, and gives them if they are there all the same. Pure: no I/O, no clock. One thread.
+// are told that they hold it. A torrent may have packs that the device does not need, or of
+// which it needs some pieces: it is whole without the rest, and gives what is there all the same.
+//
+// Pure: no I/O, no clock. One thread.
 #pragma once
 
 #include <map>
@@ -24,12 +26,14 @@ class Holdings {
     PackId id;
     std::uint64_t size = 0;
     bool is_needed = true;
+    swarm::PieceBits needed = {};  // Of its pieces, if it is; empty: all.
   };
 
   // `whole` and `pieces`: what of the new torrent's packs lies on disk; packs known already keep
-  // their state. Precondition: the torrent is not joined.
-  void join(const TorrentId& torrent, const std::vector<Pack>& packs, const std::set<PackId>& whole,
-            const swarm::PieceMap& pieces);
+  // their state. The torrents that own such a pack and are to fetch more of it now. Precondition:
+  // the torrent is not joined.
+  std::set<TorrentId> join(const TorrentId& torrent, const std::vector<Pack>& packs,
+                           const std::set<PackId>& whole, const swarm::PieceMap& pieces);
   // The torrents that own another pack now.
   std::set<TorrentId> leave(const TorrentId& torrent);
   bool has(const TorrentId& torrent) const { return torrents_.contains(torrent); }
@@ -46,6 +50,8 @@ class Holdings {
   bool has_pack(const PackId& pack) const { return packs_.contains(pack); }
   bool holds(const PackId& pack, std::uint32_t piece) const;
   std::uint64_t size_of(const PackId& pack) const { return packs_.at(pack).size; }
+  // By some torrent.
+  bool is_needed_in_part(const PackId& pack) const;
   std::vector<PackId> unread() const;  // All pieces held, not read back yet.
   // Packs with some pieces or all, not read back yet: what is to be remembered.
   swarm::PieceMap pieces() const;
@@ -54,10 +60,12 @@ class Holdings {
   swarm::Session::Held held(const TorrentId& torrent) const;
   std::set<PackId> owned(
       const TorrentId& torrent) const;  // Not whole, and fetched by this torrent.
-  swarm::PieceMap missing_pieces(const TorrentId& torrent) const;  // Of owned packs.
-  Bytes missing(const TorrentId& torrent) const;  // Of needed packs; read back or not.
-  bool is_whole(const TorrentId& torrent) const;  // Every needed pack read back.
-  bool is_whole() const;                          // Every torrent.
+  // Of owned packs, what some torrent needs.
+  swarm::PieceMap missing_pieces(const TorrentId& torrent) const;
+  Bytes missing(const TorrentId& torrent) const;  // Of what is needed; read back or not.
+  // Every needed pack was read back, and of packs that are needed in part those pieces are held.
+  bool is_whole(const TorrentId& torrent) const;
+  bool is_whole() const;  // Every torrent.
 
  private:
   struct PackState {
@@ -67,14 +75,17 @@ class Holdings {
     swarm::PieceBits pieces;
     TorrentId owner;  // None once whole, and while no torrent needs it.
     std::set<TorrentId> users;
-    std::set<TorrentId> needed_by;  // Some of them.
+    std::map<TorrentId, swarm::PieceBits> needed_by;  // Some of them; which pieces, empty: all.
   };
   struct Torrent {
     std::vector<PackId> packs;
     std::uint64_t joined = 0;  // In which order.
   };
 
-  TorrentId first_of(const std::set<TorrentId>& users) const;  // None of none.
+  // None of none.
+  TorrentId first_of(const std::map<TorrentId, swarm::PieceBits>& users) const;
+  static swarm::PieceBits missing_of(const PackState& pack);
+  static bool is_there(const PackState& pack, const swarm::PieceBits& needed);
 
   std::map<TorrentId, Torrent> torrents_;
   std::map<PackId, PackState> packs_;

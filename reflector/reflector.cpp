@@ -580,6 +580,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
       changed.insert(verified->pack);
       unsaved = true;
       if (holdings.hold(verified->pack, verified->piece)) read_back(verified->pack);
+      // It may have been the last one; nothing is read back then.
+      if (holdings.is_needed_in_part(verified->pack)) tell_whole();
     } else if (const auto* left = std::get_if<swarm::PeerLeft>(&event)) {
       log::debug("peer_left", {{"peer", left->peer}, {"reason", left->reason}});
       if (left->is_liar) shut_out_peer(left->peer.substr(0, left->peer.rfind(':')));
@@ -613,7 +615,8 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   }
 
   Status add_to_lan(const TorrentId& torrent) {
-    auto done = lan->add(torrents.at(torrent), holdings.held(torrent), holdings.owned(torrent));
+    auto done =
+        lan->add(torrents.at(torrent), holdings.held(torrent), holdings.missing_pieces(torrent));
     if (done) dial(torrent);
     return done;
   }
@@ -690,9 +693,7 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
     if (done) {
       changed.erase(pack);
       for (const TorrentId& torrent : holdings.finish(pack)) add_again(torrent);
-      for (auto& [torrent, bytes] : torrents)
-        if (holdings.is_whole(torrent)) remove_from_wan(torrent);
-      tell_complete();
+      tell_whole();
     } else {
       trouble(done.error());
       if (done.error().kind() == ErrorKind::corrupt) {
@@ -740,6 +741,12 @@ struct Reflector::State : std::enable_shared_from_this<State>, RangeFetch::Host 
   // --- what the owner hears
 
   void trouble(const Error& error) { emit(Trouble{error.kind(), error.text()}); }
+
+  void tell_whole() {
+    for (auto& [torrent, bytes] : torrents)
+      if (holdings.is_whole(torrent)) remove_from_wan(torrent);
+    tell_complete();
+  }
 
   void tell_complete() {
     for (auto& [id, layer] : layers) {
@@ -813,7 +820,7 @@ Reflector::~Reflector() {
 
 Status Reflector::join(const LayerId& layer, const Buffer& torrent,
                        const std::vector<format::DistributedPack>& packs,
-                       const std::set<PackId>& unneeded) {
+                       const std::set<PackId>& unneeded, const swarm::PieceMap& partly) {
   State& state = *state_;
   if (state.layers.contains(layer)) return Done{};
   auto content = swarm::read_torrent(torrent);
@@ -825,14 +832,18 @@ Status Reflector::join(const LayerId& layer, const Buffer& torrent,
     std::set<PackId> whole;
     for (Holdings::Pack& pack : *agreed) {
       pack.is_needed = !unneeded.contains(pack.id);
+      if (const auto pieces = partly.find(pack.id); pieces != partly.end())
+        pack.needed = pieces->second;
       if (swarm::is_whole(state.config.cache, pack.id, pack.size)) whole.insert(pack.id);
       // It may have been removed since.
       if (!os::exists(state.config.cache + "/packs/" + pack.id.hex()))
         state.remembered.erase(pack.id);
     }
-    state.holdings.join(id, *agreed, whole, state.remembered);
+    const auto owners = state.holdings.join(id, *agreed, whole, state.remembered);
     for (const Holdings::Pack& pack : *agreed) state.remembered.erase(pack.id);
     state.torrents[id] = torrent;
+    for (const TorrentId& owner : owners)
+      state.lan->want_pieces(owner, state.holdings.missing_pieces(owner));
     if (auto done = state.add_to_lan(id); !done) {
       state.holdings.leave(id);
       state.torrents.erase(id);

@@ -38,7 +38,8 @@ struct Progress {
   LayerId layer;
   Bytes missing;
 };
-// Every needed pack of the layer is on disk, read back, and durable.
+// Every needed pack of the layer is on disk, read back, and durable; of packs that are needed in
+// part those pieces are on disk.
 struct LayerComplete {
   LayerId layer;
 };
@@ -122,11 +123,12 @@ class Reflector {
 
   // Fetches what is missing of the layer's packs and shares them. The torrent must have exactly
   // these packs, else `invalid`. Those in `unneeded` are shared as far as they are on disk, and not
-  // fetched: the layer is complete without them. Peers are dialled at once. Joined already: no
-  // effect.
+  // fetched: the layer is complete without them. Likewise what is not in `partly` of the packs that
+  // are named there; nothing is read back of these, and their files may have holes. Peers are
+  // dialled at once. Joined already: no effect.
   Status join(const LayerId& layer, const Buffer& torrent,
               const std::vector<format::DistributedPack>& packs,
-              const std::set<PackId>& unneeded = {});
+              const std::set<PackId>& unneeded = {}, const swarm::PieceMap& partly = {});
   // Neither fetches nor shares the layer any more. Its packs stay on disk.
   void leave(const LayerId& layer);
 

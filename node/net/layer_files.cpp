@@ -90,7 +90,8 @@ class Standing {
     for (const LayerId& base : pack.unless)
       if (layer_.beside.contains(base) || has(base)) return base;
     if (const Rebuilt* made = rebuilt(of)) {
-      if (names(pack.unless_updated, made->base) && !made->lacking.contains(pack.id))
+      if (names(pack.unless_updated, made->base) && !made->lacking.contains(pack.id) &&
+          !made->parts.contains(pack.id))
         return made->base;
     } else if (of == layer_.layer && update_ && names(pack.unless_updated, *update_)) {
       return update_;
@@ -106,6 +107,14 @@ class Standing {
     const bool is_here =
         std::ranges::all_of(made.packs, [this](const auto& pack) { return is_whole(pack); });
     return is_here && has(made.base) ? &made : nullptr;
+  }
+
+  // The part of one of the layer's packs that is needed; null: all of it is, or nothing.
+  const PackPart* part_of(const format::DistributedPack& pack) {
+    const Rebuilt* const made = rebuilt(layer_.layer);
+    if (layer_.is_for_site || made == nullptr || is_whole(pack)) return nullptr;
+    const auto part = made->parts.find(pack.id);
+    return part == made->parts.end() ? nullptr : &part->second;
   }
 
   // From which the layer is best updated.
@@ -159,6 +168,23 @@ void find_bases(const StateDirectory& state, const TrustedKeys& keys, LayerFiles
   add_bases(state, keys, layer.layer, layer.packs, layer);
 }
 
+swarm::PieceBits pieces_of(const PackPart& part, std::uint64_t pack_size) {
+  swarm::PieceBits pieces((pack_size + swarm::kPieceSize - 1) / swarm::kPieceSize, false);
+  for (const ByteRange& range : part.ranges)
+    for (std::uint64_t piece = range.begin / swarm::kPieceSize;
+         piece * swarm::kPieceSize < range.end && piece < pieces.size(); ++piece)
+      pieces[piece] = true;
+  return pieces;
+}
+
+Bytes size_of(const swarm::PieceBits& pieces, std::uint64_t pack_size) {
+  std::uint64_t size = 0;
+  for (std::size_t piece = 0; piece < pieces.size(); ++piece)
+    if (pieces[piece])
+      size += std::min<std::uint64_t>(swarm::kPieceSize, pack_size - piece * swarm::kPieceSize);
+  return Bytes{static_cast<std::int64_t>(size)};
+}
+
 Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
   Standing standing(state, layer);
   Leaning leaning{.unneeded = {}, .upon = {}, .packs = {}, .update = standing.update()};
@@ -192,6 +218,11 @@ Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
       leaning.unneeded.insert(pack.id);
       saved += pack.size;
       lean_on(*base);
+    } else if (const PackPart* const part = standing.part_of(pack)) {
+      const auto& pieces = leaning.partly[pack.id] = pieces_of(*part, pack.size);
+      saved += pack.size - static_cast<std::uint64_t>(size_of(pieces, pack.size).count);
+      lean_on(layer.rebuilt.at(layer.layer).base);
+      leaning.is_fresh = true;
     } else {
       leaning.packs.push_back(pack);
       leaning.is_fresh =
@@ -331,12 +362,21 @@ Packs replaced_packs(const LayerFiles& layer, const LayerId& base) {
   return packs;
 }
 
-Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer) {
+Bytes missing_packs(const StateDirectory& state, const LayerFiles& layer, const Leaning& leaning) {
   Bytes missing;
-  const Leaning leaning = leaning_of(state, layer);
   for (const format::DistributedPack& pack : layer.packs)
-    if (!leaning.unneeded.contains(pack.id) && !swarm::is_whole(state.cache(), pack.id, pack.size))
+    if (!leaning.unneeded.contains(pack.id) && !leaning.partly.contains(pack.id) &&
+        !swarm::is_whole(state.cache(), pack.id, pack.size))
       missing += Bytes{static_cast<std::int64_t>(pack.size)};
+  return missing;
+}
+
+Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer) {
+  const Leaning leaning = leaning_of(state, layer);
+  Bytes missing = missing_packs(state, layer, leaning);
+  for (const format::DistributedPack& pack : layer.packs)
+    if (const auto part = leaning.partly.find(pack.id); part != leaning.partly.end())
+      missing += size_of(part->second, pack.size);
   return missing;
 }
 

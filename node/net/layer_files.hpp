@@ -14,6 +14,7 @@
 
 #include "node/worker/cached_layer.hpp"
 #include "shared/format/signed_layer.hpp"
+#include "shared/swarm/piece_map.hpp"
 
 namespace lamina::node {
 
@@ -76,21 +77,30 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer);
 // comes out of them is read. Not where much would have to stay in the cache to save little.
 struct Leaning {
   std::set<PackId> unneeded;  // Of the layer's packs.
-  std::set<LayerId> upon;     // Bases, and theirs; never format::kNoLayer.
-  // All that the layer is read from, and what others are to get from here: its packs that are not
-  // unneeded, whole or not, and packs of the layers that it leans on.
+  // Of the layer's packs, those that an update did not give all of, and which pieces have the rest.
+  swarm::PieceMap partly = {};
+  std::set<LayerId> upon;  // Bases, and theirs; never format::kNoLayer.
+  // All that the layer is read from, and what others are to get from here: its packs that are
+  // needed whole, if they are or not, and packs of the layers that it leans on.
   std::vector<format::DistributedPack> packs;
   bool is_fresh = false;  // It lacks packs that it would not need with an earlier layer.
-  // Once `packs` are whole, the update from this layer, or format::kNoLayer, is to be taken.
+  // Once `packs` are whole, the update from this layer, or format::kNoLayer, is to be taken; once
+  // `partly` is there too, that is (Updating::take_parts()).
   std::optional<LayerId> update = std::nullopt;
 };
 // As the disk has it now.
 Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer);
 
+// The pieces of a pack that a part of it needs now, and what some pieces of a pack have.
+swarm::PieceBits pieces_of(const PackPart& part, std::uint64_t pack_size);
+Bytes size_of(const swarm::PieceBits& pieces, std::uint64_t pack_size);
+
 // Of the layer's packs, those that the update from `base` stands for.
 std::vector<format::DistributedPack> replaced_packs(const LayerFiles& layer, const LayerId& base);
 
-// Of the packs that the layer needs, what is not on disk whole.
+// Of the packs that the layer needs whole, what is not.
+Bytes missing_packs(const StateDirectory& state, const LayerFiles& layer, const Leaning& leaning);
+// That, and all that is needed of packs in part, there or not.
 Bytes missing_bytes(const StateDirectory& state, const LayerFiles& layer);
 
 // What the packs take of the disk.

@@ -24,7 +24,7 @@ class LayerSwarm {
     LayerId layer;
     Bytes missing;
   };
-  struct Complete {  // Every needed pack is on disk, read back, and durable.
+  struct Complete {  // All that is needed is on disk; packs that are, whole, read back and durable.
     LayerId layer;
   };
   struct Trouble {  // It goes on trying by itself.
@@ -76,8 +76,8 @@ class LayerSwarm {
 
   virtual ~LayerSwarm() = default;
 
-  // Packs in `unneeded` are given if they are here, and not fetched.
-  virtual Status join(const LayerFiles& layer, const std::set<PackId>& unneeded) = 0;
+  // What `leaning` does not need is given if it is here, and not fetched.
+  virtual Status join(const LayerFiles& layer, const Leaning& leaning) = 0;
   virtual void leave(const LayerId& layer) = 0;
   virtual Status meet(const std::vector<wire::Peer>& peers) = 0;
   virtual Status configure(const Serving& serving) = 0;

@@ -28,7 +28,7 @@ void Reflecting::use(LayerSwarm& swarm) {
   swarm_ = &swarm;
   configure();
   for (const auto& [id, files] : cache_.kept())
-    if (auto done = swarm.join(files, leaning_of(state_, files).unneeded); !done)
+    if (auto done = swarm.join(files, leaning_of(state_, files)); !done)
       log::warning("kept_layer_not_shared", {{"layer", id}, {"error", done.error().text()}});
 }
 
@@ -75,7 +75,7 @@ void Reflecting::tidy(bool unfinished) {
   for (const auto& [id, files] : cache_.kept()) {
     if (shared.contains(id)) continue;
     log::info("layer_kept", {{"layer", id}, {"name", files.name}});
-    if (auto joined = swarm_->join(files, leaning_of(state_, files).unneeded); !joined)
+    if (auto joined = swarm_->join(files, leaning_of(state_, files)); !joined)
       log::warning("kept_layer_not_shared", {{"layer", id}, {"error", joined.error().text()}});
   }
 }

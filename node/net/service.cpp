@@ -703,7 +703,7 @@ struct Service::State : std::enable_shared_from_this<State> {
   void share(const LayerId& layer) {
     if (!swarm) return;
     const LayerFiles& files = layers.at(layer);
-    if (auto done = swarm->join(files, leaning_of(state, files).unneeded); !done) {
+    if (auto done = swarm->join(files, leaning_of(state, files)); !done) {
       log::error("join_failed", {{"layer", layer}, {"error", done.error().text()}});
       lose(layer);
     }
@@ -769,10 +769,11 @@ struct Service::State : std::enable_shared_from_this<State> {
                                  {"from_lan", sources.lan},
                                  {"from_origin", sources.origin},
                                  {"from_origin_https", sources.https}});
+    const Leaning leaning = leaning_of(state, layer->second);
     // What it leans on may have changed meanwhile.
-    if (missing_bytes(state, layer->second).count > 0) return fetch_more(complete.layer);
-    if (const auto base = leaning_of(state, layer->second).update)
-      return take_update(layer->second, *base);
+    if (missing_packs(state, layer->second, leaning).count > 0) return fetch_more(complete.layer);
+    if (leaning.update) return take_update(layer->second, *leaning.update);
+    if (!leaning.partly.empty()) return take_parts(layer->second);
     feed(Agent::LayerComplete{complete.layer});
   }
 
@@ -802,11 +803,17 @@ struct Service::State : std::enable_shared_from_this<State> {
   // The layer's packs that it needs are here, some of them of the update from `base`.
   void take_update(const LayerFiles& files, const LayerId& base) {
     if (updating->is_taking(files.layer)) return;
-    updating->take(files, base,
-                   later([layer = files.layer, started = now_ms()](State& self,
-                                                                   const Result<Updated>& updated) {
-                     self.update_taken(layer, started, updated);
-                   }));
+    updating->take(files, base, now_ms(), when_updated(files.layer));
+  }
+  // What an update did not give is here.
+  void take_parts(const LayerFiles& files) {
+    if (updating->is_taking(files.layer)) return;
+    updating->take_parts(files, when_updated(files.layer));
+  }
+  Updating::Then when_updated(const LayerId& layer) {
+    return later([layer, started = now_ms()](State& self, const Result<Updated>& updated) {
+      self.update_taken(layer, started, updated);
+    });
   }
 
   void update_taken(const LayerId& layer, std::int64_t started, const Result<Updated>& updated) {
@@ -816,26 +823,35 @@ struct Service::State : std::enable_shared_from_this<State> {
       if (layers.contains(layer)) lose(layer);
       return;
     }
-    log::info("update_taken", {{"layer", layer},
-                               {"from", updated->base},
-                               {"fetched", updated->fetched},
-                               {"bytes", updated->bytes},
-                               {"fallback_chunks", updated->fallback_chunks},
-                               {"fallback", updated->fallback}});
-    report({.operation = "update",
-            .started_ms = started,
-            .layers = {layer},
-            .counts = {{"update_bytes", updated->fetched.count},
-                       {"chunks", static_cast<std::int64_t>(updated->chunks)},
-                       {"plain_bytes", updated->bytes.count},
-                       {"fallback_chunks", static_cast<std::int64_t>(updated->fallback_chunks)},
-                       {"fallback_bytes", updated->fallback.count}},
-            .remarks = updated->troubles});
+    if (updated->waits_for.count > 0)
+      log::info("update_lacks", {{"layer", layer},
+                                 {"from", updated->base},
+                                 {"chunks", updated->fallback_chunks},
+                                 {"fetching", updated->waits_for}});
+    else
+      update_ended(layer, *updated);
     const auto files = layers.find(layer);
     if (files == layers.end()) return;  // It left meanwhile.
     files->second = placed(std::move(files->second));
     if (missing_bytes(state, files->second).count > 0) return fetch_more(layer);
     feed(Agent::LayerComplete{layer});
+  }
+  void update_ended(const LayerId& layer, const Updated& updated) {
+    log::info("update_taken", {{"layer", layer},
+                               {"from", updated.base},
+                               {"fetched", updated.fetched},
+                               {"bytes", updated.bytes},
+                               {"fallback_chunks", updated.fallback_chunks},
+                               {"fallback", updated.fallback}});
+    report({.operation = "update",
+            .started_ms = updated.started_ms,
+            .layers = {layer},
+            .counts = {{"update_bytes", updated.fetched.count},
+                       {"chunks", static_cast<std::int64_t>(updated.chunks)},
+                       {"plain_bytes", updated.bytes.count},
+                       {"fallback_chunks", static_cast<std::int64_t>(updated.fallback_chunks)},
+                       {"fallback_bytes", updated.fallback.count}},
+            .remarks = updated.troubles});
   }
   void heard(const LayerSwarm::Trouble& trouble) {
     log::warning("swarm_trouble", {{"kind", name_of(trouble.kind)}, {"error", trouble.text}});

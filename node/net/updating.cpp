@@ -1,10 +1,13 @@
 #include "node/net/updating.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "shared/base/log.hpp"
 #include "shared/format/needed_packs.hpp"
 #include "shared/os/file.hpp"
+#include "shared/store/pack_part.hpp"
 #include "shared/update/programs.hpp"
 #include "shared/update/take_update.hpp"
 
@@ -15,22 +18,17 @@ using update::TakenUpdate;
 
 std::string working_directory(const StateDirectory& state) { return state.cache() + "/updating"; }
 
-// What comes out, in the working directory.
-struct Taken {
-  TakenUpdate update;
-  std::vector<format::DistributedPack> packs;
-};
+// A pack of which so much is needed is fetched whole.
+constexpr std::int64_t kPartMostPercent = 75;
+// So that what is remembered of an update keeps within format::kRecordMax.
+constexpr std::size_t kPartChunksMax = 16 * 1024;
 
 bool may_help_later(const Error& error) {
   return error.kind() == ErrorKind::out_of_space || error.kind() == ErrorKind::unavailable;
 }
 
-Result<Taken> take_update_of(const StateDirectory& state, const TrustedKeys& keys,
-                             const LayerFiles& layer, const LayerId& base) {
-  const std::string directory = working_directory(state);
-  if (auto done = os::remove_tree(directory); !done && done.error().kind() != ErrorKind::not_found)
-    return fail(std::move(done.error()));
-  if (auto done = os::make_directories(directory); !done) return fail(std::move(done.error()));
+Result<TakenUpdate> take_update_of(const StateDirectory& state, const TrustedKeys& keys,
+                                   const LayerFiles& layer, const LayerId& base) {
   auto next = read_record(state, layer.layer, keys);
   if (!next) return fail(std::move(next.error()));
   PackSet set;
@@ -49,25 +47,35 @@ Result<Taken> take_update_of(const StateDirectory& state, const TrustedKeys& key
                           .source = set.source(),
                           .metadata_packs = {},
                           .packs = {},
-                          .directory = directory,
+                          .directory = working_directory(state),
                           .programs = update::machine_programs()};
   for (const format::DistributedPack& pack : layer.packs)
     if (std::ranges::find(pack.update_from, base) != pack.update_from.end())
       (pack.is_metadata ? order.metadata_packs : order.packs)
           .push_back(state.packs() + '/' + pack.id.hex());
-  auto taken = update::take_update(order);
-  if (!taken) return fail(std::move(taken.error()));
-  auto files = PackFiles::open(directory, PackFiles::Access::read);
+  return update::take_update(order);
+}
+
+// The packs in the working directory.
+Result<std::vector<format::DistributedPack>> made_packs(const StateDirectory& state) {
+  auto files = PackFiles::open(working_directory(state), PackFiles::Access::read);
   if (!files) return fail(std::move(files.error()));
-  auto packs = files->list();
-  if (!packs) return fail(std::move(packs.error()));
-  Taken result{std::move(*taken), {}};
-  for (const PackId& id : *packs) {
+  auto ids = files->list();
+  if (!ids) return fail(std::move(ids.error()));
+  std::vector<format::DistributedPack> packs;
+  for (const PackId& id : *ids) {
     auto size = files->size_of(id);
     if (!size) return fail(std::move(size.error()));
-    result.packs.push_back({.id = id, .size = *size});
+    packs.push_back({.id = id, .size = *size});
   }
-  return result;
+  return packs;
+}
+
+Status empty_working_directory(const StateDirectory& state) {
+  const std::string directory = working_directory(state);
+  if (auto done = os::remove_tree(directory); !done && done.error().kind() != ErrorKind::not_found)
+    return done;
+  return os::make_directories(directory);
 }
 
 // What is needed when nothing comes out of the update.
@@ -77,11 +85,101 @@ std::set<PackId> all_lacking(const LayerFiles& layer, const LayerId& base) {
   return packs;
 }
 
+std::uint64_t size_in(const LayerFiles& layer, const PackId& id) {
+  const auto pack = std::ranges::find(layer.packs, id, &format::DistributedPack::id);
+  return pack == layer.packs.end() ? 0 : pack->size;
+}
+
+bool is_hardly_less(const PackPart& part, std::uint64_t pack_size) {
+  return size_of(pieces_of(part, pack_size), pack_size).count * 100 >=
+         static_cast<std::int64_t>(pack_size) * kPartMostPercent;
+}
+
+// What the update did not give is looked for in parts of packs, but for packs of which most is
+// lacking by all appearances: what is coded is smaller than what it decodes to.
+void plan_parts(const LayerFiles& layer, const TakenUpdate& taken, Rebuilt& rebuilt) {
+  std::size_t chunks = 0;
+  for (const auto& [id, lacking] : taken.lacking) {
+    const std::uint64_t size = size_in(layer, id);
+    PackPart part = make_part(lacking, size);
+    chunks += lacking.size();
+    if (chunks > kPartChunksMax || is_hardly_less(part, size))
+      rebuilt.lacking.insert(id);
+    else
+      rebuilt.parts.emplace(id, std::move(part));
+  }
+}
+
+// What the work in the pool leaves: packs in the working directory, and what is remembered once
+// they are among the layer's.
+struct Outcome {
+  std::vector<format::DistributedPack> packs;
+  Rebuilt rebuilt;
+  std::vector<std::string> troubles;
+};
+
+Result<Outcome> take_whole_update(const StateDirectory& state, const TrustedKeys& keys,
+                                  const LayerFiles& layer, const LayerId& base,
+                                  std::int64_t started_ms) {
+  if (auto done = empty_working_directory(state); !done) return fail(std::move(done.error()));
+  Outcome outcome;
+  outcome.rebuilt.base = base;
+  outcome.rebuilt.figures.started_ms = started_ms;
+  auto taken = take_update_of(state, keys, layer, base);
+  if (!taken) {
+    if (may_help_later(taken.error())) return fail(std::move(taken.error()));
+    outcome.rebuilt.lacking = all_lacking(layer, base);
+    outcome.troubles = {taken.error().text()};
+    return outcome;
+  }
+  auto packs = made_packs(state);
+  if (!packs) return fail(std::move(packs.error()));
+  outcome.packs = std::move(*packs);
+  outcome.troubles = std::move(taken->troubles);
+  Rebuilt& rebuilt = outcome.rebuilt;
+  rebuilt.packs = outcome.packs;
+  rebuilt.figures.chunks = taken->chunks;
+  rebuilt.figures.bytes = taken->bytes;
+  rebuilt.figures.lacking_chunks = taken->lacking_chunks;
+  plan_parts(layer, *taken, rebuilt);
+  return outcome;
+}
+
+Result<Outcome> take_whole_parts(const StateDirectory& state, const LayerFiles& layer) {
+  if (auto done = empty_working_directory(state); !done) return fail(std::move(done.error()));
+  auto files = PackFiles::open(working_directory(state), PackFiles::Access::write);
+  if (!files) return fail(std::move(files.error()));
+  PackWriter writer(*files, {}, [](const format::PackSummary&) -> Status { return Done{}; });
+  Outcome outcome;
+  Rebuilt& rebuilt = outcome.rebuilt = layer.rebuilt.at(layer.layer);
+  for (auto& [id, part] : std::exchange(rebuilt.parts, {})) {
+    const std::uint64_t size = size_in(layer, id);
+    if (swarm::is_whole(state.cache(), id, size)) continue;
+    auto taken = take_part(state.packs() + '/' + id.hex(), size, part, writer);
+    if (taken && *taken) {
+      rebuilt.figures.fallback_bytes +=
+          static_cast<std::uint64_t>(size_of(pieces_of(part, size), size).count);
+    } else if (taken && !is_hardly_less(part, size)) {
+      rebuilt.parts.emplace(id, std::move(part));
+    } else if (taken || !may_help_later(taken.error())) {
+      rebuilt.lacking.insert(id);
+      if (!taken) outcome.troubles.push_back(taken.error().text());
+    } else {
+      return fail(std::move(taken.error()));
+    }
+  }
+  if (auto done = writer.finish(); !done) return fail(std::move(done.error()));
+  auto packs = made_packs(state);
+  if (!packs) return fail(std::move(packs.error()));
+  outcome.packs = std::move(*packs);
+  rebuilt.packs.insert(rebuilt.packs.end(), outcome.packs.begin(), outcome.packs.end());
+  return outcome;
+}
+
 // Puts what came out among the packs; quick, and on the loop, where nobody cleans up meanwhile.
-Status settle(const StateDirectory& state, const LayerId& layer, const LayerId& base,
-              const Taken& taken) {
+Status settle(const StateDirectory& state, const LayerId& layer, const Outcome& outcome) {
   const std::string from = working_directory(state);
-  for (const format::DistributedPack& pack : taken.packs) {
+  for (const format::DistributedPack& pack : outcome.packs) {
     // The tree last: with it the pack is whole.
     const std::string name = '/' + pack.id.hex();
     if (auto done = os::rename_file(from + "/packs" + name, state.packs() + name); !done)
@@ -89,21 +187,25 @@ Status settle(const StateDirectory& state, const LayerId& layer, const LayerId& 
     if (auto done = os::rename_file(from + "/trees" + name, state.trees() + name); !done)
       return done;
   }
-  return write_rebuilt(state, layer, {base, taken.packs, taken.update.lacking_packs});
+  return write_rebuilt(state, layer, outcome.rebuilt);
 }
 
-Updated figures_of(const LayerFiles& layer, const LayerId& base, const TakenUpdate& taken) {
+Updated figures_of(const LayerFiles& layer, const Rebuilt& rebuilt) {
+  const Rebuilt::Figures& figures = rebuilt.figures;
   Updated updated{.layer = layer.layer,
-                  .base = base,
-                  .chunks = taken.chunks,
-                  .bytes = Bytes{static_cast<std::int64_t>(taken.bytes)},
-                  .fallback_chunks = taken.lacking_chunks,
-                  .troubles = taken.troubles};
+                  .base = rebuilt.base,
+                  .started_ms = figures.started_ms,
+                  .chunks = figures.chunks,
+                  .bytes = Bytes{static_cast<std::int64_t>(figures.bytes)},
+                  .fallback_chunks = figures.lacking_chunks,
+                  .fallback = Bytes{static_cast<std::int64_t>(figures.fallback_bytes)}};
   for (const format::DistributedPack& pack : layer.packs) {
     const Bytes size{static_cast<std::int64_t>(pack.size)};
-    if (std::ranges::find(pack.update_from, base) != pack.update_from.end())
+    if (std::ranges::find(pack.update_from, rebuilt.base) != pack.update_from.end())
       updated.fetched += size;
-    if (taken.lacking_packs.contains(pack.id)) updated.fallback += size;
+    if (rebuilt.lacking.contains(pack.id)) updated.fallback += size;
+    if (const auto part = rebuilt.parts.find(pack.id); part != rebuilt.parts.end())
+      updated.waits_for += size_of(pieces_of(part->second, pack.size), pack.size);
   }
   return updated;
 }
@@ -126,34 +228,45 @@ Status Updating::give_up(const LayerFiles& layer, const LayerId& base) const {
   return write_rebuilt(state_, layer.layer, {base, {}, all_lacking(layer, base)});
 }
 
-void Updating::take(const LayerFiles& layer, const LayerId& base, Then then) {
-  jobs_.push_back({layer, base, std::move(then)});
+void Updating::take(const LayerFiles& layer, const LayerId& base, std::int64_t started_ms,
+                    Then then) {
+  add({layer, base, started_ms, std::move(then)});
+}
+
+void Updating::take_parts(const LayerFiles& layer, Then then) {
+  add({layer, std::nullopt, 0, std::move(then)});
+}
+
+void Updating::add(Job job) {
+  jobs_.push_back(std::move(job));
   if (jobs_.size() == 1) next();
 }
 
 void Updating::next() {
   const Job& job = jobs_.front();
-  loop_.offload_value([state = state_, keys = keys_, layer = job.layer,
-                       base = job.base] { return take_update_of(state, keys, layer, base); },
-                      [weak = weak_from_this()](Result<Taken> taken) {
-                        const auto self = weak.lock();
-                        if (!self) return;
-                        const Job done = std::move(self->jobs_.front());
-                        self->jobs_.pop_front();
-                        if (!taken && !may_help_later(taken.error())) {
-                          Taken nothing;
-                          nothing.update.lacking_packs = all_lacking(done.layer, done.base);
-                          nothing.update.troubles = {taken.error().text()};
-                          taken = std::move(nothing);
-                        }
-                        Status settled =
-                            taken ? settle(self->state_, done.layer.layer, done.base, *taken)
-                                  : Status(fail(taken.error()));
-                        // The next one empties the working directory, out of which this one came.
-                        if (!self->jobs_.empty()) self->next();
-                        if (!settled) return done.then(fail(std::move(settled.error())));
-                        done.then(figures_of(done.layer, done.base, taken->update));
-                      });
+  loop_.offload_value(
+      [state = state_, keys = keys_, layer = job.layer, base = job.base,
+       started_ms = job.started_ms] {
+        return base ? take_whole_update(state, keys, layer, *base, started_ms)
+                    : take_whole_parts(state, layer);
+      },
+      [weak = weak_from_this()](Result<Outcome> outcome) {
+        const auto self = weak.lock();
+        if (!self) return;
+        const Job done = std::move(self->jobs_.front());
+        self->jobs_.pop_front();
+        const Status settled = outcome ? settle(self->state_, done.layer.layer, *outcome)
+                                       : Status(fail(outcome.error()));
+        // The next one empties the working directory, out of which this one came.
+        if (!self->jobs_.empty()) self->next();
+        if (!settled) return done.then(fail(settled.error()));
+        Updated updated = figures_of(done.layer, outcome->rebuilt);
+        auto& troubles = self->troubles_[done.layer.layer];
+        std::ranges::move(outcome->troubles, std::back_inserter(troubles));
+        updated.troubles = troubles;
+        if (updated.waits_for.count == 0) self->troubles_.erase(done.layer.layer);
+        done.then(std::move(updated));
+      });
 }
 
 }  // namespace lamina::node

@@ -2,15 +2,18 @@
 //
 // The old layer, if there is one, is read from the cache, every chunk by its digest, so that files
 // which a user has changed make no difference; what comes out lies among the packs and is read
-// beside them. Where the cache is damaged, or an encoder is missing, the packs with what is lacking
-// are needed all the same.
+// beside them. Where the cache is damaged, or an encoder is missing, chunks are lacking: the frames
+// of the layer's own packs that have them are fetched (shared/store/pack_part.hpp) and kept beside
+// what came out, or the whole pack where that is hardly more.
 //
 // Loop thread only; the work is done in the loop's pool.
 #pragma once
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,12 +25,15 @@ namespace lamina::node {
 struct Updated {
   LayerId layer;
   LayerId base;                       // Or format::kNoLayer; everywhere here.
+  std::int64_t started_ms = 0;        // Since the epoch.
   std::uint64_t chunks = 0;           // That came out of the update.
   Bytes bytes;                        // Theirs, plain.
   Bytes fetched;                      // Of the update's packs.
   std::uint64_t fallback_chunks = 0;  // That did not...
-  Bytes fallback;                     // ...and what the packs with them have.
+  Bytes fallback;                     // ...and what was, or will be, fetched for them.
   std::vector<std::string> troubles;  // Why.
+  // Of packs in part, for take_parts(): it is not over. 0: what is lacking still are whole packs.
+  Bytes waits_for = {};
 };
 
 class Updating : public std::enable_shared_from_this<Updating> {
@@ -41,7 +47,9 @@ class Updating : public std::enable_shared_from_this<Updating> {
   // Takes the update of `layer` from `base`, whose packs are whole. `then` is called later, once;
   // after success find_bases() sees what came of it. What cannot be made anything of succeeds too,
   // with everything lacking; an error (`out_of_space`, `unavailable`) may not be one next time.
-  void take(const LayerFiles& layer, const LayerId& base, Then then);
+  void take(const LayerFiles& layer, const LayerId& base, std::int64_t started_ms, Then then);
+  // Likewise, what Leaning::partly names is here. The figures are those of the update until now.
+  void take_parts(const LayerFiles& layer, Then then);
   bool is_taking(const LayerId& layer) const;
   // The update's packs are not to be had: from now on the layer's own are needed.
   Status give_up(const LayerFiles& layer, const LayerId& base) const;
@@ -49,18 +57,21 @@ class Updating : public std::enable_shared_from_this<Updating> {
  private:
   struct Job {
     LayerFiles layer;
-    LayerId base;
+    std::optional<LayerId> base;  // None: parts.
+    std::int64_t started_ms = 0;
     Then then;
   };
 
   Updating(net::Loop& loop, const StateDirectory& state, const TrustedKeys& keys)
       : loop_(loop), state_(state), keys_(keys) {}
+  void add(Job job);
   void next();
 
   net::Loop& loop_;
   const StateDirectory& state_;
   const TrustedKeys& keys_;
-  std::deque<Job> jobs_;  // The first is under way.
+  std::deque<Job> jobs_;                                  // The first is under way.
+  std::map<LayerId, std::vector<std::string>> troubles_;  // Of updates that wait for parts.
 };
 
 }  // namespace lamina::node

@@ -11,7 +11,44 @@
 namespace lamina::node {
 namespace {
 
-constexpr std::string_view kRebuiltMagic = "LMrb0001";
+// The second has parts; without them the first is written, which older programs read.
+constexpr std::string_view kRebuiltMagic = "LMrb0001", kPartsMagic = "LMrb0002";
+
+void write_parts(Writer& out, const Rebuilt& rebuilt) {
+  const Rebuilt::Figures& figures = rebuilt.figures;
+  for (const std::uint64_t figure : {static_cast<std::uint64_t>(figures.started_ms), figures.chunks,
+                                     figures.bytes, figures.lacking_chunks, figures.fallback_bytes})
+    out.varint(figure);
+  out.varint(rebuilt.parts.size());
+  for (const auto& [pack, part] : rebuilt.parts) {
+    out.raw(pack.bytes());
+    out.varint(part.chunks.size());
+    for (const ChunkId& chunk : part.chunks) out.raw(chunk.bytes());
+    out.varint(part.ranges.size());
+    for (const ByteRange& range : part.ranges) {
+      out.varint(range.begin);
+      out.varint(range.end);
+    }
+  }
+}
+
+void read_parts(Reader& in, Rebuilt& rebuilt) {
+  Rebuilt::Figures& figures = rebuilt.figures;
+  figures.started_ms = static_cast<std::int64_t>(in.varint(INT64_MAX));
+  for (std::uint64_t* figure :
+       {&figures.chunks, &figures.bytes, &figures.lacking_chunks, &figures.fallback_bytes})
+    *figure = in.varint();
+  for (std::uint64_t left = in.count(PackId::kSize + 2); left > 0 && !in.failed(); --left) {
+    PackPart& part = rebuilt.parts[in.id<PackId>()];
+    for (std::uint64_t chunks = in.count(ChunkId::kSize); chunks > 0 && !in.failed(); --chunks)
+      part.chunks.insert(in.id<ChunkId>());
+    for (std::uint64_t ranges = in.count(2); ranges > 0 && !in.failed(); --ranges) {
+      const std::uint64_t begin = in.varint(format::kPackBytesMax);
+      part.ranges.push_back({begin, in.varint(format::kPackBytesMax)});
+      if (part.ranges.back().end <= begin) in.set_failed();
+    }
+  }
+}
 
 }  // namespace
 
@@ -43,7 +80,8 @@ std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& 
   const auto bytes = os::read_file(record_path(state, layer, "rebuilt"), format::kRecordMax);
   if (!bytes) return std::nullopt;
   Reader in(*bytes);
-  if (as_text(in.raw(kRebuiltMagic.size())) != kRebuiltMagic) return std::nullopt;
+  const std::string magic(as_text(in.raw(kRebuiltMagic.size())));
+  if (magic != kRebuiltMagic && magic != kPartsMagic) return std::nullopt;
   Rebuilt rebuilt;
   rebuilt.base = in.id<LayerId>();
   for (std::uint64_t left = in.count(PackId::kSize + 1); left > 0 && !in.failed(); --left) {
@@ -52,13 +90,14 @@ std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& 
   }
   for (std::uint64_t left = in.count(PackId::kSize); left > 0 && !in.failed(); --left)
     rebuilt.lacking.insert(in.id<PackId>());
+  if (magic == kPartsMagic) read_parts(in, rebuilt);
   if (!in.finished()) return std::nullopt;
   return rebuilt;
 }
 
 Status write_rebuilt(const StateDirectory& state, const LayerId& layer, const Rebuilt& rebuilt) {
   Writer out;
-  out.raw(as_view(kRebuiltMagic));
+  out.raw(as_view(rebuilt.parts.empty() ? kRebuiltMagic : kPartsMagic));
   out.raw(rebuilt.base.bytes());
   out.varint(rebuilt.packs.size());
   for (const format::DistributedPack& pack : rebuilt.packs) {
@@ -67,6 +106,7 @@ Status write_rebuilt(const StateDirectory& state, const LayerId& layer, const Re
   }
   out.varint(rebuilt.lacking.size());
   for (const PackId& pack : rebuilt.lacking) out.raw(pack.bytes());
+  if (!rebuilt.parts.empty()) write_parts(out, rebuilt);
   return os::write_file(record_path(state, layer, "rebuilt"), out.view());
 }
 
@@ -87,7 +127,7 @@ Status add_packs(const StateDirectory& state, const LayerId& layer, const Truste
   const auto rebuilt = read_rebuilt(state, layer);
   std::optional<bool> is_rebuilt;  // Not looked at yet.
   const auto by_update = [&](const format::DistributedPack& pack) {
-    if (!rebuilt || rebuilt->lacking.contains(pack.id) ||
+    if (!rebuilt || rebuilt->lacking.contains(pack.id) || rebuilt->parts.contains(pack.id) ||
         std::ranges::find(pack.unless_updated, rebuilt->base) == pack.unless_updated.end())
       return false;
     if (!is_rebuilt)

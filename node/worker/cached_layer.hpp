@@ -11,6 +11,7 @@
 
 #include "node/state.hpp"
 #include "shared/format/record.hpp"
+#include "shared/store/pack_part.hpp"
 #include "shared/store/pack_set.hpp"
 
 namespace lamina::node {
@@ -30,8 +31,21 @@ struct Rebuilt {
   // With the layer's chunks that the base lacks; they lie among the packs, and no other device
   // knows them.
   std::vector<format::DistributedPack> packs;
-  // Of the layer's packs that the update stands for, those that are needed all the same.
+  // Of the layer's packs that the update stands for, those that are needed all the same...
   std::set<PackId> lacking;
+  // ...and those of which some chunks are. Until all of these are taken out of them the layer
+  // cannot be read.
+  std::map<PackId, PackPart> parts = {};
+  // What is known of the update by then: for the report at the end.
+  struct Figures {
+    std::int64_t started_ms = 0;  // Since the epoch.
+    std::uint64_t chunks = 0;     // That came out of the update...
+    std::uint64_t bytes = 0;      // ...and theirs, plain.
+    std::uint64_t lacking_chunks = 0;
+    std::uint64_t fallback_bytes = 0;  // Fetched for these until now.
+    bool operator==(const Figures&) const = default;
+  };
+  Figures figures = {};  // With `parts` only.
 };
 // None: there is none, or it cannot be read.
 std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& layer);

@@ -317,7 +317,7 @@ std::uint16_t Session::port() const {
   return state_->config.kind == Kind::wan ? 0 : state_->session->ssl_listen_port();
 }
 
-Status Session::add(const Buffer& bytes, const Held& held, const std::set<PackId>& wanted) {
+Status Session::add(const Buffer& bytes, const Held& held, const PieceMap& wanted) {
   auto info = parse_torrent(bytes);
   if (!info) return fail(std::move(info.error()));
   State::Torrent torrent{.handle = {}, .info = *info, .packs = {}};
@@ -336,13 +336,15 @@ Status Session::add(const Buffer& bytes, const Held& held, const std::set<PackId
         .count = static_cast<std::uint32_t>(files.file_num_pieces(file))};
     torrent.packs[*pack] = pieces;
     const bool complete = held.complete.contains(*pack);
-    const auto partial = held.partial.find(*pack);
+    const auto has_bit = [&pack](const PieceMap& map, std::uint32_t piece) {
+      const auto bits = map.find(*pack);
+      return bits != map.end() && piece < bits->second.size() && bits->second[piece];
+    };
     for (std::uint32_t i = 0; i < pieces.count; ++i) {
       const int index = static_cast<int>(pieces.first) + static_cast<int>(i);
-      const bool have = complete || (partial != held.partial.end() && i < partial->second.size() &&
-                                     partial->second[i]);
+      const bool have = complete || has_bit(held.partial, i);
       if (have) params.have_pieces.set_bit(lt::piece_index_t(index));
-      if (have || wanted.contains(*pack))
+      if (have || has_bit(wanted, i))
         params.piece_priorities[static_cast<std::size_t>(index)] = lt::default_priority;
     }
   }

@@ -92,8 +92,8 @@ class Session {
     std::set<PackId> complete;
     PieceMap partial;
   };
-  // `wanted`: packs to fetch; the others are neither fetched nor, unless held, served.
-  Status add(const Buffer& torrent, const Held& held, const std::set<PackId>& wanted);
+  // `wanted`: pieces to fetch; the others are neither fetched nor, unless held, served.
+  Status add(const Buffer& torrent, const Held& held, const PieceMap& wanted);
   void remove(const TorrentId& torrent);
   bool has(const TorrentId& torrent) const;
 

@@ -399,7 +399,7 @@ class Taking {
       if (kept_.contains(chunk.id)) return;
       ++taken_.lacking_chunks;
       taken_.lacking_bytes += chunk.length;
-      if (run != head_.runs.end()) taken_.lacking_packs.insert(head_.packs[run->pack]);
+      if (run != head_.runs.end()) taken_.lacking[head_.packs[run->pack]].insert(chunk.id);
     };
     for (const format::ChunkRef& chunk : next_.metadata) look(chunk);
     for (const ContentFile& file : changed_)

@@ -4,12 +4,14 @@
 // Nothing is believed of an update: every chunk that comes out of it has the digest that the new
 // layer's manifest says, which the publisher signed, before it is kept. What does not come out
 // right, because a reference is damaged here, an encoder is missing or a pack is, is lacking in
-// full: the result says in which packs it is to be had, and everything else is kept.
+// full: the result says which chunks these are and where they are to be had, and everything else is
+// kept.
 //
 // Memory: a frame's contents and the reference of its largest stream, 4 MiB each by habit and as
 // much as one file and its predecessor for a large one; of containers one at a time.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -35,10 +37,10 @@ struct TakeOrder {
 struct TakenUpdate {
   std::uint64_t chunks = 0;  // That came out of it...
   std::uint64_t bytes = 0;   // ...and theirs, plain.
-  // Of what did not: chunks, their plain bytes, and the packs that have them in full.
+  // Of what did not: chunks, their plain bytes, and which of them each pack has in full.
   std::uint64_t lacking_chunks = 0;
   std::uint64_t lacking_bytes = 0;
-  std::set<PackId> lacking_packs;
+  std::map<PackId, std::set<ChunkId>> lacking;
   std::vector<std::string> troubles;  // Why, a few; for people.
 };
 

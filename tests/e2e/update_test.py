@@ -97,7 +97,7 @@ def make_tree(tree, version):
     shutil.copy("/etc/os-release", tree + "/etc")
     with open(tree + "/etc/motd", "w", encoding="utf-8") as file:
         file.write(f"version {version}\n")
-    for name in ("bash", "tar", "openssl", "find", "grep", "sed"):
+    for name in ("bash", "tar", "openssl", "find", "grep", "sed", "perl", "python3"):
         path = shutil.which(name)
         if path:
             with open(f"{tree}/usr/bin/{name}", "wb") as file:
@@ -168,7 +168,7 @@ def scenario(top, running):
     seed = Daemon(ORIGIN, "seed", "--data", origin.data, "--listen", f"127.0.0.1:{origin.swarm}",
                   ready=" torrent_served ")
     running.callback(seed.stop)
-    names = ("old", "changed", "killed", "damaged", "fresh")
+    names = ("old", "changed", "killed", "damaged", "halted", "fresh")
     devices = {name: Device(top, origin, name) for name in names}
     for device in devices.values():
         device.start(running)
@@ -193,7 +193,7 @@ def scenario(top, running):
               if "each_bytes" in line]
     check("the rehearsal says what devices with the same version fetch",
           sorted((group["from"], group["devices"], group["each_bytes"] == foreseen) for group in groups) ==
-          [([], 1, False), (["system:1.0"], 4, True)], groups)
+          [([], 1, False), (["system:1.0"], 5, True)], groups)
     difference = json.loads(origin.told("layer", "diff", "--bytes", "system:1.0", "system:1.1", "--json"))
     check("so does the comparison of both versions", difference["download_bytes"] == foreseen and
           difference["fresh_bytes"] > 5 * foreseen, difference)
@@ -202,13 +202,18 @@ def scenario(top, running):
     with open(devices["changed"].volume + "/usr/bin/bash", "ab") as file:
         file.write(b"a user was here")
     damaged = devices["damaged"]
-    flip(max(damaged.packs(), key=os.path.getsize))
+    halted = devices["halted"]  # Damaged too, and killed when it knows what it lacks.
+    for device in (damaged, halted):
+        flip(max(device.packs(), key=os.path.getsize))
     for device in devices.values():
         origin.told("assign", "--site", device.name, "--layers", "system:1.1")
     killed = devices["killed"]
     killed.node.wait_for(" layer_wanted ", "name=\"system 1.1\"", seconds=PATIENCE)
     killed.node.kill()
     killed.start_node(running)
+    halted.node.wait_for(" update_lacks ", seconds=PATIENCE)
+    halted.node.kill()
+    halted.start_node(running)
     wanted = content_of(trees[1])
     for device in devices.values():
         device.node.wait_for(" applied ", "sequence=2" if device.name != "fresh" else "", seconds=PATIENCE)
@@ -232,8 +237,14 @@ def scenario(top, running):
         check(f"'{name}' reports an update without fallback",
               report and report["ok"] and report["counts"]["fallback_bytes"] == 0, report)
     report = damaged.update(origin)
-    check("damage in the cache costs the packs of what leaned on it, and is reported",
-          report and report["counts"]["fallback_bytes"] > 0 and report["counts"]["chunks"] > 0, report)
+    packs = os.listdir(origin.data + "/layers/packs")
+    largest = max(os.path.getsize(f"{origin.data}/layers/packs/{pack}") for pack in packs)
+    check("damage in the cache costs what leaned on it, and is reported",
+          report and 0 < report["counts"]["fallback_bytes"] < largest * 2 / 3 and report["counts"]["chunks"] > 0,
+          f"{report}, of a pack of {largest}")
+    for device in (damaged, halted):
+        check(f"'{device.name}' fetched no more than that",
+              cost[device.name] <= foreseen + report["counts"]["fallback_bytes"] + PADDING, cost)
     said = origin.told("explain", "--device", damaged.id())
     check("explain says what the damage cost", "system:1.1: by an update of " in said and
           " of packs were needed besides: " in said and "; 0 B of packs" not in said, said)

@@ -134,3 +134,48 @@ TEST_CASE("peers to dial: the holder dials all, others those after them on the r
   CHECK(dialled(6, false, 3) == std::vector{7, 1, 3});
   CHECK(dialled(9, false, 1) == std::vector{1});
 }
+
+TEST_CASE("holdings: of a pack that is needed in part those pieces are", "[reflector]") {
+  Holdings holdings;
+  CHECK(holdings
+            .join(torrent(1), {{pack(1), kSize, true, Bits{0, 1, 1}}, {pack(2), kSize, false}}, {},
+                  {{pack(1), Bits{0, 1, 0}}})
+            .empty());
+  CHECK(holdings.is_needed_in_part(pack(1)));
+  CHECK_FALSE(holdings.is_needed_in_part(pack(2)));
+  CHECK(holdings.missing(torrent(1)).count == swarm::kPieceSize - 1000);
+  CHECK(holdings.missing_pieces(torrent(1)) == Map{{pack(1), Bits{0, 0, 1}}});
+  CHECK_FALSE(holdings.is_whole(torrent(1)));
+
+  SECTION("with them the torrent is whole, and the pack is not") {
+    CHECK_FALSE(holdings.hold(pack(1), 2));
+    CHECK(holdings.is_whole(torrent(1)));
+    CHECK(holdings.is_whole());
+    CHECK(holdings.missing_pieces(torrent(1)).empty());
+    CHECK(holdings.unread().empty());
+    CHECK(holdings.held(torrent(1)).complete.empty());
+    CHECK(holdings.held(torrent(1)).partial == Map{{pack(1), Bits{0, 1, 1}}});
+  }
+  SECTION("another torrent needs more of it: who owns it fetches that too") {
+    CHECK(holdings.join(torrent(2), {{pack(1), kSize}}, {}, {}) == std::set{torrent(1)});
+    CHECK(holdings.missing_pieces(torrent(1)) == Map{{pack(1), Bits{1, 0, 1}}});
+    CHECK(holdings.missing_pieces(torrent(2)).empty());
+    CHECK_FALSE(holdings.hold(pack(1), 2));
+    CHECK(holdings.is_whole(torrent(1)));
+    CHECK_FALSE(holdings.is_whole(torrent(2)));
+    CHECK_FALSE(holdings.is_whole());
+    CHECK(holdings.leave(torrent(1)) == std::set{torrent(2)});
+    CHECK(holdings.missing_pieces(torrent(2)) == Map{{pack(1), Bits{1, 0, 0}}});
+    CHECK(holdings.hold(pack(1), 0));
+    CHECK(holdings.unread() == std::vector{pack(1)});
+    CHECK_FALSE(holdings.is_whole(torrent(2)));
+    holdings.finish(pack(1));
+    CHECK(holdings.is_whole());
+  }
+  SECTION("another torrent needs none of it, or no more") {
+    CHECK(holdings.join(torrent(2), {{pack(1), kSize, false}}, {}, {}).empty());
+    CHECK(holdings.join(torrent(3), {{pack(1), kSize, true, Bits{0, 1, 0}}}, {}, {}).empty());
+    CHECK(holdings.is_whole(torrent(2)));
+    CHECK(holdings.is_whole(torrent(3)));
+  }
+}

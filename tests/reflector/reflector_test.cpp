@@ -607,6 +607,57 @@ TEST_CASE("reflector: two layers that share packs fetch each pack once", "[refle
   }
 }
 
+TEST_CASE("reflector: of a pack that is needed in part no more comes, and once for the site",
+          "[reflector]") {
+  Bench bench;
+  REQUIRE(bench.layer.packs.size() >= 3);
+  const auto &first = bench.layer.packs[0], &second = bench.layer.packs[1];
+  swarm::PieceMap partly{{first.id, swarm::PieceBits{0, 1, 0, 0}},
+                         {second.id, swarm::PieceBits{1, 0, 0, 1}}};
+  std::set<PackId> unneeded = bench.layer.ids;
+  for (const auto& [pack, pieces] : partly) unneeded.erase(pack);
+  for (const int n : {1, 2}) bench.start(n);
+  bench.introduce();
+  const auto join = [&](int n) {
+    REQUIRE(bench.devices.at(n).reflector->join(kLayer, bench.layer.torrent.bytes,
+                                                bench.layer.packs, unneeded, partly));
+  };
+  for (const int n : {1, 2}) join(n);
+  bench.lead(1, 1);
+  REQUIRE(bench.until([&] { return bench.all_complete(); }));
+  constexpr std::int64_t kPiece = swarm::kPieceSize;
+  CHECK(bench.seeder.sent().count <= 3 * kPiece + kPiece / 10);
+  const auto piece_of = [&](const std::string& path, std::uint64_t piece) {
+    return os::read_at(os::open_read(path)->get(), piece * swarm::kPieceSize, 100'000, path)
+        .value();
+  };
+  for (const int n : {1, 2}) {
+    CHECK(bench.missing(n) == 0);
+    for (const auto& [pack, piece] : {std::pair{first.id, 1}, {second.id, 0}, {second.id, 3}}) {
+      const auto number = static_cast<std::uint64_t>(piece);
+      CHECK(piece_of(bench.cache(n) + "/packs/" + pack.hex(), number) ==
+            piece_of(bench.scratch / ("layers/packs/" + pack.hex()), number));
+    }
+    CHECK_FALSE(swarm::is_whole(bench.cache(n), first.id, first.size));
+  }
+
+  // What is there is not fetched again: after a restart, nor where more is needed then.
+  bench.stop(1);
+  bench.start(1);
+  bench.introduce();
+  partly.at(first.id)[2] = true;
+  join(1);
+  bench.lead(1, 2);
+  REQUIRE(bench.until([&] { return bench.devices.at(1).is_complete(); }));
+  CHECK(bench.seeder.sent().count <= 4 * kPiece + kPiece / 10);
+  bench.devices.at(1).heard.clear();
+  bench.devices.at(1).reflector->leave(kLayer);
+  bench.join(1);
+  REQUIRE(bench.until([&] { return bench.devices.at(1).is_complete(); }));
+  bench.check_bytes(1);
+  CHECK(bench.sent() <= 1.05);
+}
+
 TEST_CASE("reflector: a torrent that is not what the record says is refused", "[reflector]") {
   Bench bench;
   bench.start(1);

@@ -19,7 +19,7 @@ LayerSwarm::Sources sources(std::int64_t lan, std::int64_t origin) {
 
 // Says what the test sets.
 struct FakeSwarm : LayerSwarm {
-  Status join(const LayerFiles&, const std::set<PackId>&) override { return Done{}; }
+  Status join(const LayerFiles&, const Leaning&) override { return Done{}; }
   void leave(const LayerId&) override {}
   Status meet(const std::vector<wire::Peer>&) override { return Done{}; }
   Status configure(const Serving&) override { return Done{}; }

@@ -318,6 +318,59 @@ TEST_CASE("layer cache: with the layer before, the packs of the update are neede
   }
 }
 
+TEST_CASE("layer cache: of a pack that an update did not give all of, pieces are needed",
+          "[node]") {
+  Bench bench;
+  const auto base = bench.fetch(1, {}, 30);
+  auto next = bench.make(2, {}, 30);
+  auto& pack = next.packs.front();
+  REQUIRE(pack.size > 3 * swarm::kPieceSize);
+  const Bytes all = missing_bytes(bench.state, next);
+  pack.unless_updated = {base.layer};
+  next.bases.emplace(base.layer, base.packs);
+  Rebuilt made{base.layer, {}, {}};
+  made.parts[pack.id] = {{tests::id_of<ChunkId>(7)}, {{10, 20}, {300'000, 600'000}}};
+  made.figures = {1234, 5, 6, 7, 8};
+  next.rebuilt[next.layer] = made;
+
+  auto leaning = leaning_of(bench.state, next);
+  CHECK_FALSE(leaning.unneeded.contains(pack.id));
+  auto expected = swarm::PieceBits((pack.size + swarm::kPieceSize - 1) / swarm::kPieceSize, false);
+  expected[0] = expected[1] = expected[2] = true;
+  CHECK(leaning.partly == swarm::PieceMap{{pack.id, expected}});
+  CHECK(leaning.upon == std::set{base.layer});
+  CHECK_FALSE(leaning.update);
+  CHECK(missing_bytes(bench.state, next) ==
+        all - Bytes{static_cast<std::int64_t>(pack.size - 3 * swarm::kPieceSize)});
+  CHECK(missing_packs(bench.state, next, leaning) ==
+        all - Bytes{static_cast<std::int64_t>(pack.size)});
+
+  SECTION("it is remembered") {
+    REQUIRE(write_rebuilt(bench.state, next.layer, made));
+    const auto read = read_rebuilt(bench.state, next.layer);
+    REQUIRE(read);
+    CHECK(read->base == made.base);
+    CHECK(read->parts == made.parts);
+    CHECK(read->figures == made.figures);
+    REQUIRE(
+        os::write_file(record_path(bench.state, next.layer, "rebuilt"), to_buffer("LMrb0002?")));
+    CHECK_FALSE(read_rebuilt(bench.state, next.layer));
+  }
+  SECTION("not where others are to get all of it") {
+    next.is_for_site = true;
+    CHECK(leaning_of(bench.state, next).partly.empty());
+    CHECK(missing_bytes(bench.state, next) == all);
+  }
+  SECTION("not where it came whole") {
+    const auto bytes = os::read_file(bench.scratch / ("layers/packs/" + pack.id.hex()), 1 << 26);
+    REQUIRE(os::write_file(bench.state.packs() + '/' + pack.id.hex(), bytes.value()));
+    REQUIRE(swarm::finish_pack(bench.state.cache(), pack.id, pack.size));
+    leaning = leaning_of(bench.state, next);
+    CHECK(leaning.partly.empty());
+    CHECK_FALSE(leaning.unneeded.contains(pack.id));
+  }
+}
+
 TEST_CASE("layer cache: a layer is whole without packs that another layer stands in for",
           "[node]") {
   Bench bench;

@@ -13,7 +13,7 @@ namespace {
 
 // Counts how often it is asked whom it serves.
 struct FakeSwarm : LayerSwarm {
-  Status join(const LayerFiles&, const std::set<PackId>&) override { return Done{}; }
+  Status join(const LayerFiles&, const Leaning&) override { return Done{}; }
   void leave(const LayerId&) override {}
   Status meet(const std::vector<wire::Peer>&) override { return Done{}; }
   Status configure(const Serving&) override { return Done{}; }

@@ -169,6 +169,12 @@ TEST_CASE("worker: what an update gave is read beside the layer before", "[node]
     CHECK(f.apply().error->kind() == ErrorKind::not_found);
     return;
   }
+  SECTION("a part of it is still to come") {
+    rebuilt.parts[packs[0].id] = {{ref_of(noise(30'000, 2)).id}, {{0, 10}}};
+    REQUIRE(node::write_rebuilt(f.state, two, rebuilt));
+    CHECK(f.apply().error->kind() == ErrorKind::not_found);
+    return;
+  }
   SECTION("it was rebuilt upon another layer") {
     rebuilt.base = two;
     REQUIRE(node::write_rebuilt(f.state, two, rebuilt));

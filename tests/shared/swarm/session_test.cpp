@@ -42,6 +42,13 @@ struct Site {
     REQUIRE(seeder.torrents() == 1);
   }
 
+  PieceMap wanted() const {
+    PieceMap all;
+    for (const auto& pack : layer.packs)
+      if (packs.contains(pack.id))
+        all.emplace(pack.id, PieceBits((pack.size + kPieceSize - 1) / kPieceSize, true));
+    return all;
+  }
   std::string seeder_address() const { return "127.0.0.1:" + std::to_string(seeder.port()); }
 
   std::unique_ptr<Session> wan(const std::string& name, std::shared_ptr<LeaseTicket> ticket,
@@ -53,7 +60,7 @@ struct Site {
                                    .ticket = std::move(ticket)},
                                   bell.ringer());
     if (!session) FAIL(session.error().text());
-    REQUIRE((*session)->add(torrent.bytes, {}, packs));
+    REQUIRE((*session)->add(torrent.bytes, {}, wanted()));
     REQUIRE((*session)->connect(torrent.id, seeder_address()));
     return std::move(*session);
   }
@@ -329,7 +336,7 @@ TEST_CASE("swarm: devices share what one of them has", "[swarm]") {
     if (!session) FAIL(session.error().text());
     REQUIRE(os::make_directories(directory + "/packs"));
     REQUIRE((*session)->allow_only({"127.0.0.1"}));
-    REQUIRE((*session)->add(site.torrent.bytes, held, site.packs));
+    REQUIRE((*session)->add(site.torrent.bytes, held, site.wanted()));
     CAPTURE(name);
     return std::move(*session);
   };
