@@ -34,7 +34,7 @@ void LayerCache::used(const LayerId& layer) const {
 
 void LayerCache::load(const std::set<LayerId>& target) {
   std::erase_if(kept_, [&](const auto& entry) {
-    return target.contains(entry.first) || missing_bytes(state_, entry.second).count > 0;
+    return target.contains(entry.first) || !is_here(state_, entry.second);
   });
   const auto ids = recorded_layers(state_);
   if (!ids) return log::warning("cache_not_read", {{"error", ids.error().text()}});
@@ -42,14 +42,14 @@ void LayerCache::load(const std::set<LayerId>& target) {
     if (target.contains(id) || kept_.contains(id)) continue;
     // One that is not whole, or that nobody signed any more, goes with the next cleaning.
     auto files = load_layer(state_, id, keys_);
-    if (files && missing_bytes(state_, *files).count == 0) kept_.emplace(id, std::move(*files));
+    if (files && is_here(state_, *files)) kept_.emplace(id, std::move(*files));
   }
 }
 
 bool LayerCache::keep(const LayerFiles& layer) {
   // Anew: it is whole without what the target had beside it.
   auto files = load_layer(state_, layer.layer, keys_);
-  if (!files || missing_bytes(state_, *files).count > 0) return false;
+  if (!files || !is_here(state_, *files)) return false;
   used(layer.layer);
   kept_.insert_or_assign(layer.layer, std::move(*files));
   return true;

@@ -120,6 +120,12 @@ class Standing {
   // From which the layer is best updated.
   const std::optional<LayerId>& update() const { return update_; }
 
+  // Whether what was rebuilt of a layer cannot be read yet.
+  bool awaits(const LayerId& of) {
+    const Rebuilt* const made = rebuilt(of);
+    return made != nullptr && !made->awaited.empty();
+  }
+
  private:
   bool has(const LayerId& base) {
     if (base == format::kNoLayer) return true;
@@ -128,7 +134,7 @@ class Standing {
     // Until it is known: a layer does not stand in for itself.
     const auto [known, is_new] = layers_.try_emplace(base, false);
     if (is_new)
-      layers_[base] = std::ranges::all_of(packs->second, [&](const auto& pack) {
+      layers_[base] = !awaits(base) && std::ranges::all_of(packs->second, [&](const auto& pack) {
         return !pack.update_from.empty() || is_whole(pack) || base_of(base, pack).has_value();
       });
     return layers_[base];
@@ -229,7 +235,10 @@ Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer) {
           leaning.is_fresh || (!format::is_for_everyone(pack) && !standing.is_whole(pack));
     }
   }
-  if (!layer.is_for_site) add_rebuilt(layer.layer);
+  if (!layer.is_for_site) {
+    add_rebuilt(layer.layer);
+    leaning.awaits_site = standing.awaits(layer.layer);
+  }
   std::uint64_t more = 0;  // Bytes that stay here for it.
   while (!found.empty()) {
     const LayerId of = found.back();
@@ -353,6 +362,10 @@ Status forget_layer(const StateDirectory& state, const LayerId& layer) {
   for (const char* kind : {"layer", "rebuilt"})
     if (auto done = remove_if_there(record_path(state, layer, kind)); !done) return done;
   return remove_if_there(record_path(state, layer, "distribution"));
+}
+
+bool is_here(const StateDirectory& state, const LayerFiles& layer) {
+  return missing_bytes(state, layer).count == 0 && !leaning_of(state, layer).awaits_site;
 }
 
 Packs replaced_packs(const LayerFiles& layer, const LayerId& base) {

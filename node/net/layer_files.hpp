@@ -84,6 +84,8 @@ struct Leaning {
   // needed whole, if they are or not, and packs of the layers that it leans on.
   std::vector<format::DistributedPack> packs;
   bool is_fresh = false;  // It lacks packs that it would not need with an earlier layer.
+  // What an update gives is here, but for what another device of the site is to give.
+  bool awaits_site = false;
   // Once `packs` are whole, the update from this layer, or format::kNoLayer, is to be taken; once
   // `partly` is there too, that is (Updating::take_parts()).
   std::optional<LayerId> update = std::nullopt;
@@ -94,6 +96,9 @@ Leaning leaning_of(const StateDirectory& state, const LayerFiles& layer);
 // The pieces of a pack that a part of it needs now, and what some pieces of a pack have.
 swarm::PieceBits pieces_of(const PackPart& part, std::uint64_t pack_size);
 Bytes size_of(const swarm::PieceBits& pieces, std::uint64_t pack_size);
+
+// Whether all of the layer can be read here.
+bool is_here(const StateDirectory& state, const LayerFiles& layer);
 
 // Of the layer's packs, those that the update from `base` stands for.
 std::vector<format::DistributedPack> replaced_packs(const LayerFiles& layer, const LayerId& base);

@@ -107,9 +107,11 @@ struct Relay::State : std::enable_shared_from_this<State> {
     if (auto guest = check_guest(request); !guest)
       return responder.reply(net::error_response(guest.error()));
     if (request.method == "GET" && page) {
-      auto bytes = page(request.path);
-      if (!bytes) return responder.reply(net::error_response(bytes.error()));
-      return responder.reply(net::binary_response(std::string(as_text(*bytes))));
+      auto handed = page(request.path);
+      if (!handed) return responder.reply(net::error_response(handed.error()));
+      auto response = net::binary_response(std::string(as_text(handed->bytes)));
+      if (!handed->file.empty()) response.file = net::FileBody{handed->file};
+      return responder.reply(std::move(response));
     }
     const auto id = request.method == "PUT" && request.path.starts_with(kDoor)
                         ? format::ParcelId::parse(request.path.substr(kDoor.size()))

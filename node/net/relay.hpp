@@ -52,7 +52,11 @@ class Relay {
   std::optional<std::uint16_t> port() const;  // None: the door is closed.
 
   // What this device hands on to others of its site, by path; without it, nothing.
-  using Page = std::function<Result<Buffer>(const std::string& path)>;
+  struct Handed {
+    Buffer bytes;
+    std::string file = {};  // Its path, instead of the bytes.
+  };
+  using Page = std::function<Result<Handed>(const std::string& path)>;
   void hand_on(Page page);
   // Who may hand over: the devices of the site.
   void meet(const std::vector<wire::Peer>& peers);

@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "node/net/applying.hpp"
+#include "node/net/asking.hpp"
 #include "node/net/budget_spending.hpp"
 #include "node/net/byte_ledger.hpp"
 #include "node/net/certificate_renewal.hpp"
@@ -105,6 +106,9 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   LedgerFile ledger;
   std::set<std::string> reflectors;  // Addresses of the others that hold a lease of the site.
+  // Who fetched a layer for the site, as far as it was seen here; this device may be among them.
+  std::map<LayerId, std::vector<DeviceId>> fetchers;
+  std::shared_ptr<Asking> asking;
   net::Timer count_again;
   LineLimits line;
 
@@ -160,6 +164,7 @@ struct Service::State : std::enable_shared_from_this<State> {
              },
          .damaged = [this](const LayerId& layer) { reflecting->suspect(layer); }});
     updating = Updating::open(loop, state, keys);
+    open_asking();
     open_applying();
     uploads = Uploads::open(loop, state, config.device, *origin, worker, options.uploads,
                             {.changed = later([](State& self) {
@@ -497,7 +502,7 @@ struct Service::State : std::enable_shared_from_this<State> {
 
   // What this device hands on while it lives.
   Relay::Page later_page() {
-    return [weak = weak_from_this()](const std::string& path) -> Result<Buffer> {
+    return [weak = weak_from_this()](const std::string& path) -> Result<Relay::Handed> {
       const auto self = weak.lock();
       if (!self) return fail(ErrorKind::unavailable, "this device is stopping");
       return site_page(self->state, self->keys, self->site->envelope(), path);
@@ -596,12 +601,22 @@ struct Service::State : std::enable_shared_from_this<State> {
   void note_reflectors(const wire::PollReply& reply) {
     std::set<std::string> addresses;
     if (reply.site && reply.lease)
-      for (const DeviceId& holder : wire::holders_of(*reply.lease))
+      for (const DeviceId& holder : wire::holders_of(*reply.lease)) {
+        note_fetcher(holder);
         for (const wire::Peer& peer : reply.site->peers)
           if (peer.device == holder) addresses.insert(peer.address);
+      }
     if (addresses == reflectors) return;
     count_bytes();  // What came until now came from those before.
     reflectors = std::move(addresses);
+  }
+
+  void note_fetcher(const DeviceId& device) {
+    for (const auto& [layer, progress] : agent->layers()) {
+      if (progress.phase != Agent::Layer::Phase::fetching) continue;
+      auto& known = fetchers[layer];
+      if (std::ranges::find(known, device) == known.end()) known.push_back(device);
+    }
   }
 
   // --- layers
@@ -725,6 +740,8 @@ struct Service::State : std::enable_shared_from_this<State> {
     for_site.erase(leave.layer);
     updates_for_site.erase(leave.layer);
     came.erase(leave.layer);
+    fetchers.erase(leave.layer);
+    asking->forget(leave.layer);
     const auto left = layers.extract(leave.layer);
     if (!left.empty() && reflecting->keep(left.mapped())) return;
     if (swarm) swarm->leave(leave.layer);
@@ -772,8 +789,10 @@ struct Service::State : std::enable_shared_from_this<State> {
     const Leaning leaning = leaning_of(state, layer->second);
     // What it leans on may have changed meanwhile.
     if (missing_packs(state, layer->second, leaning).count > 0) return fetch_more(complete.layer);
-    if (leaning.update) return take_update(layer->second, *leaning.update);
+    if (leaning.update)
+      return take_update(layer->second, *leaning.update, leaves_costly(complete.layer));
     if (!leaning.partly.empty()) return take_parts(layer->second);
+    if (leaning.awaits_site) return asking->ask(complete.layer);
     feed(Agent::LayerComplete{complete.layer});
   }
 
@@ -801,9 +820,72 @@ struct Service::State : std::enable_shared_from_this<State> {
   }
 
   // The layer's packs that it needs are here, some of them of the update from `base`.
-  void take_update(const LayerFiles& files, const LayerId& base) {
+  void take_update(const LayerFiles& files, const LayerId& base, bool leaves_costly) {
     if (updating->is_taking(files.layer)) return;
-    updating->take(files, base, now_ms(), when_updated(files.layer));
+    updating->take(files, base, now_ms(), leaves_costly, when_updated(files.layer));
+  }
+
+  // What takes long to make is made by who fetches the layer for the site; the others wait for it.
+  bool leaves_costly(const LayerId& layer) { return !lease && !makers_of(layer).empty(); }
+  // None where this device is one of them.
+  std::vector<wire::Peer> makers_of(const LayerId& layer) {
+    const auto known = fetchers.find(layer);
+    if (known == fetchers.end() ||
+        std::ranges::find(known->second, config.device) != known->second.end())
+      return {};
+    std::vector<wire::Peer> makers;
+    for (const wire::Peer& peer : peers)
+      if (peer.relay_port && std::ranges::find(known->second, peer.device) != known->second.end())
+        makers.push_back(peer);
+    return makers;
+  }
+
+  std::string given_directory() const { return state.cache() + "/given"; }
+  void forget_given() const {
+    if (auto done = os::remove_tree(given_directory());
+        !done && done.error().kind() != ErrorKind::not_found)
+      log::warning("given_not_removed", {{"error", done.error().text()}});
+  }
+
+  void open_asking() {
+    forget_given();
+    asking = Asking::make(
+        loop,
+        {.makers = [this](const LayerId& layer) { return makers_of(layer); },
+         .fetch =
+             [this](const wire::Peer& from, const LayerId& layer, Asking::Then then) {
+               const auto own = identity();
+               if (!own)
+                 return then(fail(ErrorKind::unavailable, "this device has no certificate"));
+               from_site.costly(*own, from, layer, given_directory(), std::move(then));
+             },
+         .ended = later([](State& self, const LayerId& layer, Result<Asking::Files> files) {
+           self.asked(layer, std::move(files));
+         })},
+        Asking::Limits{});
+  }
+  void asked(const LayerId& layer, Result<Asking::Files> given) {
+    const auto files = layers.find(layer);
+    if (files == layers.end() || updating->is_taking(layer) ||
+        !leaning_of(state, files->second).awaits_site)
+      return;
+    if (!given) return make_costly(layer, given.error());
+    updating->take_from_site(
+        files->second, std::move(*given),
+        later([layer, started = now_ms()](State& self, const Result<Updated>& updated) {
+          self.forget_given();
+          if (!updated && updated.error().kind() == ErrorKind::corrupt)
+            return self.make_costly(layer, updated.error());
+          self.update_taken(layer, started, updated);
+        }));
+  }
+  // By this device, after all: from the update once more.
+  void make_costly(const LayerId& layer, const Error& why) {
+    const auto files = layers.find(layer);
+    if (files == layers.end()) return;
+    log::info("made_here", {{"layer", layer}, {"why", why.text()}});
+    if (const auto made = files->second.rebuilt.find(layer); made != files->second.rebuilt.end())
+      take_update(files->second, LayerId(made->second.base), false);
   }
   // What an update did not give is here.
   void take_parts(const LayerFiles& files) {
@@ -823,17 +905,20 @@ struct Service::State : std::enable_shared_from_this<State> {
       if (layers.contains(layer)) lose(layer);
       return;
     }
+    if (updated->awaits > 0)
+      log::info("update_awaits", {{"layer", layer}, {"chunks", updated->awaits}});
     if (updated->waits_for.count > 0)
       log::info("update_lacks", {{"layer", layer},
                                  {"from", updated->base},
                                  {"chunks", updated->fallback_chunks},
                                  {"fetching", updated->waits_for}});
-    else
+    else if (updated->awaits == 0)
       update_ended(layer, *updated);
     const auto files = layers.find(layer);
     if (files == layers.end()) return;  // It left meanwhile.
     files->second = placed(std::move(files->second));
     if (missing_bytes(state, files->second).count > 0) return fetch_more(layer);
+    if (leaning_of(state, files->second).awaits_site) return asking->ask(layer);
     feed(Agent::LayerComplete{layer});
   }
   void update_ended(const LayerId& layer, const Updated& updated) {
@@ -894,6 +979,7 @@ struct Service::State : std::enable_shared_from_this<State> {
              .shares = action.shares,
              .most = action.most};
     if (is_new) leads_since = loop.now();
+    note_fetcher(config.device);
     if (is_new)
       log::info("lease_held", {{"epoch", action.epoch},
                                {"by_budget", action.by_budget},

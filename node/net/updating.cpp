@@ -12,14 +12,27 @@
 #include "shared/update/take_update.hpp"
 
 namespace lamina::node {
+
+// What the work in the pool leaves: packs in the working directory, and what is remembered once
+// they are among the layer's.
+struct UpdateOutcome {
+  std::vector<format::DistributedPack> packs;
+  Rebuilt rebuilt;
+  std::vector<std::string> troubles;
+};
+
 namespace {
+
+using Outcome = UpdateOutcome;
 
 using update::TakenUpdate;
 
 std::string working_directory(const StateDirectory& state) { return state.cache() + "/updating"; }
 
-// A pack of which so much is needed is fetched whole.
+// A pack of which so much is needed is fetched whole...
 constexpr std::int64_t kPartMostPercent = 75;
+// ...and one of whose content so many times its size is: m: 2.5 times is what packs of Debian have.
+constexpr std::uint64_t kPlainMost = 2;
 // So that what is remembered of an update keeps within format::kRecordMax.
 constexpr std::size_t kPartChunksMax = 16 * 1024;
 
@@ -28,7 +41,8 @@ bool may_help_later(const Error& error) {
 }
 
 Result<TakenUpdate> take_update_of(const StateDirectory& state, const TrustedKeys& keys,
-                                   const LayerFiles& layer, const LayerId& base) {
+                                   const LayerFiles& layer, const LayerId& base,
+                                   bool leaves_costly) {
   auto next = read_record(state, layer.layer, keys);
   if (!next) return fail(std::move(next.error()));
   PackSet set;
@@ -48,7 +62,8 @@ Result<TakenUpdate> take_update_of(const StateDirectory& state, const TrustedKey
                           .metadata_packs = {},
                           .packs = {},
                           .directory = working_directory(state),
-                          .programs = update::machine_programs()};
+                          .programs = update::machine_programs(),
+                          .leaves_costly = leaves_costly};
   for (const format::DistributedPack& pack : layer.packs)
     if (std::ranges::find(pack.update_from, base) != pack.update_from.end())
       (pack.is_metadata ? order.metadata_packs : order.packs)
@@ -95,37 +110,30 @@ bool is_hardly_less(const PackPart& part, std::uint64_t pack_size) {
          static_cast<std::int64_t>(pack_size) * kPartMostPercent;
 }
 
-// What the update did not give is looked for in parts of packs, but for packs of which most is
-// lacking by all appearances: what is coded is smaller than what it decodes to.
+// What the update did not give is looked for in parts of packs.
 void plan_parts(const LayerFiles& layer, const TakenUpdate& taken, Rebuilt& rebuilt) {
   std::size_t chunks = 0;
   for (const auto& [id, lacking] : taken.lacking) {
     const std::uint64_t size = size_in(layer, id);
-    PackPart part = make_part(lacking, size);
-    chunks += lacking.size();
-    if (chunks > kPartChunksMax || is_hardly_less(part, size))
+    PackPart part = make_part(lacking.chunks, size);
+    chunks += lacking.chunks.size();
+    if (chunks > kPartChunksMax || lacking.bytes > kPlainMost * size || is_hardly_less(part, size))
       rebuilt.lacking.insert(id);
     else
       rebuilt.parts.emplace(id, std::move(part));
   }
 }
 
-// What the work in the pool leaves: packs in the working directory, and what is remembered once
-// they are among the layer's.
-struct Outcome {
-  std::vector<format::DistributedPack> packs;
-  Rebuilt rebuilt;
-  std::vector<std::string> troubles;
-};
-
 Result<Outcome> take_whole_update(const StateDirectory& state, const TrustedKeys& keys,
                                   const LayerFiles& layer, const LayerId& base,
-                                  std::int64_t started_ms) {
+                                  std::int64_t started_ms, bool leaves_costly) {
   if (auto done = empty_working_directory(state); !done) return fail(std::move(done.error()));
   Outcome outcome;
   outcome.rebuilt.base = base;
   outcome.rebuilt.figures.started_ms = started_ms;
-  auto taken = take_update_of(state, keys, layer, base);
+  auto taken = take_update_of(state, keys, layer, base, leaves_costly);
+  if (taken && taken->left.size() > kPartChunksMax)
+    return take_whole_update(state, keys, layer, base, started_ms, /*leaves_costly=*/false);
   if (!taken) {
     if (may_help_later(taken.error())) return fail(std::move(taken.error()));
     outcome.rebuilt.lacking = all_lacking(layer, base);
@@ -141,6 +149,8 @@ Result<Outcome> take_whole_update(const StateDirectory& state, const TrustedKeys
   rebuilt.figures.chunks = taken->chunks;
   rebuilt.figures.bytes = taken->bytes;
   rebuilt.figures.lacking_chunks = taken->lacking_chunks;
+  rebuilt.awaited = std::move(taken->left);
+  rebuilt.costly = std::move(taken->costly);
   plan_parts(layer, *taken, rebuilt);
   return outcome;
 }
@@ -176,6 +186,42 @@ Result<Outcome> take_whole_parts(const StateDirectory& state, const LayerFiles& 
   return outcome;
 }
 
+// What another device made, of which nothing is believed: the chunks have the right digests.
+Result<Outcome> take_given(const StateDirectory& state, const LayerFiles& layer,
+                           const std::vector<std::string>& paths) {
+  if (auto done = empty_working_directory(state); !done) return fail(std::move(done.error()));
+  auto files = PackFiles::open(working_directory(state), PackFiles::Access::write);
+  if (!files) return fail(std::move(files.error()));
+  PackWriter writer(*files, {}, [](const format::PackSummary&) -> Status { return Done{}; });
+  Outcome outcome;
+  Rebuilt& rebuilt = outcome.rebuilt = layer.rebuilt.at(layer.layer);
+  for (const std::string& path : paths) {
+    auto pack = OpenPack::open(path, path);
+    if (!pack) return fail(std::move(pack.error()));
+    PackPart part{.chunks = {}, .ranges = {{0, pack->size()}}};
+    for (const format::Frame& frame : pack->index().frames)
+      for (const format::ChunkRef& chunk : frame.chunks)
+        if (rebuilt.awaited.contains(chunk.id)) part.chunks.insert(chunk.id);
+    if (part.chunks.empty()) continue;
+    if (auto taken = take_part(path, pack->size(), part, writer); !taken)
+      return fail(std::move(taken.error()));
+    for (const ChunkId& id : part.chunks) rebuilt.awaited.erase(id);
+    rebuilt.figures.chunks += part.chunks.size();
+  }
+  if (!rebuilt.awaited.empty())
+    return fail(ErrorKind::corrupt, std::to_string(rebuilt.awaited.size()) +
+                                        " chunks are not in what another device gave");
+  if (auto done = writer.finish(); !done) return fail(std::move(done.error()));
+  auto packs = made_packs(state);
+  if (!packs) return fail(std::move(packs.error()));
+  outcome.packs = std::move(*packs);
+  for (const format::DistributedPack& pack : outcome.packs) {
+    rebuilt.packs.push_back(pack);
+    rebuilt.costly.insert(pack.id);  // Others may have it from here.
+  }
+  return outcome;
+}
+
 // Puts what came out among the packs; quick, and on the loop, where nobody cleans up meanwhile.
 Status settle(const StateDirectory& state, const LayerId& layer, const Outcome& outcome) {
   const std::string from = working_directory(state);
@@ -198,7 +244,8 @@ Updated figures_of(const LayerFiles& layer, const Rebuilt& rebuilt) {
                   .chunks = figures.chunks,
                   .bytes = Bytes{static_cast<std::int64_t>(figures.bytes)},
                   .fallback_chunks = figures.lacking_chunks,
-                  .fallback = Bytes{static_cast<std::int64_t>(figures.fallback_bytes)}};
+                  .fallback = Bytes{static_cast<std::int64_t>(figures.fallback_bytes)},
+                  .awaits = rebuilt.awaited.size()};
   for (const format::DistributedPack& pack : layer.packs) {
     const Bytes size{static_cast<std::int64_t>(pack.size)};
     if (std::ranges::find(pack.update_from, rebuilt.base) != pack.update_from.end())
@@ -229,12 +276,24 @@ Status Updating::give_up(const LayerFiles& layer, const LayerId& base) const {
 }
 
 void Updating::take(const LayerFiles& layer, const LayerId& base, std::int64_t started_ms,
-                    Then then) {
-  add({layer, base, started_ms, std::move(then)});
+                    bool leaves_costly, Then then) {
+  add({layer,
+       [state = state_, keys = keys_, layer, base, started_ms, leaves_costly] {
+         return take_whole_update(state, keys, layer, base, started_ms, leaves_costly);
+       },
+       std::move(then)});
 }
 
 void Updating::take_parts(const LayerFiles& layer, Then then) {
-  add({layer, std::nullopt, 0, std::move(then)});
+  add({layer, [state = state_, layer] { return take_whole_parts(state, layer); }, std::move(then)});
+}
+
+void Updating::take_from_site(const LayerFiles& layer, std::vector<std::string> packs, Then then) {
+  add({layer,
+       [state = state_, layer, packs = std::move(packs)] {
+         return take_given(state, layer, packs);
+       },
+       std::move(then)});
 }
 
 void Updating::add(Job job) {
@@ -243,30 +302,24 @@ void Updating::add(Job job) {
 }
 
 void Updating::next() {
-  const Job& job = jobs_.front();
-  loop_.offload_value(
-      [state = state_, keys = keys_, layer = job.layer, base = job.base,
-       started_ms = job.started_ms] {
-        return base ? take_whole_update(state, keys, layer, *base, started_ms)
-                    : take_whole_parts(state, layer);
-      },
-      [weak = weak_from_this()](Result<Outcome> outcome) {
-        const auto self = weak.lock();
-        if (!self) return;
-        const Job done = std::move(self->jobs_.front());
-        self->jobs_.pop_front();
-        const Status settled = outcome ? settle(self->state_, done.layer.layer, *outcome)
-                                       : Status(fail(outcome.error()));
-        // The next one empties the working directory, out of which this one came.
-        if (!self->jobs_.empty()) self->next();
-        if (!settled) return done.then(fail(settled.error()));
-        Updated updated = figures_of(done.layer, outcome->rebuilt);
-        auto& troubles = self->troubles_[done.layer.layer];
-        std::ranges::move(outcome->troubles, std::back_inserter(troubles));
-        updated.troubles = troubles;
-        if (updated.waits_for.count == 0) self->troubles_.erase(done.layer.layer);
-        done.then(std::move(updated));
-      });
+  loop_.offload_value(jobs_.front().work, [weak = weak_from_this()](Result<Outcome> outcome) {
+    const auto self = weak.lock();
+    if (!self) return;
+    const Job done = std::move(self->jobs_.front());
+    self->jobs_.pop_front();
+    const Status settled =
+        outcome ? settle(self->state_, done.layer.layer, *outcome) : Status(fail(outcome.error()));
+    // The next one empties the working directory, out of which this one came.
+    if (!self->jobs_.empty()) self->next();
+    if (!settled) return done.then(fail(settled.error()));
+    Updated updated = figures_of(done.layer, outcome->rebuilt);
+    auto& troubles = self->troubles_[done.layer.layer];
+    std::ranges::move(outcome->troubles, std::back_inserter(troubles));
+    updated.troubles = troubles;
+    if (updated.waits_for.count == 0 && updated.awaits == 0)
+      self->troubles_.erase(done.layer.layer);
+    done.then(std::move(updated));
+  });
 }
 
 }  // namespace lamina::node

@@ -34,7 +34,10 @@ struct Updated {
   std::vector<std::string> troubles;  // Why.
   // Of packs in part, for take_parts(): it is not over. 0: what is lacking still are whole packs.
   Bytes waits_for = {};
+  std::size_t awaits = 0;  // Chunks of another device of the site, for take_from_site().
 };
+
+struct UpdateOutcome;  // Of updating.cpp.
 
 class Updating : public std::enable_shared_from_this<Updating> {
  public:
@@ -47,9 +50,14 @@ class Updating : public std::enable_shared_from_this<Updating> {
   // Takes the update of `layer` from `base`, whose packs are whole. `then` is called later, once;
   // after success find_bases() sees what came of it. What cannot be made anything of succeeds too,
   // with everything lacking; an error (`out_of_space`, `unavailable`) may not be one next time.
-  void take(const LayerFiles& layer, const LayerId& base, std::int64_t started_ms, Then then);
+  // `leaves_costly`: what takes long to make is awaited.
+  void take(const LayerFiles& layer, const LayerId& base, std::int64_t started_ms,
+            bool leaves_costly, Then then);
   // Likewise, what Leaning::partly names is here. The figures are those of the update until now.
   void take_parts(const LayerFiles& layer, Then then);
+  // Likewise, another device of the site gave packs with what is awaited: files at these paths, as
+  // good as a stranger's. `corrupt`: that is not in them, all of it and right; nothing is kept.
+  void take_from_site(const LayerFiles& layer, std::vector<std::string> packs, Then then);
   bool is_taking(const LayerId& layer) const;
   // The update's packs are not to be had: from now on the layer's own are needed.
   Status give_up(const LayerFiles& layer, const LayerId& base) const;
@@ -57,8 +65,8 @@ class Updating : public std::enable_shared_from_this<Updating> {
  private:
   struct Job {
     LayerFiles layer;
-    std::optional<LayerId> base;  // None: parts.
-    std::int64_t started_ms = 0;
+    // In the loop's pool.
+    std::function<Result<UpdateOutcome>()> work;
     Then then;
   };
 

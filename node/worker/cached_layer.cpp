@@ -11,10 +11,10 @@
 namespace lamina::node {
 namespace {
 
-// The second has parts; without them the first is written, which older programs read.
-constexpr std::string_view kRebuiltMagic = "LMrb0001", kPartsMagic = "LMrb0002";
+// The first ends with `lacking`, and is written where that is all: older programs read it.
+constexpr std::string_view kRebuiltMagic = "LMrb0001", kMoreMagic = "LMrb0002";
 
-void write_parts(Writer& out, const Rebuilt& rebuilt) {
+void write_more(Writer& out, const Rebuilt& rebuilt) {
   const Rebuilt::Figures& figures = rebuilt.figures;
   for (const std::uint64_t figure : {static_cast<std::uint64_t>(figures.started_ms), figures.chunks,
                                      figures.bytes, figures.lacking_chunks, figures.fallback_bytes})
@@ -30,9 +30,13 @@ void write_parts(Writer& out, const Rebuilt& rebuilt) {
       out.varint(range.end);
     }
   }
+  out.varint(rebuilt.awaited.size());
+  for (const ChunkId& chunk : rebuilt.awaited) out.raw(chunk.bytes());
+  out.varint(rebuilt.costly.size());
+  for (const PackId& pack : rebuilt.costly) out.raw(pack.bytes());
 }
 
-void read_parts(Reader& in, Rebuilt& rebuilt) {
+void read_more(Reader& in, Rebuilt& rebuilt) {
   Rebuilt::Figures& figures = rebuilt.figures;
   figures.started_ms = static_cast<std::int64_t>(in.varint(INT64_MAX));
   for (std::uint64_t* figure :
@@ -48,6 +52,10 @@ void read_parts(Reader& in, Rebuilt& rebuilt) {
       if (part.ranges.back().end <= begin) in.set_failed();
     }
   }
+  for (std::uint64_t left = in.count(ChunkId::kSize); left > 0 && !in.failed(); --left)
+    rebuilt.awaited.insert(in.id<ChunkId>());
+  for (std::uint64_t left = in.count(PackId::kSize); left > 0 && !in.failed(); --left)
+    rebuilt.costly.insert(in.id<PackId>());
 }
 
 }  // namespace
@@ -81,7 +89,7 @@ std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& 
   if (!bytes) return std::nullopt;
   Reader in(*bytes);
   const std::string magic(as_text(in.raw(kRebuiltMagic.size())));
-  if (magic != kRebuiltMagic && magic != kPartsMagic) return std::nullopt;
+  if (magic != kRebuiltMagic && magic != kMoreMagic) return std::nullopt;
   Rebuilt rebuilt;
   rebuilt.base = in.id<LayerId>();
   for (std::uint64_t left = in.count(PackId::kSize + 1); left > 0 && !in.failed(); --left) {
@@ -90,14 +98,14 @@ std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& 
   }
   for (std::uint64_t left = in.count(PackId::kSize); left > 0 && !in.failed(); --left)
     rebuilt.lacking.insert(in.id<PackId>());
-  if (magic == kPartsMagic) read_parts(in, rebuilt);
+  if (magic == kMoreMagic) read_more(in, rebuilt);
   if (!in.finished()) return std::nullopt;
   return rebuilt;
 }
 
 Status write_rebuilt(const StateDirectory& state, const LayerId& layer, const Rebuilt& rebuilt) {
   Writer out;
-  out.raw(as_view(rebuilt.parts.empty() ? kRebuiltMagic : kPartsMagic));
+  out.raw(as_view(rebuilt.has_more() ? kMoreMagic : kRebuiltMagic));
   out.raw(rebuilt.base.bytes());
   out.varint(rebuilt.packs.size());
   for (const format::DistributedPack& pack : rebuilt.packs) {
@@ -106,7 +114,7 @@ Status write_rebuilt(const StateDirectory& state, const LayerId& layer, const Re
   }
   out.varint(rebuilt.lacking.size());
   for (const PackId& pack : rebuilt.lacking) out.raw(pack.bytes());
-  if (!rebuilt.parts.empty()) write_parts(out, rebuilt);
+  if (rebuilt.has_more()) write_more(out, rebuilt);
   return os::write_file(record_path(state, layer, "rebuilt"), out.view());
 }
 
@@ -127,7 +135,8 @@ Status add_packs(const StateDirectory& state, const LayerId& layer, const Truste
   const auto rebuilt = read_rebuilt(state, layer);
   std::optional<bool> is_rebuilt;  // Not looked at yet.
   const auto by_update = [&](const format::DistributedPack& pack) {
-    if (!rebuilt || rebuilt->lacking.contains(pack.id) || rebuilt->parts.contains(pack.id) ||
+    if (!rebuilt || !rebuilt->awaited.empty() || rebuilt->lacking.contains(pack.id) ||
+        rebuilt->parts.contains(pack.id) ||
         std::ranges::find(pack.unless_updated, rebuilt->base) == pack.unless_updated.end())
       return false;
     if (!is_rebuilt)

@@ -36,6 +36,11 @@ struct Rebuilt {
   // ...and those of which some chunks are. Until all of these are taken out of them the layer
   // cannot be read.
   std::map<PackId, PackPart> parts = {};
+  // Chunks that another device of the site is to give, which makes them at the cost of much time.
+  // Until they are here the layer cannot be read.
+  std::set<ChunkId> awaited = {};
+  // Of `packs`, those that were made at such a cost, and are given to others of the site.
+  std::set<PackId> costly = {};
   // What is known of the update by then: for the report at the end.
   struct Figures {
     std::int64_t started_ms = 0;  // Since the epoch.
@@ -45,7 +50,10 @@ struct Rebuilt {
     std::uint64_t fallback_bytes = 0;  // Fetched for these until now.
     bool operator==(const Figures&) const = default;
   };
-  Figures figures = {};  // With `parts` only.
+  Figures figures = {};  // With `parts` and `awaited` only.
+
+  // Whether there is more of it than what older programs know.
+  bool has_more() const { return !parts.empty() || !awaited.empty() || !costly.empty(); }
 };
 // None: there is none, or it cannot be read.
 std::optional<Rebuilt> read_rebuilt(const StateDirectory& state, const LayerId& layer);

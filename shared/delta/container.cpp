@@ -458,6 +458,12 @@ bool is_costly(ByteView first) {
   return begins(first, kXz) || is_kernel(first);
 }
 
+bool is_costly(const Recipe& recipe) {
+  return std::ranges::any_of(recipe.steps, [](const Recipe::Step& step) {
+    return step.kind == Kind::coded && step.encoder.library == Encoder::Library::lzma;
+  });
+}
+
 Status check_closable(const Recipe& recipe, const Programs& programs) {
   for (const Recipe::Step& step : recipe.steps)
     if (step.kind == Kind::coded)

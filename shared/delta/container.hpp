@@ -84,6 +84,9 @@ bool may_be_container(ByteView first_bytes);
 // whose inside takes no fewer bytes than it does unless it is coded against a predecessor.
 bool is_costly(ByteView first_bytes);
 
+// Whether closing it takes long, as is_costly() of its bytes.
+bool is_costly(const Recipe& recipe);
+
 // Whether close_container() has all the encoders it takes; otherwise `unavailable` names one.
 Status check_closable(const Recipe& recipe, const Programs& programs);
 

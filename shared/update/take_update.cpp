@@ -1,6 +1,7 @@
 #include "shared/update/take_update.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -356,32 +357,61 @@ class Taking {
       return Done{};
     };
     const auto locate = [&](const delta::Origin& origin) { return find(old, origin); };
-    auto& closings = assembly->closings;
     auto& copies = assembly->copies;
-    for (std::size_t before = SIZE_MAX; before != 0 && closings.size() + copies.size() < before;) {
-      before = closings.size() + copies.size();
-      waiting.clear();
-      for (const auto& closing : closings) {
-        auto done = put(closing.file, [&](const auto& emit) {
-          return delta::close_file(closing, locate, order_.programs, emit);
-        });
-        if (!done) return done;
+    const auto run = [&](std::vector<delta::Assembly::Closing>& closings) -> Status {
+      for (std::size_t before = SIZE_MAX;
+           before != 0 && closings.size() + copies.size() < before;) {
+        before = closings.size() + copies.size();
+        waiting.clear();
+        for (const auto& closing : closings) {
+          auto done = put(closing.file, [&](const auto& emit) {
+            return delta::close_file(closing, locate, order_.programs, emit);
+          });
+          if (!done) return done;
+        }
+        for (const auto& copy : copies) {
+          auto done = put(copy.file, [&](const auto& emit) -> Status {
+            auto source = locate(copy.from);
+            if (!source) return fail(std::move(source.error()));
+            return delta::read_pieces(*source, emit);
+          });
+          if (!done) return done;
+        }
+        const auto is_done = [&](const auto& one) { return !waiting.contains(one.file); };
+        std::erase_if(closings, is_done);
+        std::erase_if(copies, is_done);
+        if (auto done = settle(); !done) return done;
       }
-      for (const auto& copy : copies) {
-        auto done = put(copy.file, [&](const auto& emit) -> Status {
-          auto source = locate(copy.from);
-          if (!source) return fail(std::move(source.error()));
-          return delta::read_pieces(*source, emit);
-        });
-        if (!done) return done;
-      }
-      const auto is_done = [&](const auto& one) { return !waiting.contains(one.file); };
-      std::erase_if(closings, is_done);
-      std::erase_if(copies, is_done);
-      if (auto done = settle(); !done) return done;
+      return Done{};
+    };
+    auto& closings = assembly->closings;
+    const auto costly = std::ranges::stable_partition(
+        closings, [](const auto& closing) { return !delta::is_costly(closing.recipe); });
+    std::vector<delta::Assembly::Closing> later(std::make_move_iterator(costly.begin()),
+                                                std::make_move_iterator(costly.end()));
+    closings.erase(costly.begin(), costly.end());
+    if (auto done = run(closings); !done) return done;
+    if (later.empty()) {
+      for (const auto& [file, error] : waiting) trouble(printable(changed_[file].path), error);
+      return Done{};
     }
+    // What still waits may wait for one of these.
+    std::ranges::move(closings, std::back_inserter(later));
+    if (order_.leaves_costly) {
+      for (const auto& closing : later) leave(closing.file);
+      for (const auto& copy : copies) leave(copy.file);
+      return Done{};
+    }
+    const std::size_t cheap = written_.size();
+    if (auto done = run(later); !done) return done;
+    taken_.costly.insert(written_.begin() + static_cast<std::ptrdiff_t>(cheap), written_.end());
     for (const auto& [file, error] : waiting) trouble(printable(changed_[file].path), error);
     return Done{};
+  }
+  void leave(std::uint32_t file) {
+    if (file >= changed_.size()) return;
+    for (const format::ChunkRef& chunk : changed_[file].chunks)
+      if (!had_.contains(chunk.id) && !kept_.contains(chunk.id)) taken_.left.insert(chunk.id);
   }
 
   // What the old layer lacks and the update did not give.
@@ -396,10 +426,13 @@ class Taking {
         in_run = 0;
       }
       ++in_run;
-      if (kept_.contains(chunk.id)) return;
+      if (kept_.contains(chunk.id) || taken_.left.contains(chunk.id)) return;
       ++taken_.lacking_chunks;
       taken_.lacking_bytes += chunk.length;
-      if (run != head_.runs.end()) taken_.lacking[head_.packs[run->pack]].insert(chunk.id);
+      if (run == head_.runs.end()) return;
+      auto& lacking = taken_.lacking[head_.packs[run->pack]];
+      lacking.chunks.insert(chunk.id);
+      lacking.bytes += chunk.length;
     };
     for (const format::ChunkRef& chunk : next_.metadata) look(chunk);
     for (const ContentFile& file : changed_)

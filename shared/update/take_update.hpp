@@ -32,16 +32,27 @@ struct TakeOrder {
   std::vector<std::string> packs;
   std::string directory;  // For packs of what comes out, and files in between. It is empty.
   delta::Programs programs;
+  // Containers that take long to close (delta::is_costly) are not closed: TakenUpdate::left.
+  bool leaves_costly = false;
 };
 
 struct TakenUpdate {
   std::uint64_t chunks = 0;  // That came out of it...
   std::uint64_t bytes = 0;   // ...and theirs, plain.
-  // Of what did not: chunks, their plain bytes, and which of them each pack has in full.
-  std::uint64_t lacking_chunks = 0;
-  std::uint64_t lacking_bytes = 0;
-  std::map<PackId, std::set<ChunkId>> lacking;
+  struct Lacking {
+    std::set<ChunkId> chunks;
+    std::uint64_t bytes = 0;  // Theirs, plain.
+  };
+  // What did not, by the packs that have it in full.
+  std::map<PackId, Lacking> lacking;
+  std::uint64_t lacking_chunks = 0;   // All of them...
+  std::uint64_t lacking_bytes = 0;    // ...and theirs.
   std::vector<std::string> troubles;  // Why, a few; for people.
+  // What is in containers that take long to close, and what is made of these: the packs with that
+  // and nothing else...
+  std::set<PackId> costly;
+  // ...or, where it was left, these chunks. They are not among those that are lacking.
+  std::set<ChunkId> left;
 };
 
 // The chunks of the new layer that the old one lacks are in `directory`/packs afterwards, durable.

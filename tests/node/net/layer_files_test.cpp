@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "node/net/site_fetch.hpp"
+#include "shared/format/needed_packs.hpp"
 #include "shared/swarm/piece_map.hpp"
 #include "tests/support/swarm.hpp"
 
@@ -121,7 +122,8 @@ TEST_CASE("layer files: what is kept is handed on by its path, and nothing else 
   REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));
   REQUIRE(os::write_file(bench.state.records() + "/target", to_buffer("target")));
   const auto page = [&](const std::string& path) {
-    return site_page(bench.state, bench.keys, to_buffer("list"), path);
+    auto handed = site_page(bench.state, bench.keys, to_buffer("list"), path);
+    return handed ? Result<Buffer>(handed->bytes) : Result<Buffer>(fail(handed.error()));
   };
   CHECK(page(std::string(kMembersPage)).value() == to_buffer("list"));
   CHECK(page(layer_page(bench.id, "record")).value() == bench.sent.record);
@@ -135,6 +137,36 @@ TEST_CASE("layer files: what is kept is handed on by its path, and nothing else 
     CHECK_FALSE(page(path));
   }
   CHECK_FALSE(site_page(bench.state, bench.keys, {}, std::string(kMembersPage)));
+}
+
+TEST_CASE("layer files: packs that were made at great cost are handed on, and others are not",
+          "[node]") {
+  Bench bench;
+  REQUIRE(keep_layer(bench.state, bench.id, bench.sent, bench.keys));
+  const auto page = [&](const std::string& path) {
+    return site_page(bench.state, bench.keys, {}, path);
+  };
+  CHECK(page(costly_page(bench.id)).error().kind() == ErrorKind::not_found);  // Not yet.
+  const auto packs = bench.swarm.packs;
+  REQUIRE(packs.size() >= 2);
+  Rebuilt rebuilt{.base = format::kNoLayer, .packs = {packs[0], packs[1]}, .lacking = {}};
+  rebuilt.costly = {packs[0].id};
+  rebuilt.awaited = {ChunkId{}};
+  REQUIRE(write_rebuilt(bench.state, bench.id, rebuilt));
+  CHECK(page(costly_page(bench.id)).error().kind() == ErrorKind::not_found);
+  rebuilt.awaited.clear();
+  REQUIRE(write_rebuilt(bench.state, bench.id, rebuilt));
+  const auto list = page(costly_page(bench.id));
+  REQUIRE(list);
+  CHECK(ByteView(list->bytes).size() == PackId::kSize);
+  const auto one = page(costly_page(bench.id, packs[0].id));
+  REQUIRE(one);
+  CHECK(one->file == bench.state.packs() + '/' + packs[0].id.hex());
+  CHECK_FALSE(page(costly_page(bench.id, packs[1].id)));
+  CHECK_FALSE(page(costly_page(bench.id) + "/../../target"));
+  rebuilt.costly.clear();
+  REQUIRE(write_rebuilt(bench.state, bench.id, rebuilt));
+  CHECK(page(costly_page(bench.id)).error().kind() == ErrorKind::refused);
 }
 
 TEST_CASE("layer files: damaged packs count as missing", "[node]") {

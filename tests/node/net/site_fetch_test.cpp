@@ -2,6 +2,7 @@
 #include "node/net/site_fetch.hpp"
 
 #include "tests/node/net/relay_site.hpp"
+#include "tests/support/ids.hpp"
 
 using namespace lamina;
 using namespace lamina::node;
@@ -13,10 +14,10 @@ struct Bench : RelaySite {
   Bench() {
     relay = open_relay(bob);
     relay->meet({ann.peer()});
-    relay->hand_on([this](const std::string& path) -> Result<Buffer> {
+    relay->hand_on([this](const std::string& path) -> Result<Relay::Handed> {
       const auto page = pages.find(path);
       if (page == pages.end()) return fail(ErrorKind::not_found, "nothing there");
-      return to_buffer(page->second);
+      return Relay::Handed{to_buffer(page->second)};
     });
   }
   wire::Peer door() const { return bob.peer(relay->port()); }
@@ -64,6 +65,35 @@ TEST_CASE("site fetch: a layer comes with all its parts, or not at all", "[node]
   CHECK(got->record == to_buffer("record"));
   CHECK(got->distribution == to_buffer("distribution"));
   CHECK(got->torrent == to_buffer("torrent"));
+}
+
+TEST_CASE("site fetch: packs that were made at great cost come as files, all or none", "[node]") {
+  Bench bench;
+  const LayerId id;
+  const auto a = tests::id_of<PackId>(1), b = tests::id_of<PackId>(2);
+  const std::string directory = bench.scratch / "given";
+  const auto costly = [&] {
+    std::optional<Result<std::vector<std::string>>> got;
+    bench.fetch.costly(bench.ann.swarm, bench.door(), id, directory,
+                       [&](Result<std::vector<std::string>> paths) { got = std::move(paths); });
+    bench.run_until([&] { return got.has_value(); });
+    return std::move(*got);
+  };
+  CHECK(costly().error().kind() == ErrorKind::not_found);
+  const std::string list = std::string(as_text(a.bytes())) + std::string(as_text(b.bytes()));
+  bench.pages[costly_page(id)] = list;
+  bench.pages[costly_page(id, a)] = "pack a";
+  CHECK(costly().error().kind() == ErrorKind::not_found);
+  bench.pages[costly_page(id, b)] = "pack b";
+  const auto got = costly();
+  REQUIRE(got);
+  REQUIRE(got->size() == 2);
+  CHECK(os::read_text(got->at(0)).value() == "pack a");
+  CHECK(os::read_text(got->at(1)).value() == "pack b");
+  bench.pages[costly_page(id)] = list.substr(1);
+  CHECK(costly().error().kind() == ErrorKind::corrupt);
+  bench.pages[costly_page(id)] = "";
+  CHECK(costly().error().kind() == ErrorKind::corrupt);
 }
 
 TEST_CASE("site fetch: a door that is shut is an error soon", "[node]") {

@@ -137,13 +137,13 @@ struct Case {
 // What lies in `directory`/packs, beside the chunks of the old layer.
 // What did not come out is taken out of packs of which no more is there than it needs.
 Files read_tree(Case& one, const format::ManifestRef& ref, const std::string& directory,
-                const std::map<PackId, std::set<ChunkId>>& lacking = {}) {
+                const std::map<PackId, TakenUpdate::Lacking>& lacking = {}) {
   const auto files_there = PackFiles::open(directory, PackFiles::Access::write).value();
   PackWriter writer(files_there, {}, [](const format::PackSummary&) -> Status { return Done{}; });
   Scratch parts;
-  for (const auto& [id, chunks] : lacking) {
+  for (const auto& [id, some] : lacking) {
     const std::uint64_t size = one.store.files.size_of(id).value();
-    auto part = make_part(chunks, size);
+    auto part = make_part(some.chunks, size);
     for (bool is_taken = false; !is_taken;) {
       const auto before = part.ranges;
       copy_ranges(one.store.files.path_of(id), parts / id.hex(), size, part.ranges);
@@ -421,6 +421,54 @@ TEST_CASE("update of a layer: without a pack, or an encoder, the rest still come
   CHECK(taken->lacking_chunks > 0);
   CHECK_FALSE(taken->lacking.empty());
   CHECK(read_tree(one, one.next, taken_at.path(), taken->lacking) == next);
+}
+
+TEST_CASE("update of a layer: what takes long to make is left for somebody else, or made apart",
+          "[update]") {
+  const auto module = [](std::uint64_t n) {
+    Buffer plain = noise(60'000, 3);
+    for (std::size_t at = 0; at < plain.size(); at += 4000) plain[at] ^= std::byte(n);
+    return plain;
+  };
+  Files old = system(1), next = system(2);
+  old["lib/modules/a.ko.xz"] = xz_file(module(1), {});
+  next["lib/modules/a.ko.xz"] = xz_file(module(2), {});
+  // It is made of one that is.
+  old["boot/initrd"] =
+      cpio_file({{"a.ko.xz", old.at("lib/modules/a.ko.xz")}, {"b", noise(500, 5)}});
+  next["boot/initrd"] =
+      cpio_file({{"a.ko.xz", next.at("lib/modules/a.ko.xz")}, {"b", noise(500, 5)}});
+  Case one(old, next);
+  const MadeUpdate made = one.make();
+  Scratch left_at, made_at;
+  auto order = one.order(made, left_at.path());
+  order.leaves_costly = true;
+  const auto left = update::take_update(order);
+  REQUIRE(left);
+  CHECK(left->lacking_chunks == 0);
+  CHECK(left->troubles.empty());
+  CHECK(left->costly.empty());
+  REQUIRE(left->left.size() >= 2);
+
+  order.leaves_costly = false;
+  order.directory = made_at.path();
+  const auto all = update::take_update(order);
+  REQUIRE(all);
+  CHECK(all->left.empty());
+  CHECK(all->chunks == left->chunks + left->left.size());
+  REQUIRE_FALSE(all->costly.empty());
+  // The packs that were made apart have what was left, and nothing that was not.
+  const auto files = PackFiles::open(made_at.path(), PackFiles::Access::read).value();
+  std::set<ChunkId> apart;
+  for (const PackId& id : all->costly) {
+    const auto pack = OpenPack::open(files.path_of(id), "costly");
+    REQUIRE(pack);
+    for (const auto& frame : pack->index().frames)
+      for (const auto& chunk : frame.chunks) apart.insert(chunk.id);
+    std::filesystem::copy(files.path_of(id), left_at.path() + "/packs/" + id.hex());
+  }
+  CHECK(apart == left->left);
+  CHECK(read_tree(one, one.next, left_at.path()) == next);
 }
 
 TEST_CASE("update of a layer: without its head, or of another layer, it is refused", "[update]") {
