@@ -507,7 +507,7 @@ def same(one, other):
 THROUGH = "Lamina's from an origin to a device on loopback, all that the line carries; -frames: of shared/delta alone"
 
 
-def transfers_of(bench, what, kinds, run, has_before=True):
+def transfers_of(bench, what, kinds, run, ours_too=transfers.OURS):
     """Each in a fresh file system with directories of its own: `run` (transfer, volume's path) returns its Sample."""
     def turn(kind):
         def once(_run):
@@ -517,7 +517,6 @@ def transfers_of(bench, what, kinds, run, has_before=True):
                 return run(one, volume.path)
         return once
 
-    ours_too = transfers.OURS if has_before else [transfers.LaminaFrames]  # Efforts are of updates.
     chosen_kinds = [transfers.Lamina, *ours_too, *bench.contestants(*kinds)]
     return bench.alternate(what, {kind.name: turn(kind) for kind in chosen_kinds})
 
@@ -526,7 +525,8 @@ def send(bench, what, before, after, kinds):
     trees = [bench.tree(name) if name else None for name in (before, after)]
     for tree in filter(None, trees):
         warm(tree)
-    return transfers_of(bench, what, kinds, lambda one, _path: one.publish(*trees), has_before=bool(before))
+    ours_too = transfers.OURS if before else [transfers.LaminaFrames]  # Efforts are of updates.
+    return transfers_of(bench, what, kinds, lambda one, _path: one.publish(*trees), ours_too)
 
 
 def update(bench):
@@ -544,23 +544,37 @@ def fresh(bench):
     return send(bench, "fresh", None, "A2", transfers.FRESH_PEERS)
 
 
-def decode(bench):
-    """A device that has A1 makes A2 of what it got. What is made is compared with A2."""
-    what, before, after = "decode", bench.tree("A1"), bench.tree("A2")
+def receive(bench, what, kinds, *names):
+    before, after = map(bench.tree, names)
     warm(before)
     warm(after)
 
-    def receive(one, path):
-        one.publish(before, after)
+    def turn(one, path):
+        # Ours publish within receive(), and compare by themselves.
+        is_ours = isinstance(one, (transfers.Lamina, transfers.LaminaFrames))
+        if not is_ours:
+            one.publish(before, after)
         target = os.path.join(path, "tree")
         os.mkdir(target)
         sample = one.receive(before, after, target)
-        if not isinstance(one, (transfers.Lamina, transfers.LaminaFrames)):  # They compare by themselves.
+        if not is_ours:
             bench.check_peer(what, one.name, after, target)
         sample.bytes = None
         return sample
 
-    return transfers_of(bench, what, transfers.PEERS, receive)
+    return transfers_of(bench, what, kinds, turn, [transfers.LaminaFrames])
+
+
+def decode(bench):
+    """A device that has A1 makes A2 of what it got. What is made is compared with A2."""
+    return receive(bench, "decode", transfers.PEERS, "A1", "A2")
+
+
+def decode_migration(bench):
+    """A device that has A1 makes A3 of what it got, and closes what no other device does for it. What is made is
+    compared with A3."""
+    return receive(bench, "decode-migration", [kind for kind in transfers.PEERS if kind != transfers.OstreeDelta],
+                   "A1", "A3")
 
 
 @dataclass
@@ -606,6 +620,8 @@ COMPARISONS = [
                note=THROUGH),
     Comparison("decode", decode, ("A1", "A2"), "transfer", figures("decode", "cpu", "rss"), asked_for=True,
                note=THROUGH),
+    Comparison("decode-migration", decode_migration, ("A1", "A3"), "transfer",
+               figures("decode-migration", "cpu", "rss"), asked_for=True, note=THROUGH),
 ]
 PEER_NAMES = {kind.name for kind in (*peers.ALL, *transfers.PEERS)}
 UNITS = {"wall": "s", "cpu": "s", "rss": "bytes", "bytes": "bytes", "stored": "bytes"}
@@ -697,7 +713,7 @@ def parse():
                                      "Comparisons: " + ", ".join(one.name for one in COMPARISONS) + "; or the name of "
                                      "one of their figures. `./dev bench load` and `./dev bench unit` are others: "
                                      "tests/bench/README.md.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to compare (all but those of updates: publish-*, update, migration, fresh, decode)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to compare (all but those of updates: publish-*, update, migration, fresh, decode, decode-migration)")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
     parser.add_argument("--quick", action="store_true", help="small trees and one run; under five minutes")
     parser.add_argument("--runs", type=int, help="how often each has its turn (3; 1 with --quick)")
