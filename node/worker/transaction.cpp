@@ -1033,8 +1033,8 @@ Status Transaction::roll_back() {
   std::vector<Operation> operations;
   auto read = for_each_operation(own(kJournal), [&](const Operation& operation) -> Status {
     operations.push_back(operation);
-    operations.back().entry.chunks = {};
-    operations.back().entry.attributes = {};
+    release(operations.back().entry.chunks);
+    release(operations.back().entry.attributes);
     return Done{};
   });
   if (!read) return read;

@@ -25,6 +25,13 @@ inline std::string_view as_text(ByteView bytes) {
 inline Buffer to_buffer(ByteView bytes) { return Buffer(bytes.begin(), bytes.end()); }
 inline Buffer to_buffer(std::string_view text) { return to_buffer(as_view(text)); }
 
+// Gives the memory of a vector or text back, which `bytes = {}` does not: it assigns an empty list,
+// and keeps the room for more.
+template <class Container>
+void release(Container& bytes) {
+  bytes = Container();
+}
+
 // Lower-case hexadecimal, two digits a byte.
 std::string to_hex(ByteView bytes);
 

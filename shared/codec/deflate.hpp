@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "shared/base/bytes.hpp"
+#include "shared/base/pieces.hpp"
 
 namespace lamina {
 
@@ -27,6 +27,9 @@ struct Inflated {
 // `plain_max` bytes, of which no more memory is taken.
 Result<Inflated> inflate_bytes(ByteView coded, std::size_t plain_max);
 
+// Gives the deflated bytes of what `next` gives: how that is cut makes no difference. Errors are
+// those of `next` and of `take`.
+Status deflate_pieces(const NextPiece& next, DeflateShape shape, const TakePiece& take);
 Buffer deflate_bytes(ByteView plain, DeflateShape shape);
 // Whether deflate_bytes() gives exactly `coded`; gives up at the first difference.
 bool deflates_to(ByteView plain, DeflateShape shape, ByteView coded);

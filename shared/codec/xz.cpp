@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 
 #include "shared/base/assert.hpp"
+#include "shared/codec/gathered.hpp"
 
 namespace lamina {
 namespace {
@@ -38,26 +38,6 @@ struct Chain {
   lzma_options_lzma options{};
   std::array<lzma_filter, 3> filters{};
 };
-
-// Gives the coded bytes to `take` piece by piece until it returns false.
-void code_pieces(ByteView plain, const Lzma2Shape& shape,
-                 const std::function<bool(ByteView)>& take) {
-  const Chain chain(shape);
-  lzma_stream stream = LZMA_STREAM_INIT;
-  LAMINA_ASSERT(lzma_raw_encoder(&stream, chain.filters.data()) == LZMA_OK);
-  stream.next_in = octets(plain);
-  stream.avail_in = plain.size();
-  Buffer piece(kPiece);
-  lzma_ret result = LZMA_OK;
-  while (result == LZMA_OK) {
-    stream.next_out = octets(piece.data());
-    stream.avail_out = piece.size();
-    result = lzma_code(&stream, LZMA_FINISH);
-    LAMINA_ASSERT(result == LZMA_OK || result == LZMA_STREAM_END);
-    if (!take(ByteView(piece).first(piece.size() - stream.avail_out))) break;
-  }
-  lzma_end(&stream);
-}
 
 }  // namespace
 
@@ -112,47 +92,64 @@ Result<Lzma2Plain> lzma2_decode_any(ByteView coded, const Lzma2Shape& shape,
   LAMINA_ASSERT(lzma_raw_decoder(&stream, chain.filters.data()) == LZMA_OK);
   stream.next_in = octets(coded);
   stream.avail_in = coded.size();
-  Lzma2Plain decoded;
+  Gathered plain;
   lzma_ret result = LZMA_OK;
-  while (result == LZMA_OK) {
-    const std::size_t have = decoded.plain.size();
+  while (result == LZMA_OK && plain.size() <= plain_max) {
     // One byte more than allowed shows that there is more.
-    const std::size_t room = std::min(kPiece, plain_max - have + 1);
-    decoded.plain.resize(have + room);
-    stream.next_out = octets(decoded.plain.data() + have);
-    stream.avail_out = room;
+    const auto room = plain.room(plain_max - plain.size() + 1);
+    stream.next_out = octets(room.data());
+    stream.avail_out = room.size();
     result = lzma_code(&stream, LZMA_FINISH);
-    decoded.plain.resize(have + room - stream.avail_out);
-    if (decoded.plain.size() > plain_max) break;
+    plain.wrote(room.size() - stream.avail_out);
   }
-  decoded.coded_size = coded.size() - stream.avail_in;
+  const std::size_t coded_size = coded.size() - stream.avail_in;
   lzma_end(&stream);
-  if (decoded.plain.size() > plain_max)
+  if (plain.size() > plain_max)
     return fail(ErrorKind::invalid,
                 "LZMA2 data holds more than " + std::to_string(plain_max) + " bytes");
   if (result != LZMA_STREAM_END)
     return fail(ErrorKind::corrupt,
                 "this is no whole LZMA2 data (liblzma code " + std::to_string(result) + ")");
-  return decoded;
+  return Lzma2Plain{.plain = plain.take(), .coded_size = coded_size};
+}
+
+Status lzma2_pieces(const NextPiece& next, const Lzma2Shape& shape, const TakePiece& take) {
+  const Chain chain(shape);
+  lzma_stream stream = LZMA_STREAM_INIT;
+  LAMINA_ASSERT(lzma_raw_encoder(&stream, chain.filters.data()) == LZMA_OK);
+  Buffer coded(kPiece);
+  bool is_end = false;
+  Status done = Done{};
+  for (lzma_ret result = LZMA_OK; done && result != LZMA_STREAM_END;) {
+    if (stream.avail_in == 0 && !is_end) {
+      const auto piece = next();
+      if (!piece) {
+        done = fail(piece.error());
+        break;
+      }
+      is_end = piece->empty();
+      stream.next_in = octets(*piece);
+      stream.avail_in = piece->size();
+    }
+    stream.next_out = octets(coded.data());
+    stream.avail_out = coded.size();
+    result = lzma_code(&stream, is_end ? LZMA_FINISH : LZMA_RUN);
+    LAMINA_ASSERT(result == LZMA_OK || result == LZMA_STREAM_END);
+    done = take(ByteView(coded).first(coded.size() - stream.avail_out));
+  }
+  lzma_end(&stream);
+  return done;
 }
 
 Buffer lzma2_bytes(ByteView plain, const Lzma2Shape& shape) {
   Buffer coded;
-  code_pieces(plain, shape, [&](ByteView piece) {
-    coded.insert(coded.end(), piece.begin(), piece.end());
-    return true;
-  });
+  LAMINA_ASSERT(lzma2_pieces(pieces_of(plain), shape, append_to(coded)));
   return coded;
 }
 
 bool lzma2_codes_to(ByteView plain, const Lzma2Shape& shape, ByteView coded) {
-  bool is_same = true;
-  code_pieces(plain, shape, [&](ByteView piece) {
-    is_same = piece.size() <= coded.size() && std::equal(piece.begin(), piece.end(), coded.begin());
-    if (is_same) coded = coded.subspan(piece.size());
-    return is_same;
-  });
-  return is_same && coded.empty();
+  Comparison same(coded);
+  return lzma2_pieces(pieces_of(plain), shape, same.take()) && same.is_whole();
 }
 
 std::string lzma_version() { return lzma_version_string(); }

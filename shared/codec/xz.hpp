@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "shared/base/bytes.hpp"
+#include "shared/base/pieces.hpp"
 
 namespace lamina {
 
@@ -43,6 +43,9 @@ struct Lzma2Plain {
 // holds more than `plain_max` bytes, of which no more memory is taken.
 Result<Lzma2Plain> lzma2_decode_any(ByteView coded, const Lzma2Shape& shape, std::size_t plain_max);
 
+// Gives the LZMA2 data of what `next` gives: how that is cut makes no difference. Errors are those
+// of `next` and of `take`.
+Status lzma2_pieces(const NextPiece& next, const Lzma2Shape& shape, const TakePiece& take);
 Buffer lzma2_bytes(ByteView plain, const Lzma2Shape& shape);
 // Whether lzma2_bytes() gives exactly `coded`; gives up at the first difference.
 bool lzma2_codes_to(ByteView plain, const Lzma2Shape& shape, ByteView coded);

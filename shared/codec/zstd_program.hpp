@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "shared/base/bytes.hpp"
+#include "shared/base/pieces.hpp"
 
 namespace lamina {
 
@@ -16,6 +16,10 @@ struct ZstdProgram {
   bool has_checksum = true;
   bool has_size = true;  // Of a file; from a pipe it does not know it.
 };
+// Gives the frame of what `next` gives, `plain_size` bytes: how that is cut makes no difference.
+// `corrupt` when it is another number of bytes; other errors are those of `next` and of `take`.
+Status zstd_as_program(const NextPiece& next, std::uint64_t plain_size, const ZstdProgram& program,
+                       const TakePiece& take);
 Buffer zstd_as_program(ByteView plain, const ZstdProgram& program);
 // What the header of the frame that `coded` begins with says; nothing when there is none.
 struct ZstdHeader {

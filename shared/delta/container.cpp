@@ -389,6 +389,8 @@ std::optional<Opened> open(Buffer bytes, const Programs* programs, std::uint64_t
   if (!is_open) return std::nullopt;
   Opened opened = opening.take();
   if (opened.members.empty()) return std::nullopt;
+  // Nobody looks at what was compressed any more: members are views into what came out of it.
+  if (!begins(all, kCpio)) release(opened.kept.front());
   return opened;
 }
 
@@ -471,55 +473,82 @@ Status check_closable(const Recipe& recipe, const Programs& programs) {
   return Done{};
 }
 
-Status close_container(const Recipe& recipe, ByteView skeleton, const MemberSource& member,
-                       const Programs& programs, const std::function<Status(ByteView)>& emit) {
-  std::size_t next_member = 0;
-  std::optional<Encoder> encoder;
-  std::uint64_t coded_left = 0;
-  Buffer gathered;  // What is to be coded.
-  const auto give = [&](ByteView bytes) -> Status {
-    if (!encoder) return emit(bytes);
-    gathered.insert(gathered.end(), bytes.begin(), bytes.end());
-    return Done{};
+namespace {
+
+// A container's parts in the order of its recipe.
+class Parts {
+ public:
+  Parts(const Recipe& recipe, ByteView skeleton, const MemberSource& member)
+      : steps_(recipe.steps), skeleton_(skeleton), member_(member) {}
+
+  bool is_end() const { return at_ == steps_.size(); }
+  // What the next parts are coded by, if they are, with their number and bytes.
+  struct Coded {
+    const Encoder& encoder;
+    std::uint64_t parts = 0;
+    std::uint64_t bytes = 0;
   };
-  for (std::size_t at = 0; at < recipe.steps.size(); ++at) {
-    const Recipe::Step& step = recipe.steps[at];
-    Status given = Done{};
-    if (step.kind == Kind::coded) {
-      encoder = step.encoder;
-      coded_left = step.size;
-      // At once: what grows is there twice.
-      std::uint64_t inside = 0;
-      for (std::size_t next = at + 1; next < recipe.steps.size() && next - at <= step.size; ++next)
-        inside += recipe.steps[next].size;
-      gathered.reserve(static_cast<std::size_t>(std::min(inside, kContainerMax)));
-    } else {
-      if (step.kind == Kind::skeleton) {
-        if (step.size > skeleton.size())
-          return fail(ErrorKind::corrupt, "a container's skeleton is shorter than its recipe");
-        given = give(skeleton.first(static_cast<std::size_t>(step.size)));
-        skeleton = skeleton.subspan(static_cast<std::size_t>(step.size));
-      } else {
-        const auto bytes = member(next_member++);
-        if (!bytes) return fail(bytes.error());
-        if (bytes->size() != step.size)
-          return fail(ErrorKind::corrupt, "a container's member has another size than its recipe");
-        given = give(*bytes);
-      }
-      if (!given) return given;
-      if (coded_left > 0) --coded_left;
-    }
-    if (encoder && coded_left == 0) {
-      auto coded = encode(*encoder, gathered, programs);
-      if (!coded) return fail(std::move(coded.error()));
-      encoder.reset();
-      gathered = {};
-      if (given = emit(*coded); !given) return given;
-    }
+  std::optional<Coded> coded() {
+    if (steps_[at_].kind != Kind::coded) return std::nullopt;
+    const Recipe::Step& step = steps_[at_++];
+    Coded coded{.encoder = step.encoder, .parts = step.size};
+    for (std::uint64_t i = 0; i < step.size; ++i) coded.bytes += steps_[at_ + i].size;
+    return coded;
   }
-  if (!skeleton.empty())
+  // Valid until the next call.
+  Result<ByteView> next() {
+    const Recipe::Step& step = steps_[at_++];
+    const auto size = static_cast<std::size_t>(step.size);
+    if (step.kind == Kind::skeleton) {
+      if (size > skeleton_.size())
+        return fail(ErrorKind::corrupt, "a container's skeleton is shorter than its recipe");
+      const ByteView bytes = skeleton_.first(size);
+      skeleton_ = skeleton_.subspan(size);
+      return bytes;
+    }
+    release(open_);
+    auto bytes = member_(next_member_++);
+    if (!bytes) return fail(std::move(bytes.error()));
+    if (bytes->size() != size)
+      return fail(ErrorKind::corrupt, "a container's member has another size than its recipe");
+    open_ = std::move(*bytes);
+    return ByteView(open_);
+  }
+  Status check_all_taken() const {
+    if (skeleton_.empty()) return Done{};
     return fail(ErrorKind::corrupt, "a container's skeleton is longer than its recipe");
-  return Done{};
+  }
+
+ private:
+  const std::vector<Recipe::Step>& steps_;
+  ByteView skeleton_;
+  const MemberSource& member_;
+  std::size_t at_ = 0;
+  std::size_t next_member_ = 0;
+  Buffer open_;  // The member that was given last.
+};
+
+}  // namespace
+
+Status close_container(const Recipe& recipe, ByteView skeleton, const MemberSource& member,
+                       const Programs& programs, const TakePiece& emit) {
+  Parts parts(recipe, skeleton, member);
+  while (!parts.is_end()) {
+    Status done = Done{};
+    if (auto coded = parts.coded()) {
+      const auto next = [&]() -> Result<ByteView> {
+        if (coded->parts == 0) return ByteView();
+        --coded->parts;
+        return parts.next();
+      };
+      done = encode(coded->encoder, next, coded->bytes, programs, emit);
+    } else {
+      const auto bytes = parts.next();
+      done = bytes ? emit(*bytes) : Status(fail(bytes.error()));
+    }
+    if (!done) return done;
+  }
+  return parts.check_all_taken();
 }
 
 }  // namespace lamina::delta

@@ -44,7 +44,7 @@ void write_recipe(Writer& out, const Recipe& recipe);
 // `in` has failed when it is none, or one for more than `kContainerMax` bytes inside.
 Recipe read_recipe(Reader& in);
 
-// Containers with more bytes inside stay closed: a receiver has them in memory when it closes one.
+// Containers with more bytes inside stay closed: a receiver has them in memory when it reads one.
 constexpr std::uint64_t kContainerMax = std::uint64_t{256} << 20;
 
 // Borrows nothing; views into it live as long as it does.
@@ -56,7 +56,7 @@ struct Opened {
   Recipe recipe;
   Buffer skeleton;
   std::vector<Member> members;  // In the order of the recipe.
-  std::vector<Buffer> kept;     // What the members are views into, with the bytes that were opened.
+  std::vector<Buffer> kept;     // What the members are views into.
 
   Opened() = default;
   Opened(Opened&&) = default;
@@ -65,7 +65,7 @@ struct Opened {
   Opened& operator=(const Opened&) = delete;
 };
 
-// Who closes a container takes so much memory for its encoder, besides what is inside, and no more:
+// Who closes a container takes so much memory for its encoder, besides one member, and no more:
 // a part of the 400 MB that a device may need for an update.
 constexpr std::uint64_t kCloseMemoryMax = std::uint64_t{128} << 20;
 
@@ -91,10 +91,10 @@ bool is_costly(const Recipe& recipe);
 Status check_closable(const Recipe& recipe, const Programs& programs);
 
 // Gives the container's bytes in order, piece by piece. `member` gives a member by its index, of
-// the size that the recipe says. `unavailable` names an encoder that is missing here; `corrupt`
-// when sizes do not fit. What comes out is the caller's to compare.
+// the size that the recipe says; one at a time is in memory. `unavailable` names an encoder that is
+// missing here; `corrupt` when sizes do not fit. What comes out is the caller's to compare.
 using MemberSource = std::function<Result<Buffer>(std::size_t index)>;
 Status close_container(const Recipe& recipe, ByteView skeleton, const MemberSource& member,
-                       const Programs& programs, const std::function<Status(ByteView)>& emit);
+                       const Programs& programs, const TakePiece& emit);
 
 }  // namespace lamina::delta

@@ -359,7 +359,7 @@ Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> r
   head.references_checksum = checksum.value();
   Buffer frame = write_head(head);
   frame.insert(frame.end(), coded_streams.begin(), coded_streams.end());
-  coded_streams = {};
+  release(coded_streams);
 
   const auto parsed = FrameHead::parse(frame);
   LAMINA_ASSERT(parsed.has_value());
@@ -422,7 +422,7 @@ Status decode_frame(const FrameHead& head, Buffer frame, std::vector<Source> ref
     places.push_back({&entry, to_buffer(left.first(size))});
     left = left.subspan(size);
   }
-  frame = {};
+  release(frame);
   // The largest first: its reference is gone before the others fill memory.
   std::ranges::stable_sort(places, std::greater(),
                            [](const Place& place) { return place.entry->plain_size; });
@@ -439,7 +439,7 @@ Status decode_frame(const FrameHead& head, Buffer frame, std::vector<Source> ref
       if (!decoded && decoded.error().kind() != ErrorKind::corrupt) return decoded;
       if (!decoded) broken = std::move(decoded.error());
       streams[entry->id] = {std::move(plain), entry->targets};
-      coded = {};
+      release(coded);
     }
     const auto sum = reference.checksum();
     if (!sum) return fail(sum.error());

@@ -22,12 +22,26 @@ constexpr std::size_t kGzipHeader = 10;
 constexpr std::size_t kGzipTrailer = 8;
 constexpr std::byte kGzipFlags{0};
 
-Result<Buffer> gzip_body(ByteView plain, int level, const Programs& programs) {
-  auto file = programs.gzip(plain, level);
-  if (!file) return file;
-  if (file->size() < kGzipHeader + kGzipTrailer || (*file)[3] != kGzipFlags)
-    return fail(ErrorKind::unavailable, "what gzip(1) wrote has another header than expected");
-  return Buffer(file->begin() + kGzipHeader, file->end() - kGzipTrailer);
+// The deflate data in the gzip file that the program makes.
+Status gzip_body(const NextPiece& next, std::uint64_t plain_size, int level,
+                 const Programs& programs, const TakePiece& take) {
+  std::size_t skipped = 0;  // Of the header.
+  Buffer last;              // Up to a trailer's length, which may be that.
+  const auto strip = [&](ByteView piece) -> Status {
+    for (; skipped < kGzipHeader && !piece.empty(); ++skipped, piece = piece.subspan(1))
+      if (skipped == 3 && piece[0] != kGzipFlags)
+        return fail(ErrorKind::unavailable, "what gzip(1) wrote has another header than expected");
+    last.insert(last.end(), piece.begin(), piece.end());
+    if (last.size() <= kGzipTrailer) return Done{};
+    const auto body = ByteView(last).first(last.size() - kGzipTrailer);
+    if (auto done = take(body); !done) return done;
+    last.erase(last.begin(), last.begin() + static_cast<std::ptrdiff_t>(body.size()));
+    return Done{};
+  };
+  if (auto done = programs.gzip(next, plain_size, level, strip); !done) return done;
+  if (last.size() < kGzipTrailer)
+    return fail(ErrorKind::unavailable, "gzip(1) wrote less than a file");
+  return Done{};
 }
 
 Lzma2Shape shape_of(const Encoder& encoder) {
@@ -138,16 +152,20 @@ std::uint64_t encoder_memory(const Encoder& encoder, std::uint64_t plain_size) {
   return 0;
 }
 
-Result<Buffer> encode(const Encoder& encoder, ByteView plain, const Programs& programs) {
-  if (const auto at_hand = check_at_hand(encoder, programs); !at_hand) return fail(at_hand.error());
+Status encode(const Encoder& encoder, const NextPiece& next, std::uint64_t plain_size,
+              const Programs& programs, const TakePiece& take) {
+  if (auto at_hand = check_at_hand(encoder, programs); !at_hand) return at_hand;
   switch (encoder.library) {
-    case Encoder::Library::zlib: return deflate_bytes(plain, {encoder.level, encoder.memory_level});
-    case Encoder::Library::gzip: return gzip_body(plain, encoder.level, programs);
+    case Encoder::Library::zlib:
+      return deflate_pieces(next, {encoder.level, encoder.memory_level}, take);
+    case Encoder::Library::gzip: return gzip_body(next, plain_size, encoder.level, programs, take);
     case Encoder::Library::zstd:
-      return zstd_as_program(plain, {.level = encoder.level,
-                                     .has_checksum = encoder.has_checksum,
-                                     .has_size = encoder.has_size});
-    case Encoder::Library::lzma: return lzma2_bytes(plain, shape_of(encoder));
+      return zstd_as_program(next, plain_size,
+                             {.level = encoder.level,
+                              .has_checksum = encoder.has_checksum,
+                              .has_size = encoder.has_size},
+                             take);
+    case Encoder::Library::lzma: return lzma2_pieces(next, shape_of(encoder), take);
   }
   return fail(ErrorKind::unavailable, "this device has no " + encoder.name());
 }
@@ -185,8 +203,9 @@ std::optional<Encoder> find_deflate_encoder(ByteView plain, ByteView coded, int 
   };
   const auto by_gzip = [&]() -> std::optional<Encoder> {
     if (gzip_level == 0 || !programs.gzip || programs.gzip_version.empty()) return std::nullopt;
-    const auto body = gzip_body(plain, gzip_level, programs);
-    if (!body || !std::ranges::equal(*body, coded)) return std::nullopt;
+    Comparison same(coded);
+    const auto made = gzip_body(pieces_of(plain), plain.size(), gzip_level, programs, same.take());
+    if (!made || !same.is_whole()) return std::nullopt;
     return Encoder{.library = Encoder::Library::gzip,
                    .level = static_cast<std::uint8_t>(gzip_level),
                    .version = programs.gzip_version};
@@ -203,7 +222,8 @@ std::optional<Encoder> find_zstd_encoder(ByteView plain, ByteView coded) {
   for (const int level : {9, 3, 1}) {
     const ZstdProgram program{
         .level = level, .has_checksum = header->has_checksum, .has_size = header->has_size};
-    if (std::ranges::equal(zstd_as_program(plain, program), coded))
+    Comparison same(coded);
+    if (zstd_as_program(pieces_of(plain), plain.size(), program, same.take()) && same.is_whole())
       return Encoder{.library = Encoder::Library::zstd,
                      .level = static_cast<std::uint8_t>(level),
                      .has_checksum = program.has_checksum,

@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-#include "shared/base/bytes.hpp"
+#include "shared/base/pieces.hpp"
 #include "shared/codec/reader.hpp"
 #include "shared/codec/writer.hpp"
 #include "shared/codec/xz.hpp"
@@ -46,8 +46,11 @@ Encoder read_encoder(Reader& in);
 
 // Programs that are run outside this library; an empty function: it is not there.
 struct Programs {
-  // What `gzip -LEVEL -n` writes for `plain`: a whole gzip file.
-  std::function<Result<Buffer>(ByteView plain, int level)> gzip;
+  // Gives what `gzip -LEVEL -n` writes for the `plain_size` bytes that `next` gives: a whole gzip
+  // file. Errors of both are passed on.
+  std::function<Status(const NextPiece& next, std::uint64_t plain_size, int level,
+                       const TakePiece& take)>
+      gzip;
   std::string gzip_version;  // "1.12"; without it nothing is left to the program.
 };
 
@@ -58,11 +61,14 @@ struct Programs {
 // 5.4.1 and 5.8.1).
 Status check_at_hand(const Encoder& encoder, const Programs& programs);
 
-// Bytes of memory that encode() takes besides its input and output, roughly.
+// Bytes of memory that encode() takes, roughly.
 std::uint64_t encoder_memory(const Encoder& encoder, std::uint64_t plain_size);
 
-// `unavailable` as check_at_hand(); errors of programs are passed on.
-Result<Buffer> encode(const Encoder& encoder, ByteView plain, const Programs& programs);
+// Gives what the encoder makes of the `plain_size` bytes that `next` gives; how these are cut makes
+// no difference. `unavailable` as check_at_hand(); errors of programs, of `next` and of `take` are
+// passed on.
+Status encode(const Encoder& encoder, const NextPiece& next, std::uint64_t plain_size,
+              const Programs& programs, const TakePiece& take);
 
 // The encoder that makes exactly `coded` of `plain`; nothing when none of those tried does.
 // `gzip_level` is what the gzip file's header lets expect, 0 for deflate data of something else.

@@ -303,7 +303,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       spool_fd_ = ::open(spool_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
       if (spool_fd_ < 0) return spool_failed();
       if (auto moved = spool_write(request_.body); !moved) return moved;
-      request_.body = {};
+      release(request_.body);
     }
     return spool_write(bytes);
   }

@@ -4,14 +4,15 @@
 #include <optional>
 #include <string>
 
-#include "shared/base/bytes.hpp"
+#include "shared/base/pieces.hpp"
 
 namespace lamina::os {
 
 // "1.12"; nothing when the machine has no gzip(1), or one that does not say its version as GNU's.
 std::optional<std::string> gzip_version();
 
-// What `gzip -LEVEL -n` writes for `plain`, a whole gzip file; errors of run_filter().
-Result<Buffer> gzip(ByteView plain, int level);
+// Gives what `gzip -LEVEL -n` writes for the `plain_size` bytes that `next` gives, a whole gzip
+// file; errors of run_filter().
+Status gzip(const NextPiece& next, std::uint64_t plain_size, int level, const TakePiece& take);
 
 }  // namespace lamina::os

@@ -221,13 +221,14 @@ class Taking {
     if (!next) return fail(std::move(next.error()).in("the new layer"));
     next_ = std::move(*next);
     changed_ = changed_files(next_, had_);
-    next_.files = {};  // The others are not needed any more.
+    release(next_.files);  // The others are not needed any more.
     return Done{};
   }
 
   // --- frames
 
   Status take_frames() {
+    if (auto done = take_out_references(); !done) return done;
     for (const Place& place : frames_) {
       auto done = take_frame(place);
       if (done) continue;
@@ -235,6 +236,29 @@ class Taking {
       trouble("a frame", done.error());
     }
     return settle();
+  }
+
+  // A container of the old layer that several frames refer to, such as an initramfs, is opened
+  // once.
+  Status take_out_references() {
+    std::map<std::uint32_t, std::pair<std::size_t, std::set<delta::ItemName>>> referred;
+    for (const Place& place : frames_) {
+      const auto coded = read(place);
+      if (!coded) continue;  // take_frame() says why.
+      const auto head = delta::FrameHead::parse(*coded);
+      if (!head) continue;
+      std::set<std::uint32_t> here;
+      for (const auto& reference : head->references) {
+        if (reference.name.member == delta::ItemName::kFileItself) continue;
+        auto& [frames, names] = referred[reference.name.file];
+        frames += here.insert(reference.name.file).second ? 1 : 0;
+        names.insert(reference.name);
+      }
+    }
+    std::set<delta::ItemName> wanted;
+    for (auto& [file, of_file] : referred)
+      if (of_file.first > 1) wanted.merge(of_file.second);
+    return take_out(wanted);
   }
 
   Status take_frame(const Place& place) {
@@ -251,13 +275,14 @@ class Taking {
     delta::TreeReader reader(old_tree_);
     std::vector<delta::Source> references;
     for (const auto& reference : head->references) {
-      auto source = reader.open(reference.name);
+      auto source = taken_out_.contains(reference.name) ? member(reference.name, /*is_old=*/true)
+                                                        : reader.open(reference.name);
       if (!source) return fail(std::move(source.error()));
       references.push_back(std::move(*source));
     }
     std::size_t open_part = SIZE_MAX;
     std::optional<Cutter> cutter;
-    os::Descriptor member;
+    os::Descriptor file;
     std::string path;
     return delta::decode_frame(*head, std::move(*coded), std::move(references),
                                [&](std::size_t part, ByteView piece) -> Status {
@@ -272,11 +297,11 @@ class Taking {
                                      path = member_path(name);
                                      auto opened = os::open_write(path);
                                      if (!opened) return fail(std::move(opened.error()));
-                                     member = std::move(*opened);
+                                     file = std::move(*opened);
                                    }
                                  }
                                  return is_file ? cutter->add(piece)
-                                                : os::write_all(member.get(), piece, path);
+                                                : os::write_all(file.get(), piece, path);
                                });
   }
 
@@ -287,9 +312,8 @@ class Taking {
 
   // --- what is put together
 
-  // Writes what closings and copies take from old containers to files: each container is opened
-  // once, and gone from memory before what is closed fills it.
-  Status take_out_old_members(const delta::Assembly& assembly) {
+  // What closings and copies take from old containers.
+  static std::set<delta::ItemName> old_members_of(const delta::Assembly& assembly) {
     std::set<delta::ItemName> wanted;
     const auto want = [&](const delta::Origin& origin) {
       if (origin.is_old && origin.name.member != delta::ItemName::kFileItself)
@@ -297,10 +321,16 @@ class Taking {
     };
     for (const auto& closing : assembly.closings) std::ranges::for_each(closing.members, want);
     for (const auto& copy : assembly.copies) want(copy.from);
+    return wanted;
+  }
+  // Writes members of old containers to files: each container is opened once, and gone from memory
+  // before what is made of them fills it.
+  Status take_out(const std::set<delta::ItemName>& wanted) {
     delta::TreeReader reader(old_tree_);
     std::optional<delta::Source> before;  // Keeps its container open.
     std::uint32_t file_before = 0;
     for (const delta::ItemName& name : wanted) {
+      if (taken_out_.contains(name)) continue;
       if (before && name.file != file_before) before.reset();
       auto source = reader.open(name);
       auto done = source ? write_member(*source, member_path(name, /*is_old=*/true))
@@ -308,6 +338,7 @@ class Taking {
       if (!done && is_of_machine(done.error())) return done;
       // What needs it does not come out then.
       if (!done) trouble("a content of the old layer", done.error());
+      if (done) taken_out_.insert(name);
       if (!source) continue;
       before = std::move(*source);
       file_before = name.file;
@@ -323,13 +354,28 @@ class Taking {
     return written;
   }
 
+  // What was written to its file.
+  Result<delta::Source> member(const delta::ItemName& name, bool is_old) const {
+    const std::string path = member_path(name, is_old);
+    auto opened = os::open_read(path);
+    if (!opened) return fail(std::move(opened.error()));
+    const auto file = std::make_shared<os::Descriptor>(std::move(*opened));
+    auto size = os::file_size(file->get(), path);
+    if (!size) return fail(std::move(size.error()));
+    return delta::Source{*size,
+                         [file, path](std::uint64_t offset, std::span<std::byte> into) -> Status {
+                           auto bytes = os::read_at(file->get(), offset, into.size(), path);
+                           if (!bytes) return fail(std::move(bytes.error()));
+                           std::ranges::copy(*bytes, into.begin());
+                           return Done{};
+                         }};
+  }
+
   Result<delta::Source> find(delta::TreeReader& old, const delta::Origin& origin) {
     const bool is_member = origin.name.member != delta::ItemName::kFileItself;
     if (origin.is_old && !is_member) return old.open(origin.name);
     if (is_member) {
-      auto bytes = os::read_file(member_path(origin.name, origin.is_old), delta::kContainerMax);
-      if (!bytes) return fail(std::move(bytes.error()));
-      return delta::source_of(std::move(*bytes));
+      return member(origin.name, origin.is_old);
     }
     if (origin.name.file >= changed_.size())
       return fail(ErrorKind::corrupt, "the update names a file that the new layer has not");
@@ -344,7 +390,7 @@ class Taking {
   Status assemble() {
     auto assembly = delta::read_assembly(head_.assembly, kAssemblyMax);
     if (!assembly) return fail(std::move(assembly.error()));
-    if (auto done = take_out_old_members(*assembly); !done) return done;
+    if (auto done = take_out(old_members_of(*assembly)); !done) return done;
     std::map<std::uint32_t, Error> waiting;
     delta::TreeReader old(old_tree_);
     const auto put = [&](std::uint32_t file, const auto& give) -> Status {
@@ -446,6 +492,7 @@ class Taking {
   std::vector<PackId> written_;
   std::optional<PackSet> readable_;
   std::set<ChunkId> had_, kept_;
+  std::set<delta::ItemName> taken_out_;  // Members of old containers with files in `members_`.
   LayerContent old_, next_;
   delta::Tree old_tree_;
   std::vector<ContentFile> changed_;

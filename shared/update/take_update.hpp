@@ -8,7 +8,8 @@
 // kept.
 //
 // Memory: a frame's contents and the reference of its largest stream, 4 MiB each by habit and as
-// much as one file and its predecessor for a large one; of containers one at a time.
+// much as one file and its predecessor for a large one; of the old layer's containers one at a
+// time, of one that is closed a member.
 #pragma once
 
 #include <map>

@@ -35,12 +35,22 @@ inline Buffer gzip_file(ByteView plain, const Buffer& deflated, std::uint8_t ext
 }
 
 // A gzip(1) of its own kind: deflates like nobody else.
+inline Buffer own_gzip_file(ByteView plain, int level) {
+  const auto shape = DeflateShape{static_cast<std::uint8_t>(level), 3};
+  return gzip_file(plain, deflate_bytes(plain, shape), level == 9 ? 2 : 0);
+}
 inline delta::Programs own_gzip() {
-  return {.gzip = [](ByteView plain, int level) -> Result<Buffer> {
-            const auto shape = DeflateShape{static_cast<std::uint8_t>(level), 3};
-            return gzip_file(plain, deflate_bytes(plain, shape), level == 9 ? 2 : 0);
-          },
-          .gzip_version = "1.99"};
+  return {
+      .gzip = [](const NextPiece& next, std::uint64_t, int level, const TakePiece& take) -> Status {
+        Buffer plain;
+        for (;;) {
+          const auto piece = next();
+          if (!piece) return fail(piece.error());
+          if (piece->empty()) return take(own_gzip_file(plain, level));
+          plain.insert(plain.end(), piece->begin(), piece->end());
+        }
+      },
+      .gzip_version = "1.99"};
 }
 
 // An xz file of one block, with CRC-32: xz-file-format.txt. With sizes as xz -T makes it.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "shared/base/pieces.hpp"
 #include "shared/format/manifest.hpp"
 #include "shared/hash/sha256.hpp"
 
@@ -23,6 +24,16 @@ inline Buffer text(std::size_t size, std::uint64_t seed) {
   }
   words.resize(size);
   return to_buffer(words);
+}
+
+// `all`, which must outlive it, in pieces of up to `most` bytes whose lengths differ.
+inline NextPiece cut(ByteView all, std::size_t most) {
+  return [all, most, seed = std::uint64_t{1}]() mutable -> Result<ByteView> {
+    seed = seed * 6364136223846793005U + 1442695040888963407U;
+    const auto piece = all.first(std::min<std::size_t>(all.size(), 1 + (seed >> 33) % most));
+    all = all.subspan(piece.size());
+    return piece;
+  };
 }
 
 inline format::ChunkRef ref_of(ByteView plain) {

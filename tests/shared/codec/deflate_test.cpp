@@ -27,6 +27,21 @@ TEST_CASE("deflate: what was deflated is made again, and only with its own shape
     }
 }
 
+TEST_CASE("deflate: how the plain bytes are cut makes no difference", "[codec]") {
+  const Buffer plain = tests::text(400'000, 3);
+  for (const DeflateShape shape :
+       {DeflateShape{9, 8}, DeflateShape{6, 9}, DeflateShape{1, 8}, DeflateShape{4, 1}})
+    for (const std::size_t most : {3U, 1000U, 300'000U}) {
+      CAPTURE(shape.level, most);
+      Buffer coded;
+      REQUIRE(deflate_pieces(tests::cut(plain, most), shape, append_to(coded)));
+      CHECK(coded == deflate_bytes(plain, shape));
+    }
+  const auto broken = []() -> Result<ByteView> { return fail(ErrorKind::corrupt, "no more"); };
+  Buffer none;
+  CHECK(deflate_pieces(broken, {}, append_to(none)).error().text() == "no more");
+}
+
 TEST_CASE("deflate: a bomb stops at its limit, and rubbish is refused", "[codec]") {
   const Buffer coded = deflate_bytes(Buffer(10'000'000), {});
   CHECK(inflate_bytes(coded, 9'999'999).error().kind() == ErrorKind::invalid);

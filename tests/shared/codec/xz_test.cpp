@@ -7,6 +7,21 @@
 
 using namespace lamina;
 
+TEST_CASE("xz: how the plain bytes are cut makes no difference", "[codec]") {
+  const Buffer plain = tests::text(400'000, 3);
+  for (const Lzma2Shape& shape : {Lzma2Shape{}, Lzma2Shape{.preset = 1, .dictionary_code = 0},
+                                  Lzma2Shape{.preset = 3, .is_extreme = true, .has_x86 = true}})
+    for (const std::size_t most : {3U, 1000U, 300'000U}) {
+      CAPTURE(int{shape.preset}, most);
+      Buffer coded;
+      REQUIRE(lzma2_pieces(tests::cut(plain, most), shape, append_to(coded)));
+      CHECK(coded == lzma2_bytes(plain, shape));
+    }
+  const auto broken = []() -> Result<ByteView> { return fail(ErrorKind::corrupt, "no more"); };
+  Buffer none;
+  CHECK(lzma2_pieces(broken, {}, append_to(none)).error().text() == "no more");
+}
+
 TEST_CASE("xz: what was coded is made again, and only with its own shape", "[codec]") {
   for (const std::size_t size : {0U, 1U, 100U, 300'000U})
     for (const Lzma2Shape& shape :

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/content.hpp"
+
 using namespace lamina;
 
 TEST_CASE("zstd: frames as the program makes them, with and without size and checksum", "[codec]") {
@@ -27,4 +29,22 @@ TEST_CASE("zstd: frames as the program makes them, with and without size and che
   CHECK_FALSE(zstd_header({}));
   CHECK_FALSE(zstd_header(plain));
   CHECK(zstd_decode_any(plain, 10).error().kind() == ErrorKind::corrupt);
+}
+
+TEST_CASE("zstd: how the plain bytes are cut makes no difference, how many there are does",
+          "[codec]") {
+  for (const std::size_t size : {0U, 20'000U, 3'000'000U})
+    for (const bool has_size : {false, true})
+      for (const std::size_t most : {100U, 200'000U, 5'000'000U}) {
+        CAPTURE(size, has_size, most);
+        const ZstdProgram program{.level = 9, .has_size = has_size};
+        const Buffer plain = tests::text(size, 3);
+        Buffer coded;
+        REQUIRE(zstd_as_program(tests::cut(plain, most), size, program, append_to(coded)));
+        CHECK(coded == zstd_as_program(plain, program));
+        Buffer none;
+        CHECK(zstd_as_program(tests::cut(plain, most), size + 1, program, append_to(none))
+                  .error()
+                  .kind() == ErrorKind::corrupt);
+      }
 }

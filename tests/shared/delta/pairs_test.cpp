@@ -52,7 +52,7 @@ Buffer container_of(const std::vector<std::pair<std::string, Buffer>>& members, 
                       .dictionary_code = static_cast<std::uint8_t>(dice.below(12))};
   switch (dice.below(9)) {
     case 0: return gzip_file(first, deflate_bytes(first, shape));
-    case 1: return own_gzip().gzip(first, 9).value();
+    case 1: return own_gzip_file(first, 9);
     case 2: return gzip_file(archive, deflate_bytes(archive, shape));
     case 3: return zstd_as_program(archive, {.level = 9, .has_size = dice.one_in(2)});
     case 4: return xz_file(first, xz, dice.one_in(2));

@@ -50,7 +50,7 @@ Files system(std::uint64_t version) {
   files["usr/bin/same"] = program(60, 5000);
   files["etc/empty"] = {};
   files["usr/share/doc/changelog.gz"] = gzipped(changed(text(3'000, 1)));
-  files["usr/share/doc/news.gz"] = own_gzip().gzip(changed(noise(40'000, 2)), 9).value();
+  files["usr/share/doc/news.gz"] = own_gzip_file(changed(noise(40'000, 2)), 9);
   files["usr/share/a.odt"] =
       zip_file({{"content.xml", changed(text(4'000, 3))}, {"x", text(100, 4), false}});
   files["lib/modules/6.1." + v + "/x.ko.xz"] =

@@ -197,7 +197,7 @@ Files system(std::uint64_t version) {
   files["usr/bin/same"] = program(60, 5000);
   files["etc/empty"] = {};
   files["usr/share/doc/changelog.gz"] = gzipped(changed(text(3'000, 1)));
-  files["usr/share/doc/news.gz"] = own_gzip().gzip(changed(noise(40'000, 2)), 9).value();
+  files["usr/share/doc/news.gz"] = own_gzip_file(changed(noise(40'000, 2)), 9);
   // A member is a container that the tree has as a file.
   files["usr/share/all.zip"] = zip_file(
       {{"news.gz", files["usr/share/doc/news.gz"]}, {"content.xml", changed(text(4'000, 3))}});
@@ -401,16 +401,18 @@ TEST_CASE("update of a layer: without a pack, or an encoder, the rest still come
     order.packs[0] = other;
   }
   SECTION("an encoder is missing") {
-    order.programs.gzip = [](ByteView, int) -> Result<Buffer> {
+    order.programs.gzip = [](const NextPiece&, std::uint64_t, int, const TakePiece&) -> Status {
       return fail(ErrorKind::not_found, "there is no program gzip");
     };
   }
   SECTION("an encoder makes other bytes") {
-    order.programs.gzip = [](ByteView plain, int level) {
-      auto bytes = own_gzip().gzip(plain, level);
-      bytes->back() ^= std::byte{1};
-      bytes->at(bytes->size() / 2) ^= std::byte{1};
-      return bytes;
+    order.programs.gzip = [](const NextPiece& next, std::uint64_t size, int level,
+                             const TakePiece& take) -> Status {
+      Buffer bytes;
+      if (auto done = own_gzip().gzip(next, size, level, append_to(bytes)); !done) return done;
+      bytes.back() ^= std::byte{1};
+      bytes.at(bytes.size() / 2) ^= std::byte{1};
+      return take(bytes);
     };
   }
   Scratch taken_at;
