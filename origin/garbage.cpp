@@ -290,8 +290,7 @@ Status Collection::begin_erasures() {
     if (auto noted = catalog_.note_erasure_begun(erasure.device, *plain); !noted) return noted;
   }
   std::ranges::sort(at_once_);
-  const auto twice = std::ranges::unique(at_once_);
-  at_once_.erase(twice.begin(), twice.end());
+  at_once_.erase(std::unique(at_once_.begin(), at_once_.end()), at_once_.end());
   return Done{};
 }
 

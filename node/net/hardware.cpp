@@ -50,8 +50,7 @@ wire::Hardware read_hardware(const std::string& sys) {
                            id("subsystem_device") + '/' + id("class"));
   }
   std::ranges::sort(hardware.pci);
-  const auto twice = std::ranges::unique(hardware.pci);
-  hardware.pci.erase(twice.begin(), twice.end());
+  hardware.pci.erase(std::unique(hardware.pci.begin(), hardware.pci.end()), hardware.pci.end());
   if (hardware.pci.size() > wire::kPciMax) hardware.pci.resize(wire::kPciMax);
   return hardware;
 }

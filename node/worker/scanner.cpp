@@ -33,8 +33,7 @@ class KnownChunks {
   void add(const ChunkId& id) { prefixes_.push_back(id.prefix()); }
   void seal() {
     std::ranges::sort(prefixes_);
-    const auto repeated = std::ranges::unique(prefixes_);
-    prefixes_.erase(repeated.begin(), repeated.end());
+    prefixes_.erase(std::unique(prefixes_.begin(), prefixes_.end()), prefixes_.end());
   }
   bool has(const ChunkId& id) const { return std::ranges::binary_search(prefixes_, id.prefix()); }
 

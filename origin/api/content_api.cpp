@@ -354,8 +354,7 @@ Result<std::vector<ChunkId>> Api::lacks(const DeviceId& device, const std::vecto
   if (lost->empty()) return lacking;
   lacking->insert(lacking->end(), lost->begin(), lost->end());
   std::ranges::sort(*lacking);
-  const auto repeated = std::ranges::unique(*lacking);
-  lacking->erase(repeated.begin(), repeated.end());
+  lacking->erase(std::unique(lacking->begin(), lacking->end()), lacking->end());
   return lacking;
 }
 

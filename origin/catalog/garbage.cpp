@@ -2,6 +2,8 @@
 // keeps its row for a grace: the row's value says since when (milliseconds since 1970); an empty
 // one, that somebody needs it or that nobody looked yet. Catalog::lacks wipes the value away when
 // it answers that the origin has the chunk, and link_chunks does.
+#include <algorithm>
+
 #include "origin/catalog/rows.hpp"
 #include "shared/codec/reader.hpp"
 
@@ -60,8 +62,7 @@ Result<std::vector<ChunkId>> in_order(const Rows& rows, const std::string& kind,
   std::size_t sorted = 0;
   const auto sort = [&] {
     std::ranges::sort(ids);
-    const auto twice = std::ranges::unique(ids);
-    ids.erase(twice.begin(), twice.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     sorted = ids.size();
   };
   for (const std::string& owner : owners) {

@@ -74,7 +74,7 @@ std::vector<std::string> Seeders::told(const std::vector<std::string>& own, cons
   }
   if (list.empty()) return list;
   const auto first = static_cast<std::ptrdiff_t>(xxh3(as_view(site)) % list.size());
-  std::ranges::rotate(list, list.begin() + first);
+  std::rotate(list.begin(), list.begin() + first, list.end());
   if (list.size() > limits_.told_max) list.resize(limits_.told_max);
   return list;
 }

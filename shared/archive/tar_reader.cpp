@@ -89,8 +89,8 @@ std::vector<format::Attribute> attributes_of(struct archive_entry* entry) {
   // A header may say an attribute twice: the last one counts, as when they are set in turn.
   std::ranges::reverse(attributes);
   std::ranges::stable_sort(attributes, {}, &format::Attribute::name);
-  const auto twice = std::ranges::unique(attributes, {}, &format::Attribute::name);
-  attributes.erase(twice.begin(), twice.end());
+  const auto is_same = [](const auto& one, const auto& other) { return one.name == other.name; };
+  attributes.erase(std::unique(attributes.begin(), attributes.end(), is_same), attributes.end());
   return attributes;
 }
 

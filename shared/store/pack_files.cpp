@@ -59,8 +59,7 @@ Result<std::vector<ChunkId>> OpenPack::references() const {
     for (const format::ChunkRef& reference : patch->references()) ids.push_back(reference.id);
   }
   std::ranges::sort(ids);
-  const auto repeated = std::ranges::unique(ids);
-  ids.erase(repeated.begin(), repeated.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 

@@ -38,8 +38,8 @@ Status PackSet::add(const std::string& path, const std::string& what) {
 
 void PackSet::seal() {
   std::ranges::sort(places_, {}, &Place::id);
-  const auto repeated = std::ranges::unique(places_, {}, &Place::id);
-  places_.erase(repeated.begin(), repeated.end());
+  const auto is_same = [](const Place& one, const Place& other) { return one.id == other.id; };
+  places_.erase(std::unique(places_.begin(), places_.end(), is_same), places_.end());
   places_.shrink_to_fit();
   sealed_ = true;
 }

@@ -45,7 +45,6 @@ Result<std::shared_ptr<lt::torrent_info>> parse_torrent(ByteView bytes) {
 }
 
 TorrentId id_of(const lt::torrent_info& info) {
-  TorrentId id;
   const auto hash = info.info_hashes().v2;
   std::array<std::byte, TorrentId::kSize> bytes;
   std::memcpy(bytes.data(), hash.data(), bytes.size());

@@ -431,11 +431,12 @@ class Taking {
       return Done{};
     };
     auto& closings = assembly->closings;
-    const auto costly = std::ranges::stable_partition(
-        closings, [](const auto& closing) { return !delta::is_costly(closing.recipe); });
-    std::vector<delta::Assembly::Closing> later(std::make_move_iterator(costly.begin()),
-                                                std::make_move_iterator(costly.end()));
-    closings.erase(costly.begin(), costly.end());
+    const auto costly = std::stable_partition(
+        closings.begin(), closings.end(),
+        [](const auto& closing) { return !delta::is_costly(closing.recipe); });
+    std::vector<delta::Assembly::Closing> later(std::make_move_iterator(costly),
+                                                std::make_move_iterator(closings.end()));
+    closings.erase(costly, closings.end());
     if (auto done = run(closings); !done) return done;
     if (later.empty()) {
       for (const auto& [file, error] : waiting) trouble(printable(changed_[file].path), error);

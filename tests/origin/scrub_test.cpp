@@ -274,7 +274,7 @@ TEST_CASE("scrub: what damage touches is what reading every manifest says", "[or
     }
   }
   std::ranges::sort(all);
-  all.erase(std::ranges::unique(all).begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   REQUIRE(all.size() > 10);
   const format::ChunkSource source = origin.content->source();
   const auto record = [&](const SnapshotId& id) { return origin.content->snapshot_record(id); };
