@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <vector>
 
@@ -16,7 +17,7 @@ class Gathered {
   // written to its front.
   std::span<std::byte> room(std::size_t most) {
     if (used_ == last().size()) {
-      pieces_.emplace_back(pieces_.empty() ? kFirst : kPiece);
+      pieces_.emplace_back(kSizes[std::min(pieces_.size(), kSizes.size() - 1)]);
       used_ = 0;
     }
     const auto room = std::span(pieces_.back()).subspan(used_);
@@ -28,23 +29,25 @@ class Gathered {
   }
   std::size_t size() const { return size_; }
 
-  // All of them; nothing is left.
+  // All of them, in a buffer without room for more; nothing is left.
   Buffer take() {
     if (!pieces_.empty()) pieces_.back().resize(used_);
-    if (pieces_.size() == 1) return std::move(pieces_.front());
     Buffer all;
     all.reserve(size_);
     for (Buffer& piece : pieces_) {
       all.insert(all.end(), piece.begin(), piece.end());
       release(piece);
     }
+    pieces_.clear();
+    used_ = size_ = 0;
     return all;
   }
 
  private:
-  static constexpr std::size_t kFirst = 256 * 1024;
-  // From this size on, what is freed goes back to the system: shared/os/memory.hpp.
-  static constexpr std::size_t kPiece = std::size_t{1} << 20;
+  // Most contents are small. What is freed of the last size goes back to the system:
+  // shared/os/memory.hpp.
+  static constexpr std::array<std::size_t, 3> kSizes = {
+      std::size_t{16} << 10, std::size_t{256} << 10, std::size_t{1} << 20};
   const Buffer& last() const {
     static const Buffer kNone;
     return pieces_.empty() ? kNone : pieces_.back();

@@ -373,30 +373,160 @@ Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> r
 
 namespace {
 
-// `corrupt` when it does not decode; errors of the reference's source are passed on.
-Status decode_stream(const FrameHead::StreamEntry& entry, ByteView coded, StreamWindow& reference,
-                     std::span<std::byte> plain, ReferencedCoder& coder) {
-  if (entry.coder == StreamCoder::raw) {
-    if (coded.size() != plain.size())
-      return fail(ErrorKind::corrupt, "a raw stream of another size");
-    std::ranges::copy(coded, plain.begin());
+// A stream that is decoded segment by segment.
+class CodedSegments {
+ public:
+  // `coded` may be bytes of this stream that it keeps; `basis` and `coder` must outlive it.
+  CodedSegments(const FrameHead::StreamEntry& entry, Buffer coded, const SplitContents& basis,
+                ReferencedCoder& coder)
+      : entry_(entry),
+        coded_(std::move(coded)),
+        reference_(basis, entry.id, entry.targets),
+        coder_(coder),
+        segments_(segments_of(entry.plain_size, reference_.size(), entry.is_in_segments)) {}
+
+  // `rest` with the next segment behind it, if there is one. `corrupt` when it does not decode;
+  // errors of the reference's source are passed on.
+  Result<Buffer> next(ByteView rest = {}) {
+    if (next_ == segments_.size()) return to_buffer(rest);
+    const Segment& segment = segments_[next_];
+    const ByteView bytes =
+        ByteView(coded_).subspan(begin_, static_cast<std::size_t>(entry_.coded_sizes[next_]));
+    Buffer plain(rest.size() + static_cast<std::size_t>(segment.end - segment.begin));
+    std::ranges::copy(rest, plain.begin());
+    if (auto done = decode(segment, bytes, std::span(plain).subspan(rest.size())); !done)
+      return fail(std::move(done.error()));
+    begin_ += bytes.size();
+    if (++next_ < segments_.size()) return plain;
+    release(coded_);
+    if (auto summed = reference_checksum(); !summed) return fail(std::move(summed.error()));
+    return plain;
+  }
+  // Of the whole reference, which is read to its end; there is no next segment after it.
+  Result<std::uint64_t> reference_checksum() {
+    if (sum_) return *sum_;
+    auto sum = reference_.checksum();
+    if (sum) sum_ = *sum;
+    return sum;
+  }
+
+ private:
+  Status decode(const Segment& segment, ByteView bytes, std::span<std::byte> plain) {
+    if (entry_.coder == StreamCoder::raw) {
+      if (bytes.size() != plain.size())
+        return fail(ErrorKind::corrupt, "a raw stream of another size");
+      std::ranges::copy(bytes, plain.begin());
+      return Done{};
+    }
+    const auto reach = reference_.view(segment.reach_begin, segment.reach_end);
+    if (!reach) return fail(reach.error());
+    return entry_.coder == StreamCoder::zstd ? coder_.decode_zstd(bytes, *reach, plain)
+                                             : coder_.decode_lzma2(bytes, *reach, plain);
+  }
+
+  const FrameHead::StreamEntry& entry_;
+  Buffer coded_;
+  StreamWindow reference_;
+  ReferencedCoder& coder_;
+  std::vector<Segment> segments_;
+  std::size_t next_ = 0;
+  std::size_t begin_ = 0;  // Of the next one's bytes in `coded_`.
+  std::optional<std::uint64_t> sum_;
+};
+
+// A frame on its way to its items.
+class Decoding {
+ public:
+  Decoding(const FrameHead& head, const SplitContents& basis, const Emit& emit)
+      : head_(head), basis_(basis), emit_(emit) {}
+
+  // Short streams are decoded, long ones when their segments are wanted.
+  Status take_streams(Buffer frame) {
+    ByteView left = ByteView(frame).subspan(head_.size);
+    for (const FrameHead::StreamEntry& entry : head_.streams) {
+      const auto size = static_cast<std::size_t>(entry.coded_size());
+      coded_.try_emplace(entry.id, entry, to_buffer(left.first(size)), basis_, coder_);
+      left = left.subspan(size);
+    }
+    release(frame);
+    // The largest first: its reference is gone before the others fill memory.
+    std::vector<const FrameHead::StreamEntry*> order;
+    for (const FrameHead::StreamEntry& entry : head_.streams) order.push_back(&entry);
+    std::ranges::stable_sort(order, std::greater(),
+                             [](const auto* entry) { return entry->plain_size; });
+    for (const FrameHead::StreamEntry* entry : order) {
+      CodedSegments& coded = coded_.at(entry->id);
+      Stream& stream = streams_[entry->id];
+      stream.targets = entry->targets;
+      if (entry->is_in_segments) {
+        stream.more = [&coded](ByteView rest) { return coded.next(rest); };
+        continue;
+      }
+      if (!broken_) {
+        auto plain = coded.next();
+        if (plain)
+          stream.bytes = std::move(*plain);
+        else if (auto noted = note(std::move(plain.error())); !noted)
+          return noted;
+      }
+      if (auto summed = sum_up(entry->id); !summed) return summed;
+    }
     return Done{};
   }
-  const auto segments = segments_of(plain.size(), reference.size(), entry.is_in_segments);
-  for (std::size_t i = 0; i < segments.size(); ++i) {
-    const Segment& segment = segments[i];
-    const auto reach = reference.view(segment.reach_begin, segment.reach_end);
-    if (!reach) return fail(reach.error());
-    const ByteView bytes = coded.first(static_cast<std::size_t>(entry.coded_sizes[i]));
-    coded = coded.subspan(bytes.size());
-    const auto into = plain.subspan(static_cast<std::size_t>(segment.begin),
-                                    static_cast<std::size_t>(segment.end - segment.begin));
-    auto decoded = entry.coder == StreamCoder::zstd ? coder.decode_zstd(bytes, *reach, into)
-                                                    : coder.decode_lzma2(bytes, *reach, into);
-    if (!decoded) return decoded;
+  // Before anything comes out if no stream is long.
+  Status give_items() {
+    if (coded_.empty())
+      if (auto checked = check_reference(); !checked) return checked;
+    if (!broken_) {
+      std::vector<Part> parts;
+      for (const FrameHead::Named& item : head_.items) parts.push_back({item.size, item.is_split});
+      auto joined = join(parts, std::move(streams_), [&](std::size_t part, ByteView piece) {
+        digest_.update(piece);
+        return emit_(part, piece);
+      });
+      if (!joined)
+        if (auto noted = note(std::move(joined.error())); !noted) return noted;
+    }
+    while (!coded_.empty())
+      if (auto summed = sum_up(coded_.begin()->first); !summed) return summed;
+    if (auto checked = check_reference(); !checked) return checked;
+    if (digest_.finish() != head_.items_digest)
+      return fail(ErrorKind::corrupt, "a delta frame decodes to other bytes than it was made from");
+    return Done{};
   }
-  return Done{};
-}
+
+ private:
+  // Of what is broken only the checksum of the references is still wanted.
+  Status note(Error error) {
+    if (error.kind() != ErrorKind::corrupt) return fail(std::move(error));
+    broken_ = std::move(error);
+    return Done{};
+  }
+  Status sum_up(StreamId id) {
+    const auto sum = coded_.at(id).reference_checksum();
+    if (!sum) return fail(sum.error());
+    checksum_.add(id, *sum);
+    coded_.erase(id);
+    return Done{};
+  }
+  Status check_reference() {
+    if (checksum_.value() != head_.references_checksum)
+      return fail(ErrorKind::corrupt,
+                  "a reference is not the content that the frame was made with");
+    if (broken_) return fail(Error(*broken_).in("decoding a delta frame"));
+    return Done{};
+  }
+
+  const FrameHead& head_;
+  const SplitContents& basis_;
+  const Emit& emit_;
+  ReferencedCoder coder_;
+  std::map<StreamId, CodedSegments> coded_;  // Whose reference was not read to its end.
+  std::map<StreamId, Stream> streams_;
+  StreamsChecksum checksum_;
+  std::optional<Error> broken_;
+  Sha256 digest_;
+};
 
 }  // namespace
 
@@ -410,56 +540,9 @@ Status decode_frame(const FrameHead& head, Buffer frame, std::vector<Source> ref
                                           std::to_string(head.references[i].size));
   const auto basis = SplitContents::of(std::move(references));
   if (!basis) return fail(basis.error());
-
-  struct Place {
-    const FrameHead::StreamEntry* entry;
-    Buffer coded;
-  };
-  std::vector<Place> places;
-  ByteView left = ByteView(frame).subspan(head.size);
-  for (const FrameHead::StreamEntry& entry : head.streams) {
-    const auto size = static_cast<std::size_t>(entry.coded_size());
-    places.push_back({&entry, to_buffer(left.first(size))});
-    left = left.subspan(size);
-  }
-  release(frame);
-  // The largest first: its reference is gone before the others fill memory.
-  std::ranges::stable_sort(places, std::greater(),
-                           [](const Place& place) { return place.entry->plain_size; });
-  ReferencedCoder coder;
-  StreamsChecksum checksum;
-  std::map<StreamId, Stream> streams;
-  std::optional<Error> broken;
-  for (auto& [entry, coded] : places) {
-    StreamWindow reference(*basis, entry->id, entry->targets);
-    if (!broken) {
-      Buffer plain(static_cast<std::size_t>(entry->plain_size));
-      auto decoded = decode_stream(*entry, coded, reference, plain, coder);
-      // Of what is broken only the checksum of the references is still wanted.
-      if (!decoded && decoded.error().kind() != ErrorKind::corrupt) return decoded;
-      if (!decoded) broken = std::move(decoded.error());
-      streams[entry->id] = {std::move(plain), entry->targets};
-      release(coded);
-    }
-    const auto sum = reference.checksum();
-    if (!sum) return fail(sum.error());
-    checksum.add(entry->id, *sum);
-  }
-  if (checksum.value() != head.references_checksum)
-    return fail(ErrorKind::corrupt, "a reference is not the content that the frame was made with");
-  if (broken) return fail(std::move(*broken).in("decoding a delta frame"));
-
-  std::vector<Part> parts;
-  for (const FrameHead::Named& item : head.items) parts.push_back({item.size, item.is_split});
-  Sha256 digest;
-  const auto joined = join(parts, std::move(streams), [&](std::size_t part, ByteView piece) {
-    digest.update(piece);
-    return emit(part, piece);
-  });
-  if (!joined) return joined;
-  if (digest.finish() != head.items_digest)
-    return fail(ErrorKind::corrupt, "a delta frame decodes to other bytes than it was made from");
-  return Done{};
+  Decoding decoding(head, *basis, emit);
+  if (auto taken = decoding.take_streams(std::move(frame)); !taken) return taken;
+  return decoding.give_items();
 }
 
 }  // namespace lamina::delta

@@ -85,9 +85,9 @@ Result<Buffer> encode_frame(std::span<const Item> items, std::span<const Item> r
 
 // Decodes against the contents of head.references, in their order; gives the items' bytes in order,
 // piece by piece (`part` is the item's index). `corrupt` when a reference is not what the sender
-// had, or the frame is broken; what was emitted counts only after success. Memory: the
-// items, and of the largest stream's reference what a segment reaches (frame.cpp: 48 MiB, if it has
-// as many bytes as the stream). What is coded of a stream is gone once that is decoded.
+// had, or the frame is broken; what was emitted counts only after success. Memory: what is
+// coded, and of each stream its bytes or, of a long one, a segment of 32 MiB with what that reaches
+// of the reference (48 MiB, if that has as many bytes as the stream).
 Status decode_frame(const FrameHead& head, Buffer frame, std::vector<Source> references,
                     const Emit& emit);
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "shared/base/assert.hpp"
+#include "shared/base/pieces.hpp"
 #include "shared/delta/columns.hpp"
 #include "shared/delta/x86_addresses.hpp"
 
@@ -196,14 +197,18 @@ std::size_t shape(std::span<std::byte> bytes, const Stretch& stretch, std::uint6
   return bytes.size();
 }
 
-void unshape(std::span<std::byte> bytes, const Stretch& stretch, Targets targets) {
+// Undoes shape(), and returns the same.
+std::size_t unshape(std::span<std::byte> bytes, const Stretch& stretch, std::uint64_t at,
+                    Targets targets) {
   switch (stretch.shape) {
     case Stretch::Shape::plain: break;
     case Stretch::Shape::rela: from_rela_differences(bytes); break;
     case Stretch::Shape::unwind_index: from_byte_planes(bytes, kUnwindIndexColumns); break;
     case Stretch::Shape::code:
-      if (targets == Targets::places) to_distances(bytes, stretch.address, stretch.image_size);
+      if (targets == Targets::places)
+        return to_distances(bytes, stretch.address + at, stretch.image_size);
   }
+  return bytes.size();
 }
 
 // Takes the streams' bytes from the front.
@@ -211,27 +216,82 @@ class Cursors {
  public:
   explicit Cursors(std::map<StreamId, Stream>& streams) : streams_(streams) {}
 
+  // So many bytes at once; valid until more is taken of the stream.
   Result<std::span<std::byte>> take(StreamId stream, std::uint64_t size) {
-    const auto found = streams_.find(stream);
-    std::size_t& at = at_[stream];
-    if (found == streams_.end() || size > found->second.bytes.size() - at)
-      return fail(ErrorKind::corrupt,
-                  "stream " + std::to_string(stream) + " ends before its contents do");
-    const auto taken = std::span(found->second.bytes).subspan(at, static_cast<std::size_t>(size));
-    at += taken.size();
+    while (here(stream).size() < size) {
+      const auto grown = read_on(stream);
+      if (!grown) return fail(grown.error());
+      if (!*grown) return too_short(stream);
+    }
+    const auto taken = here(stream).first(static_cast<std::size_t>(size));
+    at_[stream] += taken.size();
     return taken;
   }
-
-  Status check_all_taken() const {
-    for (const auto& [id, stream] : streams_)
-      if (const auto at = at_.find(id); at == at_.end() || at->second != stream.bytes.size())
-        return fail(ErrorKind::corrupt, "stream " + std::to_string(id) + " has bytes left over");
+  // A stretch's bytes as they were, as many at a time as there are.
+  Status give(const Stretch& stretch, const TakePiece& emit) {
+    for (std::uint64_t given = 0; given < stretch.size;) {
+      const auto bytes = here(stretch.stream);
+      const std::uint64_t left = stretch.size - given;
+      const auto piece =
+          bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), left)));
+      const bool is_last = piece.size() == left;
+      std::size_t done = 0;
+      if (is_last || comes_in_pieces(stretch)) {
+        if (!piece.empty()) done = unshape(piece, stretch, given, targets(stretch.stream));
+        if (is_last) done = piece.size();
+      }
+      if (done == 0) {
+        const auto grown = read_on(stretch.stream);
+        if (!grown) return fail(grown.error());
+        if (!*grown) return too_short(stretch.stream);
+        continue;
+      }
+      if (auto emitted = emit(piece.first(done)); !emitted) return emitted;
+      at_[stretch.stream] += done;
+      given += done;
+    }
     return Done{};
   }
 
-  Targets targets(StreamId stream) const { return streams_.at(stream).targets; }
+  Status check_all_taken() {
+    for (const auto& [id, stream] : streams_) {
+      if (here(id).empty()) {
+        const auto grown = read_on(id);
+        if (!grown) return fail(grown.error());
+        if (!*grown) continue;
+      }
+      return fail(ErrorKind::corrupt, "stream " + std::to_string(id) + " has bytes left over");
+    }
+    return Done{};
+  }
 
  private:
+  static tl::unexpected<Error> too_short(StreamId stream) {
+    return fail(ErrorKind::corrupt,
+                "stream " + std::to_string(stream) + " ends before its contents do");
+  }
+  // What there is of a stream, and was not taken.
+  std::span<std::byte> here(StreamId stream) {
+    const auto found = streams_.find(stream);
+    return found == streams_.end() ? std::span<std::byte>()
+                                   : std::span(found->second.bytes).subspan(at_[stream]);
+  }
+  Targets targets(StreamId stream) const { return streams_.at(stream).targets; }
+  // Whether there is more of it now.
+  Result<bool> read_on(StreamId id) {
+    const auto found = streams_.find(id);
+    if (found == streams_.end() || !found->second.more) return false;
+    Stream& stream = found->second;
+    const Buffer rest = to_buffer(here(id));
+    release(stream.bytes);
+    at_[id] = 0;
+    auto more = stream.more(rest);
+    if (!more) return fail(std::move(more.error()));
+    stream.bytes = std::move(*more);
+    if (stream.bytes.size() == rest.size()) return false;
+    return true;
+  }
+
   std::map<StreamId, Stream>& streams_;
   std::map<StreamId, std::size_t> at_;
 };
@@ -247,18 +307,13 @@ Status join_split(std::size_t index, std::uint64_t size, Cursors& cursors, const
       });
   if (!layout) return fail(layout.error());
   if (!*layout) return fail(ErrorKind::corrupt, "a split content is no ELF file");
+  const auto emit_piece = [&](ByteView piece) { return emit(index, piece); };
   for (const Stretch& stretch : **layout) {
-    std::span<std::byte> bytes;
-    if (stretch.stream == kHead || stretch.stream == kSectionHeaders ||
-        stretch.stream == kSectionNames) {
-      bytes = taken.at(stretch.offset);
-    } else {
-      const auto next = cursors.take(stretch.stream, stretch.size);
-      if (!next) return fail(next.error());
-      bytes = *next;
-      unshape(bytes, stretch, cursors.targets(stretch.stream));
-    }
-    if (auto emitted = emit(index, bytes); !emitted) return emitted;
+    const bool is_taken = stretch.stream == kHead || stretch.stream == kSectionHeaders ||
+                          stretch.stream == kSectionNames;
+    auto emitted =
+        is_taken ? emit_piece(taken.at(stretch.offset)) : cursors.give(stretch, emit_piece);
+    if (!emitted) return emitted;
   }
   return Done{};
 }
@@ -377,6 +432,7 @@ Result<std::uint64_t> StreamWindow::checksum() {
     bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(shaped_));
     shaped_ = 0;
   }
+  release(bytes_);
   return sum_.value();
 }
 
@@ -390,10 +446,10 @@ Status join(std::span<const Part> parts, std::map<StreamId, Stream> streams, con
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (parts[i].is_split) {
       if (auto joined = join_split(i, parts[i].size, cursors, emit); !joined) return joined;
-    } else if (parts[i].size > 0) {
-      const auto bytes = cursors.take(kRaw, parts[i].size);
-      if (!bytes) return fail(bytes.error());
-      if (auto emitted = emit(i, *bytes); !emitted) return emitted;
+    } else {
+      const Stretch all{.stream = kRaw, .offset = 0, .size = parts[i].size};
+      auto emitted = cursors.give(all, [&](ByteView piece) { return emit(i, piece); });
+      if (!emitted) return emitted;
     }
   }
   return cursors.check_all_taken();

@@ -97,6 +97,9 @@ class StreamWindow {
 struct Stream {
   Buffer bytes;
   Targets targets = Targets::distances;
+  // Gives what follows `bytes`, piece by piece, each behind `rest`; nothing but that at the end.
+  // An empty function: nothing follows.
+  std::function<Result<Buffer>(ByteView rest)> more = nullptr;
 };
 // What join() makes of streams.
 struct Part {
@@ -107,7 +110,8 @@ using Emit = std::function<Status(std::size_t part, ByteView piece)>;
 
 // Gives the bytes of every part in order, piece by piece. `corrupt` when the streams are not what
 // SplitContents makes of such contents, or have bytes left; what was emitted means nothing then.
-// Errors of `emit` are passed on. The streams' bytes are used up.
+// Errors of `emit` and of the streams are passed on. The streams' bytes are used up; pieces are
+// asked for when they are needed, so that contents one after the other need few at a time.
 Status join(std::span<const Part> parts, std::map<StreamId, Stream> streams, const Emit& emit);
 
 }  // namespace lamina::delta

@@ -74,8 +74,9 @@ std::size_t to_places(std::span<std::byte> code, std::uint64_t address, std::uin
   return change_all(code, address, image_size, Way::to_places);
 }
 
-void to_distances(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size) {
-  change_all(code, address, image_size, Way::to_distances);
+std::size_t to_distances(std::span<std::byte> code, std::uint64_t address,
+                         std::uint64_t image_size) {
+  return change_all(code, address, image_size, Way::to_distances);
 }
 
 }  // namespace lamina::delta

@@ -24,7 +24,8 @@ namespace lamina::delta {
 // was left alone, and belongs before what follows.
 // Preconditions: address + code.size() <= image_size <= 2^31 - 1.
 std::size_t to_places(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size);
-// Undoes to_places() with the same numbers, for all bytes.
-void to_distances(std::span<std::byte> code, std::uint64_t address, std::uint64_t image_size);
+// Undoes to_places() with the same numbers. Returns the same as that.
+std::size_t to_distances(std::span<std::byte> code, std::uint64_t address,
+                         std::uint64_t image_size);
 
 }  // namespace lamina::delta

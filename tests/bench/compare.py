@@ -517,7 +517,9 @@ def transfers_of(bench, what, kinds, run, ours_too=transfers.OURS):
                 return run(one, volume.path)
         return once
 
-    chosen_kinds = [transfers.Lamina, *ours_too, *bench.contestants(*kinds)]
+    wanted = bench.options.variants
+    beside = [kind for kind in ours_too if wanted is None or kind.name in wanted]
+    chosen_kinds = [transfers.Lamina, *beside, *bench.contestants(*kinds)]
     return bench.alternate(what, {kind.name: turn(kind) for kind in chosen_kinds})
 
 
@@ -624,6 +626,7 @@ COMPARISONS = [
                figures("decode-migration", "cpu", "rss"), asked_for=True, note=THROUGH),
 ]
 PEER_NAMES = {kind.name for kind in (*peers.ALL, *transfers.PEERS)}
+VARIANT_NAMES = {kind.name for kind in transfers.OURS}
 UNITS = {"wall": "s", "cpu": "s", "rss": "bytes", "bytes": "bytes", "stored": "bytes"}
 HEADS = {"wall": "wall s", "cpu": "cpu s", "rss": "peak MB", "bytes": "MB", "stored": "stored MB"}
 
@@ -721,6 +724,8 @@ def parse():
                         "there is skipped")
     parser.add_argument("--peers", type=lambda text: text.split(","), metavar="NAME,...", help="only these of " +
                         ", ".join(sorted(PEER_NAMES)))
+    parser.add_argument("--variants", type=lambda text: text.split(","), metavar="NAME,...", help="beside lamina only "
+                        "these of " + ", ".join(sorted(VARIANT_NAMES)))
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.runs is not None and not 1 <= options.runs <= 100:
@@ -732,6 +737,9 @@ def parse():
     strangers = set(options.peers or []) - PEER_NAMES
     if strangers:
         parser.error(f"--peers: no peer is called {', '.join(sorted(strangers))}")
+    strangers = set(options.variants or []) - VARIANT_NAMES
+    if strangers:
+        parser.error(f"--variants: none is called {', '.join(sorted(strangers))}")
     if options.corpus and not os.path.isdir(options.corpus):
         parser.error(f"--corpus {options.corpus}: no such directory")
     options.corpus = options.corpus and os.path.abspath(options.corpus)

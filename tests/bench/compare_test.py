@@ -15,7 +15,7 @@ import packages  # noqa: E402
 
 class Options:
     """As of `--quick --runs 3`."""
-    runs, quick, corpus, peers = 3, True, None, None
+    runs, quick, corpus, peers, variants = 3, True, None, None, None
 
 
 class Compare(unittest.TestCase):

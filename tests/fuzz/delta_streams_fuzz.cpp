@@ -1,6 +1,7 @@
 // Any bytes as a content: split and joined they are the same. And any bytes as streams of an ELF
 // file: joining refuses them or gives as many bytes as it was told.
 #include <algorithm>
+#include <memory>
 #include <span>
 
 #include "shared/base/assert.hpp"
@@ -17,6 +18,32 @@ void check_way_back(ByteView bytes, delta::Targets targets) {
   std::map<delta::StreamId, delta::Stream> streams;
   for (const auto& [id, size] : contents->sizes())
     streams[id] = {contents->gather(id, targets).value(), targets};
+  const std::vector<delta::Part> parts = {{bytes.size(), contents->is_split(0)}};
+  Buffer back;
+  const auto joined =
+      delta::join(parts, std::move(streams), [&](std::size_t, ByteView piece) -> Status {
+        back.insert(back.end(), piece.begin(), piece.end());
+        return Done{};
+      });
+  LAMINA_ASSERT(joined && std::ranges::equal(back, bytes));
+}
+
+// As check_way_back(), with streams that come in pieces of `length` bytes.
+void check_in_pieces(ByteView bytes, delta::Targets targets, std::size_t length) {
+  const auto contents = delta::SplitContents::of({delta::source_of(bytes)});
+  LAMINA_ASSERT(contents.has_value());
+  std::map<delta::StreamId, delta::Stream> streams;
+  for (const auto& [id, size] : contents->sizes()) {
+    const auto all = std::make_shared<const Buffer>(contents->gather(id, targets).value());
+    streams[id] = {{}, targets, [all, length, at = std::size_t{0}](ByteView rest) mutable {
+                     const auto piece =
+                         ByteView(*all).subspan(at, std::min(length, all->size() - at));
+                     at += piece.size();
+                     Buffer joined = to_buffer(rest);
+                     joined.insert(joined.end(), piece.begin(), piece.end());
+                     return Result<Buffer>(std::move(joined));
+                   }};
+  }
   const std::vector<delta::Part> parts = {{bytes.size(), contents->is_split(0)}};
   Buffer back;
   const auto joined =
@@ -56,6 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto bytes = std::as_bytes(std::span(data, size));
   check_way_back(bytes, delta::Targets::distances);
   check_way_back(bytes, delta::Targets::places);
+  check_in_pieces(bytes, delta::Targets::places, 1 + size % 61);
   join_anything(bytes);
   return 0;
 }

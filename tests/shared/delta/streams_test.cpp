@@ -66,11 +66,27 @@ Result<std::vector<Buffer>> joined(const Split& split) {
   return contents;
 }
 
+// The same, with streams that come in pieces of up to `most` bytes.
+Split in_pieces(Split split, std::size_t most) {
+  for (auto& [id, stream] : split.streams) {
+    const auto all = std::make_shared<const Buffer>(std::exchange(stream.bytes, {}));
+    stream.more = [all, next = tests::cut(*all, most)](ByteView rest) -> Result<Buffer> {
+      const auto piece = next();
+      Buffer bytes = to_buffer(rest);
+      bytes.insert(bytes.end(), piece->begin(), piece->end());
+      return bytes;
+    };
+  }
+  return split;
+}
+
 void check_way_back(const std::vector<Buffer>& contents) {
   for (const Targets targets : {Targets::distances, Targets::places}) {
     const auto back = joined(split(contents, targets));
     REQUIRE(back);
     REQUIRE(*back == contents);
+    for (const std::size_t most : {5U, 300U, 100'000U})
+      REQUIRE(joined(in_pieces(split(contents, targets), most)).value() == contents);
   }
 }
 
@@ -138,6 +154,7 @@ TEST_CASE("streams: missing, cut and longer streams are corrupt", "[delta]") {
     changed = whole;
     changed.streams[id].bytes.push_back(std::byte{0});
     CHECK(joined(changed).error().kind() == ErrorKind::corrupt);
+    CHECK(joined(in_pieces(changed, 50)).error().kind() == ErrorKind::corrupt);
   }
   Split other = whole;
   other.parts[1].is_split = true;
@@ -157,6 +174,12 @@ TEST_CASE("streams: errors of sources and sinks are passed on", "[delta]") {
             [](std::size_t, ByteView) -> Status { return fail(ErrorKind::out_of_space, "full"); })
             .error()
             .kind() == ErrorKind::out_of_space);
+  Split torn = split({file}, Targets::distances);
+  for (auto& [id, stream] : torn.streams) {
+    stream.bytes.pop_back();
+    stream.more = [](ByteView) -> Result<Buffer> { return fail(ErrorKind::unavailable, "disk"); };
+  }
+  CHECK(joined(torn).error().kind() == ErrorKind::unavailable);
 }
 
 TEST_CASE("streams: a window shows what the whole stream has", "[delta]") {

@@ -54,6 +54,15 @@ TEST_CASE("x86 addresses: piece by piece is the same as at once", "[delta]") {
     delta::to_places(std::span(pieces).subspan(done), address + done, image);
     CAPTURE(seed);
     REQUIRE(pieces == whole);
+    done = 0;
+    for (std::size_t to = seed % 30; to < code.size(); to += 1 + (seed + to) % 40) {
+      if (to < done) continue;
+      done +=
+          delta::to_distances(std::span(pieces).subspan(done, to - done), address + done, image);
+      REQUIRE(to - done < 8);
+    }
+    delta::to_distances(std::span(pieces).subspan(done), address + done, image);
+    REQUIRE(pieces == code);
   }
 }
 
