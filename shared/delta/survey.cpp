@@ -143,7 +143,8 @@ Result<Source> TreeReader::open(ItemName name) {
   if (name.file >= tree_.files.size())
     return fail(ErrorKind::corrupt, "a tree has no file number " + std::to_string(name.file));
   if (name.member == ItemName::kFileItself) return tree_.open(name.file);
-  auto container = opened_file_ == name.file ? opened_.lock() : nullptr;
+  std::weak_ptr<const Opened>& known = opened_[name.file];
+  auto container = known.lock();
   if (container == nullptr) {
     const auto source = tree_.open(name.file);
     if (!source) return fail(source.error());
@@ -151,8 +152,7 @@ Result<Source> TreeReader::open(ItemName name) {
     if (!bytes) return fail(std::move(bytes.error()));
     if (auto opened = open_unproven(std::move(*bytes)))
       container = std::make_shared<const Opened>(std::move(*opened));
-    opened_ = container;
-    opened_file_ = name.file;
+    known = container;
   }
   const bool is_there =
       container != nullptr &&

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -129,7 +130,7 @@ struct UpdatePlan {
 UpdatePlan plan_update(const Survey& old, const Survey& next, std::uint64_t group_bytes);
 
 // Contents of a tree by their names: files, and members of containers. A container stays open, and
-// in memory, as long as a source of one of its members lives. One thread at a time.
+// in memory once, as long as a source of one of its members lives. One thread at a time.
 class TreeReader {
  public:
   explicit TreeReader(const Tree& tree) : tree_(tree) {}
@@ -138,8 +139,7 @@ class TreeReader {
 
  private:
   const Tree& tree_;
-  std::uint32_t opened_file_ = 0;
-  std::weak_ptr<const Opened> opened_;
+  std::map<std::uint32_t, std::weak_ptr<const Opened>> opened_;  // By file.
 };
 
 }  // namespace lamina::delta

@@ -167,6 +167,34 @@ TEST_CASE("update: a name that is not in the tree is refused", "[delta]") {
     CHECK(reader.open(name).error().kind() == ErrorKind::corrupt);
 }
 
+TEST_CASE("update: a container is open once, in whatever order its members are asked for",
+          "[delta]") {
+  const std::vector<Buffer> files = {
+      gzipped(cpio_file({{"one", noise(500, 1)}, {"two", noise(500, 2)}})),
+      gzipped(cpio_file({{"one", noise(500, 3)}, {"two", noise(500, 4)}}))};
+  std::map<std::uint32_t, int> opened;
+  delta::Tree tree;
+  for (const Buffer& file : files) tree.files.push_back({"a", file.size()});
+  tree.open = [&](std::uint32_t file) -> Result<delta::Source> {
+    ++opened[file];
+    return delta::source_of(ByteView(files.at(file)));
+  };
+  delta::TreeReader reader(tree);
+  std::vector<delta::Source> sources;
+  for (const std::uint32_t member : {delta::kFirstMember, delta::kFirstMember + 1})
+    for (const std::uint32_t file : {0U, 1U}) {
+      auto source = reader.open({file, member});
+      REQUIRE(source);
+      CHECK(delta::read_all(*source, 500).value() ==
+            noise(500, 1 + file * 2 + member - delta::kFirstMember));
+      sources.push_back(std::move(*source));
+    }
+  CHECK(opened == std::map<std::uint32_t, int>{{0, 1}, {1, 1}});
+  sources.clear();
+  REQUIRE(reader.open({0, delta::kFirstMember}));
+  CHECK(opened.at(0) == 2);
+}
+
 TEST_CASE("update: a content too large for a frame is left to others, and no reference",
           "[delta]") {
   const auto one = [](std::uint64_t size, std::uint8_t tag) {
