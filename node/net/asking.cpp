@@ -37,10 +37,20 @@ void Asking::heard(const LayerId& layer, const DeviceId& from, Result<Files> fil
     log::info("made_at_the_site", {{"layer", layer}, {"device", from}, {"packs", files->size()}});
     return end(layer, std::move(files));
   }
-  if (files.error().kind() == ErrorKind::refused) asked->second.hopeless.insert(from);
+  note(asked->second, from, files.error().kind());
   asked->second.again = loop_.after(limits_.again, [weak = weak_from_this(), layer] {
     if (const auto self = weak.lock()) self->next(layer);
   });
+}
+
+void Asking::note(Asked& asked, const DeviceId& from, ErrorKind why) const {
+  if (why == ErrorKind::refused) asked.hopeless.insert(from);
+  if (why != ErrorKind::unavailable) {
+    asked.unreached_since.erase(from);
+    return;
+  }
+  const Instant since = asked.unreached_since.emplace(from, loop_.now()).first->second;
+  if (loop_.now() - since >= limits_.unreached) asked.hopeless.insert(from);
 }
 
 void Asking::end(const LayerId& layer, Result<Files> files) {

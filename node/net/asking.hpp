@@ -3,8 +3,8 @@
 // over the LAN.
 //
 // Asked are those that fetched the layer for the site, in turn, every few seconds: they have the
-// update first. Who may become one is asked no more once it says that it will not. When nobody is
-// left, or the patience is over, the device makes it by itself.
+// update first. Asked no more is who says that it never will have it, and who was not reached for a
+// while. When nobody is left, or the patience is over, the device makes it by itself.
 //
 // Loop thread only.
 #pragma once
@@ -29,13 +29,15 @@ class Asking : public std::enable_shared_from_this<Asking> {
   struct Calls {
     // Who may have made what the layer needs.
     std::function<std::vector<wire::Peer>(const LayerId& layer)> makers;
-    // `refused`: it never will have it; other errors: not now.
+    // `refused`: it never will have it; `unavailable`: it was not reached; other errors: not now.
     std::function<void(const wire::Peer& from, const LayerId& layer, Then then)> fetch;
     // Once for each ask(): the packs, or an error when there is nobody to wait for.
     std::function<void(const LayerId& layer, Result<Files> files)> ended;
   };
   struct Limits {
     Duration again = std::chrono::seconds{5};
+    // Unreached for so long, it counts as gone: a node that starts anew takes seconds.
+    Duration unreached = std::chrono::seconds{30};
     // m: 400 MB of kernel modules take 100 s of a processor that has nothing else to do.
     Duration patience = std::chrono::minutes{15};
   };
@@ -52,6 +54,7 @@ class Asking : public std::enable_shared_from_this<Asking> {
   struct Asked {
     Instant until;
     std::set<DeviceId> hopeless;
+    std::map<DeviceId, Instant> unreached_since;
     std::size_t turn = 0;
     bool is_fetching = false;
     net::Timer again;
@@ -61,6 +64,7 @@ class Asking : public std::enable_shared_from_this<Asking> {
       : loop_(loop), calls_(std::move(calls)), limits_(limits) {}
   void next(const LayerId& layer);
   void heard(const LayerId& layer, const DeviceId& from, Result<Files> files);
+  void note(Asked& asked, const DeviceId& from, ErrorKind why) const;
   void end(const LayerId& layer, Result<Files> files);
 
   net::Loop& loop_;

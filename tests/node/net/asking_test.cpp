@@ -41,7 +41,7 @@ struct Bench {
                             CHECK_FALSE(ended);
                             ended = std::move(files);
                           }},
-                     {.again = 1ms, .patience = patience});
+                     {.again = 1ms, .unreached = unreached, .patience = patience});
     asking->ask(kLayer);
     asking->ask(kLayer);
     CHECK_FALSE(ended);
@@ -51,6 +51,7 @@ struct Bench {
 
   net::Loop loop;
   Duration patience = 1min;
+  Duration unreached = 1min;
   std::vector<wire::Peer> makers;
   std::map<DeviceId, std::vector<Result<Asking::Files>>> answers_of;
   std::vector<DeviceId> asked;
@@ -58,6 +59,7 @@ struct Bench {
 
 const Error kNotYet(ErrorKind::not_found, "not yet");
 const Error kNever(ErrorKind::refused, "never");
+const Error kUnreached(ErrorKind::unavailable, "connection refused");
 
 }  // namespace
 
@@ -80,6 +82,11 @@ TEST_CASE("asking: it ends when nobody will have it, is there, or had it in time
   SECTION("nobody will have it") {
     for (const wire::Peer& maker : bench.makers) bench.answers_of[maker.device] = {fail(kNever)};
   }
+  SECTION("nobody is reached") {
+    bench.unreached = 20ms;
+    for (const wire::Peer& maker : bench.makers)
+      bench.answers_of[maker.device] = {fail(kNotYet), fail(kUnreached)};
+  }
   SECTION("nobody is there") { bench.makers.clear(); }
   SECTION("nobody has a door") {
     for (wire::Peer& maker : bench.makers) maker.relay_port.reset();
@@ -91,4 +98,16 @@ TEST_CASE("asking: it ends when nobody will have it, is there, or had it in time
   const auto ended = bench.run();
   REQUIRE_FALSE(ended);
   CHECK(ended.error().kind() == expected);
+}
+
+TEST_CASE("asking: who is reached again is asked on", "[node]") {
+  Bench bench;
+  bench.unreached = 20ms;
+  bench.makers.resize(1);
+  auto& answers = bench.answers_of[bench.makers[0].device];
+  // Longer than that in all, never in one go: an ask takes 1 ms and more.
+  for (int n = 0; n < 40; ++n) answers.push_back(n % 2 == 0 ? fail(kUnreached) : fail(kNotYet));
+  answers.push_back(kFiles);
+  CHECK(bench.run().value() == kFiles);
+  CHECK(bench.asked.size() == 41);
 }
