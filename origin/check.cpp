@@ -23,6 +23,7 @@ using Need = Catalog::ChunkNeed;
 
 constexpr std::uint32_t kPartsMax = 10'000;
 constexpr std::size_t kNamesShown = 8;
+constexpr int kJournalTries = 3;
 
 struct Finding {
   std::string kind;
@@ -72,6 +73,7 @@ class Check {
   Status look_at_space(const std::string& name, const std::string& directory,
                        const StoreCheckOptions& options);
   Status look_at_journal(const Kv& kv);
+  Status look_at_rows(const Kv& kv);
   Status look_at_needs(const Catalog& catalog);
   Status look_at_objects(const Catalog& catalog);
   void look_at_distribution(const LayerId& id, const std::string& name, const PublicKey& target);
@@ -150,12 +152,12 @@ Status Check::look_at_space(const std::string& name, const std::string& director
   return Done{};
 }
 
-// Whether the journal has all that the catalogue has. `serve` may write both meanwhile: what the
-// catalogue had before the journal was read must be in it.
+// Whether the journal has all that the catalogue has, and nothing else. `serve` may write both
+// meanwhile: what the catalogue had before the journal was read must be in it.
 Status Check::look_at_journal(const Kv& kv) {
   JournalNumber known;
   bool is_foreign = false;
-  auto looked = kv.read([&](const Kv::View& view) -> Status {
+  const auto look = [&](const Kv::View& view) -> Status {
     auto row = view.get(kJournalRow);
     if (!row) return fail(std::move(row.error()));
     auto number = *row ? parse_journal_row(**row) : Result<JournalNumber>(JournalNumber{});
@@ -163,19 +165,40 @@ Status Check::look_at_journal(const Kv& kv) {
     known = *number;
     is_foreign = known.transaction != view.transaction();
     return Done{};
-  });
-  if (!looked) return looked;
+  };
+  if (auto looked = kv.read(look); !looked) return looked;
   Result<std::uint64_t> newest = newest_of_journal(data_.journal());
   // Files go when newer rows are written, and a transaction may be seen while half of it is there.
-  for (int tries = 0; tries < 3 && !newest; ++tries) newest = newest_of_journal(data_.journal());
+  for (int tries = 0; tries < kJournalTries && !newest; ++tries)
+    newest = newest_of_journal(data_.journal());
   std::string text;
   if (!newest)
     text = newest.error().text();
   else if (is_foreign || *newest < known.number)
     text = "the catalogue has changes that its journal does not have";
-  if (!text.empty())
+  if (!text.empty()) {
     object("journal-differs", text, "", "",
            "stop and start `lamina-origin serve`: the journal begins anew with all rows");
+    return Done{};
+  }
+  return look_at_rows(kv);
+}
+
+Status Check::look_at_rows(const Kv& kv) {
+  Result<std::optional<std::string>> differs = std::nullopt;
+  Status compared = Done{};
+  for (int tries = 0; compared && (tries == 0 || (!differs && tries < kJournalTries)); ++tries)
+    compared = kv.read([&](const Kv::View& view) -> Status {
+      differs = row_that_differs(data_.journal(), view);
+      return Done{};
+    });
+  if (!compared) return compared;
+  if (!differs) return fail(std::move(differs.error()));
+  if (*differs)
+    object("catalogue-differs",
+           "the catalogue is damaged: by what its journal says, it " + **differs, "", "",
+           "stop `lamina-origin serve`, move " + data_.catalog() +
+               " away; `lamina-origin rebuild` makes it anew from the journal");
   return Done{};
 }
 

@@ -1,6 +1,7 @@
 #include "origin/catalog/journal.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "origin/catalog/rows.hpp"
 #include "shared/codec/reader.hpp"
@@ -59,6 +60,40 @@ class Batches {
   Kv& kv_;
   RowChanges pending_;
   std::size_t count_ = 0;
+};
+
+// Rows in key order, against those of a view.
+class Against {
+ public:
+  explicit Against(const Kv::View& view) : view_(view) {}
+
+  Status has(std::string_view key, std::string_view value) {
+    if (difference_ || key == kJournalRow) return Done{};
+    ++rows_;
+    auto row = view_.get(key);
+    if (!row) return fail(std::move(row.error()));
+    if (*row != value)
+      difference_ =
+          (*row ? "has another value for the row " : "lacks the row ") + printable(key, kKeyShown);
+    return Done{};
+  }
+  Result<std::optional<std::string>> end() {
+    std::uint64_t rows = 0;
+    auto scanned = view_.scan("", [&](std::string_view key, std::string_view) {
+      rows += key != kJournalRow ? 1 : 0;
+      return true;
+    });
+    if (!scanned) return fail(std::move(scanned.error()));
+    if (!difference_ && rows != rows_)
+      difference_ = "has " + std::to_string(rows) + " rows instead of " + std::to_string(rows_);
+    return difference_;
+  }
+
+ private:
+  static constexpr std::size_t kKeyShown = 100;
+  const Kv::View& view_;
+  std::uint64_t rows_ = 0;
+  std::optional<std::string> difference_;
 };
 
 }  // namespace
@@ -185,6 +220,46 @@ Result<std::uint64_t> newest_of_journal(const std::string& directory) {
                                 [](std::uint64_t, ByteView) -> Status { return Done{}; });
   if (!end) return fail(std::move(end.error()));
   return std::max(dump->number, end->number);
+}
+
+Result<std::optional<std::string>> row_that_differs(const std::string& directory,
+                                                    const Kv::View& view) {
+  auto row = view.get(kJournalRow);
+  if (!row) return fail(std::move(row.error()));
+  const auto known = *row ? parse_journal_row(**row) : Result<JournalNumber>(JournalNumber{});
+  if (!known) return fail(known.error());
+  auto files = list_journal(directory);
+  if (!files) return fail(std::move(files.error()));
+  if (files->rows.empty() || files->rows.back() > known->number)
+    return fail(ErrorKind::unavailable, "the journal's rows are newer than the catalogue's");
+  const std::uint64_t number = files->rows.back();
+  std::map<std::string, std::optional<std::string>, std::less<>> changed;
+  auto end =
+      read_changes_after(directory, number, [&](std::uint64_t each, ByteView changes) -> Status {
+        if (each > known->number) return Done{};
+        return for_each_change(changes, [&](std::string_view key, auto value) -> Status {
+          changed.insert_or_assign(std::string(key),
+                                   value ? std::optional(std::string(*value)) : std::nullopt);
+          return Done{};
+        });
+      });
+  if (!end) return fail(std::move(end.error()));
+  Against against(view);
+  auto at = changed.begin();
+  const auto give_changed_before = [&](const std::string_view* key) -> Status {
+    for (; at != changed.end() && (key == nullptr || at->first < *key); ++at)
+      if (at->second)
+        if (auto done = against.has(at->first, *at->second); !done) return done;
+    return Done{};
+  };
+  auto dump = read_dump(rows_path(directory, number), [&](std::string_view key, auto value) {
+    if (auto done = give_changed_before(&key); !done) return done;
+    if (at != changed.end() && at->first == key) return Status(Done{});  // It comes with the next.
+    return against.has(key, *value);
+  });
+  if (!dump) return fail(std::move(dump.error()));
+  if (auto done = give_changed_before(nullptr); !done) return fail(std::move(done.error()));
+  return against.end();
 }
 
 Result<Rebuilt> rebuild_rows(const std::string& directory, Kv& kv) {

@@ -69,6 +69,12 @@ Result<ChangesEnd> read_changes_after(const std::string& directory, std::uint64_
 // Reads all that a rebuild would, and gives the newest transaction.
 Result<std::uint64_t> newest_of_journal(const std::string& directory);
 
+// Holds the rows that `view` sees against those that the journal has of the same transaction:
+// LMDB's pages carry no checksums. Text: which row differs first; nothing: none. `unavailable` when
+// the journal went on meanwhile: a newer view helps. Memory: what changed since the newest `rows-`.
+Result<std::optional<std::string>> row_that_differs(const std::string& directory,
+                                                    const Kv::View& view);
+
 // What a rebuilt catalogue came from.
 struct Rebuilt {
   std::uint64_t number = 0;        // The newest transaction.

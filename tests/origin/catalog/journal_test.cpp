@@ -379,3 +379,68 @@ TEST_CASE("row dump: a damaged or cut off one is refused", "[origin]") {
     refuses(bytes);
   }
 }
+
+TEST_CASE("journal: a row that the database has otherwise is found", "[origin]") {
+  Kept kept;
+  kept.options.changes_max =
+      1_KiB;  // So that some rows come from a file of rows, some from changes.
+  {
+    const auto table = kept.open();
+    for (int n = 0; n < 200; ++n)
+      Kept::put(*table, "key/" + std::to_string(n), std::string(40, 'a'));
+    table->wait_for_rows();
+    for (int n = 0; n < 20; ++n) Kept::put(*table, "late/" + std::to_string(n), "b");
+    REQUIRE(table->write([](Rows& rows) { return rows.erase("key/7"); }));
+    table->wait_for_rows();
+  }
+  REQUIRE(list_journal(kept.journal).value().rows.back() > 1);
+  const auto kv = Kv::open(kept.catalog, 16_MiB).value();
+  const auto differs = [&] {
+    std::optional<std::string> found;
+    REQUIRE(kv->read([&](const Kv::View& view) -> Status {
+      found = row_that_differs(kept.journal, view).value();
+      return Done{};
+    }));
+    return found.value_or("");
+  };
+  const auto change = [&](const std::string& key, const std::optional<std::string>& value) {
+    REQUIRE(
+        kv->write([&](Kv::Edit& edit) { return value ? edit.put(key, *value) : edit.erase(key); }));
+  };
+  CHECK(differs().empty());
+  for (const std::string key : {"key/0", "key/99", "late/0", "late/19"}) {
+    const std::string right = key[0] == 'k' ? std::string(40, 'a') : "b";
+    change(key, "c" + right.substr(1));
+    CHECK(differs() == "has another value for the row " + key);
+    change(key, std::nullopt);
+    CHECK(differs() == "lacks the row " + key);
+    change(key, right);
+    CHECK(differs().empty());
+  }
+  for (const std::string key : {"a", "key/7", "z"}) {
+    change(key, "d");
+    CHECK(differs() == "has 220 rows instead of 219");
+    change(key, std::nullopt);
+  }
+  CHECK(differs().empty());
+}
+
+TEST_CASE("journal: rows that are newer than a view are not held against it", "[origin]") {
+  Kept kept;
+  kept.options.changes_max = 1_KiB;
+  const auto table = kept.open();
+  Kept::put(*table, "key", "before");
+  const auto kv = Kv::open(kept.catalog, 16_MiB, Kv::Durable::but_the_last);
+  REQUIRE(kv);
+  REQUIRE((*kv)->read([&](const Kv::View& view) -> Status {
+    CHECK_FALSE(row_that_differs(kept.journal, view).value());
+    Kept::put(*table, "key", "after");
+    CHECK_FALSE(row_that_differs(kept.journal, view).value());
+    for (int n = 0; n < 40; ++n) Kept::put(*table, std::to_string(n), std::string(100, 'a'));
+    table->wait_for_rows();
+    const auto late = row_that_differs(kept.journal, view);
+    REQUIRE_FALSE(late);
+    CHECK(late.error().kind() == ErrorKind::unavailable);
+    return Done{};
+  }));
+}
