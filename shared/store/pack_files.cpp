@@ -178,7 +178,8 @@ Result<std::string> PackFiles::new_temporary() const {
 
 Status PackFiles::publish(const std::string& path, const PackId& id,
                           const std::vector<Sha256Digest>& block_hashes) const {
-  if (has(id)) return os::remove_file(path);
+  // Over one that is there, too: the sync of its name may have failed, and a later one would not
+  // make up for it.
   if (access_ == Access::spool) return os::rename_file(path, path_of(id));
   const ByteView hashes = std::as_bytes(std::span(block_hashes));
   if (auto done = os::write_file(tree_path_of(id), hashes); !done) return done;

@@ -82,7 +82,7 @@ class PackFiles {
   // A path for a new temporary file in this directory's file system.
   Result<std::string> new_temporary() const;
   // Makes the temporary file at `path`, which holds the pack `id` with these blocks, durable under
-  // its name; in a spool, puts it there. Already there: the temporary is removed.
+  // its name, in the place of what is there; in a spool, puts it there.
   Status publish(const std::string& path, const PackId& id,
                  const std::vector<Sha256Digest>& block_hashes) const;
 
