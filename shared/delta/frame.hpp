@@ -34,7 +34,7 @@ struct Item {
 // How much work the sender does for fewer bytes.
 enum class Effort : std::uint8_t {
   fast,      // zstd at level 3.
-  standard,  // zstd at level 11; at level 9 without references.
+  standard,  // zstd at level 12; at level 9 without references.
   high,      // LZMA2 as well for all streams that a receiver has memory for (frame.cpp).
 };
 
