@@ -25,7 +25,6 @@
 #include "shared/cli/command_line.hpp"
 #include "shared/os/clock.hpp"
 #include "shared/os/line_file.hpp"
-#include "shared/os/memory.hpp"
 #include "shared/os/user.hpp"
 
 namespace lamina::origin {
@@ -122,8 +121,6 @@ struct Record {
 Status run_serve(const DataDirectory& data, const std::string& listen, Duration stale_after,
                  std::optional<Duration> gc_every, const Scrubber::Options& scrub,
                  const RecordOptions& record) {
-  // Making an update needs a GB and more for minutes, once a month.
-  os::return_freed_memory();
   auto config = read_config(data);
   if (!config) return fail(std::move(config.error()));
   auto address = parse_listen(listen, config->api_port);

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <thread>
 #include <tuple>
 
 #include "shared/base/log.hpp"
 #include "shared/format/needed_packs.hpp"
+#include "shared/os/memory.hpp"
 #include "shared/update/make_update.hpp"
 #include "shared/update/programs.hpp"
 
@@ -80,6 +82,8 @@ class Adding {
     if (!directory) return fail(std::move(directory.error()));
     auto files = PackFiles::open(directory->path(), PackFiles::Access::spool);
     if (!files) return fail(std::move(files.error()));
+    // It needs a GB and more for minutes, once a month: not on top of what captures left.
+    std::optional<os::FreedMemoryReturned> returned(std::in_place);
     auto made = update::make_update(
         from_nothing ? std::nullopt : std::optional(base.manifest), manifest_, store_.source(),
         [&](const ChunkId& id) { return layer_.pack_of(id); }, *files,
@@ -87,6 +91,7 @@ class Adding {
                       .threads = std::clamp(std::thread::hardware_concurrency(), 1U, kThreadsMax),
                       .programs = update::machine_programs(),
                       .is_stopping = is_stopping_}});
+    returned.reset();
     if (!made) {
       const ErrorKind kind = made.error().kind();
       if (from_nothing || kind == ErrorKind::unavailable || kind == ErrorKind::out_of_space)

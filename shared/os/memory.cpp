@@ -11,4 +11,12 @@ void return_freed_memory() {
   static_cast<void>(::mallopt(M_TRIM_THRESHOLD, kFrom));
 }
 
+FreedMemoryReturned::~FreedMemoryReturned() {
+  // What the library's own rules for both end at (mallopt(3)).
+  constexpr int kMappedFrom = 32 << 20;
+  static_cast<void>(::mallopt(M_MMAP_THRESHOLD, kMappedFrom));
+  static_cast<void>(::mallopt(M_TRIM_THRESHOLD, 2 * kMappedFrom));
+  static_cast<void>(::malloc_trim(0));
+}
+
 }  // namespace lamina::os
