@@ -16,8 +16,9 @@ namespace {
 
 // Their chunks are enough for all lanes of SHA-256 to be in use, and not too much memory.
 constexpr std::size_t kFramesTogether = 4;
-// What patches change is coded while a device waits, and often changes again the next day.
-constexpr int kPatchedLevel = 3;
+// What patches change is coded while a device waits, and often changes again the next day (m: a
+// day's work, 98.0 MB are stored instead of 96.7 at level 3, for 0.3 s less of 4 s of processor).
+constexpr int kPatchedLevel = 1;
 
 // Whoever sends a chunk must have its bytes: naming one gives no right to it.
 Status check_chunks(const format::PlainFrame& plain, const std::string& what) {
