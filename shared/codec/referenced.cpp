@@ -29,7 +29,8 @@ lzma_options_lzma lzma_options(ByteView reference, std::size_t plain_size) {
       std::clamp<std::size_t>(all, 64 << 10, ReferencedCoder::kLzmaDictionaryMax));
   // Hash chains: half the time of binary trees, 2 % more bytes.
   options.mf = LZMA_MF_HC4;
-  options.nice_len = 64;
+  // m: a month's update of Debian, 77.9 MB in 184 s instead of 76.1 in 228 with 64.
+  options.nice_len = 32;
   if (!reference.empty()) {
     const ByteView near =
         reference.last(std::min<std::size_t>(reference.size(), options.dict_size));

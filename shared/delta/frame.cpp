@@ -60,8 +60,10 @@ int zstd_level(Effort effort, bool has_references) {
 }
 // Shows which way to write code is the better one.
 constexpr int kZstdTrial = 1;
-// With high effort, of what LZMA2 does not take.
+// With high effort: of what LZMA2 does not take, and beside it, for the little that it makes no
+// smaller.
 constexpr int kZstdHighest = 19;
+constexpr int kZstdBeside = 5;
 
 // Tells one sequence of reference streams from another: XXH3 of the streams' own XXH3.
 class StreamsChecksum {
@@ -242,14 +244,14 @@ Result<CodedStream> code_best(StreamId id, const SplitContents& contents,
                            return coder.with_zstd(plain, reference, level);
                          });
   };
-  CodedStream best = with_zstd(zstd_level(effort, has_references));
-  if (effort == Effort::high) {
-    CodedStream other = is_worth_lzma2(segments)
-                            ? code_segments(StreamCoder::lzma2, stream, segments,
-                                            [&](ByteView plain, ByteView reference) {
-                                              return coder.with_lzma2(plain, reference);
-                                            })
-                            : with_zstd(kZstdHighest);
+  const bool tries_lzma2 = effort == Effort::high && is_worth_lzma2(segments);
+  CodedStream best = with_zstd(tries_lzma2              ? kZstdBeside
+                               : effort == Effort::high ? kZstdHighest
+                                                        : zstd_level(effort, has_references));
+  if (tries_lzma2) {
+    CodedStream other = code_segments(
+        StreamCoder::lzma2, stream, segments,
+        [&](ByteView plain, ByteView reference) { return coder.with_lzma2(plain, reference); });
     if (other.bytes.size() < best.bytes.size()) best = std::move(other);
   }
   if (best.bytes.size() >= stream.plain.size()) {
